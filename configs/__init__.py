@@ -1,0 +1,1 @@
+"""The configuration files, carried by the wheel as `rnnkit.configs`."""

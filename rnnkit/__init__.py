@@ -1,0 +1,33 @@
+"""rnnkit: the place where recurrent networks live.
+
+The names a researcher types work without Lightning or Hydra and are imported on first use, so that `rnnkit --help`
+needs no torch:
+
+>>> import rnnkit, torch
+>>> rnn = rnnkit.RNN(rnnkit.cells.LSTMCell, input_size=3, hidden_size=5, num_layers=2)
+>>> y_BTO, state = rnn(torch.zeros(2, 7, 3))
+>>> tuple(y_BTO.shape)
+(2, 7, 5)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnkit import cells as cells
+    from rnnkit import testing as testing
+    from rnnkit.engines import scan as scan
+    from rnnkit.layers import RNN as RNN
+
+__version__ = "0.1.0"
+__all__ = ["RNN", "cells", "scan", "testing"]
+
+_HOMES = {"RNN": "rnnkit.layers", "scan": "rnnkit.engines"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"rnnkit.{name}")
+    raise AttributeError(f"module 'rnnkit' has no attribute {name!r}")

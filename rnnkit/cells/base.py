@@ -1,0 +1,51 @@
+"""The interface of a recurrence: one step in time."""
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from torch import Tensor, nn
+
+State = TypeVar("State")
+"""What a cell remembers: a Tensor or a NamedTuple of Tensors, each [B, ...]."""
+
+
+class Cell(nn.Module, ABC, Generic[State]):
+    """One step of a recurrence, `(x_BI, state) -> (output, state)`; `rnnkit.scan` and `rnnkit.RNN` take it over time.
+
+    Axes, as suffixes throughout rnnkit: B batch, T time steps, I input, H hidden, O output, L layers, D directions.
+
+    A cell never sees time, padding, direction, depth or devices, and treats the rows of a batch independently.
+    `rnnkit.testing.check_cell` tells whether a new cell keeps these promises. To write one, set `input_size` and
+    `output_size` in `__init__` and define the two methods:
+
+    >>> import torch
+    >>> class Leaky(Cell[Tensor]):
+    ...     def __init__(self, input_size: int, hidden_size: int) -> None:
+    ...         super().__init__()
+    ...         self.input_size, self.output_size = input_size, hidden_size
+    ...         self.input_map = nn.Linear(input_size, hidden_size)
+    ...     def initial_state(self, batch_size: int) -> Tensor:
+    ...         return self.input_map.weight.new_zeros(batch_size, self.output_size)
+    ...     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    ...         h_BH = 0.9 * state + 0.1 * self.input_map(x_BI)
+    ...         return h_BH, h_BH
+    >>> cell = Leaky(3, 5)
+    >>> output, state = cell(torch.zeros(2, 3), cell.initial_state(2))
+    >>> output.shape
+    torch.Size([2, 5])
+    """
+
+    input_size: int
+    output_size: int
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """The state before a first step, [B, ...]: zeros or learned, on the device and in the dtype of the weights."""
+
+    @abstractmethod
+    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: the input [B, I] and the state before it give the output [B, O] and the state after it."""
+
+    def extra_repr(self) -> str:
+        """The two sizes, as `print(cell)` shows them."""
+        return f"{self.input_size}, {self.output_size}"

@@ -1,0 +1,75 @@
+"""`rnnkit COMMAND ...`: argument in, exit code out.
+
+Exit codes: 0 done, 1 a fault of rnnkit, 2 a mistake that the user can repair, 130 stopped by Ctrl-C or SIGTERM.
+Commands are imported when they are called, so that help and mistakes need no torch.
+"""
+
+import os
+import sys
+from importlib import import_module
+
+from rnnkit import __version__
+from rnnkit.cli.suggestions import nearest
+from rnnkit.errors import UserError
+
+COMMANDS = {
+    "train": "train a model:                rnnkit train experiment=tiny_shakespeare",
+    "resume": "go on with a run:             rnnkit resume runs/RUN trainer.max_epochs=20",
+    "evaluate": "loss, perplexity and bits:    rnnkit evaluate runs/RUN --split test",
+    "generate": "let a model write:            rnnkit generate runs/RUN --prompt 'def '",
+    "board": "TensorBoard on all runs:      rnnkit board",
+    "data": "data sets by name:            rnnkit data list",
+}
+
+HELP = f"""rnnkit {__version__}: recurrent networks, from one step of a cell to a trained model.
+
+Commands:
+{chr(10).join(f"  {name:<9} {text}" for name, text in COMMANDS.items())}
+
+rnnkit COMMAND --help tells more. Any command takes debug=true to show where an error came from.
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and exits with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; its exit code."""
+    debug = "debug=true" in arguments
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"rnnkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rnnkit: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone (`| head`); Python must not try to flush it once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        print(f"rnnkit: {type(error).__name__}: {error}", file=sys.stderr)
+        print("rnnkit: this was not foreseen; debug=true shows where it happened", file=sys.stderr)
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise UserError("command", f"one of {', '.join(COMMANDS)}", name, fix=f"rnnkit {nearest(name, COMMANDS)}")
+    # a researcher's own classes are found beside where the command is typed, as `python -m` finds them
+    sys.path.insert(0, os.getcwd())
+    return int(import_module(f"rnnkit.cli.{name}").run(rest) or 0)

@@ -1,0 +1,19 @@
+"""An argument parser whose complaints are ours: one message, exit code 2."""
+
+import argparse
+from typing import NoReturn
+
+from rnnkit.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UserError instead of printing the usage, and knows `debug=true`."""
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(f"rnnkit {command}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(self.prog, "arguments as in its help", message, fix=f"{self.prog} --help")
+
+    def parse(self, arguments: list[str]) -> argparse.Namespace:
+        return self.parse_args([argument for argument in arguments if argument != "debug=true"])

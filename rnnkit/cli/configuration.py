@@ -1,0 +1,104 @@
+"""The configuration folder, and what is said when a key or a choice does not exist."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rnnkit.cli.suggestions import nearest, nearest_keys
+from rnnkit.errors import UserError
+
+
+def config_folder() -> Path:
+    """`configs/`: inside the package where it was installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def groups() -> dict[str, list[str]]:
+    """The choices of each group, by name: {"model/cell": ["elman", "gru", "lstm"], ...}."""
+    folder = config_folder()
+    found: dict[str, list[str]] = {}
+    for file in sorted(folder.rglob("*.yaml")):
+        if file.parent != folder:
+            found.setdefault(file.parent.relative_to(folder).as_posix(), []).append(file.stem)
+    return found
+
+
+def keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every key of a nested configuration, dotted."""
+    for name, value in config.items():
+        yield prefix + name
+        if isinstance(value, Mapping):
+            yield from keys(value, f"{prefix}{name}.")
+
+
+def explained(error: Exception, overrides: list[str]) -> UserError:
+    """Hydra's complaint about overrides as one message that says what may have been meant."""
+    message = str(error)
+    if match := re.search(r"Could not find '([^']+)'", message):
+        group, _, choice = match[1].rpartition("/")
+        return unknown_choice(group, choice)
+    if match := re.search(r"Could not override '([^']+)'", message):
+        return unknown_key(match[1].split("@")[0], overrides)
+    if match := re.search(r"Multiple values for ([\w/]+)", message):
+        return UserError(match[1], "one choice", f"two ({message.splitlines()[0]})", fix=f"{match[1]}=... once")
+    cause = error.__cause__ or error
+    shown = " ".join(overrides) or "no overrides"
+    return UserError(
+        "overrides", "KEY=VALUE pairs", f"{shown} ({str(cause).splitlines()[0]})", fix="rnnkit train --help"
+    )
+
+
+def unknown_choice(group: str, choice: str) -> UserError:
+    """For `model/cell=gruu`."""
+    choices = groups().get(group, [])
+    fix = f"{group}={nearest(choice, choices)}" if choices else "rnnkit train --help"
+    return UserError(group, f"one of {', '.join(choices) or 'no choices'}", repr(choice), fix=fix)
+
+
+def unknown_key(key: str, overrides: list[str]) -> UserError:
+    """For `optimizer.lrr=1` and `model/cel=gru`."""
+    value = next((item.split("=", 1)[1] for item in overrides if item.lstrip("+").split("=")[0] == key), "...")
+    if "/" in key:
+        near = nearest_keys(key, groups())
+        expected = f"a group of choices such as {', '.join(near or sorted(groups()))}"
+    else:
+        near = nearest_keys(key, {*keys(defaults(overrides)), *groups()})
+        # `cell=gru` means the group that has a gru, not a key that looks alike
+        near.sort(key=lambda name: value not in groups().get(name, []))
+        expected = f"a key of the configuration such as {', '.join(near)}" if near else "a key of the configuration"
+    fix = f"{near[0]}={value}" if near else f"+{key}={value}, if it is meant as a new argument"
+    return UserError(key, expected, "a key that does not exist", fix=fix)
+
+
+def check_type(key: str, usual: Any, value: Any) -> None:
+    """UserError where a value is of another kind than the one it replaces: `seed=x`, `model.hidden_size=2.5`."""
+    kinds: dict[type, tuple[str, tuple[type, ...]]] = {
+        bool: ("true or false", (bool,)),
+        int: ("a whole number", (int,)),
+        float: ("a number", (int, float)),
+    }
+    if type(usual) not in kinds or value is None:
+        return
+    name, accepted = kinds[type(usual)]
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+        raise UserError(key, name, repr(value), fix=f"{key}={str(usual).lower()}")
+
+
+def defaults(overrides: list[str]) -> dict[str, Any]:
+    """The configuration before any KEY=VALUE, the choices of groups among the overrides already made."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    choices = [item for item in overrides if item.split("=")[0] in groups() and "," not in item]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        try:
+            composed = compose("train", choices)
+        except HydraException:
+            composed = compose("train")
+    return OmegaConf.to_container(composed)  # type: ignore[return-value]

@@ -1,0 +1,15 @@
+"""Silence for what libraries say that helps nobody who trains a model."""
+
+import logging
+import warnings
+
+
+def quiet() -> None:
+    """Keeps lightning from announcing devices and other products; errors and other warnings stay."""
+    import lightning.pytorch  # noqa: F401  its import sets the levels that are set here
+
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

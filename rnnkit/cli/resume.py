@@ -1,0 +1,57 @@
+"""`rnnkit resume runs/RUN [KEY=VALUE ...]`."""
+
+import sys
+from typing import Any
+
+from rnnkit.cli.arguments import Parser
+from rnnkit.cli.configuration import check_type, groups, keys
+from rnnkit.cli.quiet import quiet
+from rnnkit.cli.suggestions import nearest_keys
+from rnnkit.errors import UserError
+
+
+def run(arguments: list[str]) -> int:
+    """The command; its exit code."""
+    parser = Parser("resume", "Go on with a run from checkpoints/last.ckpt, in the same folder.")
+    parser.add_argument("run", help="the folder of the run")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.max_epochs=20")
+    given = parser.parse(arguments)
+    quiet()
+    from rnnkit.cli.train import report
+    from rnnkit.training import Run, fit
+    from rnnkit.training.interrupt import Interrupted
+
+    run = Run.open(given.run)
+    config = run.config()
+    for override in given.overrides:
+        _apply(config, override)
+    try:
+        report(run.folder, fit(config, run.folder, resume=True))
+    except Interrupted:
+        print(f"Stopped, nothing is lost. Go on with: rnnkit resume {run.folder}")
+        sys.exit(130)
+    return 0
+
+
+def _apply(config: Any, override: str) -> None:
+    """Changes one existing key."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise UserError("overrides", "KEY=VALUE", override, fix="trainer.max_epochs=20") from error
+    key = parsed.key_or_group
+    if key in groups():
+        raise UserError(
+            key, "keys of the run's own configuration", f"{override}, another choice", fix="rnnkit train for a new run"
+        )
+    known = list(keys(OmegaConf.to_container(config)))  # type: ignore[arg-type]
+    if key not in known:
+        near = nearest_keys(key, known)
+        got = f"'{key}', which the run does not have"
+        raise UserError(key, f"a key such as {', '.join(near)}", got, fix=f"{near[0] if near else 'KEY'}=...")
+    check_type(key, OmegaConf.select(config, key), parsed.value())
+    OmegaConf.update(config, key, parsed.value())

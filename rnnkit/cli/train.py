@@ -1,0 +1,156 @@
+"""`rnnkit train [KEY=VALUE ...]`."""
+
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rnnkit.cli.configuration import check_type, config_folder, defaults, explained, groups
+from rnnkit.errors import UserError
+
+HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+Trains a model and leaves a run folder. Without arguments: a character-level LSTM on the Python standard library.
+
+  rnnkit train model/cell=gru model.num_layers=3 optimizer.lr=2e-3 data.path=my_corpus.txt
+  rnnkit train experiment=tiny_shakespeare
+  rnnkit train --multirun model/cell=elman,lstm,gru seed=1,2,3
+  rnnkit train model.cell._target_=my_lab.cells.MyCell        a class of your own, from the folder you stand in
+  rnnkit train --config-dir my_lab/conf model/cell=mine       choices of your own
+  rnnkit train --cfg job                                      print the whole configuration and stop
+
+Choices:
+{choices}
+
+Every key: rnnkit train --cfg job
+"""
+
+
+class Result(NamedTuple):
+    """One finished run."""
+
+    folder: Path
+    overrides: list[str]
+    figures: dict[str, Any]
+
+
+def run(arguments: list[str]) -> int:
+    """The command; its exit code."""
+    if "-h" in arguments or "--help" in arguments:
+        choices = "\n".join(f"  {group + '=':<12} {', '.join(names)}" for group, names in groups().items())
+        print(HELP.format(choices=choices), end="")
+        return 0
+    for folder in _config_dirs(arguments):
+        if not Path(folder).is_dir():
+            raise UserError(
+                "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
+            )
+    return _train(arguments)
+
+
+def _train(arguments: list[str]) -> int:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors to us instead of printing them
+    command = list(sys.argv)
+    results: list[Result] = []
+    failures: list[Exception] = []
+
+    @hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")
+    def task(config: DictConfig) -> None:
+        sys.argv = command  # what Lightning starts again for each process of a distributed run
+        settings = HydraConfig.get()
+        folder = Path(os.path.relpath(settings.runtime.output_dir))
+        overrides = list(settings.overrides.task)
+        try:
+            results.append(Result(folder, overrides, _run_one(config, overrides, folder)))
+        except Exception as error:  # kept from Hydra, which would print it its own way
+            _remove_if_empty(folder)
+            failures.append(error)
+            if settings.mode == RunMode.MULTIRUN:
+                print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
+
+    sys.argv = [command[0], *arguments]
+    try:
+        task()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
+    finally:
+        sys.argv = command
+    if len(results) > 1:
+        _print_table(results)
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    from rnnkit.cli.quiet import quiet
+
+    usual = OmegaConf.create(defaults(overrides))
+    for override in overrides:
+        key = override.split("=")[0]
+        if not key.startswith(("+", "~")) and "/" not in key:
+            check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
+    quiet()
+    from rnnkit.training import fit
+    from rnnkit.training.interrupt import Interrupted
+
+    if (folder / "config.yaml").exists() and os.environ.get("LOCAL_RANK", "0") == "0":
+        raise UserError(
+            "run_dir",
+            "a folder without a run in it",
+            f"'{folder}', which holds one",
+            fix=f"run_dir={folder}-2, or rnnkit resume {folder}",
+        )
+    try:
+        figures = fit(config, folder)
+    except Interrupted:
+        print(f"Stopped, nothing is lost. Go on with: rnnkit resume {folder}")
+        sys.exit(130)
+    report(folder, figures)
+    return figures
+
+
+def report(folder: Path, figures: dict[str, Any]) -> None:
+    """The result of a run, and what to type next."""
+    best = {name: value for name, value in figures.items() if name.startswith("best_") and value is not None}
+    shown = "  ".join(f"{name.replace('_', ' ', 1)} {value:.4f}" for name, value in best.items())
+    minutes, seconds = divmod(round(figures["seconds"]), 60)
+    speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
+    print(f"\n{shown}  after {figures['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
+    print(f"The run is in {folder}. Next:")
+    print(f"  rnnkit evaluate {folder}")
+    print(f"  rnnkit generate {folder} --length 400 --temperature 0.8")
+    print("  rnnkit board")
+
+
+def _print_table(results: list[Result]) -> None:
+    name = next(key for key in results[0].figures if key.startswith("best_"))
+    shared = set.intersection(*(set(result.overrides) for result in results))
+    print("\nAll runs, best first:")
+    for folder, overrides, figures in sorted(results, key=lambda result: result.figures[name]):
+        own = " ".join(override for override in overrides if override not in shared)
+        print(f"  {name.removeprefix('best_')} {figures[name]:.4f}  {own}  {folder}")
+
+
+def _config_dirs(arguments: list[str]) -> list[str]:
+    after = [b for a, b in pairwise(arguments) if a in ("--config-dir", "-cd")]
+    return after + [item.split("=", 1)[1] for item in arguments if item.startswith("--config-dir=")]
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra has made the folder before anything ran; a failed start leaves nothing in the way of the next."""
+    for path in (folder, *folder.parents):
+        try:
+            path.rmdir()
+        except OSError:
+            return

@@ -1,0 +1,36 @@
+"""Text in, windows out: every batch is a `SequenceBatch`.
+
+Names are imported when they are first used, because `rnnkit data list` must not wait for torch and Lightning.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnnkit.data.text import TextData as TextData
+    from rnnkit.data.text import TextSplit as TextSplit
+    from rnnkit.data.tokenizers import ByteTokenizer as ByteTokenizer
+    from rnnkit.data.tokenizers import CharTokenizer as CharTokenizer
+    from rnnkit.data.tokenizers import Tokenizer as Tokenizer
+    from rnnkit.data.tokenizers import WordTokenizer as WordTokenizer
+    from rnnkit.data.tokenizers import load_tokenizer as load_tokenizer
+    from rnnkit.data.windows import Windows as Windows
+
+_HOME = {
+    "TextData": "text",
+    "TextSplit": "text",
+    "Windows": "windows",
+    "Tokenizer": "tokenizers",
+    "CharTokenizer": "tokenizers",
+    "ByteTokenizer": "tokenizers",
+    "WordTokenizer": "tokenizers",
+    "load_tokenizer": "tokenizers",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f"rnnkit.data.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,150 @@
+"""From what the user names (files, folders, globs) to documents: text with a name."""
+
+import glob
+import gzip
+import logging
+import lzma
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from rnnkit.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+class Document(NamedTuple):
+    """One file's text. `name` is its path below the folder or glob that it was found by: the same on every machine."""
+
+    name: str
+    text: str
+
+
+class _Found(NamedTuple):
+    name: str
+    path: Path
+    named: bool  # by the user, as against met in a folder, where what is no text is passed over
+
+
+def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> list[Document]:
+    """Read a file, all files below a folder, all that match a glob, or a list of these, unpacking `.gz` and `.xz`.
+
+    What a folder or glob holds comes in name order, a list in its own order; no file is read twice. Below a folder
+    hidden files and folders are left out and, unless `raw`, files with NUL bytes, which are no text.
+
+    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; all else stays as it is. With `raw` nothing
+    is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates ("surrogateescape"), from which
+    `ByteTokenizer` has them back. Empty files are left out.
+
+    Raises UserError, naming `argument`, when a path does not exist or cannot be read, a glob matches nothing, an
+    archive is damaged, a file is no text, or there is no text at all.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "b.txt").write_text("two")
+    ...     _ = Path(folder, "a.txt").write_text("one")
+    ...     read(folder)
+    [Document(name='a.txt', text='one'), Document(name='b.txt', text='two')]
+    """
+    found: dict[Path, _Found] = {}
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        for file in sorted(_find(Path(path).expanduser(), argument)):
+            found.setdefault(file.path.resolve(), file)
+    documents = []
+    for file in found.values():
+        content = read_bytes(file.path, argument)
+        if not content:
+            continue
+        if raw:
+            documents.append(Document(file.name, content.decode("utf-8", "surrogateescape")))
+        elif file.named or b"\0" not in content:
+            documents.append(Document(file.name, _text(content, file.path, argument)))
+        else:
+            logger.info("%s is no text and left out", file.path)
+    if not documents:
+        _fail(argument, "text", f"{len(found)} files under {paths}, none of them with text")
+    return documents
+
+
+def read_bytes(path: Path, argument: str = "data.path") -> bytes:
+    """The content of a file, unpacked if its name ends in `.gz` or `.xz`.
+
+    Raises UserError, naming `argument`, when the file cannot be read or unpacked.
+    """
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                return file.read()
+        if path.suffix == ".xz":
+            with lzma.open(path) as file:
+                return file.read()
+        return path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise UserError(
+            argument, f"a whole {path.suffix} file", f"{path}: {error}", fix="packing or downloading the file again"
+        ) from error
+    except OSError as error:
+        _fail(argument, "a file that can be read", f"{path}: {error.strerror or error}")
+
+
+def _find(path: Path, argument: str) -> Iterator[_Found]:
+    if path.is_dir():
+        yield from _below(path, argument)
+    elif path.exists() or not glob.has_magic(
+        str(path)
+    ):  # read_bytes says what is wrong with a path that does not exist
+        yield _Found(path.name, path, named=True)
+    else:
+        matches = glob.glob(str(path), recursive=True)
+        if not matches:
+            _fail(argument, "a glob that matches files", f"{path}, which matches none in {Path.cwd()}")
+        fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
+        for match in map(Path, matches):
+            if match.is_dir():
+                # a recursive glob gives folders and the files in them; what it matches itself is named, not met
+                if "**" not in path.parts:
+                    for file in _below(match, argument):
+                        yield file._replace(name=(match.relative_to(fixed) / file.name).as_posix())
+            else:
+                yield _Found(match.relative_to(fixed).as_posix(), match, named=True)
+
+
+def _below(folder: Path, argument: str) -> Iterator[_Found]:
+    def refuse(error: OSError) -> None:
+        _fail(argument, "a folder that can be read", f"{error.filename}: {error.strerror}")
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                path = Path(place, name)
+                yield _Found(path.relative_to(folder).as_posix(), path, named=False)
+
+
+def _text(content: bytes, path: Path, argument: str) -> str:
+    nul = content.find(b"\0")
+    if nul >= 0:
+        raise UserError(
+            argument,
+            "text",
+            f"{path}, which has a NUL byte at offset {nul:,}: a binary file, or UTF-16",
+            fix=f"data.level=byte if binary is meant, or {argument}=a/text/file.txt",
+        )
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            argument,
+            "UTF-8 text",
+            f"{path}, whose byte {content[error.start]:#04x} at offset {error.start:,} is not UTF-8",
+            fix="data.level=byte, or re-encode the file: iconv -f LATIN1 -t UTF-8 old.txt > new.txt",
+        ) from error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def _fail(argument: str, expected: str, got: str) -> NoReturn:
+    raise UserError(argument, expected, got, fix=f"{argument}=my_corpus.txt, a folder, or '{argument}=texts/*.txt'")

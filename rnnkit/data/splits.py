@@ -1,0 +1,103 @@
+"""One corpus into training, validation and test text."""
+
+import hashlib
+from collections.abc import Sequence
+
+from rnnkit.data.sources import Document
+from rnnkit.errors import UserError
+
+MANY_FILES = 100
+"""From this many files on whole files are dealt out. With fewer, one of the splits too often gets none of them."""
+
+
+def split(
+    documents: Sequence[Document], valid_fraction: float, test_fraction: float, level: str = "char"
+) -> dict[str, str]:
+    """Divide a corpus into "train", "valid" and, unless `test_fraction` is 0, "test".
+
+    * Fewer than `MANY_FILES` files are joined in their order and cut: training text first, test text last. At word
+      level a cut moves on to the end of its line.
+    * More files are dealt out whole, by a hash of their names: a file stays in its split and the files keep their
+      order whatever files come and go beside it, on any machine. The order within a split is the hash's too, so that
+      neighbours in a folder come to lie in different lanes.
+
+    Fractions are of the characters in the first case and of the files in the second. Raises UserError when they are
+    no fractions or leave a split empty.
+
+    >>> split([Document("digits", "0123456789")], valid_fraction=0.2, test_fraction=0.1)
+    {'train': '0123456', 'valid': '78', 'test': '9'}
+    """
+    _check(valid_fraction, test_fraction)
+    deal = _by_name if len(documents) >= MANY_FILES else _by_position
+    texts = deal(documents, valid_fraction, test_fraction, level)
+    if test_fraction == 0:
+        del texts["test"]
+    for name, text in texts.items():
+        if not text:
+            argument = "data.test_fraction" if name == "test" else "data.valid_fraction"
+            raise UserError(
+                argument,
+                f"a {name} split with text in it",
+                f"nothing, from {len(documents)} files, {valid_fraction=} and {test_fraction=}",
+                fix=f"{argument}=0.1, or data.train=a.txt data.valid=b.txt",
+            )
+    return texts
+
+
+def join(documents: Sequence[Document], level: str = "char") -> str:
+    r"""The documents as one text.
+
+    Where a file's last line lacks its newline, one is put between it and the next file; at word level also behind the
+    last file, because there every line ends in `<eos>`. At byte level nothing is added.
+
+    >>> join([Document("a", "one"), Document("b", "two")])
+    'one\ntwo'
+    """
+    if level == "byte" or not documents:
+        return "".join(document.text for document in documents)
+    text = "\n".join(document.text.removesuffix("\n") for document in documents)
+    return text + "\n" if level == "word" or documents[-1].text.endswith("\n") else text
+
+
+def _by_position(
+    documents: Sequence[Document], valid_fraction: float, test_fraction: float, level: str
+) -> dict[str, str]:
+    text = join(documents, level)
+    # rounded, because 50 * (1 - 0.42) is a little less than 29 in floating point, and the cut would come one early
+    cuts = [int(round(len(text) * (1 - rest), 6)) for rest in (valid_fraction + test_fraction, test_fraction)]
+    if level == "word":
+        cuts = [text.find("\n", cut - 1) + 1 for cut in cuts]
+    return {"train": text[: cuts[0]], "valid": text[cuts[0] : cuts[1]], "test": text[cuts[1] :]}
+
+
+def _by_name(documents: Sequence[Document], valid_fraction: float, test_fraction: float, level: str) -> dict[str, str]:
+    dealt: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
+    for document in sorted(documents, key=lambda document: (_place(document.name), document.name)):
+        place = _place(document.name)
+        if place < valid_fraction:
+            dealt["valid"].append(document)
+        elif place < valid_fraction + test_fraction:
+            dealt["test"].append(document)
+        else:
+            dealt["train"].append(document)
+    return {name: join(documents, level) for name, documents in dealt.items()}
+
+
+def _place(name: str) -> float:
+    """A number from 0 to 1 that only the name decides."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _check(valid_fraction: float, test_fraction: float) -> None:
+    if not 0 < valid_fraction < 1:
+        raise UserError(
+            "data.valid_fraction", "a number between 0 and 1", str(valid_fraction), fix="data.valid_fraction=0.05"
+        )
+    if not 0 <= test_fraction < 1 - valid_fraction:
+        raise UserError(
+            "data.test_fraction",
+            "0, for no test split, or a number that leaves text for training",
+            f"{test_fraction} beside data.valid_fraction={valid_fraction}",
+            fix="data.test_fraction=0.05",
+        )

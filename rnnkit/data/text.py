@@ -1,0 +1,229 @@
+"""Text for language models: from a name or path to windows."""
+
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning import LightningDataModule
+from torch import Tensor
+
+from rnnkit.data import catalog, python_source
+from rnnkit.data.sources import Document, Paths, read
+from rnnkit.data.splits import join, split
+from rnnkit.data.tokenizers import LEVELS, Tokenizer
+from rnnkit.data.tokenizers.byte import as_bytes
+from rnnkit.data.windows import Windows
+from rnnkit.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """One split: its `tokens` [N] int32, and how long it is in units that do not depend on the tokenizer.
+
+    `words` counts one for the end of every line, as perplexities of the literature do. `unknown` is the number of
+    tokens that are `<unk>`. A loss summed over the split, divided by one of these counts, is a loss per such unit.
+    """
+
+    tokens: Tensor
+    characters: int
+    bytes: int
+    words: int
+    unknown: int
+
+
+class TextData(LightningDataModule):
+    """A text corpus as windows for truncated BPTT.
+
+    What is read, the first of these that is given:
+
+    * `path`: a file, a folder, a glob or a list of these, divided into splits by `valid_fraction` and `test_fraction`
+      (see `rnnkit.data.splits.split`; a `test_fraction` of 0 makes no test split);
+    * `train`, `valid` and, if wanted, `test`: the same kinds of path, each a split. With a `tokenizer` any one of
+      them will do, because nothing has to be learnt from the training text;
+    * `dataset`: a name of `rnnkit data list`.
+
+    `level` is what a token is: "char", "byte" or "word". Characters or words seen fewer than `min_count` times in the
+    training text are unknown. A `tokenizer`, for the evaluation of a trained model, replaces both.
+
+    Training windows have `lanes` lanes of `bptt_steps` steps; validation and test windows `eval_lanes` lanes, or fewer
+    where the split is short. All are totals over the processes of a distributed run.
+
+    After `setup`: `tokenizer`, and `splits` from "train", "valid", "test" to `TextSplit`.
+
+    Raises UserError for a number below 1, an unknown level or data set, paths that exclude each other, and in `setup`
+    for files that cannot be read and splits that are too short.
+
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "corpus.txt").write_text("to be or not to be. " * 100)
+    ...     data = TextData(path=f"{folder}/corpus.txt", lanes=4, bptt_steps=16)
+    ...     data.setup()
+    >>> data.sizes
+    {'vocabulary_size': 9}
+    >>> batch = next(iter(data.train_dataloader()))
+    >>> data.tokenizer.decode(batch.inputs[0]), data.tokenizer.decode(batch.targets[0])
+    ('to be or not to ', 'o be or not to b')
+    """
+
+    def __init__(
+        self,
+        dataset: str | None = None,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        valid: Paths | None = None,
+        test: Paths | None = None,
+        level: str = "char",
+        min_count: int = 1,
+        valid_fraction: float = 0.05,
+        test_fraction: float = 0.05,
+        lanes: int = 64,
+        bptt_steps: int = 64,
+        eval_lanes: int = 8,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        super().__init__()
+        if level not in tuple(LEVELS):
+            near = difflib.get_close_matches(str(level), LEVELS, n=1, cutoff=0.4) or ["char"]
+            raise UserError("data.level", f"one of {', '.join(LEVELS)}", repr(level), fix=f"data.level={near[0]}")
+        counts = {"min_count": min_count, "lanes": lanes, "bptt_steps": bptt_steps, "eval_lanes": eval_lanes}
+        for name, count in counts.items():
+            if not isinstance(count, int) or count < 1:
+                raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
+        self.dataset = dataset
+        self.path = path
+        self.paths = {name: paths for name, paths in (("train", train), ("valid", valid), ("test", test)) if paths}
+        self._check_origin(tokenizer)
+        self.level = tokenizer.level if tokenizer else level
+        self.min_count = min_count
+        self.valid_fraction = valid_fraction
+        self.test_fraction = test_fraction
+        self.lanes = lanes
+        self.bptt_steps = bptt_steps
+        self.eval_lanes = eval_lanes
+        self.splits: dict[str, TextSplit] = {}
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer given or, after `setup`, the one built on the training split."""
+        if self._tokenizer is None:
+            raise RuntimeError("TextData has no tokenizer before setup()")
+        return self._tokenizer
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What only the data know and a model's constructor needs; after `setup`."""
+        return {"vocabulary_size": len(self.tokenizer)}
+
+    def save(self, folder: Path) -> None:
+        """Write what a trained model needs of its data to be used again, `vocabulary.json`, into `folder`."""
+        self.tokenizer.save(folder / "vocabulary.json")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, split and encode the text, once; for training (`stage` "fit" or None) see that it is long enough."""
+        if not self.splits:
+            texts = self._texts()
+            if self._tokenizer is None:
+                self._tokenizer = LEVELS[self.level].build(texts["train"], self.min_count)
+            self.splits = {name: self._encoded(name, text) for name, text in texts.items()}
+        if stage in (None, "fit"):
+            self._check_training_length()
+
+    def train_dataloader(self) -> Windows:
+        """Windows of `lanes` lanes and `bptt_steps` steps over the training split."""
+        rank, world_size = self._process()
+        return Windows(self._split("train").tokens, self.lanes, self.bptt_steps, rank=rank, world_size=world_size)
+
+    def val_dataloader(self) -> Windows:
+        """Windows over the validation split."""
+        return self.loader("valid", self.eval_lanes, self.bptt_steps)
+
+    def test_dataloader(self) -> Windows:
+        """Windows over the test split."""
+        return self.loader("test", self.eval_lanes, self.bptt_steps)
+
+    def loader(self, split: str, lanes: int, steps: int) -> Windows:
+        """Windows for evaluation over any split; fewer `lanes` where the split has not a token for each.
+
+        Raises UserError when there is no such split.
+        """
+        tokens = self._split(split).tokens
+        rank, world_size = self._process()
+        lanes = min(lanes, len(tokens) - 1)
+        lanes += -lanes % world_size  # lanes may be empty, processes may not
+        return Windows(tokens, lanes, steps, rank=rank, world_size=world_size)
+
+    def _check_origin(self, tokenizer: Tokenizer | None) -> None:
+        if self.path and self.paths:
+            given = ", ".join(f"data.{name}" for name in self.paths)
+            raise UserError(
+                "data.path", "either data.path or data.train and data.valid", f"{given} too", fix="data.path=null"
+            )
+        if self.paths and tokenizer is None and not {"train", "valid"} <= self.paths.keys():
+            given = " and ".join(f"data.{name}" for name in self.paths)
+            raise UserError(
+                "data.train and data.valid",
+                "both",
+                f"{given} only",
+                fix="data.train=a.txt data.valid=b.txt, or data.path=a.txt to have one file divided",
+            )
+        if not self.path and not self.paths and not self.dataset:
+            raise UserError(
+                "data.path", "a text to read", "nothing", fix="data.path=my_corpus.txt or data=python_stdlib"
+            )
+
+    def _texts(self) -> dict[str, str]:
+        if self.path:
+            return self._divided(read(self.path, raw=self.level == "byte"))
+        if self.paths:
+            return self._joined(self.paths)
+        assert self.dataset is not None
+        found = catalog.find(self.dataset)
+        if "path" in found:
+            return self._divided(read(found["path"], raw=self.level == "byte", argument="data.dataset"))
+        return self._joined(found) if found else self._divided(python_source.documents())
+
+    def _divided(self, documents: Sequence[Document]) -> dict[str, str]:
+        return split(documents, self.valid_fraction, self.test_fraction, self.level)
+
+    def _joined(self, paths: dict[str, Paths] | dict[str, Path]) -> dict[str, str]:
+        raw = self.level == "byte"
+        return {name: join(read(value, raw=raw, argument=f"data.{name}"), self.level) for name, value in paths.items()}
+
+    def _encoded(self, name: str, text: str) -> TextSplit:
+        tokens = self.tokenizer.encode(text)
+        if len(tokens) < 2:
+            raise UserError(
+                f"{name} split",
+                "two tokens at least",
+                f"{len(tokens)}",
+                fix=f"a longer text, or data.{name}=another.txt",
+            )
+        unknown = 0 if self.tokenizer.unknown is None else int((tokens == self.tokenizer.unknown).sum())
+        lines = text.count("\n") + (not text.endswith("\n"))
+        logger.info("%s: %s tokens, %s of them unknown", name, f"{len(tokens):,}", f"{unknown:,}")
+        return TextSplit(tokens, len(text), len(as_bytes(text)), len(text.split()) + lines, unknown)
+
+    def _check_training_length(self) -> None:
+        predictions = len(self._split("train").tokens) - 1
+        if predictions < self.lanes * self.bptt_steps:
+            steps = min(self.bptt_steps, predictions)
+            raise UserError(
+                "data.lanes",
+                f"a training text of at least one window for each lane, {self.lanes} lanes x {self.bptt_steps} steps",
+                f"{predictions:,} predictions",
+                fix=f"data.lanes={max(1, predictions // steps)} data.bptt_steps={steps}",
+            )
+
+    def _split(self, name: str) -> TextSplit:
+        if name not in self.splits:
+            have = ", ".join(self.splits) or "none before setup()"
+            raise UserError("split", f"one of {have}", repr(name), fix=f"split={next(iter(self.splits), 'train')}")
+        return self.splits[name]
+
+    def _process(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,0 +1,59 @@
+"""Bytes: 256 tokens, nothing unknown, any file."""
+
+import codecs
+from collections.abc import Callable, Iterable
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnkit.data.tokenizers.tokenizer import Tokenizer, integers
+
+TOKENS = tuple(chr(byte) if 0x20 <= byte < 0x7F else f"<{byte:02X}>" for byte in range(256))
+
+
+class ByteTokenizer(Tokenizer):
+    """Every byte is a token and its own id; text is its UTF-8 bytes.
+
+    Bytes that are no UTF-8 travel through `str` as Python's "surrogateescape" writes them, and come out as they were.
+
+    >>> tokenizer = ByteTokenizer()
+    >>> tokenizer.encode("né").tolist()
+    [110, 195, 169]
+    >>> tokenizer.decode([110, 195, 169])
+    'né'
+    """
+
+    level = "byte"
+    unknown = None
+
+    def __init__(self, tokens: Iterable[str] = TOKENS) -> None:
+        super().__init__(tokens)
+
+    @classmethod
+    def build(cls, text: str, min_count: int = 1) -> Self:
+        """The same 256 tokens for any text."""
+        return cls()
+
+    def encode(self, text: str) -> Tensor:
+        """The UTF-8 bytes of `text` [N], int32."""
+        return torch.from_numpy(np.frombuffer(as_bytes(text), dtype=np.uint8).astype(np.int32))
+
+    def missing(self, text: str) -> list[str]:
+        """Nothing ever is."""
+        return []
+
+    def decoder(self) -> Callable[[int], str]:
+        """As for every tokenizer; a character prints with its last byte, what is no UTF-8 prints as U+FFFD."""
+        utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        return lambda byte: utf8.decode(bytes((byte,)))
+
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """The text of `ids` [N]; what is no UTF-8, a last character cut short included, becomes U+FFFD."""
+        return bytes(integers(ids)).decode("utf-8", "replace")
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes that `text` was read from at byte level."""
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,69 @@
+"""Characters: one Unicode code point, one token."""
+
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnkit.data.tokenizers.tokenizer import UNKNOWN, Tokenizer, by_frequency
+
+CODE_POINTS = 0x110000
+BLOCK = 1 << 22
+"""Characters looked up at a time: bounds the memory that a large corpus needs besides its ids."""
+
+
+class CharTokenizer(Tokenizer):
+    """Every character is a token.
+
+    >>> tokenizer = CharTokenizer.build("hello")
+    >>> tokenizer.tokens
+    ('l', 'e', 'h', 'o', '<unk>')
+    >>> tokenizer.encode("hole").tolist()
+    [2, 3, 0, 1]
+    >>> tokenizer.decode([2, 1, 0, 0, 3])
+    'hello'
+    >>> tokenizer.missing("help!")
+    ['p', '!']
+    """
+
+    level = "char"
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        super().__init__(tokens)
+        self.unknown = self.tokens.index(UNKNOWN)
+        characters = [token for token in self.tokens if token != UNKNOWN]
+        self._known = frozenset(characters)
+        self._id_of_code = np.full(CODE_POINTS, self.unknown, dtype=np.int32)
+        codes = [ord(character) for character in characters]
+        self._id_of_code[codes] = [i for i in range(len(self.tokens)) if i != self.unknown]
+
+    @classmethod
+    def build(cls, text: str, min_count: int = 1) -> Self:
+        """The characters of `text`, most frequent first."""
+        counts = np.zeros(CODE_POINTS, dtype=np.int64)
+        for codes in _blocks_of_codes(text):
+            counts += np.bincount(codes, minlength=CODE_POINTS)
+        seen = np.flatnonzero(counts)
+        return cls(by_frequency({chr(code): int(counts[code]) for code in seen}, min_count))
+
+    def encode(self, text: str) -> Tensor:
+        """The characters of `text` as ids [N], int32."""
+        ids = np.empty(len(text), dtype=np.int32)
+        start = 0
+        for codes in _blocks_of_codes(text):
+            ids[start : start + len(codes)] = self._id_of_code[codes]
+            start += len(codes)
+        return torch.from_numpy(ids)
+
+    def missing(self, text: str) -> list[str]:
+        """The characters of `text` that the vocabulary lacks."""
+        return [character for character in dict.fromkeys(text) if character not in self._known]
+
+
+def _blocks_of_codes(text: str) -> Iterator[NDArray[np.uint32]]:
+    for start in range(0, len(text), BLOCK):
+        # a prompt typed in a terminal may hold lone surrogates; they are code points like any other here
+        yield np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")

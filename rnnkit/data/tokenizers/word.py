@@ -1,0 +1,70 @@
+"""Words: what stands between blanks, and the ends of lines."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnkit.data.tokenizers.tokenizer import UNKNOWN, Tokenizer, by_frequency
+
+END_OF_LINE = "<eos>"
+
+
+class WordTokenizer(Tokenizer):
+    r"""Words divided by any blank, and one `<eos>` for every newline: as the literature counts PTB and WikiText-2.
+
+    A literal `<unk>` in the text is the unknown token. Nothing is lower-cased and punctuation is not cut off: prepared
+    texts have that behind them. A prompt without a final newline gets no `<eos>`, so that the model continues its line.
+
+    >>> tokenizer = WordTokenizer.build("a b a\n\n")
+    >>> tokenizer.tokens
+    ('<eos>', 'a', 'b', '<unk>')
+    >>> tokenizer.encode("a c b\n").tolist()
+    [1, 3, 2, 0]
+    >>> tokenizer.decode([1, 2, 0, 2])
+    'a b\nb'
+    """
+
+    level = "word"
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        super().__init__(tokens)
+        self._id_of = {token: i for i, token in enumerate(self.tokens)}
+        self.unknown = self._id_of[UNKNOWN]
+
+    @classmethod
+    def build(cls, text: str, min_count: int = 1) -> Self:
+        """The words of `text`, most frequent first."""
+        return cls(by_frequency(Counter(_words(text)), min_count, keep=frozenset({END_OF_LINE})))
+
+    def encode(self, text: str) -> Tensor:
+        """The words and line ends of `text` as ids [N], int32."""
+        words = _words(text)
+        id_of, unknown = self._id_of, self.unknown
+        return torch.from_numpy(np.fromiter((id_of.get(word, unknown) for word in words), np.int32, len(words)))
+
+    def missing(self, text: str) -> list[str]:
+        """The words of `text` that the vocabulary lacks."""
+        return [word for word in dict.fromkeys(_words(text)) if word not in self._id_of]
+
+    def decoder(self) -> Callable[[int], str]:
+        """As for every tokenizer; a blank comes before every word but the first of a line."""
+        blank = ""
+
+        def text_of(word: int) -> str:
+            nonlocal blank
+            token = self.tokens[word]
+            if token == END_OF_LINE:
+                blank = ""
+                return "\n"
+            text, blank = blank + token, " "
+            return text
+
+        return text_of
+
+
+def _words(text: str) -> list[str]:
+    return text.replace("\n", f" {END_OF_LINE} ").split()

@@ -1,0 +1,138 @@
+"""torch's own kernels (oneDNN, cuDNN, MPS) where the cell is exactly what they compute.
+
+The kernels know neither padding nor resets nor a direction, and packed sequences are slow on CPU and synchronise on a
+GPU. So all of it is reduced to plain forward runs: the valid part is flipped for `reverse`, the sequence is cut where a
+lane begins anew, and padding runs through the kernel as zeros and is masked out of what comes back.
+"""
+
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import _has_any_global_hook
+
+from rnnkit.cells.base import Cell, State
+from rnnkit.cells.elman import ElmanCell
+from rnnkit.cells.gru import GRUCell
+from rnnkit.cells.lstm import LSTMCell, LSTMState
+from rnnkit.engines.window import Window, flip_valid, select_rows, valid_steps
+
+FREEZE = 32768.0
+"""A pre-activation at which a sigmoid is exactly 0 or 1 and a rectifier 0; every float type holds it, float16 too."""
+
+_kernels = cast(Any, torch)._VF
+
+
+def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+    """Why the kernels would not compute what the cell computes; None where they do."""
+    if type(cell) not in (LSTMCell, GRUCell, ElmanCell):
+        return f"torch has kernels for LSTMCell, GRUCell and ElmanCell, not for {type(cell).__name__}"
+    if isinstance(cell, GRUCell) and not cell.reset_after:
+        return "torch's GRU resets after the recurrent product; this cell has reset_after=False"
+    if (
+        "forward" in vars(cell)
+        or cell._forward_hooks
+        or cell._forward_pre_hooks
+        or cell._backward_hooks
+        or cell._backward_pre_hooks
+        or _has_any_global_hook()
+    ):
+        return "a hook or a replaced forward watches every step of the cell, and a kernel takes all steps at once"
+    dtype = cast(Tensor, cell.weight_hh).dtype
+    others = [x_BTI, *(state if isinstance(state, LSTMState) else cast(tuple[Tensor], (state,)))]
+    if any(other.dtype != dtype for other in others) and not torch.is_autocast_enabled(x_BTI.device.type):
+        return f"the weights are {dtype}, but x or the state is not"
+    return None
+
+
+def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
+    """Run the kernel, once where no lane begins anew."""
+    lengths_B, fresh_BT, reverse = window
+    if reverse:
+        x_BTI = flip_valid(x_BTI, lengths_B)
+        fresh_BT = None if fresh_BT is None else flip_valid(fresh_BT, lengths_B)
+    if fresh_BT is None:
+        y_BTO, state = _forward(cell, x_BTI, state, lengths_B)
+    else:
+        y_BTO, state = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
+    return (flip_valid(y_BTO, lengths_B) if reverse else y_BTO), state
+
+
+def _in_segments(
+    cell: Cell[State], x_BTI: Tensor, state: State, lengths_B: Tensor | None, fresh_BT: Tensor
+) -> tuple[Tensor, State]:
+    """One run from each step at which some lane begins anew to the next such step."""
+    steps = x_BTI.shape[1]
+    # The one place that waits for a GPU: where to cut must be known here.
+    starts = [0, *(t for t in fresh_BT.any(dim=0).nonzero().flatten().tolist() if t > 0)]
+    initial = cell.initial_state(x_BTI.shape[0])
+    outputs = []
+    for start, end in pairwise([*starts, steps]):
+        state = select_rows(fresh_BT[:, start], initial, state)
+        left_B = None if lengths_B is None else (lengths_B - start).clamp(0, end - start)
+        y_BTO, state = _forward(cell, x_BTI[:, start:end], state, left_B)
+        outputs.append(y_BTO)
+    return torch.cat(outputs, dim=1), state
+
+
+def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> tuple[Tensor, Any]:
+    """One run in time order, padding masked."""
+    if lengths_B is None:
+        return _kernel(cell, x_BTI, state, cell.weight_ih)
+    padded_BT1 = ~valid_steps(lengths_B, x_BTI.shape[1])[..., None]
+    x_BTI = x_BTI.masked_fill(padded_BT1, 0)
+    weight_ih = cell.weight_ih
+    column = _freezing_column(cell)
+    if column is not None:
+        x_BTI = torch.cat([x_BTI, padded_BT1.to(x_BTI.dtype)], dim=2)
+        weight_ih = torch.cat([weight_ih, column], dim=1)
+    y_BTO, end = _kernel(cell, x_BTI, state, weight_ih)
+    y_BTO = y_BTO.masked_fill(padded_BT1, 0)
+    last_B11 = (lengths_B - 1).clamp(min=0)[:, None, None]
+    h_BH = y_BTO.gather(1, last_B11.expand(-1, 1, y_BTO.shape[2])).squeeze(1)
+    end = LSTMState(h_BH, end.cell) if isinstance(end, LSTMState) else h_BH
+    return y_BTO, select_rows(lengths_B > 0, end, state)
+
+
+def _freezing_column(cell: Any) -> Tensor | None:
+    """Input weights for a feature that is 1 at padded steps, which make the kernel itself stand still there.
+
+    An LSTM's last c is not among its outputs, so c must arrive at the end unchanged: input gate 0, forget gate 1. A
+    rectified state could grow without bound over long padding and reach the weights' gradients as 0 * inf: hold it at
+    0. The other cells' states are bounded, and their last valid one is picked from the outputs.
+    """
+    column_G1: Tensor = cell.weight_ih.new_zeros(cell.weight_ih.shape[0], 1)
+    if isinstance(cell, LSTMCell):
+        column_G1[: cell.hidden_size] = -FREEZE
+        column_G1[cell.hidden_size : 2 * cell.hidden_size] = FREEZE
+        return column_G1
+    if isinstance(cell, ElmanCell) and cell.nonlinearity == "relu":
+        return column_G1.fill_(-FREEZE)
+    return None
+
+
+def _kernel(cell: Any, x_BTI: Tensor, state: Any, weight_ih: Tensor) -> tuple[Tensor, Any]:
+    """One call of the kernel."""
+    has_bias = cell.bias_ih is not None
+    weights = [weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh] if has_bias else [weight_ih, cell.weight_hh]
+    if x_BTI.is_cuda:
+        weights = _in_one_buffer(weights)
+    # cuDNN's backward exists only in its training mode, which has nothing to do with the module's: without dropout the
+    # two modes compute the same numbers.
+    options = (has_bias, 1, 0.0, torch.is_grad_enabled(), False, True)
+    if isinstance(cell, LSTMCell):
+        # cuDNN demands contiguous states.
+        hx = (state.hidden.contiguous()[None], state.cell.contiguous()[None])
+        y_BTH, h_1BH, c_1BH = _kernels.lstm(x_BTI, hx, weights, *options)
+        return y_BTH, LSTMState(hidden=h_1BH[0], cell=c_1BH[0])
+    kernel = _kernels.gru if isinstance(cell, GRUCell) else getattr(_kernels, f"rnn_{cell.nonlinearity}")
+    y_BTH, h_1BH = kernel(x_BTI, state.contiguous()[None], weights, *options)
+    return y_BTH, h_1BH[0]
+
+
+def _in_one_buffer(weights: list[Tensor]) -> list[Tensor]:
+    """The weights as views of one buffer in cuDNN's order; scattered ones it copies at every call, with a warning."""
+    buffer = torch.cat([weight.flatten() for weight in weights])
+    parts = buffer.split([weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

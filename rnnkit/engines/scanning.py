@@ -1,0 +1,139 @@
+"""A cell over time: one interface, several engines that agree."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from rnnkit.cells.base import Cell, State
+from rnnkit.cells.state import map_state
+from rnnkit.engines import native, reference
+from rnnkit.engines.checks import check_input, check_lengths, check_reset, check_state
+from rnnkit.engines.window import Window, select_rows, valid_steps
+from rnnkit.errors import UserError
+
+
+class Engine(Protocol):
+    """What a module of this folder offers to be an engine."""
+
+    def unsuitable(self, cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+        """The reason why this engine may not run; None where it computes exactly what the cell says."""
+
+    def run(self, cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
+        """Take one step or more: outputs in time order, zero at padding, and the state after each lane's last step."""
+
+
+ENGINES: dict[str, Engine] = {"native": native, "reference": reference}
+"""Fastest first; the last one runs everything."""
+
+
+class Explanation(NamedTuple):
+    """Which engine runs, and for each of the others what ruled it out."""
+
+    engine: str
+    ruled_out: dict[str, str]
+
+
+def scan(
+    cell: Cell[State],
+    x_BTI: Tensor,
+    state: State | None = None,
+    *,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    reverse: bool = False,
+    engine: str = "auto",
+) -> tuple[Tensor, State]:
+    """Take a cell over a batch of sequences: the outputs [B, T, O] and the state after the last step.
+
+    Shapes: B sequences (lanes), T time steps, I input, O output features. Both B and T may be 0.
+
+    * `state`: the state before the first step, of the cell's own type; None for `cell.initial_state(B)`.
+    * `lengths` [B]: the valid steps of each lane, from 0 to T; None where all are. Outputs beyond are zero, the
+      returned state is the one after the last valid step, and nothing that stands in the padding, NaN included,
+      reaches an output, a state or a gradient.
+    * `reset` [B] booleans: lanes whose given state is ignored for the cell's initial one. [B, T] booleans: a new
+      sequence begins at that step, so that no state passes between it and the step before, in either direction.
+    * `reverse`: time runs backwards: the state enters at a lane's last valid step and is returned after its first step.
+      The output of step t still stands at t.
+    * `engine`: `auto` for the fastest one that is exact for this cell, or a name from `rnnkit.engines.ENGINES`.
+
+    Values and gradients are the same with every engine, to rounding. The state keeps its type and, under autocast too,
+    its dtype, so that it can be carried into the next window.
+
+    Raises `UserError` for arguments that do not fit each other, for an unknown engine, and for one that cannot run this
+    cell.
+
+    >>> import torch
+    >>> from rnnkit.cells import LSTMCell
+    >>> cell = LSTMCell(3, 5)
+    >>> y_BTO, state = scan(cell, torch.randn(2, 4, 3), lengths=torch.tensor([4, 1]))
+    >>> y_BTO.shape, bool(y_BTO[1, 1:].any())
+    (torch.Size([2, 4, 5]), False)
+    >>> torch.equal(state.hidden[1], y_BTO[1, 0])
+    True
+    """
+    check_input(cell, x_BTI)
+    B, T = x_BTI.shape[:2]
+    if lengths is not None:
+        check_lengths(lengths, x_BTI)
+        lengths = lengths.to(x_BTI.device)
+    if reset is not None:
+        check_reset(reset, x_BTI)
+        reset = reset.to(x_BTI.device)
+    if state is None:
+        state = cell.initial_state(B)
+    else:
+        check_state("state", state, cell.initial_state(1), B)
+        if reset is not None and reset.dim() == 1:
+            state = select_rows(reset, cell.initial_state(B), state)
+    fresh_BT = _fresh_steps(reset, lengths, reverse) if reset is not None and reset.dim() == 2 else None
+    chosen = _choose(cell, x_BTI, state, engine)
+    if T == 0:
+        return x_BTI.new_zeros(B, 0, cell.output_size), state
+    y_BTO, after = ENGINES[chosen].run(cell, x_BTI, state, Window(lengths, fresh_BT, reverse))
+    # Under autocast some cells come out in lower precision; the carry keeps the one it had.
+    return y_BTO, map_state(_as_given, after, state)
+
+
+def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = "auto") -> Explanation:
+    """Which engine `scan` would take for these arguments, and why not the others.
+
+    Raises `UserError` as `scan` does.
+
+    >>> import torch
+    >>> from rnnkit.cells import GRUCell
+    >>> explain(GRUCell(3, 5, reset_after=False), torch.zeros(1, 1, 3)).ruled_out["native"]
+    "torch's GRU resets after the recurrent product; this cell has reset_after=False"
+    """
+    check_input(cell, x_BTI)
+    state = cell.initial_state(x_BTI.shape[0]) if state is None else state
+    chosen = _choose(cell, x_BTI, state, engine)
+    others = {name: module.unsuitable(cell, x_BTI, state) for name, module in ENGINES.items() if name != chosen}
+    not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was asked for"
+    return Explanation(chosen, {name: reason or not_taken for name, reason in others.items()})
+
+
+def _as_given(new: Tensor, given: Tensor) -> Tensor:
+    return new if new.dtype == given.dtype else new.to(given.dtype)
+
+
+def _choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
+    if engine == "auto":
+        return next(name for name, module in ENGINES.items() if module.unsuitable(cell, x_BTI, state) is None)
+    if engine not in ENGINES:
+        raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix="model.engine=auto")
+    reason = ENGINES[engine].unsuitable(cell, x_BTI, state)
+    if reason is not None:
+        raise UserError("engine", "one that can run this cell", f"{engine} ({reason})", fix="model.engine=auto")
+    return engine
+
+
+def _fresh_steps(reset_BT: Tensor, lengths_B: Tensor | None, reverse: bool) -> Tensor:
+    """Where a lane takes a step from the initial state, in the order in which steps are taken."""
+    if lengths_B is not None:
+        reset_BT = reset_BT & valid_steps(lengths_B, reset_BT.shape[1])
+    if not reverse:
+        return reset_BT
+    # Backwards, the step that is taken afresh is the last one of the sequence before: the one left of the reset.
+    return torch.cat([reset_BT[:, 1:], torch.zeros_like(reset_BT[:, :1])], dim=1)

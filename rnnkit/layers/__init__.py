@@ -1,0 +1,6 @@
+"""Depth, direction and dropout over any cell. Layers know `Cell`, never which one."""
+
+from rnnkit.layers.dropout import LockedDropout
+from rnnkit.layers.rnn import RNN, BothDirections
+
+__all__ = ["RNN", "BothDirections", "LockedDropout"]

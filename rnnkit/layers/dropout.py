@@ -1,0 +1,44 @@
+"""Dropout that holds still over time (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
+
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from rnnkit.errors import UserError
+
+
+class LockedDropout(nn.Module):
+    r"""Drop the same features at every step of a sequence, in training only.
+
+    .. math::
+        y_{bti} = \frac{m_{bi}}{1 - p} x_{bti}, \qquad m_{bi} \sim \mathrm{Bernoulli}(1 - p)
+
+    One mask [B, 1, I] for all T steps: noise that changes from step to step averages out over time, this one does not.
+
+    Raises `UserError` for a `p` outside [0, 1).
+
+    >>> import torch
+    >>> y_BTI = LockedDropout(0.5)(torch.ones(1, 3, 8))
+    >>> torch.equal(y_BTI[:, 0], y_BTI[:, 2])
+    True
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        check_probability("p", p)
+        self.p = p
+
+    def forward(self, x_BTI: Tensor) -> Tensor:
+        """[B, T, I] as it came in evaluation, with whole features dropped and the others scaled up in training."""
+        if not self.training or self.p == 0:
+            return x_BTI
+        return x_BTI * dropout(x_BTI.new_ones(x_BTI.shape[0], 1, x_BTI.shape[2]), self.p)
+
+    def extra_repr(self) -> str:
+        """The probability, as `print(module)` shows it."""
+        return f"p={self.p}"
+
+
+def check_probability(name: str, p: float) -> None:
+    """Raise `UserError` unless something is left after dropping: 0 <= p < 1."""
+    if not 0 <= p < 1:
+        raise UserError(name, "a probability of at least 0 and below 1", str(p), fix=f"model.{name}=0.5")

@@ -1,0 +1,187 @@
+"""The recurrent layer: any cell, over time, in depth and in both directions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.cells.base import Cell
+from rnnkit.engines import scan
+from rnnkit.errors import UserError
+from rnnkit.layers import torch_interop
+from rnnkit.layers.dropout import check_probability
+from rnnkit.layers.torch_interop import TorchRNN, TorchState
+
+
+class BothDirections(NamedTuple):
+    """The states of one bidirectional layer: what has read from the first step on, and what from the last step back."""
+
+    forward: Any
+    backward: Any
+
+
+class RNN(nn.Module):
+    r"""A stack of recurrent layers.
+
+    .. math::
+        h^l_{1..T} &= \mathrm{scan}(\mathrm{cell}_l, x^l_{1..T}) \\
+        x^{l+1}_t &= \mathrm{dropout}(h^l_t) \quad \text{and with residual} \quad h^l_t \leftarrow h^l_t + x^l_t, l > 1
+
+    A bidirectional layer has a second cell that reads backwards (Schuster and Paliwal, 1997); both outputs stand side
+    by side, so that `output_size` is D times the cell's.
+
+    * `cell`: what is called as `cell(input_size, hidden_size)` for each layer and direction: a `Cell` class, or a
+      `functools.partial` of one that settles its other options.
+    * `dropout`: acts between layers. A float is plain elementwise dropout as in `torch.nn.LSTM`; a module, such as
+      `LockedDropout`, is used as it is.
+    * `residual`: from the second layer on, a layer's input is added to its output (He et al., 2016, arXiv:1512.03385).
+
+    The state is a tuple over layers; each entry is the cell's own state, or `BothDirections` of two of them.
+
+    Raises `UserError` for `num_layers` below 1 and a dropout outside [0, 1).
+
+    >>> from rnnkit.cells import LSTMCell
+    >>> rnn = RNN(LSTMCell, input_size=3, hidden_size=5, num_layers=2, bidirectional=True)
+    >>> y_BTO, state = rnn(torch.randn(2, 7, 3), lengths=torch.tensor([7, 4]))
+    >>> y_BTO.shape, state[1].backward.hidden.shape
+    (torch.Size([2, 7, 10]), torch.Size([2, 5]))
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[int, int], Cell[Any]],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float | nn.Module = 0.0,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_layers < 1:
+            raise UserError("num_layers", "a whole number of at least 1", str(num_layers), fix="model.num_layers=1")
+        if not isinstance(dropout, nn.Module):
+            check_probability("dropout", dropout)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.residual = residual
+        self.dropout = dropout if isinstance(dropout, nn.Module) else nn.Dropout(dropout)
+        directions = 2 if bidirectional else 1
+        # Layer by layer, forward before backward: the order in which torch stacks states.
+        self.cells = nn.ModuleList()
+        for _ in range(num_layers):
+            self.cells.extend(_build(cell, input_size, hidden_size) for _ in range(directions))
+            input_size = directions * self.cell_at(-1).output_size
+        self.output_size = input_size
+
+    def cell_at(self, index: int) -> Cell[Any]:
+        """The cell of one layer and direction: `layer`, or `2 * layer + direction` where there are two directions."""
+        return cast(Cell[Any], self.cells[index])
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """What every cell starts from, in the structure that `forward` takes and returns."""
+        return self._by_layer([self.cell_at(i).initial_state(batch_size) for i in range(len(self.cells))])
+
+    def forward(
+        self,
+        x_BTI: Tensor,
+        state: tuple[Any, ...] | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        engine: str = "auto",
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """All layers over a batch: outputs [B, T, O] and the state after each lane's last step.
+
+        `lengths`, `reset` and `engine` are those of `rnnkit.scan`; every layer and direction gets them.
+
+        Raises `UserError` for a state of another structure, and where `scan` does.
+        """
+        before = self._by_cell(state)
+        after: list[Any] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            if layer > 0:
+                x_BTI = self.dropout(x_BTI)
+            for reverse in (False, True) if self.bidirectional else (False,):
+                i = len(after)
+                y_BTO, end = scan(
+                    self.cell_at(i), x_BTI, before[i], lengths=lengths, reset=reset, reverse=reverse, engine=engine
+                )
+                outputs.append(y_BTO)
+                after.append(end)
+            y_BTO = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
+            x_BTI = y_BTO + x_BTI if self.residual and layer > 0 else y_BTO
+        return x_BTI, self._by_layer(after)
+
+    @classmethod
+    def from_torch(cls, module: TorchRNN) -> "RNN":
+        """The same network as a `torch.nn.LSTM`, `GRU` or `RNN`, with copies of its weights; input is batch-first.
+
+        Raises `UserError` for a projection (`proj_size`), which no cell of rnnkit has.
+
+        >>> rnn = RNN.from_torch(nn.GRU(3, 5, num_layers=2))
+        >>> type(rnn.cell_at(0)).__name__
+        'GRUCell'
+        """
+        rnn = cls(**torch_interop.arguments_for(module))
+        torch_interop.copy_weights(module, rnn.cells, from_torch=True)
+        return rnn.train(module.training)
+
+    def to_torch(self) -> TorchRNN:
+        """The same network as a `torch.nn` module with `batch_first=True` and copies of the weights.
+
+        Raises `UserError` where torch has no such network: another cell, a residual stack, a dropout module.
+
+        >>> from rnnkit.cells import ElmanCell
+        >>> RNN(ElmanCell, 3, 5).to_torch()
+        RNN(3, 5, batch_first=True)
+        """
+        module = torch_interop.module_for(self)
+        torch_interop.copy_weights(module, self.cells, from_torch=False)
+        return module.train(self.training)
+
+    def state_from_torch(self, state: TorchState) -> tuple[Any, ...]:
+        """What the torch module returns, in this layer's form: h_n [L * D, B, H], for an LSTM (h_n, c_n)."""
+        return self._by_layer(torch_interop.unstack_states(state))
+
+    def state_to_torch(self, state: tuple[Any, ...]) -> TorchState:
+        """The inverse of `state_from_torch`."""
+        return torch_interop.stack_states(self._by_cell(state))
+
+    def _by_layer(self, states: list[Any]) -> tuple[Any, ...]:
+        if not self.bidirectional:
+            return tuple(states)
+        return tuple(BothDirections(*pair) for pair in zip(states[::2], states[1::2], strict=True))
+
+    def _by_cell(self, state: tuple[Any, ...] | None) -> list[Any]:
+        if state is None:
+            return [None] * len(self.cells)
+        if type(state) is not tuple or len(state) != self.num_layers:
+            raise _wrong_structure(f"a tuple with one state for each of {self.num_layers} layers", state)
+        if not self.bidirectional:
+            return list(state)
+        if not all(isinstance(both, BothDirections) for both in state):
+            raise _wrong_structure("BothDirections(forward, backward) for every layer", state[0])
+        return [part for both in state for part in both]
+
+
+def _build(factory: Callable[[int, int], Cell[Any]], input_size: int, hidden_size: int) -> Cell[Any]:
+    # A finished cell is callable too, and would take the sizes for its input and state.
+    built = factory if isinstance(factory, nn.Module) else factory(input_size, hidden_size)
+    if built is factory or not isinstance(built, Cell):
+        raise UserError(
+            "cell",
+            "a factory, called as cell(input_size, hidden_size), that returns a rnnkit.cells.Cell",
+            f"a finished {type(built).__name__}" if built is factory else f"one that returns {type(built).__name__}",
+            fix="model.cell._partial_=true",
+        )
+    return built
+
+
+def _wrong_structure(expected: str, state: object) -> UserError:
+    got = f"{type(state).__name__} of {len(state)}" if isinstance(state, tuple) else type(state).__name__
+    return UserError("state", expected, got, fix="the state this RNN returned, or state=None to start afresh")

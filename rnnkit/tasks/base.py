@@ -1,0 +1,100 @@
+"""What every task shares: the carried state, the optimiser, the schedule and clipping."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rnnkit.batch import SequenceBatch
+from rnnkit.cells import map_state, state_leaves
+
+
+class SequenceTask(L.LightningModule, ABC):
+    """A model with a loss, trained on a stream of windows by truncated backpropagation through time.
+
+    Each batch is a window of B lanes (`SequenceBatch`). The state after a window, detached, is the *carry*: the next
+    window begins with it, except in lanes that `reset` names. So gradients flow through the T steps of one window, the
+    state through the whole stream, and one window is one ordinary `training_step`. Training, validation and test each
+    have their own carry. The training carry is part of the checkpoint.
+
+    Args:
+        model: maps `(inputs, state, lengths=..., reset=...)` to `(outputs, state)` and has `initial_state(batch_size)`.
+        optimizer: called with the parameters; returns the optimiser.
+        schedule: called with the optimiser and the number of optimiser steps; returns what Lightning takes for a
+            learning-rate scheduler. None keeps the learning rate.
+        clip: called with the parameters after each backward pass; changes their gradients in place and returns the norm
+            of the gradient before and whether it was changed. None leaves the gradients alone.
+    """
+
+    model: Any
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        schedule: Callable[[Optimizer, int], Any] | None = None,
+        clip: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.clip = clip
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.carry: dict[str, Any] = {}
+        self.clipping: tuple[Tensor, Tensor] | None = None
+        """Norm of the last gradient before clipping, and whether it was clipped."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, batch: SequenceBatch) -> Tensor:
+        """The mean loss over the valid targets of a window."""
+
+    def derived(self, loss: float) -> dict[str, float]:
+        """Other figures that follow from a mean loss, by name; the task's own words for it."""
+        return {}
+
+    def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
+        """The loss of one window, which takes the carry of `stage` ("train", "val", "test") and leaves the next."""
+        outputs, state = self.model(batch.inputs, self.carry.get(stage), lengths=batch.lengths, reset=batch.reset)
+        self.carry[stage] = map_state(Tensor.detach, state)
+        return self.loss(outputs, batch)
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
+        return self.run_window(batch, "train")
+
+    def on_validation_epoch_start(self) -> None:
+        self.carry.pop("val", None)
+
+    def on_test_epoch_start(self) -> None:
+        self.carry.pop("test", None)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.model.parameters())
+        if self.schedule is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, steps)}
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        if self.clip is not None:
+            self.clipping = self.clip([p for p in self.model.parameters() if p.grad is not None])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # leaves only: a checkpoint that loads with weights_only=True holds no classes of ours; one row for each process
+        leaves = state_leaves(self.carry.get("train", ()))
+        many = self.trainer.world_size > 1
+        checkpoint["carry"] = [self.all_gather(leaf) if many else leaf[None].clone() for leaf in leaves]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        leaves = checkpoint.get("carry", [])
+        if leaves:
+            mine = iter(leaf[self.global_rank].to(self.device) for leaf in leaves)
+            self.carry["train"] = map_state(lambda _: next(mine), self.model.initial_state(1))
+
+    def carry_norm(self) -> Tensor:
+        """Root mean square, over the lanes, of the norm of the training carry."""
+        leaves = state_leaves(self.carry["train"])
+        return torch.stack([leaf.float().square().sum() / leaf.shape[0] for leaf in leaves]).sum().sqrt()

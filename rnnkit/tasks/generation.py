@@ -1,0 +1,118 @@
+"""Sampling from a recurrent model: one step at a time, in constant memory."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from rnnkit.errors import UserError
+
+
+@torch.no_grad()
+def generate(
+    model: nn.Module,
+    prompts: Sequence[Tensor],
+    *,
+    length: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    forbidden: Sequence[int] = (),
+    generator: torch.Generator | None = None,
+) -> Iterator[Tensor]:
+    """Yields `length` times the next token of each prompt, [B] ids, as soon as it is drawn.
+
+    The prompts are read once; from then on the state is carried and each token costs one step, so memory does not grow
+    with `length`. A prompt gets the same tokens alone and in a batch when `temperature` is 0.
+
+    Args:
+        model: maps `(ids_BT, state, lengths=...)` to `(logits_BTV, state)`; used in eval mode, then set back.
+        prompts: B tensors of ids, none empty, of any lengths.
+        length: tokens to draw.
+        temperature: divides the logits; 0 takes the most likely token.
+        top_k: draw among the k likeliest tokens only; 0 draws among all.
+        top_p: draw among the fewest likeliest tokens whose probabilities add up to p
+            (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751); 1 draws among all.
+        forbidden: ids that are never drawn, for example the unknown token.
+        generator: the source of randomness; None takes torch's.
+
+    Raises:
+        UserError: for an empty prompt or a value out of range, before anything is drawn.
+
+    >>> from rnnkit.cells import GRUCell
+    >>> from rnnkit.models import LanguageModel
+    >>> model = LanguageModel(10, GRUCell, hidden_size=8)
+    >>> torch.stack(list(generate(model, [torch.tensor([1, 2]), torch.tensor([3])], length=5)), dim=1).shape
+    torch.Size([2, 5])
+    """
+    _check_settings(prompts, length, temperature, top_k, top_p)
+    return _draw(model, prompts, length, temperature, top_k, top_p, list(forbidden), generator)
+
+
+@torch.no_grad()
+def _draw(
+    model: nn.Module,
+    prompts: Sequence[Tensor],
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    forbidden: list[int],
+    generator: torch.Generator | None,
+) -> Iterator[Tensor]:
+    was_training = model.training
+    model.eval()
+    try:
+        device = next(model.parameters()).device
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        ids_BT = pad_sequence([prompt.long() for prompt in prompts], batch_first=True).to(device)
+        logits_BTV, state = model(ids_BT, lengths=None if len(prompts) == 1 else lengths.to(device))
+        logits_BV = logits_BTV[torch.arange(len(prompts), device=device), (lengths - 1).to(device)]
+        for drawn in range(length):
+            ids_B = sample(logits_BV.float(), temperature, top_k, top_p, forbidden, generator)
+            yield ids_B
+            if drawn + 1 < length:
+                logits_BTV, state = model(ids_B[:, None], state)
+                logits_BV = logits_BTV[:, 0]
+    finally:
+        model.train(was_training)
+
+
+def sample(
+    logits_BV: Tensor,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    forbidden: list[int],
+    generator: torch.Generator | None,
+) -> Tensor:
+    """One id [B] for each row of logits, under the rules that `generate` describes."""
+    if forbidden:
+        logits_BV = logits_BV.index_fill(1, torch.tensor(forbidden, device=logits_BV.device), -torch.inf)
+    if temperature == 0:
+        return logits_BV.argmax(dim=-1)
+    logits_BV, ids_BV = (logits_BV / temperature).sort(dim=-1, descending=True)
+    probability_BV = logits_BV.softmax(dim=-1)
+    if top_k:
+        probability_BV[:, top_k:] = 0
+    if top_p < 1:
+        # a token stays when the likelier ones before it do not reach p yet; the likeliest always stays
+        before_BV = probability_BV.cumsum(dim=-1) - probability_BV
+        probability_BV = probability_BV.masked_fill(before_BV >= top_p, 0)
+    rank_B1 = torch.multinomial(probability_BV, 1, generator=generator)
+    return ids_BV.gather(1, rank_B1).squeeze(1)
+
+
+def _check_settings(prompts: Sequence[Any], length: int, temperature: float, top_k: int, top_p: float) -> None:
+    if not prompts or min(len(prompt) for prompt in prompts) == 0:
+        raise UserError("prompt", "at least one token to start from", "an empty prompt", fix="--prompt 'A'")
+    if length < 1:
+        raise UserError("length", "1 or more tokens", str(length), fix="--length 400")
+    if not temperature >= 0:
+        raise UserError("temperature", "0 or more", str(temperature), fix="--temperature 0.8")
+    if top_k < 0:
+        raise UserError("top_k", "0 (all tokens) or more", str(top_k), fix="--top-k 40")
+    if not 0 < top_p <= 1:
+        raise UserError("top_p", "a probability in (0, 1]", str(top_p), fix="--top-p 0.95")

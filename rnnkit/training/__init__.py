@@ -1,0 +1,27 @@
+"""Training: what turns a task and its data into a run folder."""
+
+from rnnkit.training.averaging import ExponentialAverage, NonmonotonicAverage
+from rnnkit.training.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
+from rnnkit.training.fit import fit
+from rnnkit.training.monitor import Monitor
+from rnnkit.training.runs import Run
+from rnnkit.training.samples import SampleText
+from rnnkit.training.schedules import constant, cosine, hold_then_decay, one_cycle, reduce_on_plateau
+
+__all__ = [
+    "ClipNorm",
+    "ClipPercentile",
+    "ClipValue",
+    "ExponentialAverage",
+    "Monitor",
+    "NoClipping",
+    "NonmonotonicAverage",
+    "Run",
+    "SampleText",
+    "constant",
+    "cosine",
+    "fit",
+    "hold_then_decay",
+    "one_cycle",
+    "reduce_on_plateau",
+]

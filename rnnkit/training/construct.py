@@ -1,0 +1,48 @@
+"""From configuration to objects, with errors that name the key."""
+
+import re
+from typing import Any
+
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+from rnnkit.errors import UserError
+
+
+def construct(config: DictConfig, key: str, **arguments: Any) -> Any:
+    """Calls the `_target_` of `config[key]` with its other keys and `arguments`; None where the key is null.
+
+    Raises:
+        UserError: for a target that cannot be imported, an argument that it does not take or lacks, and whatever
+            UserError the target itself raises.
+    """
+    node = config.get(key)
+    if node is None:
+        return None
+    try:
+        # arguments are given to the finished partial: Hydra would copy modules that pass through its hands
+        built = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
+        return built(**arguments) if not node.get("_partial_") else built
+    except InstantiationException as error:
+        raise _explained(error, key) from error
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(key, f"what {node.get('_target_')} takes", str(error), fix="rnnkit train --cfg job") from error
+
+
+def _explained(error: BaseException, key: str) -> UserError:
+    """The reason at the bottom of what Hydra raises, with the full key where it happened."""
+    inner = re.search(r"full_key: (\S+)", str(error))
+    where = inner[1] if inner else key
+    target = re.search(r"Error (?:locating|loading) [^']*'([^']+)'", str(error))
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, UserError):
+        return error
+    if target is not None:
+        got = f"{target[1]} ({type(error).__name__}: {error})"
+        fix = f"{where}._target_=a.dotted.Name, importable from the folder you stand in"
+        return UserError(f"{where}._target_", "something that can be imported", got, fix=fix)
+    return UserError(where, "what its _target_ takes", f"{type(error).__name__}: {error}", fix="rnnkit train --cfg job")

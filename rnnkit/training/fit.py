@@ -1,0 +1,128 @@
+"""One training run, from a configuration to a run folder."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from rnnkit.errors import UserError
+from rnnkit.training.construct import construct
+from rnnkit.training.interrupt import StopOnSignal
+from rnnkit.training.loggers import Board, MetricsFile
+from rnnkit.training.monitor import Monitor
+from rnnkit.training.progress import TrainingProgress
+from rnnkit.training.runs import Run, build_task
+
+
+def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:
+    """Trains what `config` describes and leaves a run in `folder`; returns the figures of summary.json.
+
+    Args:
+        config: as composed from `configs/train.yaml`.
+        folder: the run folder; new, unless `resume`.
+        resume: go on from `checkpoints/last.ckpt`.
+
+    Raises:
+        UserError: for a configuration that cannot run; nothing is written then.
+        Interrupted: after SIGINT or SIGTERM, with last.ckpt written.
+    """
+    run = Run(folder)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    resumed_step = int(run.checkpoint("last")["global_step"]) if resume else None
+    monitor = Monitor(config.trainer.log_every_n_steps)
+    trainer = _trainer(config, run, monitor, resumed_step)
+
+    data = construct(config, "data")
+    data.setup("fit")
+    with open_dict(config):
+        config.model.update(data.sizes)
+    task = build_task(config)
+    if trainer.is_global_zero:
+        run.start(config)
+        data.save(folder)
+        _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
+    trainer.fit(task, datamodule=data, ckpt_path=run.checkpoint_file("last") if resume else None, weights_only=True)
+    if trainer.global_step == resumed_step:
+        raise UserError(
+            "trainer",
+            "something left to train",
+            f"{trainer.current_epoch} epochs and {trainer.global_step} steps, all done before",
+            fix=f"trainer.max_epochs={trainer.current_epoch + 10}",
+        )
+    figures = _figures(trainer, task, monitor)
+    if trainer.is_global_zero:
+        run.summarize(figures)
+    return figures
+
+
+def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int | None) -> L.Trainer:
+    best = ModelCheckpoint(
+        run.folder / "checkpoints", filename="best", monitor=config.monitor, mode=config.monitor_mode,
+        enable_version_counter=False,
+    )  # fmt: skip
+    last = ModelCheckpoint(run.folder / "checkpoints", filename="last", enable_version_counter=False)
+    callbacks: list[L.Callback] = [
+        monitor,
+        StopOnSignal(run.checkpoint_file("last")),
+        *(construct(config.callbacks, name) for name in config.callbacks),
+    ]
+    averaging = construct(config, "averaging")
+    if averaging is not None:
+        callbacks.append(averaging)
+    if config.patience is not None:
+        callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, patience=config.patience))
+    if config.trainer.enable_progress_bar:
+        callbacks.append(TrainingProgress(monitor))
+    try:
+        trainer = construct(
+            config,
+            "trainer",
+            callbacks=[*callbacks, best, last],
+            logger=[Board(run.folder, resumed_step), MetricsFile(run.metrics_file, resumed_step)],
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except MisconfigurationException as error:
+        raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
+    assert isinstance(trainer, L.Trainer)
+    return trainer
+
+
+def _describe(config: DictConfig, trainer: L.Trainer, task: L.LightningModule, inputs: Any) -> None:
+    """One line on what is about to be trained, where; the hyper-parameters and the graph for TensorBoard."""
+    parameters = sum(p.numel() for p in task.parameters())
+    device = trainer.strategy.root_device
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    print(f"{parameters:,} parameters on {device}{threads}, seed {config.seed}", flush=True)
+    board = trainer.loggers[0]
+    assert isinstance(board, Board)
+    board.describe(OmegaConf.to_container(config, resolve=True), [config.monitor])  # type: ignore[arg-type]
+    board.draw(task.model, inputs[:1, :2])
+
+
+def _figures(trainer: L.Trainer, task: L.LightningModule, monitor: Monitor) -> dict[str, Any]:
+    best = trainer.checkpoint_callbacks[0]
+    assert isinstance(best, ModelCheckpoint)
+    final = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {
+        **monitor.latest,
+        **final,
+        f"best_{best.monitor}": None if best.best_model_score is None else float(best.best_model_score),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "tokens": monitor.tokens,
+        "seconds": round(monitor.seconds, 3),
+        "tokens_per_second": round(monitor.tokens / monitor.seconds, 1),
+        "parameters": sum(p.numel() for p in task.parameters()),
+        "device": str(trainer.strategy.root_device),
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,108 @@
+"""The figures of the training loop, gathered without making the device wait."""
+
+import time
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from rnnkit.batch import SequenceBatch
+from rnnkit.tasks import SequenceTask
+
+
+class Monitor(L.Callback):
+    """Logs the task's validation figures, and the course of training every `every` optimiser steps.
+
+    Under `train/`, since the last time: `loss` (mean over the windows) and what the task derives from it,
+    `learning_rate`, `gradient_norm` (mean, before clipping), `clipped_share` (of the optimiser steps), `carry_norm`,
+    `tokens_per_second` (time steps of all lanes and processes; validation is not counted). Sums are kept on the device
+    and read once per log line.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.latest: dict[str, float] = {}
+        self.tokens = 0
+        """Time steps trained on since the run began, over all lanes and processes."""
+        self.seconds = 0.0
+        """Time spent training since the run began, validation not counted."""
+        self._clock: float | None = None
+        self._step = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._windows = self._updates = 0
+        self._tokens_at, self._seconds_at = self.tokens, self.seconds
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
+        self._clear()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._clock, self._step = time.perf_counter(), trainer.global_step
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._pause()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer, {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")})
+        self._clock = time.perf_counter()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._pause()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, SequenceTask)
+        assert isinstance(batch, SequenceBatch)
+        self.tokens += batch.targets.shape[0] * batch.inputs.shape[1] * trainer.world_size
+        self._windows += 1
+        self._add("loss", outputs["loss"].detach())
+        if trainer.global_step == self._step:  # still accumulating
+            return
+        self._step = trainer.global_step
+        self._updates += 1
+        if pl_module.clipping is not None:
+            norm, clipped = pl_module.clipping
+            self._add("gradient_norm", norm)
+            self._add("clipped_share", clipped.float())
+        if self._step % self.every == 0:
+            self._log(trainer, pl_module)
+
+    def _log(self, trainer: L.Trainer, task: SequenceTask) -> None:
+        self._pause()
+        values = torch.stack([total.float() for total in self._sums.values()]).tolist()
+        means = {
+            name: value / (self._windows if name == "loss" else self._updates)
+            for name, value in zip(self._sums, values, strict=True)
+        }
+        figures = {
+            **means,
+            **task.derived(means["loss"]),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "carry_norm": float(task.carry_norm()),
+            "tokens_per_second": (self.tokens - self._tokens_at) / (self.seconds - self._seconds_at),
+        }
+        self.latest = {f"train/{name}": value for name, value in figures.items()}
+        self._write(trainer, self.latest)
+        self._clear()
+        self._clock = time.perf_counter()
+
+    @staticmethod
+    def _write(trainer: L.Trainer, figures: dict[str, float]) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics({**figures, "epoch": trainer.current_epoch + 1}, step=trainer.global_step)
+
+    def _add(self, name: str, value: Tensor) -> None:
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _pause(self) -> None:
+        if self._clock is not None:
+            self.seconds += time.perf_counter() - self._clock
+            self._clock = None

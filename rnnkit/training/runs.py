@@ -1,0 +1,138 @@
+"""A run folder: what is in it, and how a trained model comes back out of it.
+
+config.yaml          the resolved configuration, sizes that the data decided included
+command.txt          the exact command
+vocabulary.json      written by data that have one
+checkpoints/best.ckpt, checkpoints/last.ckpt
+events.out.tfevents.*, metrics.csv, summary.json
+"""
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from rnnkit.errors import UserError
+from rnnkit.tasks import SequenceTask
+from rnnkit.training.construct import construct
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run.
+
+    >>> Run.open("runs/nowhere")
+    Traceback (most recent call last):
+    rnnkit.errors.UserError: run: expected the folder of a run; got 'runs/nowhere', which does not exist. Try: ...
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in an existing folder; UserError where there is none."""
+        run = cls(Path(folder))
+        if not run.config_file.is_file():
+            missing = "which does not exist" if not run.folder.exists() else "which holds no config.yaml"
+            raise UserError("run", "the folder of a run", f"'{folder}', {missing}", fix=_newest(run.folder))
+        return run
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def vocabulary_file(self) -> Path:
+        return self.folder / "vocabulary.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def summary_file(self) -> Path:
+        return self.folder / "summary.json"
+
+    def checkpoint_file(self, name: str) -> Path:
+        return self.folder / "checkpoints" / f"{name}.ckpt"
+
+    def start(self, config: DictConfig) -> None:
+        """Writes the configuration and the command."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(OmegaConf.to_yaml(config, resolve=True))
+        with (self.folder / "command.txt").open("a") as file:
+            print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
+
+    def config(self) -> DictConfig:
+        config = OmegaConf.load(self.config_file)
+        if not isinstance(config, DictConfig) or "task" not in config or "model" not in config:
+            raise UserError(
+                "run", "a config.yaml with a model and a task", f"'{self.config_file}'", fix="another run folder"
+            )
+        return config
+
+    def summarize(self, figures: dict[str, Any]) -> None:
+        """Writes summary.json."""
+        self.summary_file.write_text(json.dumps(figures, indent=2) + "\n")
+
+    def checkpoint(self, name: str = "best") -> dict[str, Any]:
+        """What a checkpoint holds, read without running any code from it."""
+        path = self.checkpoint_file(name)
+        if not path.is_file():
+            there = sorted(file.stem for file in path.parent.glob("*.ckpt"))
+            fix = f"--checkpoint {there[0]}" if there else f"rnnkit train run_dir={self.folder}-again"
+            got = f"none in '{path.parent}'" if not there else f"only {', '.join(there)} in '{path.parent}'"
+            raise UserError("run", f"the checkpoint {name}.ckpt", got, fix=fix)
+        try:
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:
+            others = [file.stem for file in path.parent.glob("*.ckpt") if file != path]
+            fix = f"--checkpoint {others[0]}" if others else "another run folder"
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                "run", "a whole checkpoint", f"'{path}', damaged or cut short ({first})", fix=fix
+            ) from error
+
+    def task(self, checkpoint: str = "best") -> SequenceTask:
+        """The trained task in eval mode, on the CPU."""
+        config = self.config()
+        task = build_task(config)
+        weights = self.checkpoint(checkpoint)["state_dict"]
+        try:
+            task.load_state_dict(weights)
+        except RuntimeError as error:
+            details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+            raise UserError(
+                "run",
+                "a checkpoint of the model in config.yaml",
+                details,
+                fix="the config.yaml that it was trained with",
+            ) from error
+        return task.eval()
+
+
+def build_task(config: DictConfig) -> SequenceTask:
+    """The untrained task that a configuration describes, the sizes that the data decide already in it."""
+    task = construct(
+        config,
+        "task",
+        model=construct(config, "model"),
+        optimizer=construct(config, "optimizer"),
+        schedule=construct(config, "schedule"),
+        clip=construct(config, "clipping"),
+    )
+    assert isinstance(task, SequenceTask)
+    return task
+
+
+def _newest(folder: Path) -> str:
+    """A run that may have been meant."""
+    configs = [*folder.glob("**/config.yaml"), *Path("runs").glob("**/config.yaml")]
+    if not configs:
+        return "rnnkit train"
+    return str(max(configs, key=lambda file: file.stat().st_mtime).parent)

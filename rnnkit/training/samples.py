@@ -1,0 +1,45 @@
+"""Text written by the model, in TensorBoard after every validation."""
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from rnnkit.tasks import generate
+
+
+class SampleText(L.Callback):
+    """Lets the model go on from the first tokens of the validation text, and logs what it writes as `val/sample`.
+
+    The seed is the same every time and apart from the training's own, so that samples can be compared and training
+    does not change with them.
+
+    Args:
+        length: tokens to write; 0 writes none.
+        prompt_length: tokens of the validation text to go on from.
+        temperature: see `rnnkit.tasks.generate`.
+    """
+
+    def __init__(self, length: int = 200, prompt_length: int = 32, temperature: float = 0.8) -> None:
+        self.length, self.prompt_length, self.temperature = length, prompt_length, temperature
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if trainer.sanity_checking or not self.length or not boards:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        unknown = data.tokenizer.unknown
+        prompt = data.splits["valid"].tokens[: self.prompt_length]
+        drawn = generate(
+            pl_module.model,
+            [prompt],
+            length=self.length,
+            temperature=self.temperature,
+            forbidden=[] if unknown is None else [unknown],
+            generator=torch.Generator(pl_module.device).manual_seed(0),
+        )
+        text = data.tokenizer.decode([*prompt.tolist(), *(int(ids_B[0]) for ids_B in drawn)])
+        indented = "\n".join("    " + line for line in text.splitlines())  # Markdown's code block keeps blanks
+        for board in boards:
+            board.experiment.add_text("val/sample", indented, trainer.global_step)

@@ -1,0 +1,95 @@
+"""Learning-rate schedules, stepped once per optimiser step.
+
+Each is called with the optimiser and the number of optimiser steps of the whole run, and returns the entry that
+Lightning takes under `lr_scheduler`. The optimiser's own learning rate is the peak. `warmup_steps` are optimiser steps.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from rnnkit.errors import UserError
+
+
+def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0) -> dict[str, Any]:
+    """Rises linearly over `warmup_steps`, then stays."""
+    return _each_step(optimizer, lambda step: _warmup(step, warmup_steps))
+
+
+def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0, final: float = 0.0) -> dict[str, Any]:
+    """Rises linearly over `warmup_steps`, then falls along half a cosine to `final` times the peak
+    (Loshchilov and Hutter 2017, arXiv:1608.03983).
+    """
+    _check_share("final", final)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return _warmup(step, warmup_steps)
+        return final + (1 - final) * _half_cosine(step - warmup_steps, total_steps - warmup_steps)
+
+    return _each_step(optimizer, factor)
+
+
+def one_cycle(
+    optimizer: Optimizer, total_steps: int, *, warmup_share: float = 0.3, start: float = 0.04, final: float = 1e-4
+) -> dict[str, Any]:
+    """Rises along a cosine from `start` times the peak over `warmup_share` of the run, then falls along another to
+    `final` times the peak (Smith and Topin 2018, arXiv:1708.07120).
+    """
+    for name, value in (("warmup_share", warmup_share), ("start", start), ("final", final)):
+        _check_share(name, value)
+    rising = round(warmup_share * total_steps)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return 1 + (start - 1) * _half_cosine(step, rising)
+        return final + (1 - final) * _half_cosine(step - rising, total_steps - rising)
+
+    return _each_step(optimizer, factor)
+
+
+def hold_then_decay(
+    optimizer: Optimizer, total_steps: int, *, hold: float, times: int, factor: float = 0.5
+) -> dict[str, Any]:
+    """Stays for a share `hold` of the run, then is multiplied by `factor` at `times` equal distances.
+
+    With 13 epochs, `hold` 4/13, `times` 9 and `factor` 0.5 it halves at each epoch after the fourth
+    (Zaremba et al. 2014, arXiv:1409.2329).
+    """
+    _check_share("hold", hold)
+
+    def at(step: int) -> float:
+        # the small addition keeps rounding from delaying a decay that falls on an epoch's first step
+        passed = (step / total_steps - hold) / (1 - hold) * times + 1e-6
+        return float(factor ** max(0, min(times, math.floor(passed) + 1))) if passed >= 0 else 1.0
+
+    return _each_step(optimizer, at)
+
+
+def reduce_on_plateau(
+    optimizer: Optimizer, total_steps: int, *, monitor: str, mode: str = "min", patience: int = 2, factor: float = 0.5
+) -> dict[str, Any]:
+    """Multiplies the learning rate by `factor` after `patience` validations without a better `monitor`."""
+    plateau = ReduceLROnPlateau(optimizer, mode=mode, patience=patience, factor=factor)  # type: ignore[arg-type]
+    return {"scheduler": plateau, "monitor": monitor}
+
+
+def _each_step(optimizer: Optimizer, factor: Callable[[int], float]) -> dict[str, Any]:
+    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+
+
+def _warmup(step: int, warmup_steps: int) -> float:
+    return min(1.0, (step + 1) / (warmup_steps + 1))
+
+
+def _half_cosine(step: int, steps: int) -> float:
+    """1 at the first step, 0 at the last and after it."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UserError(f"schedule.{name}", "a share in [0, 1)", str(value), fix=f"schedule.{name}=0.1")

@@ -1,0 +1,220 @@
+"""check_cell passes a good cell and catches each broken one, in words that name the promise."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnnkit.cells import Cell, GRUCell
+from rnnkit.engines import ENGINES, reference
+from rnnkit.testing import check_cell
+
+
+class MGUCell(Cell[Tensor]):
+    """The minimal gated unit (Zhou et al., 2016), as a researcher would write it outside."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.output_size = hidden_size
+        self.input_map = nn.Linear(input_size, 2 * hidden_size)
+        self.forget_map = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.candidate_map = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return self.forget_map.weight.new_zeros(batch_size, self.output_size)
+
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        xf_BH, xg_BH = self.input_map(x_BI).chunk(2, dim=-1)
+        f_BH = torch.sigmoid(xf_BH + self.forget_map(state))
+        g_BH = torch.tanh(xg_BH + self.candidate_map(f_BH * state))
+        h_BH = (1 - f_BH) * state + f_BH * g_BH
+        return h_BH, h_BH
+
+
+class CountedState(NamedTuple):
+    hidden: Tensor
+    steps: Tensor
+
+
+class LearnedStart(Cell[CountedState]):
+    """A learned initial state, a counter that is no float, an output of another size, noise in training."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, 2 * hidden_size
+        self.start_H = nn.Parameter(torch.randn(hidden_size))
+        self.map = nn.Linear(input_size + hidden_size, hidden_size)
+        self.dropout = nn.Dropout(0.5)
+
+    def initial_state(self, batch_size: int) -> CountedState:
+        return CountedState(self.start_H.expand(batch_size, -1), torch.zeros(batch_size, 1, dtype=torch.long))
+
+    def forward(self, x_BI: Tensor, state: CountedState) -> tuple[Tensor, CountedState]:
+        h_BH = torch.tanh(self.map(torch.cat([x_BI, self.dropout(state.hidden)], dim=-1)) / (1 + state.steps))
+        return torch.cat([h_BH, -h_BH], dim=-1), CountedState(h_BH, state.steps + 1)
+
+
+class Detached(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x_BI, state.detach())
+
+
+class RowsMixed(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x_BI - x_BI.mean(dim=0), state)
+
+
+class BatchNormed(MGUCell):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.norm = nn.BatchNorm1d(input_size)
+
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(self.norm(x_BI), state)
+
+
+class StateIgnored(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x_BI, torch.zeros_like(state))
+
+
+class StateKeptInside(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        inside = getattr(self, "inside", state)
+        output, self.inside = super().forward(x_BI, inside.detach() + state)
+        return output, self.inside
+
+
+class TypeLost(LearnedStart):
+    def forward(self, x_BI: Tensor, state: CountedState) -> tuple[Tensor, CountedState]:
+        output, after = super().forward(x_BI, state)
+        return output, tuple(after)  # type: ignore[return-value]
+
+
+class DtypeLost(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, after = super().forward(x_BI, state.to(x_BI.dtype))
+        return output, after.float()
+
+
+class WrongOutputSize(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, after = super().forward(x_BI, state)
+        return output[:, :-1], after
+
+
+class UnseededWeights(MGUCell):
+    built = 0
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        UnseededWeights.built += 1
+        nn.init.constant_(self.input_map.bias, 0.1 * UnseededWeights.built)
+
+
+class WrongBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+class HandWrittenGradient(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(WrongBackward.apply(x_BI), state)
+
+
+class GrowingState(MGUCell):
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        output, after = super().forward(x_BI, state[:, : self.output_size])
+        return output, torch.cat([after, after], dim=-1)
+
+
+@pytest.mark.parametrize("cell", [MGUCell, LearnedStart])
+def test_a_good_cell_passes(cell: Any) -> None:
+    check_cell(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (
+            Detached,
+            r"Detached: backprop.* and finite differences disagree in the gradient of given state\[.*: 0 against",
+        ),
+        (RowsMixed, r"the other rows with row 0 changed .* disagree in the output\[\d+, \d+\]: .* off by"),
+        (BatchNormed, r"the other rows with row 0 changed .* disagree"),
+        (StateIgnored, r"the given state changes nothing"),
+        (StateKeptInside, r"a first run and a second run with the same seed disagree in the output\["),
+        (TypeLost, r"the state enters as .*CountedState.* and leaves as .*tuple"),
+        (DtypeLost, r"state enters as torch.float64 and leaves as torch.float32"),
+        (WrongOutputSize, r"one step's output is \[3, 4\], not \[3, 5\]"),
+        (UnseededWeights, r"a first run and a cell built again with the same seed disagree"),
+        (HandWrittenGradient, r"backpropagation and finite differences disagree in the gradient of x\["),
+        (GrowingState, r"state enters as \[3, 5\] and leaves as \[3, 10\]"),
+        (nn.Linear, r"Linear: the factory must return a rnnkit.cells.Cell"),
+    ],
+)
+def test_a_broken_cell_is_caught(cell: Any, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_cell(cell)
+
+
+def leaking_padding(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    return reference.run(cell, x_BTI, state, window._replace(lengths=None))
+
+
+def reset_one_step_late(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    late = None if window.fresh is None else window.fresh.roll(1, dims=1)
+    return reference.run(cell, x_BTI, state, window._replace(fresh=late))
+
+
+def direction_forgotten(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    return reference.run(cell, x_BTI, state, window._replace(reverse=False))
+
+
+def gradient_of_the_state_cut(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    return reference.run(cell, x_BTI, state.detach(), window)
+
+
+class BrokenEngine:
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self.run = run
+
+    def unsuitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (
+            leaking_padding,
+            r"\(padded, engine broken, torch.float64\) and each lane stepped by hand disagree.*nan against",
+        ),
+        (reset_one_step_late, r"\(reset, engine broken, .* disagree in"),
+        (direction_forgotten, r"\(reversed, engine broken, .* disagree in the output\["),
+        (
+            gradient_of_the_state_cut,
+            r"\(plain, engine broken, .* disagree in the gradient of given state\[.*\]: 0 against",
+        ),
+    ],
+)
+def test_a_broken_engine_is_caught(run: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, "broken", BrokenEngine(run))
+    with pytest.raises(AssertionError, match=message):
+        check_cell(GRUCell)
+
+
+def test_the_callers_random_numbers_are_left_alone() -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    check_cell(GRUCell)
+    assert torch.equal(torch.rand(1), wanted)
