@@ -190,6 +190,9 @@ class BrokenEngine:
     def unsuitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
         return None
 
+    def unprofitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
+        return None
+
 
 @pytest.mark.parametrize(
     ("run", "message"),

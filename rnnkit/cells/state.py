@@ -22,7 +22,7 @@ def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateT
     tensor([-1.])
     """
     if isinstance(state, Tensor):
-        return cast(StateTree, function(state, *others))
+        return cast("StateTree", function(state, *others))
     if not isinstance(state, tuple):
         raise UserError(
             "state",
@@ -39,7 +39,7 @@ def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateT
         )
     parts = [map_state(function, *part) for part in zip(state, *cast(Any, others), strict=True)]
     # A NamedTuple takes its fields one by one, a plain tuple takes one sequence.
-    return cast(StateTree, type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
+    return cast("StateTree", type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
 
 
 def state_leaves(state: object) -> list[Tensor]:

@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> int:
     quiet()
     from rnnkit.cli.train import report
     from rnnkit.training import Run, fit
-    from rnnkit.training.interrupt import Interrupted
+    from rnnkit.training.stopping import Interrupted
 
     run = Run.open(given.run)
     config = run.config()

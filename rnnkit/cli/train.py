@@ -102,7 +102,7 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
             check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
     quiet()
     from rnnkit.training import fit
-    from rnnkit.training.interrupt import Interrupted
+    from rnnkit.training.stopping import Interrupted
 
     if (folder / "config.yaml").exists() and os.environ.get("LOCAL_RANK", "0") == "0":
         raise UserError(

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -106,6 +107,8 @@ class TextData(LightningDataModule):
         self.eval_lanes = eval_lanes
         self.splits: dict[str, TextSplit] = {}
         self._tokenizer = tokenizer
+        self._training: Windows | None = None
+        self._position: dict[str, int] | None = None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -136,7 +139,21 @@ class TextData(LightningDataModule):
     def train_dataloader(self) -> Windows:
         """Windows of `lanes` lanes and `bptt_steps` steps over the training split."""
         rank, world_size = self._process()
-        return Windows(self._split("train").tokens, self.lanes, self.bptt_steps, rank=rank, world_size=world_size)
+        windows = Windows(self._split("train").tokens, self.lanes, self.bptt_steps, rank=rank, world_size=world_size)
+        if self._position is not None:
+            windows.load_state_dict(self._position)
+            self._position = None
+        self._training = windows
+        return windows
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the training text, for a checkpoint."""
+        # Lightning keeps the state of loaders too, but loses it where a schedule has asked for the number of steps
+        return {} if self._training is None else {"position": self._training.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Lets the next training windows begin where `state_dict` was taken."""
+        self._position = state["position"]
 
     def val_dataloader(self) -> Windows:
         """Windows over the validation split."""

@@ -68,8 +68,11 @@ class Windows:
 
     def __iter__(self) -> Iterator[SequenceBatch]:
         """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
-        self._position, self._start = self._start, 0
-        return self._walk(self._position)
+        # a generator's body waits for the first window: Lightning may make several iterators and use the last one only
+        start, self._start = self._start, 0
+        for index in range(start, len(self)):
+            self._position = index + 1
+            yield self._window(index)
 
     def state_dict(self) -> dict[str, int]:
         """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start."""
@@ -89,11 +92,6 @@ class Windows:
                     fix="the same text as before" if key == "tokens" else f"{argument}={state[key]}",
                 )
         self._start = self._position = state["window"]
-
-    def _walk(self, start: int) -> Iterator[SequenceBatch]:
-        for index in range(start, len(self)):
-            self._position = index + 1
-            yield self._window(index)
 
     def _window(self, index: int) -> SequenceBatch:
         start = index * self._steps

@@ -39,10 +39,19 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         or _has_any_global_hook()
     ):
         return "a hook or a replaced forward watches every step of the cell, and a kernel takes all steps at once"
+    if torch._C._are_functorch_transforms_active():
+        return "the kernels cannot be vmapped, as a torch.func transform may do"
     dtype = cast(Tensor, cell.weight_hh).dtype
-    others = [x_BTI, *(state if isinstance(state, LSTMState) else cast(tuple[Tensor], (state,)))]
+    others = [x_BTI, *(state if isinstance(state, LSTMState) else [cast(Tensor, state)])]
     if any(other.dtype != dtype for other in others) and not torch.is_autocast_enabled(x_BTI.device.type):
         return f"the weights are {dtype}, but x or the state is not"
+    return None
+
+
+def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+    """Why a kernel would be slower than the loop, as in a live stream; None where it is faster."""
+    if isinstance(cell, LSTMCell) and x_BTI.device.type == "cpu" and x_BTI.shape[1] <= 2:
+        return "oneDNN repacks an LSTM's weights at every call, which one or two steps do not pay back"
     return None
 
 

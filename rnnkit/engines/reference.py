@@ -12,6 +12,11 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
     return None
 
 
+def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+    """Never: nothing comes after it."""
+    return None
+
+
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Take the steps one after another; at padded steps the state stands still and the output is zero."""
     B, T = x_BTI.shape[:2]

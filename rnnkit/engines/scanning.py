@@ -19,6 +19,9 @@ class Engine(Protocol):
     def unsuitable(self, cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         """The reason why this engine may not run; None where it computes exactly what the cell says."""
 
+    def unprofitable(self, cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+        """The reason why an engine further down is faster for this work, which `auto` heeds; None where it is not."""
+
     def run(self, cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
         """Take one step or more: outputs in time order, zero at padding, and the state after each lane's last step."""
 
@@ -109,9 +112,15 @@ def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = 
     check_input(cell, x_BTI)
     state = cell.initial_state(x_BTI.shape[0]) if state is None else state
     chosen = _choose(cell, x_BTI, state, engine)
-    others = {name: module.unsuitable(cell, x_BTI, state) for name, module in ENGINES.items() if name != chosen}
     not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was asked for"
-    return Explanation(chosen, {name: reason or not_taken for name, reason in others.items()})
+    return Explanation(
+        chosen,
+        {
+            name: module.unsuitable(cell, x_BTI, state) or module.unprofitable(cell, x_BTI, state) or not_taken
+            for name, module in ENGINES.items()
+            if name != chosen
+        },
+    )
 
 
 def _as_given(new: Tensor, given: Tensor) -> Tensor:
@@ -120,7 +129,12 @@ def _as_given(new: Tensor, given: Tensor) -> Tensor:
 
 def _choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
     if engine == "auto":
-        return next(name for name, module in ENGINES.items() if module.unsuitable(cell, x_BTI, state) is None)
+        arguments = (cell, x_BTI, state)
+        return next(
+            name
+            for name, module in ENGINES.items()
+            if module.unsuitable(*arguments) is None and module.unprofitable(*arguments) is None
+        )
     if engine not in ENGINES:
         raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix="model.engine=auto")
     reason = ENGINES[engine].unsuitable(cell, x_BTI, state)

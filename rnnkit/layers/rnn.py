@@ -79,7 +79,7 @@ class RNN(nn.Module):
 
     def cell_at(self, index: int) -> Cell[Any]:
         """The cell of one layer and direction: `layer`, or `2 * layer + direction` where there are two directions."""
-        return cast(Cell[Any], self.cells[index])
+        return cast("Cell[Any]", self.cells[index])
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """What every cell starts from, in the structure that `forward` takes and returns."""

@@ -94,9 +94,9 @@ def sample(
     if temperature == 0:
         return logits_BV.argmax(dim=-1)
     logits_BV, ids_BV = (logits_BV / temperature).sort(dim=-1, descending=True)
-    probability_BV = logits_BV.softmax(dim=-1)
     if top_k:
-        probability_BV[:, top_k:] = 0
+        logits_BV[:, top_k:] = -torch.inf
+    probability_BV = logits_BV.softmax(dim=-1)
     if top_p < 1:
         # a token stays when the likelier ones before it do not reach p yet; the likeliest always stays
         before_BV = probability_BV.cumsum(dim=-1) - probability_BV

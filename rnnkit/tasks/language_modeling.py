@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch.nn.functional as F
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics.aggregation import MeanMetric
 
@@ -78,5 +79,6 @@ class LanguageModeling(SequenceTask):
         loss = float(mean.compute())
         mean.reset()
         figures = {"loss": loss, **self.derived(loss)}
-        # the training monitor logs them, at the optimiser step that they belong to
-        self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=False)
+        # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)
+        logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
+        self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=logger)

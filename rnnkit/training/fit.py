@@ -1,6 +1,7 @@
 """One training run, from a configuration to a run folder."""
 
 import platform
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import UserError
+from rnnkit.tasks import SequenceTask
 from rnnkit.training.construct import construct
-from rnnkit.training.interrupt import StopOnSignal
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.monitor import Monitor
 from rnnkit.training.progress import TrainingProgress
+from rnnkit.training.randomness import RandomState
 from rnnkit.training.runs import Run, build_task
+from rnnkit.training.schedules import StepPlateau
+from rnnkit.training.stopping import StopOnSignal, ValidateAtTheEnd
 
 
 def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:
@@ -61,28 +65,11 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
 
 
 def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int | None) -> L.Trainer:
-    best = ModelCheckpoint(
-        run.folder / "checkpoints", filename="best", monitor=config.monitor, mode=config.monitor_mode,
-        enable_version_counter=False,
-    )  # fmt: skip
-    last = ModelCheckpoint(run.folder / "checkpoints", filename="last", enable_version_counter=False)
-    callbacks: list[L.Callback] = [
-        monitor,
-        StopOnSignal(run.checkpoint_file("last")),
-        *(construct(config.callbacks, name) for name in config.callbacks),
-    ]
-    averaging = construct(config, "averaging")
-    if averaging is not None:
-        callbacks.append(averaging)
-    if config.patience is not None:
-        callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, patience=config.patience))
-    if config.trainer.enable_progress_bar:
-        callbacks.append(TrainingProgress(monitor))
     try:
         trainer = construct(
             config,
             "trainer",
-            callbacks=[*callbacks, best, last],
+            callbacks=_callbacks(config, run, monitor),
             logger=[Board(run.folder, resumed_step), MetricsFile(run.metrics_file, resumed_step)],
             num_sanity_val_steps=0,
             enable_model_summary=False,
@@ -94,7 +81,31 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
     return trainer
 
 
-def _describe(config: DictConfig, trainer: L.Trainer, task: L.LightningModule, inputs: Any) -> None:
+def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callback]:
+    # a checkpoint is exact after a validation; at the end of an epoch Lightning's own counters are between two states,
+    # and a run resumed from there can lose an epoch
+    checkpoint = partial(
+        ModelCheckpoint, run.folder / "checkpoints", enable_version_counter=False, save_on_train_epoch_end=False
+    )
+    callbacks = [
+        monitor,
+        RandomState(),
+        StepPlateau(),
+        ValidateAtTheEnd(),
+        *(construct(config.callbacks, name) for name in config.callbacks),
+        construct(config, "averaging"),
+        StopOnSignal(run.checkpoint_file("last")),  # after all that changes at a step
+        checkpoint(filename="best", monitor=config.monitor, mode=config.monitor_mode),
+        checkpoint(filename="last"),
+    ]
+    if config.patience is not None:
+        callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, patience=config.patience))
+    if config.trainer.enable_progress_bar:
+        callbacks.append(TrainingProgress(monitor))
+    return [callback for callback in callbacks if callback is not None]
+
+
+def _describe(config: DictConfig, trainer: L.Trainer, task: SequenceTask, inputs: Any) -> None:
     """One line on what is about to be trained, where; the hyper-parameters and the graph for TensorBoard."""
     parameters = sum(p.numel() for p in task.parameters())
     device = trainer.strategy.root_device
@@ -106,7 +117,7 @@ def _describe(config: DictConfig, trainer: L.Trainer, task: L.LightningModule, i
     board.draw(task.model, inputs[:1, :2])
 
 
-def _figures(trainer: L.Trainer, task: L.LightningModule, monitor: Monitor) -> dict[str, Any]:
+def _figures(trainer: L.Trainer, task: SequenceTask, monitor: Monitor) -> dict[str, Any]:
     best = trainer.checkpoint_callbacks[0]
     assert isinstance(best, ModelCheckpoint)
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}

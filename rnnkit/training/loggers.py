@@ -31,9 +31,11 @@ class Board(TensorBoardLogger):
     @rank_zero_only
     def draw(self, model: nn.Module, inputs: Any) -> None:
         """Draws the graph of a model that can be traced; says nothing of one that cannot."""
+        model.eval()  # with dropout, two traces of the same inputs would differ and be refused
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             self.experiment.add_graph(model, inputs)
+        model.train()
 
     def save(self) -> None:
         """Writes what is pending; the configuration is in config.yaml already, so no second copy of it."""

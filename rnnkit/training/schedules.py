@@ -5,9 +5,11 @@ Lightning takes under `lr_scheduler`. The optimiser's own learning rate is the p
 """
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import lightning as L
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
@@ -74,7 +76,16 @@ def reduce_on_plateau(
 ) -> dict[str, Any]:
     """Multiplies the learning rate by `factor` after `patience` validations without a better `monitor`."""
     plateau = ReduceLROnPlateau(optimizer, mode=mode, patience=patience, factor=factor)  # type: ignore[arg-type]
-    return {"scheduler": plateau, "monitor": monitor}
+    return {"scheduler": plateau, "monitor": monitor, "frequency": sys.maxsize}
+
+
+class StepPlateau(L.Callback):
+    """Steps `reduce_on_plateau` after each validation; Lightning would after each epoch, and a large text has few."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for entry in trainer.lr_scheduler_configs:
+            if entry.reduce_on_plateau and entry.monitor in trainer.callback_metrics:
+                entry.scheduler.step(float(trainer.callback_metrics[entry.monitor]))  # type: ignore[call-arg]
 
 
 def _each_step(optimizer: Optimizer, factor: Callable[[int], float]) -> dict[str, Any]:

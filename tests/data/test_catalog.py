@@ -3,6 +3,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.error import URLError
 
@@ -102,6 +103,14 @@ def test_a_file_may_lie_under_other_names_and_packed(
     assert [row.where for row in catalog.rows()] == [mine]
 
 
+def test_a_set_of_which_a_file_is_missing_is_not_here(cache: Path) -> None:
+    (cache / "ptb").mkdir(parents=True)
+    (cache / "ptb" / "ptb.train.txt").touch()
+    with pytest.raises(UserError, match=r"got no ptb/ptb\.valid\.txt, ptb/ptb\.test\.txt in "):
+        catalog.find("ptb")
+    assert next(row for row in catalog.rows() if row.name == "ptb").where is None
+
+
 def test_a_set_that_is_not_here_says_both_ways() -> None:
     with pytest.raises(UserError, match=r"data\.dataset: .*rnnkit data get ptb, or RNNKIT_DATA=.*ptb/ptb\.train\.txt"):
         catalog.find("ptb")
@@ -137,6 +146,15 @@ def test_other_content_is_refused_and_nothing_is_left(
     with pytest.raises(UserError, match=f"expected 108 bytes with SHA-256 {one_file.sha256}; got .*RNNKIT_DATA="):
         catalog.get("toy")
     assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.usefixtures("one_file")
+def test_an_answer_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Answer(b"x" * 10_000_000, "https://example.org/x")
+    monkeypatch.setattr(download, "urlopen", lambda url, timeout: nullcontext(answer))
+    with pytest.raises(UserError, match="expected 108 bytes"):
+        catalog.get("toy")
+    assert answer.tell() < 1_000_000
 
 
 @pytest.mark.parametrize(

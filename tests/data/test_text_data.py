@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rnnkit.data import ByteTokenizer, CharTokenizer, TextData, WordTokenizer
+from rnnkit.data import ByteTokenizer, CharTokenizer, TextData, WordTokenizer, load_tokenizer
 from rnnkit.errors import UserError
 
 TEXT = "".join(f"{i} bottles of beer on the wall, é\n" for i in range(400))
@@ -79,6 +79,14 @@ def test_a_last_line_without_its_newline_counts_as_a_line(tmp_path: Path) -> Non
     assert data.splits["valid"].words == len(data.splits["valid"].tokens) == 6
 
 
+def test_the_units_are_the_same_at_every_level_without_a_last_newline(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a b\nc d")
+    for level in ("char", "byte", "word"):
+        data = TextData(train=tmp_path / "a.txt", valid=tmp_path / "a.txt", level=level)
+        data.setup("test")
+        assert data.splits["valid"].words == 6
+
+
 def test_bytes_of_a_binary_file(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 4)
     data = ready(path=tmp_path / "a.bin", level="byte", lanes=2, bptt_steps=8)
@@ -101,6 +109,12 @@ def test_a_given_tokenizer_is_kept_and_decides_the_level(corpus: Path) -> None:
     assert data.tokenizer is tokenizer
     assert list(data.splits) == ["test"]
     assert data.splits["test"].unknown == 400 * 5  # number, on, the, wall, é
+
+
+def test_the_vocabulary_is_saved_beside_the_run(corpus: Path, tmp_path: Path) -> None:
+    data = ready(path=corpus)
+    data.save(tmp_path / "run")
+    assert load_tokenizer(tmp_path / "run" / "vocabulary.json").tokens == data.tokenizer.tokens
 
 
 def test_setup_reads_once(corpus: Path) -> None:

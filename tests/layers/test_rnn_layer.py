@@ -170,3 +170,15 @@ def test_the_factory_may_be_a_partial() -> None:
     rnn = RNN(partial(GRUCell, reset_after=False, bias=False), 3, 4)
     assert not rnn.cells[0].reset_after
     assert set(rnn.state_dict()) == {"cells.0.weight_ih", "cells.0.weight_hh"}
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_layer_compiles_and_exports_whole(padded: bool) -> None:
+    rnn = RNN(LSTMCell, 3, 4, num_layers=2, bidirectional=True)
+    x_BTI = torch.randn(2, 5, 3)
+    options = {"lengths": torch.tensor([5, 2])} if padded else {}
+    wanted = rnn(x_BTI, **options)
+    exported = torch.export.export(rnn, (x_BTI,), options).module()(x_BTI, **options)
+    torch.testing.assert_close(exported[0], wanted[0])
+    compiled = torch.compile(rnn, backend="eager", fullgraph=True)(x_BTI, **options)
+    torch.testing.assert_close(compiled, wanted)
