@@ -12,5 +12,6 @@ class UserError(ValueError):
     """
 
     def __init__(self, argument: str, expected: str, got: str, *, fix: str) -> None:
+        got = " ".join(got.split())  # what libraries say can fill many lines
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument

@@ -45,7 +45,8 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
     if match := re.search(r"Multiple values for ([\w/]+)", message):
         return UserError(match[1], "one choice", f"two ({message.splitlines()[0]})", fix=f"{match[1]}=... once")
     cause = error.__cause__ or error
-    shown = " ".join(overrides) or "no overrides"
+    bad = re.search(r"Error parsing override '([^']*)'", message)
+    shown = bad[1] if bad else " ".join(overrides)
     return UserError(
         "overrides", "KEY=VALUE pairs", f"{shown} ({str(cause).splitlines()[0]})", fix="rnnkit train --help"
     )

@@ -52,6 +52,11 @@ def _apply(config: Any, override: str) -> None:
     if key not in known:
         near = nearest_keys(key, known)
         got = f"'{key}', which the run does not have"
-        raise UserError(key, f"a key such as {', '.join(near)}", got, fix=f"{near[0] if near else 'KEY'}=...")
+        raise UserError(
+            key,
+            f"a key such as {', '.join(near)}",
+            got,
+            fix=f"{near[0] if near else 'KEY'}={override.split('=', 1)[1]}",
+        )
     check_type(key, OmegaConf.select(config, key), parsed.value())
     OmegaConf.update(config, key, parsed.value())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rnnkit.cells import Cell
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout
+from rnnkit.layers.dropout import check_probability
 
 
 class LanguageModel(nn.Module):
@@ -17,8 +18,7 @@ class LanguageModel(nn.Module):
         y_{1..T} &= \mathrm{RNN}(E[w_{0..T-1}], s) \\
         p(w_{t+1} \mid w_{\le t}) &= \mathrm{softmax}(W y_t + b)
 
-    Locked dropout (one mask over all time steps, Gal and Ghahramani 2016, arXiv:1512.05287) falls on the embeddings,
-    between the layers and on the last layer's outputs. With `tied=True`, W is E (Press and Wolf 2017,
+    Dropout is locked: one mask over all time steps (Gal and Ghahramani 2016, arXiv:1512.05287). With `tied=True`, W is E (Press and Wolf 2017,
     arXiv:1608.05859).
 
     Axes: B lanes, T time steps, V vocabulary.
@@ -29,13 +29,14 @@ class LanguageModel(nn.Module):
         embedding_size: width of E; None takes `hidden_size`.
         hidden_size: width of each recurrent layer.
         num_layers: recurrent layers.
-        dropout: probability of locked dropout, in [0, 1).
+        dropout: probability of dropout between the layers and on the last layer's outputs, in [0, 1).
+        input_dropout: probability of dropout on the embeddings, in [0, 1).
         tied: share E and W; needs a cell output as wide as the embedding.
         residual: add each layer's input to its output, from the second layer on.
         bidirectional: must stay false, because a backward layer reads the very token that is to be predicted.
 
     Raises:
-        UserError: where the sizes cannot be tied, or `bidirectional` is true.
+        UserError: for sizes below 1 or that cannot be tied, probabilities outside [0, 1), and `bidirectional=True`.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -54,6 +55,7 @@ class LanguageModel(nn.Module):
         hidden_size: int = 256,
         num_layers: int = 2,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         tied: bool = False,
         residual: bool = False,
         bidirectional: bool = False,
@@ -68,7 +70,13 @@ class LanguageModel(nn.Module):
             )
         if embedding_size is None:
             embedding_size = hidden_size
+        for name, size in (("hidden_size", hidden_size), ("embedding_size", embedding_size)):
+            if size < 1:
+                raise UserError(f"model.{name}", "1 or more", str(size), fix=f"model.{name}=128")
+        check_probability("dropout", dropout)
+        check_probability("input_dropout", input_dropout)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        self.input_dropout = LockedDropout(input_dropout)
         self.dropout = LockedDropout(dropout)
         self.rnn = RNN(cell, embedding_size, hidden_size, num_layers, dropout=self.dropout, residual=residual)
         self.output = nn.Linear(self.rnn.output_size, vocabulary_size)
@@ -97,6 +105,6 @@ class LanguageModel(nn.Module):
         self, ids_BT: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
     ) -> tuple[Tensor, Any]:
         """Logits [B, T, V] for the token after each token of `ids_BT`, and the state after the last."""
-        x_BTI = self.dropout(self.embedding(ids_BT))
+        x_BTI = self.input_dropout(self.embedding(ids_BT))
         y_BTH, state = self.rnn(x_BTI, state, lengths=lengths, reset=reset)
         return self.output(self.dropout(y_BTH)), state

@@ -1,18 +1,18 @@
 """One training run, from a configuration to a run folder."""
 
 import platform
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import UserError
 from rnnkit.tasks import SequenceTask
+from rnnkit.training.checkpoints import RunCheckpoint
 from rnnkit.training.construct import construct
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.monitor import Monitor
@@ -82,11 +82,6 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
 
 
 def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callback]:
-    # a checkpoint is exact after a validation; at the end of an epoch Lightning's own counters are between two states,
-    # and a run resumed from there can lose an epoch
-    checkpoint = partial(
-        ModelCheckpoint, run.folder / "checkpoints", enable_version_counter=False, save_on_train_epoch_end=False
-    )
     callbacks = [
         monitor,
         RandomState(),
@@ -95,8 +90,8 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         *(construct(config.callbacks, name) for name in config.callbacks),
         construct(config, "averaging"),
         StopOnSignal(run.checkpoint_file("last")),  # after all that changes at a step
-        checkpoint(filename="best", monitor=config.monitor, mode=config.monitor_mode),
-        checkpoint(filename="last"),
+        RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
+        RunCheckpoint(run.checkpoint_file("last")),
     ]
     if config.patience is not None:
         callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, patience=config.patience))
@@ -119,7 +114,7 @@ def _describe(config: DictConfig, trainer: L.Trainer, task: SequenceTask, inputs
 
 def _figures(trainer: L.Trainer, task: SequenceTask, monitor: Monitor) -> dict[str, Any]:
     best = trainer.checkpoint_callbacks[0]
-    assert isinstance(best, ModelCheckpoint)
+    assert isinstance(best, RunCheckpoint)
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {
         **monitor.latest,

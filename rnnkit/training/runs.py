@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.errors import UserError
@@ -69,11 +70,16 @@ class Run:
             print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
 
     def config(self) -> DictConfig:
-        config = OmegaConf.load(self.config_file)
-        if not isinstance(config, DictConfig) or "task" not in config or "model" not in config:
+        """The configuration that the run was started with; UserError where the file is damaged."""
+        try:
+            config = OmegaConf.load(self.config_file)
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(
-                "run", "a config.yaml with a model and a task", f"'{self.config_file}'", fix="another run folder"
-            )
+                "run", "a whole config.yaml", f"'{self.config_file}' ({error})", fix="another run"
+            ) from error
+        if not isinstance(config, DictConfig) or not {"task", "model", "data"} <= config.keys():
+            got = f"'{self.config_file}', which lacks them"
+            raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
         return config
 
     def summarize(self, figures: dict[str, Any]) -> None:

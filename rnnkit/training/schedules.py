@@ -85,7 +85,7 @@ class StepPlateau(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for entry in trainer.lr_scheduler_configs:
             if entry.reduce_on_plateau and entry.monitor in trainer.callback_metrics:
-                entry.scheduler.step(float(trainer.callback_metrics[entry.monitor]))  # type: ignore[call-arg]
+                entry.scheduler.step(float(trainer.callback_metrics[entry.monitor]))  # type: ignore[call-arg, arg-type]
 
 
 def _each_step(optimizer: Optimizer, factor: Callable[[int], float]) -> dict[str, Any]:

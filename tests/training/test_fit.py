@@ -209,3 +209,21 @@ def test_nt_asgd_averages_once_validation_gets_worse(small: list[str], tmp_path:
     # a loss that stays exactly the same is not worse
     assert average["triggered"] is False
     assert len(average["history"]) == 5
+
+
+def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(small: list[str], tmp_path: Path) -> None:
+    assert run(["train", *small, f"run_dir={tmp_path / 'before'}"]) == 0
+    (tmp_path / "before").rename(tmp_path / "after")
+    last = tmp_path / "after" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    (key,) = [key for key in checkpoint["callbacks"] if "RunCheckpoint" in key and "val/loss" in key]
+    state = checkpoint["callbacks"][key]
+    state["best_model_score"] = torch.tensor(-1.0)  # nothing will be better
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(-1.0))
+    state["kth_value"] = torch.tensor(-1.0)
+    torch.save(checkpoint, last)
+    best = (tmp_path / "after" / "checkpoints" / "best.ckpt").read_bytes()
+    assert run(["resume", str(tmp_path / "after"), "trainer.max_epochs=3"]) == 0
+    assert (tmp_path / "after" / "checkpoints" / "best.ckpt").read_bytes() == best
+    assert json.loads((tmp_path / "after" / "summary.json").read_text())["best_val/loss"] == -1
+    assert not (tmp_path / "before").exists()

@@ -1,0 +1,34 @@
+"""The checkpoints of a run folder."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """One checkpoint file, rewritten after each validation; with a `monitor`, after those that are the best so far.
+
+    It is exact there. At the end of an epoch Lightning's own counters are between two states, and a run resumed from
+    that moment can lose an epoch.
+    """
+
+    def __init__(self, path: Path, monitor: str | None = None, mode: str = "min") -> None:
+        super().__init__(
+            path.parent,
+            filename=path.stem,
+            monitor=monitor,
+            mode=mode,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the best so far, also where the run folder has been moved or copied since."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}
+        models = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": models, "dirpath": self.dirpath})

@@ -1,0 +1,196 @@
+"""Mistakes end in one message that names the argument, what was expected, what arrived and the way out; exit code 2."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from rnnkit.cli import run
+
+BAD_OVERRIDES = {
+    "optimizer.lrr=1": r"optimizer\.lrr: expected a key .* got a key that does not exist\. Try: optimizer\.lr=1",
+    "optimzer.lr=1": r"optimzer\.lr: .* Try: optimizer\.lr=1",
+    "trainer.max_epoch=2": r"trainer\.max_epoch: .* Try: trainer\.max_epochs=2",
+    "model.cell.forgetbias=1": r"model\.cell\.forgetbias: .* Try: model\.cell\.forget_bias=1",
+    "model/cell=gruu": r"model/cell: expected one of .*elman, gru, lstm.*; got 'gruu'\. Try: model/cell=gru",
+    "model/cel=gru": r"model/cel: expected a group .* Try: model/cell=gru",
+    "cell=gru": r"cell: .* Try: model/cell=gru",
+    "experiment=tiny_shakespear": r"experiment: .* Try: experiment=tiny_shakespeare",
+    "lr": r"overrides: expected KEY=VALUE pairs; got lr",
+    "model.hidden_size=abc": r"model\.hidden_size: expected a whole number; got 'abc'\. Try: model\.hidden_size=256",
+    "model.num_layers=2.5": r"model\.num_layers: expected a whole number; got 2\.5",
+    "model.tied=3": r"model\.tied: expected true or false; got 3",
+    "model.hidden_size=0": r"model\.hidden_size: expected 1 or more; got 0\. Try: model\.hidden_size=128",
+    "model.dropout=1.5": r"dropout: expected .*; got 1\.5",
+    "model.bidirectional=true": r"model\.bidirectional: expected false.*Try: model\.bidirectional=false",
+    "+model.depth=3": r"model: expected what rnnkit\.models\.LanguageModel takes; got .*'depth'",
+    "model.cell._target_=my_lab.Cell": r"model\.cell\._target_: expected something that can be imported; got my_lab\.Cell",
+    "data.path=nowhere.txt": r"data\.path: expected a file that can be read; got nowhere\.txt: No such file",
+    "data.level=chars": r"data\.level: expected one of char, byte, word; got 'chars'\. Try: data\.level=char",
+    "data.lanes=0": r"data\.lanes: expected a whole number, 1 or more; got 0",
+    "trainer.precision=bf17": r"trainer: expected what lightning\.Trainer takes; got Precision 'bf17' is invalid",
+    "clipping.max_norm=-1": r"clipping\.max_norm: expected a number above 0; got -1",
+    "seed=x": r"seed: expected a whole number; got 'x'",
+}
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert run([*arguments]) == 2
+    caught = capsys.readouterr()
+    assert caught.err.startswith("rnnkit: ")
+    assert "Traceback" not in caught.err
+    assert len(caught.err.strip().splitlines()) == 1
+    return caught.err
+
+
+@pytest.mark.parametrize("override", BAD_OVERRIDES)
+def test_overrides_that_make_no_sense(
+    override: str, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    assert re.search(BAD_OVERRIDES[override], complaint(capsys, "train", *small, override))
+    assert not list(tmp_path.iterdir()), "something half-written is in the way of the next try"
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_a_gpu_where_there_is_none(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Try: trainer=cpu" in complaint(capsys, "train", *small, "trainer=gpu", f"run_dir={tmp_path / 'run'}")
+
+
+TEXTS = {
+    "empty": (b"", r"data.path: expected text; got .*empty"),
+    "binary": (b"ab\0cd" * 500, r"data.path: expected text; got .*NUL byte at offset 2.*Try: data.level=byte"),
+    "latin": (b"caf\xe9 " * 500, r"data.path: expected .*UTF-8.*offset 3.*"),
+    "short": (
+        b"just a few words " * 20,
+        r"data.lanes: expected a training text of at least one window .*Try: data.lanes=\d+",
+    ),
+    "cut.gz": (b"\x1f\x8b\x08\x00\x00\x00", r"data.path: expected .*cut.gz"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_that_cannot_be_trained_on(
+    name: str, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    content, message = TEXTS[name]
+    (tmp_path / name).write_bytes(content)
+    arguments = [*small, "data.lanes=64", f"data.path={tmp_path / name}", f"run_dir={tmp_path / 'run'}"]
+    assert re.search(message, complaint(capsys, "train", *arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(
+    small: list[str], trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in trained.rglob("*"))
+    text = complaint(capsys, "train", *small, f"run_dir={trained}")
+    assert "run_dir: expected a folder without a run in it" in text
+    assert f"rnnkit resume {Path('.')}"[:13] in text
+    assert sorted((path, path.stat().st_mtime_ns) for path in trained.rglob("*")) == before
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["generate"], ["resume"]])
+def test_folders_that_hold_no_run(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = complaint(capsys, *command, str(tmp_path / "nowhere"))
+    assert "run: expected the folder of a run; got" in text
+    assert "does not exist" in text
+    assert "which holds no config.yaml" in complaint(capsys, *command, str(tmp_path))
+
+
+def test_checkpoints_that_are_missing_or_cut_short(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    best = copy / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:5000])
+    assert "damaged or cut short" in complaint(capsys, "evaluate", str(copy))
+    assert "Try: --checkpoint last" in complaint(capsys, "generate", str(copy))
+    best.unlink()
+    assert "expected the checkpoint best.ckpt; got only last" in complaint(capsys, "evaluate", str(copy))
+    shutil.rmtree(copy / "checkpoints")
+    assert "expected the checkpoint last.ckpt; got none" in complaint(capsys, "resume", str(copy))
+
+
+def test_a_checkpoint_of_another_model(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(config.replace("hidden_size: 24", "hidden_size: 25"))
+    text = complaint(capsys, "generate", str(copy))
+    assert "expected a checkpoint of the model in config.yaml" in text
+    assert "size mismatch for model.embedding.weight" in text
+
+
+def test_damaged_vocabularies_and_configurations(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "vocabulary.json").write_text("{")
+    assert "vocabulary" in complaint(capsys, "generate", str(copy))
+    for text in ("a: [", "just text", "model: {}"):
+        (copy / "config.yaml").write_text(text)
+        assert "config.yaml" in complaint(capsys, "evaluate", str(copy))
+
+
+def test_prompts_that_the_model_cannot_read(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = complaint(capsys, "generate", str(trained), "--prompt", "the 海 Z")
+    assert "--prompt: expected characters of the training text; got '海', 'Z', which the model has never seen" in text
+    assert "at least one token" in complaint(capsys, "generate", str(trained), "--prompt", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--temperature", "-1"], "--temperature 0.8"),
+        (["--length", "0"], "--length 400"),
+        (["--length", "many"], "invalid int value: 'many'"),
+        (["--top-p", "7"], "--top-p 0.95"),
+        (["--tempreature", "1"], "unrecognized arguments: --tempreature"),
+    ],
+)
+def test_arguments_out_of_range(
+    arguments: list[str], message: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in complaint(capsys, "generate", str(trained), *arguments)
+
+
+def test_splits_and_lanes_that_do_not_exist(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected one of train, valid, test; got 'tset'" in complaint(
+        capsys, "evaluate", str(trained), "--split", "tset"
+    )
+    assert "--lanes: expected 1 or more; got 0" in complaint(capsys, "evaluate", str(trained), "--lanes", "0")
+
+
+def test_what_a_resumed_run_cannot_change(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Try: trainer.max_epochs=3" in complaint(capsys, "resume", str(copy), "trainer.max_epoch=3")
+    assert "model/cell: expected" in complaint(capsys, "resume", str(copy), "model/cell=gru")
+    assert "expected a whole number; got 'x'" in complaint(capsys, "resume", str(copy), "trainer.max_epochs=x")
+    assert "expected something left to train" in complaint(capsys, "resume", str(copy))
+
+
+def test_boards_and_ports(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "folder: expected a folder of runs" in complaint(capsys, "board", str(tmp_path / "nowhere"))
+    with socket.socket() as busy:
+        busy.bind(("localhost", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        text = complaint(capsys, "board", str(trained), "--port", str(port))
+    assert f"--port: expected a free port; got {port}" in text
+    assert f"Try: --port {port + 1}" in text
+
+
+def test_commands_and_data_sets_that_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Try: rnnkit train" in complaint(capsys, "trian")
+    assert "Try: data.dataset=ptb" in complaint(capsys, "data", "get", "pbt")
+    assert "rnnkit data list" in complaint(capsys, "data", "get")
+
+
+def test_debug_shows_where_an_error_came_from(trained: Path) -> None:
+    from rnnkit.errors import UserError
+
+    with pytest.raises(UserError):
+        run(["generate", str(trained), "--length", "0", "debug=true"])

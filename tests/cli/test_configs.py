@@ -1,0 +1,78 @@
+"""Every configuration file, at every depth, composes and builds; every experiment survives two steps."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from rnnkit.cli import run
+from rnnkit.cli.configuration import config_folder, groups
+from rnnkit.training.construct import construct
+from rnnkit.training.runs import build_task
+
+ROOT = Path(__file__).parents[2]
+CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
+EXPERIMENTS = groups()["experiment"]
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("train", [*overrides, "run_dir=runs/test"])
+    OmegaConf.set_struct(config, False)
+    config.model.vocabulary_size = 12
+    return config
+
+
+def test_every_file_is_a_choice_and_there_are_as_many_as_there_were() -> None:
+    """A file that no group finds would never be tried below."""
+    files = {path.relative_to(config_folder()).as_posix() for path in config_folder().rglob("*.yaml")}
+    assert files == {f"{group}/{choice}.yaml" for group, choices in groups().items() for choice in choices} | {
+        "train.yaml"
+    }
+    assert len(files) >= 33
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_and_builds(choice: str) -> None:
+    config = composed(choice, *(["data.path=my.txt"] if choice == "data=text" else []))
+    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    task = build_task(config)
+    optimizer = construct(config, "optimizer")(task.model.parameters())
+    schedule = construct(config, "schedule")(optimizer, 100)
+    assert schedule["scheduler"].optimizer is optimizer
+    for name in config.callbacks:
+        assert construct(config.callbacks, name) is not None
+    construct(config, "averaging")
+    assert construct(config, "data").lanes == config.data.lanes
+    if choice != "trainer=gpu":
+        construct(config, "trainer", logger=False, enable_checkpointing=False)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_survives_two_steps(experiment: str, tmp_path: Path) -> None:
+    config = composed(f"experiment={experiment}")
+    folders = os.environ.get("RNNKIT_DATA")
+    if config.data.dataset not in (None, "python_stdlib") and not folders:
+        pytest.skip(f"needs the data set {config.data.dataset}; set RNNKIT_DATA to a folder that holds it")
+    few = [
+        "trainer.max_epochs=1",
+        "trainer.max_steps=-1",
+        "trainer.limit_train_batches=2",
+        "trainer.limit_val_batches=2",
+    ]
+    few += ["trainer.log_every_n_steps=1", "trainer.val_check_interval=1.0", "trainer.check_val_every_n_epoch=1"]
+    assert run(["train", f"experiment={experiment}", *few, f"run_dir={tmp_path / 'run'}"]) == 0
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiments_hold_differences_only(experiment: str) -> None:
+    assert len((config_folder() / "experiment" / f"{experiment}.yaml").read_text().splitlines()) <= 30
+
+
+def test_the_wheel_carries_the_configuration() -> None:
+    """The installed package finds the folder inside itself; a checkout finds it beside."""
+    assert config_folder() == ROOT / "configs"
+    assert 'force-include]\n"configs" = "rnnkit/configs"' in (ROOT / "pyproject.toml").read_text()
