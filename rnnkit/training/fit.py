@@ -15,6 +15,7 @@ from rnnkit.tasks import SequenceTask
 from rnnkit.training.checkpoints import RunCheckpoint
 from rnnkit.training.construct import construct
 from rnnkit.training.loggers import Board, MetricsFile
+from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.monitor import Monitor
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.randomness import RandomState
@@ -36,6 +37,7 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         Interrupted: after SIGINT or SIGTERM, with last.ckpt written.
     """
     run = Run(folder)
+    keep_freed_memory()
     L.seed_everything(config.seed, workers=True, verbose=False)
     resumed_step = int(run.checkpoint("last")["global_step"]) if resume else None
     monitor = Monitor(config.trainer.log_every_n_steps)
