@@ -20,8 +20,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python -c "import torch; assert torch.__version__.split('+')[0] == '$(TORCH)', torch.__version__"
 	@touch $@
 
-train: setup ## train the default language model (about 4 minutes on 2 cores); more with ARGS="model/cell=gru"
-	$(BIN)/rnnkit train $(ARGS)
+train: setup ## train a language model in about 4 minutes; other values with ARGS="model/cell=gru"
+	$(BIN)/rnnkit train experiment=python_stdlib $(ARGS)
 
 test: setup ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

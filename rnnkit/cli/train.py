@@ -66,7 +66,9 @@ def _train(arguments: list[str]) -> int:
     def task(config: DictConfig) -> None:
         sys.argv = command  # what Lightning starts again for each process of a distributed run
         settings = HydraConfig.get()
-        folder = Path(os.path.relpath(settings.runtime.output_dir))
+        folder = Path(settings.runtime.output_dir)
+        if folder.is_relative_to(Path.cwd()):  # short to print and to type
+            folder = folder.relative_to(Path.cwd())
         overrides = list(settings.overrides.task)
         try:
             results.append(Result(folder, overrides, _run_one(config, overrides, folder)))

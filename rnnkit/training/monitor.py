@@ -14,7 +14,7 @@ from rnnkit.tasks import SequenceTask
 class Monitor(L.Callback):
     """Logs the task's validation figures, and the course of training every `every` optimiser steps.
 
-    Under `train/`, since the last time: `loss` (mean over the windows) and what the task derives from it,
+    `epoch` counts from 1, `seconds` is the time spent training so far. Under `train/`, since the last time: `loss` (mean over the windows) and what the task derives from it,
     `learning_rate`, `gradient_norm` (mean, before clipping), `clipped_share` (of the optimiser steps), `carry_norm`,
     `tokens_per_second` (time steps of all lanes and processes; validation is not counted). Sums are kept on the device
     and read once per log line.
@@ -94,10 +94,11 @@ class Monitor(L.Callback):
         self._clear()
         self._clock = time.perf_counter()
 
-    @staticmethod
-    def _write(trainer: L.Trainer, figures: dict[str, float]) -> None:
+    def _write(self, trainer: L.Trainer, figures: dict[str, float]) -> None:
         for logger in trainer.loggers:
-            logger.log_metrics({**figures, "epoch": trainer.current_epoch + 1}, step=trainer.global_step)
+            logger.log_metrics(
+                {**figures, "epoch": trainer.current_epoch + 1, "seconds": self.seconds}, step=trainer.global_step
+            )
 
     def _add(self, name: str, value: Tensor) -> None:
         self._sums[name] = self._sums[name] + value if name in self._sums else value

@@ -20,6 +20,7 @@ SCALARS = {
     *(f"train/{name}" for name in ("clipped_share", "carry_norm", "tokens_per_second")),
     *(f"val/{name}" for name in ("loss", "perplexity", "bits_per_char")),
     "epoch",
+    "seconds",
 }
 
 
