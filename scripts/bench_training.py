@@ -22,9 +22,9 @@ from rnnkit.cli import run
 from rnnkit.data import TextData
 
 CASES = {
-    "default, characters": {"lanes": 32, "steps": 64, "hidden": 256, "vocabulary": 96, "precision": "32-true"},
+    "python_stdlib": {"lanes": 16, "steps": 64, "hidden": 256, "vocabulary": 96, "precision": "32-true"},
     "tiny_shakespeare": {"lanes": 16, "steps": 64, "hidden": 256, "vocabulary": 65, "precision": "bf16-mixed"},
-    "ptb_small, words": {"lanes": 20, "steps": 20, "hidden": 200, "vocabulary": 10000, "precision": "32-true"},
+    "ptb_small": {"lanes": 20, "steps": 20, "hidden": 200, "vocabulary": 10000, "precision": "32-true"},
 }
 
 
@@ -105,7 +105,8 @@ def main() -> None:
             symbols = torch.randint(0, case["vocabulary"], (600_000,), generator=torch.Generator().manual_seed(0))
             words = case["vocabulary"] > 1000
             units = [f"w{i}" if words else chr(33 + i) for i in range(case["vocabulary"])]
-            corpus.write_text((" " if words else "").join(units[i] for i in symbols.tolist()))
+            lines = [(" " if words else "").join(units[i] for i in row) for row in symbols.view(-1, 20).tolist()]
+            corpus.write_text("\n".join(lines))
             data = TextData(path=corpus, level="word" if words else "char", lanes=case["lanes"])
             data.setup()
             rounds = []

@@ -1,6 +1,6 @@
 """Draws the validation loss of runs over the time they trained.
 
-    python scripts/plot_learning.py runs/RUN [runs/RUN ...] --output curve.png [--line 1.4697 "nanoGPT on a GPU"]
+python scripts/plot_learning.py runs/RUN [runs/RUN ...] --output curve.png [--line 1.4697 "nanoGPT on a GPU"]
 """
 
 import argparse
@@ -33,7 +33,9 @@ def main() -> None:
         axes.annotate(label, (1, float(loss)), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.4")
     for at, loss, label in given.point:
         axes.plot(float(at), float(loss), "x", color="0.4")
-        axes.annotate(label, (float(at), float(loss)), xytext=(6, 0), textcoords="offset points", color="0.4", va="center")
+        axes.annotate(
+            label, (float(at), float(loss)), xytext=(6, 0), textcoords="offset points", color="0.4", va="center"
+        )
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("validation loss, nats per character")
     axes.set_title(given.title, loc="left", fontsize=10)

@@ -53,6 +53,8 @@ def test_the_commands_run(page: Path, corpus: Path, tmp_path: Path, monkeypatch:
             slow = "experiment" in command or "--multirun" in words
             first = first if slow or (tmp_path / first).exists() else f"runs/{number}"
             words += [*QUICK, f"run_dir=runs/{number}"]
+            if "experiment" not in command and "hidden_size" not in command:
+                words += ["model.hidden_size=16"]
             if not slow and not re.search(r"data(\.path|\.train)?=", command):
                 words += ["data.path=my_corpus.txt"]
         if words[0] in ("evaluate", "generate", "resume") and not (tmp_path / first).exists():

@@ -135,7 +135,10 @@ def find(name: str) -> dict[str, Path]:
     lacking = [file.names[0] for file in files if file.part not in found]
     if lacking:
         raise UserError(
-            "data.dataset", f"the files of {name}", f"no {', '.join(lacking)} in {' or '.join(map(str, _folders()))}", fix=_both_ways(name)
+            "data.dataset",
+            f"the files of {name}",
+            f"no {', '.join(lacking)} in {' or '.join(map(str, _folders()))}",
+            fix=_both_ways(name),
         )
     return found
 
