@@ -9,6 +9,9 @@ from rnnkit.cli.quiet import quiet
 from rnnkit.cli.suggestions import nearest_keys
 from rnnkit.errors import UserError
 
+FIXED = ("model", "task", "optimizer", "averaging", "seed", "run_dir")
+"""What last.ckpt holds or is named after: a change would be ignored or would not fit."""
+
 
 def run(arguments: list[str]) -> int:
     """The command; its exit code."""
@@ -52,11 +55,10 @@ def _apply(config: Any, override: str) -> None:
     if key not in known:
         near = nearest_keys(key, known)
         got = f"'{key}', which the run does not have"
-        raise UserError(
-            key,
-            f"a key such as {', '.join(near)}",
-            got,
-            fix=f"{near[0] if near else 'KEY'}={override.split('=', 1)[1]}",
-        )
+        fix = f"{near[0] if near else 'KEY'}={override.split('=', 1)[1]}"
+        raise UserError(key, f"a key such as {', '.join(near)}", got, fix=fix)
+    if key.split(".")[0] in FIXED:
+        got = f"{override}, which the checkpoint holds"
+        raise UserError(key, "a key that a resumed run can change", got, fix="rnnkit train, for a new run")
     check_type(key, OmegaConf.select(config, key), parsed.value())
     OmegaConf.update(config, key, parsed.value())

@@ -18,8 +18,8 @@ class LanguageModel(nn.Module):
         y_{1..T} &= \mathrm{RNN}(E[w_{0..T-1}], s) \\
         p(w_{t+1} \mid w_{\le t}) &= \mathrm{softmax}(W y_t + b)
 
-    Dropout is locked: one mask over all time steps (Gal and Ghahramani 2016, arXiv:1512.05287). With `tied=True`, W is E
-    (Press and Wolf 2017, arXiv:1608.05859).
+    Dropout is locked: one mask over all time steps (Gal and Ghahramani 2016, arXiv:1512.05287). With `tied=True`, W is
+    E (Press and Wolf 2017, arXiv:1608.05859).
 
     Axes: B lanes, T time steps, V vocabulary.
 

@@ -14,10 +14,10 @@ from rnnkit.tasks import SequenceTask
 class Monitor(L.Callback):
     """Logs the task's validation figures, and the course of training every `every` optimiser steps.
 
-    `epoch` counts from 1, `seconds` is the time spent training so far. Under `train/`, since the last time: `loss` (mean over the windows) and what the task derives from it,
-    `learning_rate`, `gradient_norm` (mean, before clipping), `clipped_share` (of the optimiser steps), `carry_norm`,
-    `tokens_per_second` (time steps of all lanes and processes; validation is not counted). Sums are kept on the device
-    and read once per log line.
+    `epoch` counts from 1, `seconds` is the time spent training so far. Under `train/`, since the last time: `loss`
+    (mean over the windows) and what the task derives from it, `learning_rate`, `gradient_norm` (mean, before
+    clipping), `clipped_share` (of the optimiser steps), `carry_norm`, `tokens_per_second` (time steps of all lanes and
+    processes; validation is not counted). Sums are kept on the device and read once per log line.
     """
 
     def __init__(self, every: int) -> None:

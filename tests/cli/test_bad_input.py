@@ -25,7 +25,7 @@ BAD_OVERRIDES = {
     "model.dropout=1.5": r"dropout: expected .*; got 1\.5",
     "model.bidirectional=true": r"model\.bidirectional: expected false.*Try: model\.bidirectional=false",
     "+model.depth=3": r"model: expected what rnnkit\.models\.LanguageModel takes; got .*'depth'",
-    "model.cell._target_=my_lab.Cell": r"model\.cell\._target_: expected something that can be imported; got my_lab\.Cell",
+    "model.cell._target_=my_lab.Cell": r"model\.cell\._target_: expected something .*; got my_lab\.Cell",
     "data.path=nowhere.txt": r"data\.path: expected a file that can be read; got nowhere\.txt: No such file",
     "data.level=chars": r"data\.level: expected one of char, byte, word; got 'chars'\. Try: data\.level=char",
     "data.lanes=0": r"data\.lanes: expected a whole number, 1 or more; got 0",
@@ -167,6 +167,7 @@ def test_splits_and_lanes_that_do_not_exist(trained: Path, capsys: pytest.Captur
 
 def test_what_a_resumed_run_cannot_change(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Try: trainer.max_epochs=3" in complaint(capsys, "resume", str(copy), "trainer.max_epoch=3")
+    assert "optimizer.lr: expected" in complaint(capsys, "resume", str(copy), "optimizer.lr=1.0")
     assert "model/cell: expected" in complaint(capsys, "resume", str(copy), "model/cell=gru")
     assert "expected a whole number; got 'x'" in complaint(capsys, "resume", str(copy), "trainer.max_epochs=x")
     assert "expected something left to train" in complaint(capsys, "resume", str(copy))
