@@ -16,6 +16,12 @@ torch.set_num_threads(1)
 WORDS = "the river runs to the sea and the sea is never full so it comes again".split()  # noqa: SIM905
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers in every run, and whichever test comes first."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 40,000 characters in which the next one can mostly be foreseen."""

@@ -34,8 +34,11 @@ def run(arguments: list[str]) -> int:
     run = Run.open(given.run)
     tokenizer = load_tokenizer(run.vocabulary_file)
     task = run.task(given.checkpoint)
-    prompts = given.prompt or ["\n"]
+    prompts = given.prompt or [""]
     ids = [_encoded(tokenizer, prompt) for prompt in prompts]
+    # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed
+    line_end = [] if tokenizer.missing("\n") else tokenizer.encode("\n").tolist()
+    context = [torch.tensor([*line_end, *prompt.tolist()]) for prompt in ids]
     generator = torch.Generator()
     if given.seed is None:
         generator.seed()
@@ -43,7 +46,7 @@ def run(arguments: list[str]) -> int:
         generator.manual_seed(given.seed)
     drawn = generate(
         task.model,
-        ids,
+        context,
         length=given.length,
         temperature=given.temperature,
         top_k=given.top_k,

@@ -81,6 +81,13 @@ def test_a_seed_repeats_the_text(trained: Path, capsys: pytest.CaptureFixture[st
     assert output_of(capsys, *arguments, "--seed", "2") != first
 
 
+def test_without_a_prompt_a_line_begins(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["generate", str(trained), "--length", "30", "--temperature", "0"]
+    text = output_of(capsys, *arguments)
+    assert len(text) == 30 + 1
+    assert output_of(capsys, *arguments, "--prompt", "") == text
+
+
 def test_several_prompts_are_written_side_by_side(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = output_of(
         capsys, "generate", str(trained), "--prompt", "the sea", "--prompt", "so", "--length", "9", "--temperature", "0"

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-BESIDE_THE_REPOSITORY = Path(__file__).parents[3] / "shared" / "data"
-GIVEN = os.environ.get("RNNKIT_DATA") or (str(BESIDE_THE_REPOSITORY) if BESIDE_THE_REPOSITORY.is_dir() else None)
+GIVEN = os.environ.get("RNNKIT_DATA")  # set by tests/conftest.py where the data lie beside the repository
 
 
 @pytest.fixture(autouse=True)
@@ -19,5 +18,5 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def real_data(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The published data sets, for tests that count them."""
     if GIVEN is None:
-        pytest.skip(f"no data sets: RNNKIT_DATA is not set and {BESIDE_THE_REPOSITORY} does not exist")
+        pytest.skip("no data sets: RNNKIT_DATA is not set, and none lie beside the repository")
     monkeypatch.setenv("RNNKIT_DATA", GIVEN)
