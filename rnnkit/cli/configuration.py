@@ -9,6 +9,10 @@ from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
 
+COUNT_OR_SHARE = ("trainer.val_check_interval", "trainer.limit_train_batches", "trainer.limit_val_batches")
+"""Keys that take a whole number of windows or a share of them."""
+
+
 def config_folder() -> Path:
     """`configs/`: inside the package where it was installed, beside it in a checkout."""
     package = Path(__file__).parents[1]
@@ -81,7 +85,7 @@ def check_type(key: str, usual: Any, value: Any) -> None:
         int: ("a whole number", (int,)),
         float: ("a number", (int, float)),
     }
-    if type(usual) not in kinds or value is None:
+    if type(usual) not in kinds or value is None or key in COUNT_OR_SHARE:
         return
     name, accepted = kinds[type(usual)]
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
