@@ -52,7 +52,7 @@ board: setup ## TensorBoard on runs/
 	$(BIN)/rnnkit board
 
 bench: setup ## time training through the command line against a bare loop
-	$(BIN)/python scripts/bench_training.py
+	$(BIN)/python scripts/bench_training.py --steps 60 --rounds 7
 
 clean: ## remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build

@@ -81,7 +81,7 @@ def through_the_command_line(corpus: Path, case: dict, steps: int, folder: Path)
         "schedule=constant",
         "trainer.max_epochs=-1",
         f"trainer.max_steps={steps}",
-        "trainer.limit_val_batches=1",
+        "trainer.limit_val_batches=0",  # neither side validates or writes checkpoints
         "callbacks.sample.length=0",
         f"run_dir={folder}",
     ]

@@ -8,7 +8,6 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-
 COUNT_OR_SHARE = ("trainer.val_check_interval", "trainer.limit_train_batches", "trainer.limit_val_batches")
 """Keys that take a whole number of windows or a share of them."""
 
