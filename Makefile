@@ -36,7 +36,7 @@ check: setup ## lint, types, and the floors of the design
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONPATH=. $(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports --no-logo
 
 format: setup ## format the code
 	$(BIN)/ruff format .
