@@ -39,7 +39,11 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
     run = Run(folder)
     keep_freed_memory()
     L.seed_everything(config.seed, workers=True, verbose=False)
-    resumed_step = int(run.checkpoint("last")["global_step"]) if resume else None
+    resumed_step = None
+    if resume:
+        checkpoint = run.checkpoint("last")
+        resumed_step = int(checkpoint["global_step"])
+        _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
     trainer = _trainer(config, run, monitor, resumed_step)
 
@@ -64,6 +68,16 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
     if trainer.is_global_zero:
         run.summarize(figures)
     return figures
+
+
+def _check_epochs(most: int | None, begun: int) -> None:
+    if most is not None and 0 <= most <= begun:
+        raise UserError(
+            "trainer.max_epochs",
+            f"more than the {begun} epochs that the run has done",
+            str(most),
+            fix=f"trainer.max_epochs={begun + 10}",
+        )
 
 
 def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int | None) -> L.Trainer:

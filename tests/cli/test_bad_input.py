@@ -169,6 +169,9 @@ def test_what_a_resumed_run_cannot_change(copy: Path, capsys: pytest.CaptureFixt
     assert "optimizer.lr: expected" in complaint(capsys, "resume", str(copy), "optimizer.lr=1.0")
     assert "model/cell: expected" in complaint(capsys, "resume", str(copy), "model/cell=gru")
     assert "expected a whole number; got 'x'" in complaint(capsys, "resume", str(copy), "trainer.max_epochs=x")
+    before = (copy / "config.yaml").read_text()
+    assert "Try: trainer.max_epochs=11" in complaint(capsys, "resume", str(copy), "trainer.max_epochs=1")
+    assert (copy / "config.yaml").read_text() == before
     assert "expected something left to train" in complaint(capsys, "resume", str(copy))
 
 
