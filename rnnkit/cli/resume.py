@@ -1,6 +1,5 @@
 """`rnnkit resume runs/RUN [KEY=VALUE ...]`."""
 
-import sys
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
@@ -20,19 +19,14 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.max_epochs=20")
     given = parser.parse(arguments)
     quiet()
-    from rnnkit.cli.train import report
-    from rnnkit.training import Run, fit
-    from rnnkit.training.stopping import Interrupted
+    from rnnkit.cli.train import fit_and_report
+    from rnnkit.training import Run
 
     run = Run.open(given.run)
     config = run.config()
     for override in given.overrides:
         _apply(config, override)
-    try:
-        report(run.folder, fit(config, run.folder, resume=True))
-    except Interrupted:
-        print(f"Stopped, nothing is lost. Go on with: rnnkit resume {run.folder}")
-        sys.exit(130)
+    fit_and_report(config, run.folder, resume=True)
     return 0
 
 

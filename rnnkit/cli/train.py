@@ -103,9 +103,6 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
         if not key.startswith(("+", "~")) and "/" not in key:
             check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
     quiet()
-    from rnnkit.training import fit
-    from rnnkit.training.stopping import Interrupted
-
     if (folder / "config.yaml").exists() and os.environ.get("LOCAL_RANK", "0") == "0":
         raise UserError(
             "run_dir",
@@ -113,16 +110,24 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
             f"'{folder}', which holds one",
             fix=f"run_dir={folder}-2, or rnnkit resume {folder}",
         )
+    return fit_and_report(config, folder)
+
+
+def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[str, Any]:
+    """Trains, and says what came of it; exits with 130 where training was asked to stop."""
+    from rnnkit.training import fit
+    from rnnkit.training.stopping import Interrupted
+
     try:
-        figures = fit(config, folder)
+        figures = fit(config, folder, resume=resume)
     except Interrupted:
         print(f"Stopped, nothing is lost. Go on with: rnnkit resume {folder}")
         sys.exit(130)
-    report(folder, figures)
+    _report(folder, figures)
     return figures
 
 
-def report(folder: Path, figures: dict[str, Any]) -> None:
+def _report(folder: Path, figures: dict[str, Any]) -> None:
     """The result of a run, and what to type next."""
     best = {name: value for name, value in figures.items() if name.startswith("best_") and value is not None}
     shown = "  ".join(f"{name.replace('_', ' ', 1)} {value:.4f}" for name, value in best.items())

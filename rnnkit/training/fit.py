@@ -46,6 +46,13 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
     trainer = _trainer(config, run, monitor, resumed_step)
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        raise UserError(
+            "trainer.max_epochs",
+            "a number of epochs or steps, over which the learning rate follows its schedule",
+            "neither",
+            fix="trainer.max_epochs=10, beside trainer.max_time if time is short",
+        )
 
     data = construct(config, "data")
     data.setup("fit")
