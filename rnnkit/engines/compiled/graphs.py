@@ -1,0 +1,207 @@
+"""What the compiler asks of a traced graph, and what it tidies in it."""
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+aten = torch.ops.aten
+
+ROWS = 1031
+"""The batch size of a trace: a prime that no layer has, so that an axis of this size is the batch and no other is."""
+
+
+class Untraceable(Exception):
+    """The reason why a cell cannot be compiled."""
+
+
+SAME = {
+    aten.alias.default, aten.detach.default, aten.clone.default, aten.contiguous.default, aten.lift_fresh_copy.default,
+    aten.lift_fresh.default, aten._to_copy.default, aten.to.dtype, aten.expand.default, aten.view.default,
+    aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
+}  # fmt: skip
+"""Operations that change nothing where shape and dtype come out as they went in."""
+RANDOM = {"bernoulli", "rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "normal", "uniform", "exponential"}
+VIEWS = {
+    aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.expand.default,
+    aten.unsqueeze.default, aten.squeeze.dims, aten.squeeze.dim, aten.slice.Tensor, aten.select.int, operator.getitem,
+}  # fmt: skip
+CONSTANTS = {aten.full.default, aten.scalar_tensor.default, aten.full_like.default}
+REDUCTIONS = {aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default}
+PRODUCTS = {aten.mm.default, aten.bmm.default}
+
+
+def value(node: fx.Node) -> Tensor:
+    """The fake tensor that stands for a node's value."""
+    found = node.meta["val"]
+    assert isinstance(found, Tensor)
+    return found
+
+
+def batch_axis(node: fx.Node) -> int | None:
+    """Which axis is the batch; None for what all lanes share."""
+    axes = [axis for axis, size in enumerate(value(node).shape) if size == ROWS]
+    if len(axes) > 1 or any(size > ROWS and size % ROWS == 0 for size in value(node).shape):
+        raise Untraceable("a step mixes the batch into another axis")
+    return axes[0] if axes else None
+
+
+def features(node: fx.Node) -> tuple[int, ...]:
+    """The shape of one lane's part."""
+    axis = batch_axis(node)
+    return tuple(size for i, size in enumerate(value(node).shape) if i != axis)
+
+
+def is_tensor(node: fx.Node) -> bool:
+    """Whether its value is one tensor, not the tuple of a split."""
+    return isinstance(node.meta.get("val"), Tensor)
+
+
+def is_view(node: fx.Node) -> bool:
+    """Whether it only shows values of another in another shape."""
+    return node.target in VIEWS
+
+
+def is_constant(node: fx.Node) -> bool:
+    """Whether it is one number, known now."""
+    return node.target in CONSTANTS
+
+
+def is_costly(node: fx.Node) -> bool:
+    """Whether it is better run once for all steps: products, and random numbers, which come from torch's generator."""
+    return node.target in PRODUCTS or is_random(node)
+
+
+def is_random(node: fx.Node) -> bool:
+    """Whether it draws numbers."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._opname in RANDOM
+
+
+def arguments(node: fx.Node) -> list[fx.Node]:
+    """The nodes it reads, through the tuple of a split."""
+    if node.target is operator.getitem:
+        return arguments(node.args[0])  # type: ignore[arg-type]
+    return node.all_input_nodes
+
+
+def reach(nodes: Iterable[fx.Node | None], onward: Callable[[fx.Node], Iterable[fx.Node]]) -> set[fx.Node]:
+    """All nodes to be reached, the first ones included."""
+    seen: set[fx.Node] = set()
+    pending = [node for node in nodes if node is not None]
+    while pending:
+        node = pending.pop()
+        if node not in seen:
+            seen.add(node)
+            pending += onward(node)
+    return seen
+
+
+def ancestors(nodes: Iterable[fx.Node | None], stop: Callable[[fx.Node], bool] = lambda _: False) -> set[fx.Node]:
+    """What the nodes are computed from, themselves included, up to where `stop` says."""
+    return reach(nodes, lambda node: [] if stop(node) else node.all_input_nodes)
+
+
+def descendants(nodes: Iterable[fx.Node | None]) -> set[fx.Node]:
+    """What is computed from the nodes, themselves included."""
+    return reach(nodes, lambda node: node.users)
+
+
+def simplify(graph: fx.Graph) -> None:
+    """Drop what changes nothing, and write sums of padded slices as the concatenations they are."""
+    for node in list(graph.nodes):
+        if node.op == "call_function" and _changes_nothing(node):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    for node in reversed(list(graph.nodes)):
+        if node.target is aten.add.Tensor and not any(_is_padding_sum(user) for user in node.users):
+            _concatenate(graph, node)
+    for node in list(graph.nodes):
+        if node.target is aten.slice_backward.default and node.users:
+            _concatenate(graph, node)
+        if is_random(node):
+            _draw_by_shape(graph, node)
+    graph.eliminate_dead_code()
+
+
+def _draw_by_shape(graph: fx.Graph, node: fx.Node) -> None:
+    """`rand_like(h)` looks at nothing of h but its shape: without h it can be drawn for all steps at once."""
+    options = {"dtype": value(node).dtype, "device": value(node).device}
+    draw = {"rand_like": aten.rand.default, "randn_like": aten.randn.default}.get(node.target._opname)  # type: ignore
+    if draw is not None:
+        with graph.inserting_before(node):
+            drawn = graph.call_function(draw, (list(value(node).shape),), options)
+    elif node.target is aten.bernoulli.p:
+        with graph.inserting_before(node):
+            drawn = graph.call_function(aten.rand.default, (list(value(node).shape),), options)
+            drawn.meta["val"] = value(node)
+            drawn = graph.call_function(aten.lt.Scalar, (drawn, node.args[1]))
+            drawn.meta["val"] = value(node).bool()
+            drawn = graph.call_function(aten._to_copy.default, (drawn,), {"dtype": value(node).dtype})
+    else:
+        return
+    drawn.meta["val"] = value(node)
+    node.replace_all_uses_with(drawn)
+
+
+def _changes_nothing(node: fx.Node) -> bool:
+    if node.target not in SAME or not isinstance(node.args[0], fx.Node):
+        return False
+    before, after = node.args[0].meta["val"], node.meta["val"]
+    if before.shape != after.shape or before.dtype != after.dtype:
+        return False
+    return node.target is not aten.permute.default or list(node.args[1]) == sorted(node.args[1])  # type: ignore
+
+
+def _paddings(node: Any) -> list[fx.Node] | None:
+    """The slice_backward nodes that a tree of additions is made of; None where there is anything else."""
+    if not isinstance(node, fx.Node):
+        return None
+    if node.target is aten.slice_backward.default:
+        return [node]
+    if node.target is not aten.add.Tensor or node.kwargs:
+        return None
+    left, right = _paddings(node.args[0]), _paddings(node.args[1])
+    return None if left is None or right is None else left + right
+
+
+def _is_padding_sum(node: fx.Node) -> bool:
+    return node.target is aten.add.Tensor and _paddings(node) is not None
+
+
+def _concatenate(graph: fx.Graph, node: fx.Node) -> None:
+    paddings = _paddings(node)
+    if paddings is None:
+        return
+    dim = paddings[0].args[2]
+    parts: list[tuple[tuple[int, int], Any]] = [(_limits(padding), padding.args[0]) for padding in paddings]
+    parts.sort(key=lambda part: part[0])
+    size = value(node).shape[dim]  # type: ignore[index]
+    disjoint = all(left[0][1] <= right[0][0] for left, right in zip(parts, parts[1:]))
+    if not disjoint or any(p.args[2] != dim or p.args[5] != 1 for p in paddings):
+        return
+    pieces: list[fx.Node] = []
+    with graph.inserting_before(node):
+        at = 0
+        for (start, stop), part in [*parts, ((size, size), None)]:
+            if start > at:
+                shape = list(value(node).shape)
+                shape[dim] = start - at  # type: ignore[index]
+                options = {"dtype": value(node).dtype, "device": value(node).device}
+                gap = graph.call_function(aten.full.default, (shape, 0), options)
+                gap.meta["val"] = value(node).narrow(dim, at, start - at)  # type: ignore[arg-type]
+                pieces.append(gap)
+            if part is not None:
+                pieces.append(part)
+            at = stop
+        whole = graph.call_function(aten.cat.default, (pieces, dim))
+        whole.meta["val"] = value(node)
+    node.replace_all_uses_with(whole)
+
+
+def _limits(padding: fx.Node) -> tuple[int, int]:
+    _, sizes, dim, start, stop, _ = padding.args
+    size = sizes[dim]  # type: ignore[index]
+    start, stop = (min(max(at + size if at < 0 else at, 0), size) for at in (start, stop))  # type: ignore[operator]
+    return start, stop

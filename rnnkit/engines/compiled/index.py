@@ -1,0 +1,75 @@
+"""Where in a tensor an element stands, as a formula in the variables of a loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class Split(Exception):
+    """A loop variable runs over several axes at once: its loop should be one for each."""
+
+    def __init__(self, variable: str, inner: int) -> None:
+        self.variable = variable
+        self.inner = inner
+
+
+@dataclass(frozen=True)
+class Index:
+    """A sum of multiples of loop variables and a constant.
+
+    >>> str(Index({"i": 4, "j": 1}) + 2)
+    '4 * i + j + 2'
+    """
+
+    terms: dict[str, int] = field(default_factory=dict)
+    constant: int = 0
+
+    def __hash__(self) -> int:
+        return hash((tuple(sorted(self.terms.items())), self.constant))
+
+    def __add__(self, other: "Index | int") -> "Index":
+        if isinstance(other, int):
+            return Index(self.terms, self.constant + other)
+        terms = dict(self.terms)
+        for variable, factor in other.terms.items():
+            terms[variable] = terms.get(variable, 0) + factor
+        return Index(terms, self.constant + other.constant)
+
+    def __mul__(self, factor: int) -> "Index":
+        return Index({variable: by * factor for variable, by in self.terms.items()}, self.constant * factor)
+
+    def __str__(self) -> str:
+        parts = [variable if by == 1 else f"{by} * {variable}" for variable, by in sorted(self.terms.items()) if by]
+        return " + ".join([*parts, str(self.constant)] if self.constant or not parts else parts)
+
+    def divided(self, inner: int, ranges: dict[str, int]) -> tuple["Index", "Index"]:
+        """Quotient and remainder by `inner`, where every variable stays below its range.
+
+        Raises `Split` where they are no such sums.
+
+        >>> [str(part) for part in Index({"i": 8, "j": 1}, 1).divided(4, {"i": 3, "j": 2})]
+        ['2 * i', 'j + 1']
+        """
+        outer = {variable: by // inner for variable, by in self.terms.items() if by % inner == 0}
+        rest = {variable: by for variable, by in self.terms.items() if by % inner != 0}
+        most = sum((ranges[variable] - 1) * by for variable, by in rest.items()) + self.constant % inner
+        if most < inner and all(by > 0 for by in rest.values()):
+            return Index(outer, self.constant // inner), Index(rest, self.constant % inner)
+        variable = max(rest, key=lambda name: ranges[name] * rest[name])
+        raise Split(variable, inner)
+
+
+def flat(index: Sequence[Index], shape: Sequence[int]) -> Index:
+    """The place in row-major order."""
+    place = Index()
+    for at, size in zip(index, shape, strict=True):
+        place = place * size + at
+    return place
+
+
+def unflat(place: Index, shape: Sequence[int], ranges: dict[str, int]) -> list[Index]:
+    """The inverse of `flat`."""
+    index: list[Index] = []
+    for size in reversed(shape[1:]):
+        place, rest = (place, Index()) if size == 1 else place.divided(size, ranges)
+        index.insert(0, rest)
+    return [place, *index] if shape else []

@@ -1,0 +1,277 @@
+"""A compiled step: its generated loops, the buffers they work in, and the gradients."""
+
+import ctypes
+from functools import cached_property
+from importlib import resources
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.autograd.function import once_differentiable
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import state_leaves
+from rnnkit.engines import toolchain
+from rnnkit.engines.compiled.graphs import aten, batch_axis, features, value
+from rnnkit.engines.compiled.loops import Argument, Place, Program
+from rnnkit.engines.compiled.partition import Direction, partition
+from rnnkit.engines.compiled.trace import structured, trace
+from rnnkit.engines.window import Window
+
+Values = dict[fx.Node, Tensor]
+"""Values by node. Those of a lane hold all steps: where the trace has the batch, they have T * B rows in time order."""
+
+
+class Kernel:
+    """One cell's step in one mode, from any number of lanes and steps; raises `Untraceable` where there is none.
+
+    * `masked`: lanes may end early or begin anew within a window.
+    * `backward`: gradients will be asked for, `x_grad` for x too.
+    """
+
+    def __init__(
+        self, cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool, backward: bool, x_grad: bool
+    ) -> None:
+        self.step = step = trace(cell, x_BTI, state, masked=masked, backward=backward, x_grad=x_grad)
+        self.partition = partition(step)
+        forward, after = self.partition.forward, self.partition.forward.after
+        # A state is kept for every step where something is to read it.
+        self.kept = [
+            backward or new is step.y or new in after.inputs or old in after.inputs
+            for old, new in zip(step.state, step.new_state, strict=True)
+        ]
+        known = {node: self._place(node, forward) for node in forward.known}
+        written = [(node, Place(Argument("step", node), "t")) for node in forward.stored]
+        for old, new, kept in zip(step.state, step.new_state, self.kept, strict=True):
+            argument = Argument("history" if kept else "turn", old)
+            known[old] = Place(argument, "before" if kept else "now")
+            written.append((new, Place(argument, "after" if kept else "next")))
+        self.forward_program = Program("forward", False, known, written)
+        self.source = resources.files(__package__).joinpath("runtime.hpp").read_text() + self.forward_program.text()
+        self.saved: list[fx.Node] = []
+        if self.partition.backward is not None:
+            self.backward_program = self._backward_program(self.partition.backward)
+            self.source += self.backward_program.text()
+            self.saved = self._saved(self.partition.backward)
+
+    def _place(self, node: fx.Node, direction: Direction) -> Place:
+        if batch_axis(node) is None:
+            return Place(Argument("shared", node))
+        return Place(Argument("lane", node)) if node in self.step.initial else Place(Argument("step", node), "t")
+
+    def _backward_program(self, direction: Direction) -> Program:
+        step = self.step
+        known = {node: self._place(node, direction) for node in direction.known}
+        written = [(node, Place(Argument("step", node), "t")) for node in direction.stored]
+        written += [(node, Place(Argument("sum", node))) for node in direction.summed]
+        for old, new in zip(step.state, step.new_state, strict=True):
+            known[new] = Place(Argument("history", old), "after")
+        for old in step.state:
+            known[old] = Place(Argument("history", old), "before")
+        for entering, leaving in zip(step.state_grad, step.state_grads, strict=True):
+            if entering is not None and value(entering).is_floating_point():
+                known[entering] = Place(Argument("turn", entering), "now")
+                written.append((leaving or self._zero(entering), Place(Argument("turn", entering), "next")))
+        for initial, grad in zip(step.initial, step.initial_grads, strict=True):
+            if grad is not None:
+                written.append((grad, Place(Argument("lane sum", initial))))
+        return Program("backward", True, known, written)
+
+    def _zero(self, like: fx.Node) -> fx.Node:
+        graph = self.step.graph
+        with graph.inserting_before(next(node for node in graph.nodes if node.op == "output")):
+            zero = graph.call_function(aten.full.default, (list(value(like).shape), 0))
+        zero.meta["val"] = value(like)
+        return zero
+
+    def _saved(self, direction: Direction) -> list[fx.Node]:
+        """What the backward direction reads of the forward one."""
+        made = {*direction.before.outputs, *direction.after.outputs, *direction.stored}
+        tangents = {self.step.y_grad, *self.step.state_grad}
+        wanted = [argument.node for argument in self.backward_program.arguments if argument.kind not in ("sum", "lane sum")]
+        wanted += direction.before.inputs + direction.after.inputs
+        # A new state is read from the history of the old one.
+        history = dict(zip(self.step.new_state, self.step.state, strict=True))
+        wanted = [history.get(node, node) for node in wanted if node not in made and node not in tangents]
+        return list(dict.fromkeys(wanted))
+
+    @cached_property
+    def library(self) -> ctypes.CDLL:
+        """The compiled text."""
+        return toolchain.load(self.source)
+
+    # Running it.
+
+    def __call__(self, x_BTI: Tensor, state: Any, initial: Any, window: Window, weights: dict[str, Tensor]) -> Any:
+        """Outputs and state, as an engine's `run`."""
+        leaves = state_leaves(state)
+        given = [*leaves, *(state_leaves(initial) if self.step.initial else []), *(weights[n] for n in self.step.weights)]
+        if self.partition.backward is None:
+            y_BTO, ends, _ = self.forward(x_BTI, given, window)
+        else:
+            y_BTO, *ends = _Scan.apply(self, window, x_BTI, *given)
+        return y_BTO, structured(state, ends)
+
+    def forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
+        """Outputs, final state, and the values of the nodes that are saved."""
+        step, direction = self.step, self.partition.forward
+        B, T = x_BTI.shape[:2]
+        values: Values = {step.x: x_BTI.transpose(0, 1).reshape(T * B, -1)}
+        values.update(zip(chain(step.state, step.initial, step.weights.values()), given, strict=True))
+        if step.valid is not None and step.fresh is not None:
+            values[step.valid], values[step.fresh] = _masks(window, B, T)
+        rooms = self._lanes(values, T)
+        self.partition.weights.run(0, values)
+        direction.before.run(T * B, values)
+        reverse = int(window.reverse)
+        for old, kept in zip(step.state, self.kept, strict=True):
+            leaf = values[old]
+            room = leaf.new_empty(T + 1 if kept else 2, *leaf.shape)
+            room[T * reverse if kept else 0] = leaf
+            rooms[Argument("history" if kept else "turn", old)] = room
+        for node in direction.stored:
+            rooms[Argument("step", node)] = _room(node, T * B)
+        self._run(self.forward_program, self.library.forward, values, rooms, (T, B, reverse))
+        values.update({node: _by_row(rooms[Argument("step", node)], node) for node in direction.stored})
+        ends = []
+        for old, new, kept in zip(step.state, step.new_state, self.kept, strict=True):
+            room = rooms[Argument("history" if kept else "turn", old)]
+            ends.append(room[(0 if reverse else T) if kept else T & 1].clone())
+            if kept:
+                values[old] = room
+                _states(values, old, new, room, T, reverse)
+        histories = {old: rooms[Argument("history", old)] for old, kept in zip(step.state, self.kept, strict=True) if kept}
+        direction.after.run(T * B, values)
+        y_BTO = _rows_first(values[step.y], step.y).view(T, B, -1).transpose(0, 1)
+        values.update(histories)
+        values.update({node: rooms[Argument("lane", node)] for node in step.initial})
+        return y_BTO, ends, values
+
+    def backward(
+        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+    ) -> list[Tensor | None]:
+        """The gradients of x, state, initial state and weights."""
+        step, direction = self.step, self.partition.backward
+        assert direction is not None
+        T, B, reverse = shape
+        rooms = self._lanes(values, T)
+        for old, new in zip(step.state, step.new_state, strict=True):
+            if old in values:
+                room = rooms[Argument("history", old)] = values[old]
+                _states(values, old, new, room, T, reverse)
+        if step.y_grad is not None:
+            values[step.y_grad] = y_grad_BTO.transpose(0, 1).reshape(T * B, -1)
+        direction.before.run(T * B, values)
+        for entering, grad in zip(step.state_grad, state_grads, strict=True):
+            if entering is not None and grad.is_floating_point():
+                room = rooms[Argument("turn", entering)] = grad.new_empty(2, *grad.shape)
+                room[0] = grad
+        for node in direction.stored:
+            rooms[Argument("step", node)] = _room(node, T * B)
+        threads = _threads(B)
+        for node in direction.summed:
+            wide = torch.float32 if value(node).dtype == torch.bfloat16 else value(node).dtype
+            rooms[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=wide)
+        for initial, grad in zip(step.initial, step.initial_grads, strict=True):
+            if grad is not None:
+                rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=value(initial).dtype)
+        self._run(self.backward_program, self.library.backward, values, rooms, shape)
+        values.update({node: _by_row(rooms[Argument("step", node)], node) for node in direction.stored})
+        sums = {
+            node: rooms[Argument("sum", node)].sum(0).to(value(node).dtype).unsqueeze(batch_axis(node) or 0)
+            for node in direction.summed
+        }
+        direction.after.run(T * B, values, sums)
+        x_grad = None if step.x_grad is None else _rows_first(values[step.x_grad], step.x_grad)
+        return [
+            None if x_grad is None else x_grad.view(T, B, -1).transpose(0, 1),
+            *(
+                rooms[Argument("turn", node)][T & 1] if node is not None and value(node).is_floating_point() else None
+                for node in step.state_grad
+            ),
+            *(rooms.get(Argument("lane sum", node)) for node in step.initial),
+            *(None if grad is None else values[grad] for grad in step.weight_grads.values()),
+        ]
+
+    def _lanes(self, values: Values, T: int) -> dict[Argument, Tensor]:
+        """What is the same at all steps, once for the loop; outside of it every row needs its own."""
+        lanes = {Argument("lane", node): values[node] for node in self.step.initial if node in values}
+        for argument, tensor in lanes.items():
+            values[argument.node] = tensor.repeat(T, *[1] * (tensor.dim() - 1))
+        return lanes
+
+    def _run(
+        self, program: Program, function: Any, values: Values, rooms: dict[Argument, Tensor], shape: tuple[int, int, int]
+    ) -> None:
+        """Call a generated function with a pointer for each argument."""
+        tensors = []
+        for argument in program.arguments:
+            if argument in rooms:
+                tensors.append(rooms[argument])
+            elif argument.kind == "weight":
+                factor = values[argument.node]
+                tensors.append(factor.float() if factor.dtype == torch.bfloat16 else factor)
+            else:
+                tensors.append(_rows_first(values[argument.node], argument.node))
+        by_node = {a.node: tensor for a, tensor in zip(program.arguments, tensors, strict=True) if a.kind == "weight"}
+        strides = [
+            stride
+            for _, weights in program.products.values()
+            for stride in ((0,) * (3 - by_node[weights].dim()) + by_node[weights].stride())
+        ]
+        pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+        T, B, reverse = (ctypes.c_long(size) for size in shape)
+        function(T, B, reverse, ctypes.c_long(_threads(shape[1])), pointers, (ctypes.c_long * len(strides))(*strides))
+
+
+class _Scan(torch.autograd.Function):
+    """All steps forward, and all steps back."""
+
+    @staticmethod
+    def forward(ctx: Any, kernel: Kernel, window: Window, x_BTI: Tensor, *given: Tensor) -> Any:
+        y_BTO, ends, values = kernel.forward(x_BTI, list(given), window)
+        ctx.kernel = kernel
+        ctx.shape = (x_BTI.shape[1], x_BTI.shape[0], int(window.reverse))
+        ctx.save_for_backward(*(values[node] for node in kernel.saved))
+        ctx.mark_non_differentiable(*(end for end in ends if not end.is_floating_point()))
+        return y_BTO, *ends
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
+        values = dict(zip(ctx.kernel.saved, ctx.saved_tensors, strict=True))
+        with torch.autocast("cpu", enabled=False):
+            grads = ctx.kernel.backward(values, ctx.shape, y_grad_BTO, list(state_grads))
+        return None, None, *grads
+
+
+def _states(values: Values, old: fx.Node, new: fx.Node, room: Tensor, T: int, reverse: int) -> None:
+    """A state before and after every step, as parts of its history."""
+    values[new] = _by_row(room[1 - reverse : 1 - reverse + T].flatten(0, 1), new)
+    values[old] = _by_row(room[reverse : reverse + T].flatten(0, 1), old)
+
+
+def _masks(window: Window, B: int, T: int) -> tuple[Tensor, Tensor]:
+    t_T = torch.arange(T)[:, None]
+    valid_TB = torch.ones(T, B, dtype=torch.bool) if window.lengths is None else t_T < window.lengths
+    fresh_TB = torch.zeros(T, B, dtype=torch.bool) if window.fresh is None else window.fresh.t()
+    return valid_TB.reshape(T * B), fresh_TB.reshape(T * B)
+
+
+def _room(node: fx.Node, rows: int) -> Tensor:
+    return torch.empty(rows, *features(node), dtype=value(node).dtype)
+
+
+def _by_row(room: Tensor, node: fx.Node) -> Tensor:
+    """[T * B, F...] with the rows where the trace has the batch."""
+    return room.movedim(0, batch_axis(node) or 0)
+
+
+def _rows_first(tensor: Tensor, node: fx.Node) -> Tensor:
+    """The inverse, in memory too."""
+    return tensor.movedim(batch_axis(node) or 0, 0).contiguous()
+
+
+def _threads(lanes: int) -> int:
+    return max(1, min(torch.get_num_threads(), lanes))

@@ -1,0 +1,207 @@
+"""Which part of a step runs inside the time loop, and which once for all steps, before it or after it.
+
+Both directions are cut alike. What does not depend on the carry (the state; backwards, the state's gradient) and is worth
+it, products above all, runs before the loop on all [T * B] rows at once; what the carry does not depend on runs after it.
+A product of two per-step values that ends without a batch axis, a weight's gradient, is of the second kind: over all rows
+it is at once the product and the sum over time. Between the directions, the values to keep are a minimum cut.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import networkx
+from torch import Tensor, fx
+
+from rnnkit.engines.compiled.graphs import (
+    REDUCTIONS,
+    ROWS,
+    ancestors,
+    arguments,
+    aten,
+    batch_axis,
+    descendants,
+    is_constant,
+    is_costly,
+    is_tensor,
+    is_view,
+    value,
+)
+from rnnkit.engines.compiled.trace import Step
+
+
+
+@dataclass
+class Eager:
+    """A part that torch runs once, from `inputs` (and sums over all rows of `summed`) to `outputs`."""
+
+    inputs: list[fx.Node]
+    summed: list[fx.Node]
+    outputs: list[fx.Node]
+    function: Callable[..., list[Tensor]]
+
+    def run(self, rows: int, values: dict[fx.Node, Tensor], sums: dict[fx.Node, Tensor] | None = None) -> None:
+        """Compute the outputs, into `values`."""
+        if self.outputs:
+            given = [*(values[node] for node in self.inputs), *((sums or {})[node] for node in self.summed)]
+            values.update(zip(self.outputs, self.function(rows, *given), strict=True))
+
+
+@dataclass
+class Direction:
+    """What runs before, in and after one time loop.
+
+    The loop may read the `known` values, and writes the `stored` ones for every step; of the `summed` ones it writes the
+    sum over all lanes and steps.
+    """
+
+    before: Eager
+    after: Eager
+    known: set[fx.Node]
+    stored: list[fx.Node]
+    summed: list[fx.Node]
+
+
+@dataclass
+class Partition:
+    """A step, cut. `weights` computes what depends on parameters alone, once."""
+
+    weights: Eager
+    forward: Direction
+    backward: Direction | None
+
+
+def partition(step: Step) -> Partition:
+    """Cut a step.
+
+    Raises `Untraceable` where something falls outside of the pattern.
+    """
+    grads = [*step.weight_grads.values(), step.x_grad, *step.state_grads, *step.initial_grads]
+    needed = ancestors([step.y, *step.new_state, *grads])
+    tangents = descendants([step.y_grad, *step.state_grad]) & needed
+    calls = [node for node in step.graph.nodes if node.op == "call_function" and node in needed and is_tensor(node)]
+    constant = [node for node in calls if node not in tangents and batch_axis(node) is None and not is_constant(node)]
+    weights = set(step.weights.values())
+    used = {node for node in (*weights, *constant) if any(u in needed and u not in constant for u in _readers(node))}
+    prologue = _extract([node for node in constant if node in used], lambda node: node in weights)
+    inputs = {node for node in (step.x, *step.state, *step.initial, step.valid, step.fresh) if node is not None} | used
+
+    free = [node for node in calls if node not in tangents and batch_axis(node) is not None]
+    hoisted = [node for node in free if is_costly(node) and node not in descendants(step.state)]
+    kept = _cheapest_cut(step, free, tangents, set(hoisted)) if tangents else []
+    forward = _direction(
+        calls=[node for node in free if node in ancestors([step.y, *step.new_state, *kept])],
+        carry=step.state,
+        carried=step.new_state,
+        results=[step.y, *kept],
+        known=inputs | set(step.new_state),
+    )
+    # The loop itself computes the new state.
+    forward.known -= set(step.new_state) - inputs
+    if not any(node is not None for node in grads):
+        return Partition(prologue, forward, None)
+    entering = {node for node in (step.y_grad, *step.state_grad) if node is not None}
+    backward = _direction(
+        calls=[node for node in calls if node in tangents],
+        carry=step.state_grad,
+        carried=step.state_grads,
+        results=[step.x_grad, *step.weight_grads.values()],
+        known=inputs | set(kept) | set(step.new_state) | entering,
+    )
+    return Partition(prologue, forward, backward)
+
+
+def _direction(
+    calls: list[fx.Node],
+    carry: Iterable[fx.Node | None],
+    carried: Iterable[fx.Node | None],
+    results: list[fx.Node | None],
+    known: set[fx.Node],
+) -> Direction:
+    """Cut one direction, whose loop hands `carry` on as `carried`."""
+    inside, feeding = descendants(carry), ancestors(carried)
+    batched = {node for node in calls if batch_axis(node) is not None}
+    hoisted = [node for node in calls if node in batched and is_costly(node) and node not in inside]
+    costly = {node for node in batched if is_costly(node) and node in inside and node not in feeding}
+    late = descendants(costly) & batched
+    before = _extract(hoisted, lambda node: node in known)
+    known = known | set(hoisted)
+
+    def is_loops(node: fx.Node) -> bool:
+        """Whether the loop computes it: views and what is cheap without the carry are done again outside."""
+        return node in batched and node not in late and not is_view(node)
+
+    wanted = list(dict.fromkeys(node for node in results if node is not None and node not in known))
+    outside = [node for node in wanted if node in late or batch_axis(node) is None]
+    sums = {node for node in calls if _sums_rows(node) and is_loops(arguments(node)[0])}
+    after = _extract(outside, lambda node: node in known or is_loops(node), sums)
+    stored = [*after.inputs, *(node for node in wanted if node not in outside)]
+    stored = [node for node in dict.fromkeys(stored) if node not in known]
+    return Direction(before, after, known, stored, after.summed)
+
+
+def _sums_rows(node: fx.Node) -> bool:
+    return (
+        node.target is aten.sum.dim_IntList
+        and batch_axis(node) is None
+        and batch_axis(arguments(node)[0]) is not None
+    )
+
+
+def _readers(node: fx.Node) -> Iterable[fx.Node]:
+    """What reads a node's value, through the tuple of a split."""
+    for user in node.users:
+        yield from [user] if user.op == "output" or is_tensor(user) else user.users
+
+
+def _cheapest_cut(
+    step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node]
+) -> list[fx.Node]:
+    """What the forward loop keeps for the backward one, in the fewest bytes; pointwise work between is done again."""
+    at_hand = {step.x, *step.state, *step.initial, *step.new_state, step.valid, step.fresh}
+    graph = networkx.DiGraph()
+    inner = {*free, *(node for node in at_hand if node is not None)}
+    for node in inner:
+        size = 0 if node in at_hand else value(node).numel() * value(node).element_size()
+        graph.add_edge((node, "in"), (node, "out"), capacity=size)
+        if node.op == "placeholder" or is_costly(node) or node.target in REDUCTIONS or node in hoisted:
+            graph.add_edge("source", (node, "in"))
+        else:
+            for argument in arguments(node):
+                if argument in inner:
+                    graph.add_edge((argument, "out"), (node, "in"))
+        if any(user in tangents for user in _readers(node)):
+            graph.add_edge((node, "out"), "sink")
+    if "sink" not in graph or "source" not in graph:
+        return []
+    # Of equal cuts this is the one nearest to the sink: what is costly to compute lies before it.
+    _, (before, after) = networkx.minimum_cut(graph, "source", "sink")
+    return [node for node in free if (node, "in") in before and (node, "out") in after and node not in at_hand]
+
+
+def _extract(
+    outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iterable[fx.Node] = ()
+) -> Eager:
+    """The part of the graph that ends at `outputs` and begins where `stop` says, for any number of rows."""
+    sums = set(sums)
+    part = fx.Graph()
+    rows = part.placeholder("rows")
+    copies: dict[fx.Node, Any] = {}
+    inputs: list[fx.Node] = []
+    summed: list[fx.Node] = []
+    reached = ancestors(outputs, lambda node: stop(node) or node in sums)
+    if outputs:
+        order = [node for node in outputs[0].graph.nodes if node in reached]
+        inputs = [node for node in order if stop(node)]
+        summed = list(dict.fromkeys(arguments(node)[0] for node in order if node in sums and not stop(node)))
+        copies = {node: part.placeholder(f"given_{i}") for i, node in enumerate(inputs)}
+        totals = {node: part.placeholder(f"sum_{i}") for i, node in enumerate(summed)}
+        for node in order:
+            if node in copies:
+                continue
+            lookup = totals if node in sums else copies
+            copy = part.node_copy(node, lookup.__getitem__)
+            copy.args = fx.node.map_aggregate(copy.args, lambda arg: rows if arg == ROWS and type(arg) is int else arg)
+            copies[node] = copy
+    part.output([copies[node] for node in outputs])
+    return Eager(inputs, summed, outputs, fx.GraphModule({}, part).forward if outputs else lambda *_: [])

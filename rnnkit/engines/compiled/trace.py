@@ -1,0 +1,223 @@
+"""One step of a cell with its backward, as a graph of ATen operations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._subclasses import FakeTensorMode
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils import parametrize
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.engines.compiled.graphs import ROWS, Untraceable, simplify
+from rnnkit.engines.compiled.primitives import decompositions
+from rnnkit.engines.window import select_rows
+
+@dataclass
+class Step:
+    """A traced step. `None` stands where there is no such value: no gradient, no tangent, no mask.
+
+    * `weights`: parameters and buffers by name; `x`, `state`, and for a masked step `initial` (what a fresh lane starts
+      from), `valid` and `fresh` [B];
+    * `y_grad`, `state_grad`: the tangents that enter the backward step;
+    * `y`, `new_state`: the results; `weight_grads`, `x_grad`, `state_grads`, `initial_grads`: the gradients.
+    """
+
+    graph: fx.Graph
+    weights: dict[str, fx.Node]
+    x: fx.Node
+    state: list[fx.Node]
+    initial: list[fx.Node]
+    valid: fx.Node | None
+    fresh: fx.Node | None
+    y_grad: fx.Node | None
+    state_grad: list[fx.Node | None]
+    y: fx.Node
+    new_state: list[fx.Node]
+    weight_grads: dict[str, fx.Node | None]
+    x_grad: fx.Node | None
+    state_grads: list[fx.Node | None]
+    initial_grads: list[fx.Node | None]
+
+
+def trace(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool, backward: bool, x_grad: bool) -> Step:
+    """Trace one step in the cell's present mode, with gradients for whatever asks for them.
+
+    Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
+    """
+    tensors = dict(cell.named_parameters()) | dict(cell.named_buffers())
+    mode = FakeTensorMode()
+    with mode, torch.no_grad():
+        weights = {name: _like(tensor) for name, tensor in tensors.items()}
+        x_BI = torch.empty(ROWS, cell.input_size, dtype=x_BTI.dtype, device=x_BTI.device)
+        leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
+        inputs: dict[str, Any] = {"weights": weights, "x": x_BI, "state": leaves}
+        if masked:
+            inputs["initial"] = [torch.empty_like(leaf) for leaf in leaves]
+            inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool) for _ in range(2))
+        asks = {
+            "weights": {name: backward and tensor.requires_grad for name, tensor in tensors.items()},
+            "x": backward and x_grad,
+            "state": [backward and leaf.is_floating_point() for leaf in leaves],
+            "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
+        }
+        tangents = {"y": torch.empty(ROWS, cell.output_size, dtype=x_BI.dtype), "state": [torch.empty_like(leaf) for leaf in leaves]}
+
+    def step(given: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
+        before = structured(state, given["state"])
+        if masked:
+            before = select_rows(given["fresh"], structured(state, given["initial"]), before)
+        y_BO, after = functional_call(cell, given["weights"], (given["x"], before))
+        _check_same(before, after)
+        if masked:
+            y_BO = y_BO.masked_fill(~given["valid"][:, None], 0)
+            after = select_rows(given["valid"], after, before)
+        # The carry keeps the type it had, as `scan` promises.
+        kept = [new.to(old.dtype) for new, old in zip(state_leaves(after), state_leaves(before), strict=True)]
+        return y_BO, kept
+
+    def joint(given: dict[str, Any], tangents: dict[str, Any]) -> dict[str, Any]:
+        with torch.set_grad_enabled(backward):
+            given = _asking(given, asks)
+            y_BO, after = step(given)
+        results: dict[str, Any] = {"y": y_BO, "state": after, "grads": None}
+        if backward:
+            sources = [t for key in asks for t in _flat(given.get(key), asks[key])]
+            pairs = [(y_BO, tangents["y"].to(y_BO.dtype)), *zip(after, tangents["state"], strict=True)]
+            pairs = [(out, tangent) for out, tangent in pairs if out.requires_grad]
+            if pairs and sources:
+                outs, outs_grad = zip(*pairs, strict=True)
+                results["grads"] = torch.autograd.grad(outs, sources, outs_grad, allow_unused=True)
+            else:
+                results["grads"] = [None] * len(sources)
+        return results
+
+    shape: dict[str, Any] = {}
+    flat_inputs, rebuild = _flattened(inputs, tangents)
+
+    def flat(*tensors: Tensor) -> list[Tensor | None]:
+        results = joint(*rebuild(tensors))
+        shape["counts"] = len(results["state"])
+        return [results["y"], *results["state"], *(results["grads"] or [])]
+
+    try:
+        with _uncached_parametrizations(), mode:
+            traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
+            if any(_writes_in_place(node) for node in traced.graph.nodes):
+                traced = make_fx(torch.func.functionalize(traced), tracing_mode="real")(*flat_inputs)
+    except Exception as error:
+        raise Untraceable(f"its step cannot be traced ({_first_line(error)})") from error
+    simplify(traced.graph)
+    return _named(traced.graph, inputs, tangents, asks, backward)
+
+
+def structured(structure: Any, leaves: list[Tensor]) -> Any:
+    """The leaves in the structure of a state."""
+    remaining = iter(leaves)
+    return map_state(lambda _: next(remaining), structure)
+
+
+def _like(tensor: Tensor, rows: int | None = None) -> Tensor:
+    shape = tensor.shape if rows is None else (rows, *tensor.shape[1:])
+    return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+
+
+def _check_same(before: Any, after: Any) -> None:
+    olds, news = state_leaves(before), state_leaves(after)
+    if type(before) is not type(after) or [old.shape for old in olds] != [new.shape for new in news]:
+        raise Untraceable("its state changes its type or shape")
+
+
+def _asking(given: dict[str, Any], asks: dict[str, Any]) -> dict[str, Any]:
+    """The inputs, new leaves of autograd where a gradient is asked for."""
+
+    def leaf(tensor: Tensor, asked: bool) -> Tensor:
+        return tensor.detach().requires_grad_() if asked else tensor
+
+    asking = dict(given)
+    asking["weights"] = {name: leaf(tensor, asks["weights"][name]) for name, tensor in given["weights"].items()}
+    asking["x"] = leaf(given["x"], asks["x"])
+    for key in ("state", "initial"):
+        if key in given:
+            asking[key] = [leaf(tensor, asked) for tensor, asked in zip(given[key], asks[key], strict=True)]
+    return asking
+
+
+def _flat(values: Any, asked: Any) -> list[Tensor]:
+    if values is None:
+        return []
+    if isinstance(values, Tensor):
+        return [values] if asked else []
+    pairs = (
+        [(values[name], asked[name]) for name in values]
+        if isinstance(values, dict)
+        else list(zip(values, asked, strict=True))
+    )
+    return [value for value, wanted in pairs if wanted]
+
+
+def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[Tensor], Any]:
+    leaves, spec = torch.utils._pytree.tree_flatten((inputs, tangents))
+    return leaves, lambda tensors: torch.utils._pytree.tree_unflatten(list(tensors), spec)
+
+
+def _named(
+    graph: fx.Graph, inputs: dict[str, Any], tangents: dict[str, Any], asks: dict[str, Any], backward: bool
+) -> Step:
+    """The graph's inputs and outputs under their names."""
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    spec = torch.utils._pytree.tree_flatten((inputs, tangents))[1]
+    given, tangent_nodes = torch.utils._pytree.tree_unflatten(placeholders, spec)
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    results = iter(output.args[0])
+    y, new_state = next(results), [next(results) for _ in given["state"]]
+
+    def grads(asked: Any) -> Any:
+        if isinstance(asked, dict):
+            return {name: grads(wanted) for name, wanted in asked.items()}
+        if isinstance(asked, list):
+            return [grads(wanted) for wanted in asked]
+        return next(results) if asked and backward else None
+
+    by_source = {key: grads(wanted) for key, wanted in asks.items()}
+    return Step(
+        graph=graph,
+        weights=given["weights"],
+        x=given["x"],
+        state=given["state"],
+        initial=given.get("initial", []),
+        valid=given.get("valid"),
+        fresh=given.get("fresh"),
+        y_grad=tangent_nodes["y"] if backward else None,
+        state_grad=tangent_nodes["state"] if backward else [None] * len(new_state),
+        y=y,
+        new_state=new_state,
+        weight_grads=by_source["weights"],
+        x_grad=by_source["x"],
+        state_grads=by_source["state"],
+        initial_grads=by_source["initial"],
+    )
+
+
+@contextmanager
+def _uncached_parametrizations() -> Iterator[None]:
+    """A cache of real weights must not be met, nor filled with traced ones."""
+    depth, parametrize._cache_enabled = parametrize._cache_enabled, 0
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled = depth
+
+
+def _writes_in_place(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
