@@ -51,7 +51,8 @@ smoke: setup ## train two steps, evaluate and generate, to see that all of it ru
 board: setup ## TensorBoard on runs/
 	$(BIN)/rnnkit board
 
-bench: setup ## time training through the command line against a bare loop
+bench: setup ## time the engines, then training through the command line against a bare loop
+	$(BIN)/python scripts/bench_engines.py $(ARGS)
 	$(BIN)/python scripts/bench_training.py --steps 60 --rounds 7
 
 clean: ## remove the environment and caches; runs/ stays

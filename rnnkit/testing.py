@@ -113,7 +113,7 @@ def _check_gradients(cell: Cell[Any]) -> None:
     sources = {name: source.detach() for name, source in sources.items()}
 
     def probed(varied: Tensor, name: str) -> Tensor:
-        tensors = sources | {name: varied}
+        tensors = sources | {name: torch.view_as_complex(varied) if sources[name].is_complex() else varied}
         end = _restored(state, [tensors[key] for key, _ in _named("given state", state)])
         values = {}
         for t in range(2):
@@ -123,7 +123,7 @@ def _check_gradients(cell: Cell[Any]) -> None:
         # The zero keeps a cell that detaches everything from ending in an error about the graph.
         return _probed_sum(values | dict(_named("final state", end))) + 0 * varied.sum()
 
-    for name, source in sources.items():
+    for name, source in zip(sources, map(_real, sources.values()), strict=True):
         if source.is_floating_point():
             varied = source.clone().requires_grad_()
             (found,) = torch.autograd.grad(probed(varied, name), varied)
@@ -205,7 +205,7 @@ def _in_chunks(form: Form, engine: str) -> Run:
 def _results(cell: Cell[Any], x_BTI: Tensor, state: Any, run: Run) -> Results:
     """What a run returns, and the gradients of a fixed random sum of it."""
     x_BTI = x_BTI.clone().requires_grad_()
-    given = map_state(lambda leaf: leaf.clone().requires_grad_(leaf.is_floating_point()), state)
+    given = map_state(lambda leaf: leaf.clone().requires_grad_(_real(leaf).is_floating_point()), state)
     output, end = run(cell, x_BTI, given)
     _require(type(end) is type(state), f"the state enters as {type(state)} and leaves as {type(end)}", cell)
     for (name, old), new in zip(_named("state", state), state_leaves(end), strict=True):
@@ -219,14 +219,15 @@ def _results(cell: Cell[Any], x_BTI: Tensor, state: Any, run: Run) -> Results:
 
 
 def _compare(cell: Cell[Any], form: str, found: Results, reference: str, expected: Results, tolerance: float) -> None:
-    for name, wanted in expected.items():
-        difference = (found[name].double() - wanted.double()).abs().nan_to_num(nan=torch.inf).detach()
-        allowed = tolerance * max(1.0, wanted.abs().nan_to_num().max().item() if wanted.numel() else 0.0)
+    for name in expected:
+        got, wanted = _real(found[name]), _real(expected[name])
+        difference = (got.double() - wanted.double()).abs().nan_to_num(nan=torch.inf).detach()
+        allowed = tolerance * max(1.0, wanted.double().abs().nan_to_num().max().item() if wanted.numel() else 0.0)
         if (difference > allowed).any():
             index = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
             _require(
                 False,
-                f"{form} and {reference} disagree in {name}{list(index)}: {found[name][index].item():.6g} against "
+                f"{form} and {reference} disagree in {name}{list(index)}: {got[index].item():.6g} against "
                 f"{wanted[index].item():.6g}, off by {difference[index].item():.3g} where {allowed:.3g} is allowed",
                 cell,
             )
@@ -235,8 +236,14 @@ def _compare(cell: Cell[Any], form: str, found: Results, reference: str, expecte
 def _probed_sum(values: Results) -> Tensor:
     """A sum that weighs every number differently, always in the same way."""
     probe = torch.Generator().manual_seed(3)
-    weighed = [(value * torch.randn(value.shape, generator=probe)).sum().double() for value in values.values()]
+    parts = map(_real, values.values())
+    weighed = [(part * torch.randn(part.shape, generator=probe)).sum().double() for part in parts]
     return torch.stack(weighed).sum()
+
+
+def _real(value: Tensor) -> Tensor:
+    """A complex tensor with its two parts as a last axis."""
+    return torch.view_as_real(value) if value.is_complex() else value
 
 
 def _values(output: Tensor, state: Any) -> Results:

@@ -46,6 +46,14 @@ class Cell(nn.Module, ABC, Generic[State]):
     def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: the input [B, I] and the state before it give the output [B, O] and the state after it."""
 
+    def begin(self, state: State) -> State:
+        """A given state as a window starts with it: what is random for a whole window is drawn here.
+
+        `rnnkit.scan` calls it once, before the first step; whoever steps a cell by hand need not. Most cells have
+        nothing of the kind and give the state back.
+        """
+        return state
+
     def extra_repr(self) -> str:
         """The two sizes, as `print(cell)` shows them."""
         return f"{self.input_size}, {self.output_size}"

@@ -17,6 +17,7 @@ COMMANDS = {
     "resume": "go on with a run:             rnnkit resume runs/RUN trainer.max_epochs=20",
     "evaluate": "loss, perplexity and bits:    rnnkit evaluate runs/RUN --split test",
     "generate": "let a model write:            rnnkit generate runs/RUN --prompt 'def '",
+    "explain": "which engine runs, and why:   rnnkit explain model/cell=gru",
     "board": "TensorBoard on all runs:      rnnkit board",
     "data": "data sets by name:            rnnkit data list",
 }

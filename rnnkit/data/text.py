@@ -50,8 +50,9 @@ class TextData(LightningDataModule):
     `level` is what a token is: "char", "byte" or "word". Characters or words seen fewer than `min_count` times in the
     training text are unknown. A `tokenizer`, for the evaluation of a trained model, replaces both.
 
-    Training windows have `lanes` lanes of `bptt_steps` steps; validation and test windows `eval_lanes` lanes, or fewer
-    where the split is short. All are totals over the processes of a distributed run.
+    Training windows have `lanes` lanes of `bptt_steps` steps, with `random_steps` on average only; validation and test
+    windows `eval_lanes` lanes, or fewer where the split is short. All lanes are totals over the processes of a
+    distributed run.
 
     After `setup`: `tokenizer`, and `splits` from "train", "valid", "test" to `TextSplit`.
 
@@ -83,6 +84,7 @@ class TextData(LightningDataModule):
         test_fraction: float = 0.05,
         lanes: int = 64,
         bptt_steps: int = 64,
+        random_steps: bool = False,
         eval_lanes: int = 8,
         tokenizer: Tokenizer | None = None,
     ) -> None:
@@ -104,6 +106,7 @@ class TextData(LightningDataModule):
         self.test_fraction = test_fraction
         self.lanes = lanes
         self.bptt_steps = bptt_steps
+        self.random_steps = random_steps
         self.eval_lanes = eval_lanes
         self.splits: dict[str, TextSplit] = {}
         self._tokenizer = tokenizer
@@ -139,7 +142,14 @@ class TextData(LightningDataModule):
     def train_dataloader(self) -> Windows:
         """Windows of `lanes` lanes and `bptt_steps` steps over the training split."""
         rank, world_size = self._process()
-        windows = Windows(self._split("train").tokens, self.lanes, self.bptt_steps, rank=rank, world_size=world_size)
+        windows = Windows(
+            self._split("train").tokens,
+            self.lanes,
+            self.bptt_steps,
+            random_steps=self.random_steps,
+            rank=rank,
+            world_size=world_size,
+        )
         if self._position is not None:
             windows.load_state_dict(self._position)
             self._position = None

@@ -1,11 +1,13 @@
 """Truncated BPTT as a property of the data: one long text as lanes, the lanes as consecutive windows."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from rnnkit.batch import IGNORED, SequenceBatch
+from rnnkit.data.window_lengths import random_lengths
 from rnnkit.errors import UserError
 
 
@@ -18,6 +20,9 @@ class Windows:
     left. `inputs` and `targets` are [B, T] int64. `lengths` is None while all lanes are full: in the last window some
     lanes may be one step short, and there `inputs` are 0 and `targets` are `IGNORED`. `reset` is true for all lanes in
     the first window of an epoch and false in the others.
+
+    With `random_steps` the windows are `steps` wide on average only (`rnnkit.data.window_lengths`), and each epoch cuts
+    the lanes elsewhere; all epochs have the same number of windows.
 
     Of `world_size` processes, number `rank` takes every `world_size`-th lane; all have the same number of windows. A
     process, like any lane, may be left without a target in the last window: a mean over targets must allow for that.
@@ -36,7 +41,16 @@ class Windows:
     [[3], [0]] [[4], [-100]] tensor([1, 0]) [False, False]
     """
 
-    def __init__(self, tokens: Tensor, lanes: int, steps: int, *, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        tokens: Tensor,
+        lanes: int,
+        steps: int,
+        *,
+        random_steps: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         predictions = len(tokens) - 1
         if predictions < 1:
             raise UserError("text", "two tokens at least", f"{len(tokens)}", fix="a longer text")
@@ -59,30 +73,44 @@ class Windows:
         self._shortest = int(self._sizes_B.min())
         self._first_B = torch.ones(len(self._sizes_B), dtype=torch.bool)
         self._later_B = torch.zeros(len(self._sizes_B), dtype=torch.bool)
+        self._random = random_steps
+        self._epoch = 0
+        self._count = len(self._ends())
         self._start = 0  # the window that the next epoch begins with
         self._position = 0  # the window that comes next in the current epoch
 
     def __len__(self) -> int:
         """Windows in a whole epoch, wherever the position is."""
-        return -(-self._longest // self._steps)
+        return self._count
 
     def __iter__(self) -> Iterator[SequenceBatch]:
         """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
         # a generator's body waits for the first window: Lightning may make several iterators and use the last one only
         start, self._start = self._start, 0
+        self._epoch += self._position > start  # unless the epoch goes on
+        bounds = [0, *self._ends()]
         for index in range(start, len(self)):
             self._position = index + 1
-            yield self._window(index)
+            yield self._window(bounds[index], bounds[index + 1])
 
     def state_dict(self) -> dict[str, int]:
         """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start."""
-        return {"window": self._position % len(self), **self._geometry}
+        position = {"window": self._position % len(self), **self._geometry}
+        return {**position, "epoch": self._epoch + self._position // len(self)} if self._random else position
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next epoch begin at a position that `state_dict` told.
 
         Raises UserError when that position is one among other windows, because the text, the lanes or the steps differ.
         """
+        if ("epoch" in state) != self._random:
+            was = str("epoch" in state).lower()
+            raise UserError(
+                "data.random_steps",
+                f"{was}, as in the interrupted run, to resume within an epoch",
+                str(self._random).lower(),
+                fix=f"data.random_steps={was}",
+            )
         for key, argument in (("lanes", "data.lanes"), ("steps", "data.bptt_steps"), ("tokens", "data.path")):
             if state[key] != self._geometry[key]:
                 raise UserError(
@@ -92,13 +120,18 @@ class Windows:
                     fix="the same text as before" if key == "tokens" else f"{argument}={state[key]}",
                 )
         self._start = self._position = state["window"]
+        self._epoch = state.get("epoch", 0)
 
-    def _window(self, index: int) -> SequenceBatch:
-        start = index * self._steps
-        end = min(start + self._steps, self._longest)
+    def _ends(self) -> list[int]:
+        """Where each window of the current epoch ends, in steps from the beginning of a lane."""
+        if self._random:
+            return list(accumulate(random_lengths(self._longest, self._steps, self._epoch)))
+        return [*range(self._steps, self._longest, self._steps), self._longest]
+
+    def _window(self, start: int, end: int) -> SequenceBatch:
         inputs_BT = self._tokens_BL[:, start:end].long()
         targets_BT = self._tokens_BL[:, start + 1 : end + 1].long()
-        reset_B = self._first_B if index == 0 else self._later_B
+        reset_B = self._first_B if start == 0 else self._later_B
         if self._shortest >= end:
             return SequenceBatch(inputs_BT, targets_BT, None, reset_B)
         lengths_B = (self._sizes_B - start).clamp(0, end - start)

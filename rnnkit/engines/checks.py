@@ -80,3 +80,14 @@ def check_reset(reset: Tensor, x_BTI: Tensor) -> None:
             f"{reset.dtype} of shape {list(reset.shape)}",
             fix="reset=reset.bool() with one value for each lane, or for each lane and step",
         )
+
+
+def check_checkpoint_every(checkpoint_every: int, steps: int) -> None:
+    """One step at least; the proposal needs the least memory, the square root of the window's steps."""
+    if checkpoint_every < 1:
+        raise UserError(
+            "checkpoint_every",
+            "a number of steps, 1 or more, or None",
+            str(checkpoint_every),
+            fix=f"model.checkpoint_every={max(1, round(steps**0.5))}",
+        )

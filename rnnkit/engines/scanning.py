@@ -1,5 +1,6 @@
 """A cell over time: one interface, several engines that agree."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -7,8 +8,10 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state
-from rnnkit.engines import native, reference
-from rnnkit.engines.checks import check_input, check_lengths, check_reset, check_state
+from rnnkit.engines import compiled, native, parallel, reference
+from rnnkit.engines.checkpointing import run_in_chunks
+from rnnkit.engines.checks import check_checkpoint_every, check_input, check_lengths, check_reset, check_state
+from rnnkit.engines.weights import computed_weights, held
 from rnnkit.engines.window import Window, select_rows, valid_steps
 from rnnkit.errors import UserError
 
@@ -26,7 +29,7 @@ class Engine(Protocol):
         """Take one step or more: outputs in time order, zero at padding, and the state after each lane's last step."""
 
 
-ENGINES: dict[str, Engine] = {"native": native, "reference": reference}
+ENGINES: dict[str, Engine] = {"compiled": compiled, "parallel": parallel, "native": native, "reference": reference}
 """Fastest first; the last one runs everything."""
 
 
@@ -46,6 +49,7 @@ def scan(
     reset: Tensor | None = None,
     reverse: bool = False,
     engine: str = "auto",
+    checkpoint_every: int | None = None,
 ) -> tuple[Tensor, State]:
     """Take a cell over a batch of sequences: the outputs [B, T, O] and the state after the last step.
 
@@ -60,12 +64,16 @@ def scan(
     * `reverse`: time runs backwards: the state enters at a lane's last valid step and is returned after its first step.
       The output of step t still stands at t.
     * `engine`: `auto` for the fastest one that is exact for this cell, or a name from `rnnkit.engines.ENGINES`.
+    * `checkpoint_every`: keep the state after every so many steps for the backward pass and compute what lies between
+      again there (Chen et al., 2016, arXiv:1604.06174): the same numbers with less memory and more time. None keeps
+      everything.
 
+    What is random for a whole window, and every computed weight (`torch.nn.utils.parametrize`), is drawn once a call.
     Values and gradients are the same with every engine, to rounding. The state keeps its type and, under autocast too,
     its dtype, so that it can be carried into the next window.
 
-    Raises `UserError` for arguments that do not fit each other, for an unknown engine, and for one that cannot run this
-    cell.
+    Raises `UserError` for arguments that do not fit each other, for an unknown engine, for one that cannot run this
+    cell, and for a `checkpoint_every` below 1.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -76,6 +84,11 @@ def scan(
     >>> torch.equal(state.hidden[1], y_BTO[1, 0])
     True
     """
+    if engine == "compiled" and state is not None and lengths is None and reset is None:
+        # A live stream has no time for what follows.
+        done = compiled.quick_step(cell, x_BTI, state)
+        if done is not None:
+            return done
     check_input(cell, x_BTI)
     B, T = x_BTI.shape[:2]
     if lengths is not None:
@@ -84,17 +97,25 @@ def scan(
     if reset is not None:
         check_reset(reset, x_BTI)
         reset = reset.to(x_BTI.device)
-    if state is None:
-        state = cell.initial_state(B)
-    else:
-        check_state("state", state, cell.initial_state(1), B)
-        if reset is not None and reset.dim() == 1:
-            state = select_rows(reset, cell.initial_state(B), state)
-    fresh_BT = _fresh_steps(reset, lengths, reverse) if reset is not None and reset.dim() == 2 else None
-    chosen = _choose(cell, x_BTI, state, engine)
-    if T == 0:
-        return x_BTI.new_zeros(B, 0, cell.output_size), state
-    y_BTO, after = ENGINES[chosen].run(cell, x_BTI, state, Window(lengths, fresh_BT, reverse))
+    if checkpoint_every is not None:
+        check_checkpoint_every(checkpoint_every, T)
+    weights = computed_weights(cell)
+    with held(weights) if weights else nullcontext():
+        if state is None:
+            state = cell.initial_state(B)
+        else:
+            check_state("state", state, cell.initial_state(1), B)
+            if reset is not None and reset.dim() == 1:
+                state = select_rows(reset, cell.initial_state(B), state)
+            state = cell.begin(state)
+        window = Window(lengths, _fresh_steps(reset, lengths, reverse), reverse)
+        run = ENGINES[_choose(cell, x_BTI, state, engine)].run
+        if T == 0:
+            return x_BTI.new_zeros(B, 0, cell.output_size), state
+        if checkpoint_every is None or not torch.is_grad_enabled():
+            y_BTO, after = run(cell, x_BTI, state, window)
+        else:
+            y_BTO, after = run_in_chunks(run, cell, x_BTI, state, window, weights, checkpoint_every)
     # Under autocast some cells come out in lower precision; the carry keeps the one it had.
     return y_BTO, map_state(_as_given, after, state)
 
@@ -116,7 +137,7 @@ def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = 
     return Explanation(
         chosen,
         {
-            name: module.unsuitable(cell, x_BTI, state) or module.unprofitable(cell, x_BTI, state) or not_taken
+            name: module.unprofitable(cell, x_BTI, state) or module.unsuitable(cell, x_BTI, state) or not_taken
             for name, module in ENGINES.items()
             if name != chosen
         },
@@ -133,7 +154,8 @@ def _choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
         return next(
             name
             for name, module in ENGINES.items()
-            if module.unsuitable(*arguments) is None and module.unprofitable(*arguments) is None
+            # In this order: whether a cell can be compiled takes a trace to find out.
+            if module.unprofitable(*arguments) is None and module.unsuitable(*arguments) is None
         )
     if engine not in ENGINES:
         raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix="model.engine=auto")
@@ -143,8 +165,10 @@ def _choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
     return engine
 
 
-def _fresh_steps(reset_BT: Tensor, lengths_B: Tensor | None, reverse: bool) -> Tensor:
-    """Where a lane takes a step from the initial state, in the order in which steps are taken."""
+def _fresh_steps(reset_BT: Tensor | None, lengths_B: Tensor | None, reverse: bool) -> Tensor | None:
+    """Where a lane takes a step from the initial state, in the order in which steps are taken; None for nowhere."""
+    if reset_BT is None or reset_BT.dim() == 1:
+        return None
     if lengths_B is not None:
         reset_BT = reset_BT & valid_steps(lengths_B, reset_BT.shape[1])
     if not reverse:

@@ -19,6 +19,8 @@ FLAGS = (
     # Neither changes a number; without them rint, sqrt and selections are not vectorised.
     "-fno-math-errno",
     "-fno-trapping-math",
+    # Its rearrangements put branches into loops that had none, which then are not vectorised.
+    "-fno-tree-pre",
     "-fPIC",
     "-shared",
 )

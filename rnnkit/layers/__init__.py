@@ -2,5 +2,6 @@
 
 from rnnkit.layers.dropout import LockedDropout
 from rnnkit.layers.rnn import RNN, BothDirections
+from rnnkit.layers.word_dropout import WordDropout
 
-__all__ = ["RNN", "BothDirections", "LockedDropout"]
+__all__ = ["RNN", "BothDirections", "LockedDropout", "WordDropout"]

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from rnnkit.errors import UserError
+from rnnkit.cells.probability import check_probability
 
 
 class LockedDropout(nn.Module):
@@ -36,9 +36,3 @@ class LockedDropout(nn.Module):
     def extra_repr(self) -> str:
         """The probability, as `print(module)` shows it."""
         return f"p={self.p}"
-
-
-def check_probability(name: str, p: float) -> None:
-    """Raise `UserError` unless something is left after dropping: 0 <= p < 1."""
-    if not 0 <= p < 1:
-        raise UserError(name, "a probability of at least 0 and below 1", str(p), fix=f"model.{name}=0.5")

@@ -1,16 +1,16 @@
 """The recurrent layer: any cell, over time, in depth and in both directions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from rnnkit.cells.base import Cell
+from rnnkit.cells.probability import check_probability
 from rnnkit.engines import scan
 from rnnkit.errors import UserError
 from rnnkit.layers import torch_interop
-from rnnkit.layers.dropout import check_probability
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
 
 
@@ -33,13 +33,15 @@ class RNN(nn.Module):
 
     * `cell`: what is called as `cell(input_size, hidden_size)` for each layer and direction: a `Cell` class, or a
       `functools.partial` of one that settles its other options.
+    * `hidden_size`: the width of every layer, or a sequence with one width for each.
     * `dropout`: acts between layers. A float is plain elementwise dropout as in `torch.nn.LSTM`; a module, such as
       `LockedDropout`, is used as it is.
     * `residual`: from the second layer on, a layer's input is added to its output (He et al., 2016, arXiv:1512.03385).
 
     The state is a tuple over layers; each entry is the cell's own state, or `BothDirections` of two of them.
 
-    Raises `UserError` for `num_layers` below 1 and a dropout outside [0, 1).
+    Raises `UserError` for `num_layers` below 1, another number of widths, widths that `residual` cannot add, and a
+    dropout outside [0, 1).
 
     >>> from rnnkit.cells import LSTMCell
     >>> rnn = RNN(LSTMCell, input_size=3, hidden_size=5, num_layers=2, bidirectional=True)
@@ -52,7 +54,7 @@ class RNN(nn.Module):
         self,
         cell: Callable[[int, int], Cell[Any]],
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float | nn.Module = 0.0,
@@ -62,9 +64,17 @@ class RNN(nn.Module):
         if num_layers < 1:
             raise UserError("num_layers", "a whole number of at least 1", str(num_layers), fix="model.num_layers=1")
         if not isinstance(dropout, nn.Module):
-            check_probability("dropout", dropout)
+            check_probability("dropout", dropout, key="model.dropout")
+        widths = [hidden_size] * num_layers if isinstance(hidden_size, int) else list(hidden_size)
+        if len(widths) != num_layers:
+            raise UserError(
+                "hidden_size",
+                f"one width, or one for each of {num_layers} layers",
+                str(widths),
+                fix=f"num_layers={len(widths)}",
+            )
         self.input_size = input_size
-        self.hidden_size = hidden_size
+        self.hidden_size = hidden_size if isinstance(hidden_size, int) else tuple(widths)
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.residual = residual
@@ -72,9 +82,17 @@ class RNN(nn.Module):
         directions = 2 if bidirectional else 1
         # Layer by layer, forward before backward: the order in which torch stacks states.
         self.cells = nn.ModuleList()
-        for _ in range(num_layers):
-            self.cells.extend(_build(cell, input_size, hidden_size) for _ in range(directions))
-            input_size = directions * self.cell_at(-1).output_size
+        for layer, width in enumerate(widths):
+            self.cells.extend(_build(cell, input_size, width) for _ in range(directions))
+            output_size = directions * self.cell_at(-1).output_size
+            if residual and layer > 0 and output_size != input_size:
+                raise UserError(
+                    "residual",
+                    "layers of one width, so that inputs and outputs can be added",
+                    f"{input_size} and {output_size}",
+                    fix="model.residual=false",
+                )
+            input_size = output_size
         self.output_size = input_size
 
     def cell_at(self, index: int) -> Cell[Any]:
@@ -93,10 +111,12 @@ class RNN(nn.Module):
         lengths: Tensor | None = None,
         reset: Tensor | None = None,
         engine: str = "auto",
+        checkpoint_every: int | None = None,
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """All layers over a batch: outputs [B, T, O] and the state after each lane's last step.
 
-        `lengths`, `reset` and `engine` are those of `rnnkit.scan`; every layer and direction gets them.
+        `lengths`, `reset`, `engine` and `checkpoint_every` are those of `rnnkit.scan`; every layer and direction gets
+        them.
 
         Raises `UserError` for a state of another structure, and where `scan` does.
         """
@@ -109,7 +129,14 @@ class RNN(nn.Module):
             for reverse in (False, True) if self.bidirectional else (False,):
                 i = len(after)
                 y_BTO, end = scan(
-                    self.cell_at(i), x_BTI, before[i], lengths=lengths, reset=reset, reverse=reverse, engine=engine
+                    self.cell_at(i),
+                    x_BTI,
+                    before[i],
+                    lengths=lengths,
+                    reset=reset,
+                    reverse=reverse,
+                    engine=engine,
+                    checkpoint_every=checkpoint_every,
                 )
                 outputs.append(y_BTO)
                 after.append(end)

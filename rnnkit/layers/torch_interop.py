@@ -55,6 +55,8 @@ def module_for(rnn: "RNN") -> TorchRNN:
         raise _no_twin("a GRUCell with reset_after=False", fix="model.cell.reset_after=true")
     if rnn.residual and rnn.num_layers > 1:
         raise _no_twin("residual=True", fix="model.residual=false")
+    if not isinstance(rnn.hidden_size, int):
+        raise _no_twin(f"layers {list(rnn.hidden_size)} wide", fix="one hidden_size for all layers")
     if type(rnn.dropout) is not nn.Dropout:
         raise _no_twin(f"{type(rnn.dropout).__name__} between layers", fix="a float for dropout")
     options: dict[str, Any] = {

@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from rnnkit.cells import Cell
+from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
-from rnnkit.layers import RNN, LockedDropout
-from rnnkit.layers.dropout import check_probability
+from rnnkit.layers import RNN, LockedDropout, WordDropout
 
 
 class LanguageModel(nn.Module):
@@ -29,11 +29,14 @@ class LanguageModel(nn.Module):
         embedding_size: width of E; None takes `hidden_size`.
         hidden_size: width of each recurrent layer.
         num_layers: recurrent layers.
-        dropout: probability of dropout between the layers and on the last layer's outputs, in [0, 1).
+        dropout: probability of dropout between the layers, in [0, 1).
         input_dropout: probability of dropout on the embeddings, in [0, 1).
-        tied: share E and W; needs a cell output as wide as the embedding.
+        output_dropout: probability of dropout on the last layer's outputs, in [0, 1); None takes `dropout`.
+        word_dropout: probability that a word is dropped wherever it occurs in the window, in [0, 1).
+        tied: share E and W; the last of several layers is then as wide as the embedding.
         residual: add each layer's input to its output, from the second layer on.
         bidirectional: must stay false, because a backward layer reads the very token that is to be predicted.
+        checkpoint_every: see `rnnkit.scan`; saves memory in training.
 
     Raises:
         UserError: for sizes below 1 or that cannot be tied, probabilities outside [0, 1), and `bidirectional=True`.
@@ -56,9 +59,12 @@ class LanguageModel(nn.Module):
         num_layers: int = 2,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        output_dropout: float | None = None,
+        word_dropout: float = 0.0,
         tied: bool = False,
         residual: bool = False,
         bidirectional: bool = False,
+        checkpoint_every: int | None = None,
     ) -> None:
         super().__init__()
         if bidirectional:
@@ -73,12 +79,19 @@ class LanguageModel(nn.Module):
         for name, size in (("hidden_size", hidden_size), ("embedding_size", embedding_size)):
             if size < 1:
                 raise UserError(f"model.{name}", "1 or more", str(size), fix=f"model.{name}=128")
-        check_probability("dropout", dropout)
-        check_probability("input_dropout", input_dropout)
+        output_dropout = dropout if output_dropout is None else output_dropout
+        probabilities = {"dropout": dropout, "input_dropout": input_dropout, "output_dropout": output_dropout}
+        for name, p in {**probabilities, "word_dropout": word_dropout}.items():
+            check_probability(name, p, key=f"model.{name}")
+        widths = [hidden_size] * num_layers
+        if tied and num_layers > 1:
+            widths[-1] = embedding_size
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        self.word_dropout = WordDropout(vocabulary_size, word_dropout)
         self.input_dropout = LockedDropout(input_dropout)
-        self.dropout = LockedDropout(dropout)
-        self.rnn = RNN(cell, embedding_size, hidden_size, num_layers, dropout=self.dropout, residual=residual)
+        self.output_dropout = LockedDropout(output_dropout)
+        self.rnn = RNN(cell, embedding_size, widths, num_layers, dropout=LockedDropout(dropout), residual=residual)
+        self.checkpoint_every = checkpoint_every
         self.output = nn.Linear(self.rnn.output_size, vocabulary_size)
         if tied:
             if self.rnn.output_size != embedding_size:
@@ -101,10 +114,17 @@ class LanguageModel(nn.Module):
         """The state before the first token, a tuple with one entry a layer."""
         return self.rnn.initial_state(batch_size)
 
+    def features(
+        self, ids_BT: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Any]:
+        """What the last layer gives [B, T, H], the same after dropout, and the state after the last token."""
+        x_BTI = self.input_dropout(self.word_dropout(self.embedding(ids_BT), ids_BT))
+        y_BTH, state = self.rnn(x_BTI, state, lengths=lengths, reset=reset, checkpoint_every=self.checkpoint_every)
+        return y_BTH, self.output_dropout(y_BTH), state
+
     def forward(
         self, ids_BT: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
     ) -> tuple[Tensor, Any]:
         """Logits [B, T, V] for the token after each token of `ids_BT`, and the state after the last."""
-        x_BTI = self.input_dropout(self.embedding(ids_BT))
-        y_BTH, state = self.rnn(x_BTI, state, lengths=lengths, reset=reset)
-        return self.output(self.dropout(y_BTH)), state
+        _, dropped_BTH, state = self.features(ids_BT, state, lengths=lengths, reset=reset)
+        return self.output(dropped_BTH), state

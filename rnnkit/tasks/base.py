@@ -96,5 +96,6 @@ class SequenceTask(L.LightningModule, ABC):
 
     def carry_norm(self) -> Tensor:
         """Root mean square, over the lanes, of the norm of the training carry."""
-        leaves = state_leaves(self.carry["train"])
-        return torch.stack([leaf.float().square().sum() / leaf.shape[0] for leaf in leaves]).sum().sqrt()
+        # Masks are no memory; a complex number has one size.
+        leaves = [leaf for leaf in state_leaves(self.carry["train"]) if leaf.dtype != torch.bool]
+        return torch.stack([leaf.abs().float().square().sum() / leaf.shape[0] for leaf in leaves]).sum().sqrt()

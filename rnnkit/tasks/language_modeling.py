@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
+from rnnkit.cells import map_state
 from rnnkit.tasks.base import SequenceTask
 
 
@@ -20,6 +22,12 @@ class LanguageModeling(SequenceTask):
         L = -\frac{1}{N} \sum_n \ln p(w_n \mid w_{<n}), \qquad
         \mathrm{perplexity} = e^{L}, \qquad \mathrm{bits} = L / \ln 2
 
+    What is minimised in training, and logged as `train/loss`, may have two more terms, which keep the last layer's
+    outputs :math:`h` of width H small, after dropout :math:`m`, and slow (Merity et al. 2017, arXiv:1708.01009):
+
+    .. math::
+        L + \alpha \, \overline{(m_t \odot h_t)^2} + \beta \, \overline{(h_t - h_{t-1})^2}
+
     Logs `loss`, `perplexity` and `bits_per_<unit>` under `val/` and `test/`: over every token of the split, with the
     state carried from window to window.
 
@@ -27,6 +35,11 @@ class LanguageModeling(SequenceTask):
         model: see `SequenceTask`; its outputs are logits [B, T, V].
         optimizer, schedule, clip: see `SequenceTask`.
         unit: what a token is: char, byte or word.
+        activation_penalty, temporal_penalty: alpha and beta above, the bar being the mean over lanes, steps and H;
+            where one is not 0, the model must have `features` and `output`, as `rnnkit.models.LanguageModel` has.
+        rate_steps: the learning rate is meant for windows of so many steps, and in proportion for others; None takes it
+            as it is. For windows of random length, whose short ones would else weigh too much (Merity et al. 2018,
+            arXiv:1708.02182).
     """
 
     def __init__(
@@ -36,15 +49,47 @@ class LanguageModeling(SequenceTask):
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         unit: str = "token",
+        activation_penalty: float = 0.0,
+        temporal_penalty: float = 0.0,
+        rate_steps: int | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         self.unit = unit
+        self.activation_penalty = activation_penalty
+        self.temporal_penalty = temporal_penalty
+        self.rate_steps = rate_steps
+        self._rate_share = 1.0
         self.val_mean, self.test_mean = MeanMetric(), MeanMetric()
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         total = F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
         # under DDP a rank's last window can be all padding: no tokens, no loss, and no division by zero
         return total / (batch.targets.numel() if batch.lengths is None else batch.lengths.sum().clamp(min=1))
+
+    def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
+        if stage != "train" or not (self.activation_penalty or self.temporal_penalty):
+            return super().run_window(batch, stage)
+        y_BTH, dropped_BTH, state = self.model.features(
+            batch.inputs, self.carry.get(stage), lengths=batch.lengths, reset=batch.reset
+        )
+        self.carry[stage] = map_state(Tensor.detach, state)
+        small = _mean_square(dropped_BTH, batch.lengths)
+        slow = _mean_square(y_BTH[:, 1:] - y_BTH[:, :-1], None if batch.lengths is None else batch.lengths - 1)
+        loss = self.loss(self.model.output(dropped_BTH), batch)
+        return loss + self.activation_penalty * small + self.temporal_penalty * slow
+
+    def on_train_batch_start(self, batch: SequenceBatch, batch_idx: int) -> None:
+        if self.rate_steps is not None:
+            self._rate_share = batch.inputs.shape[1] / self.rate_steps
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * self._rate_share
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        # Schedules go on from the rate that they set themselves.
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     def derived(self, loss: float) -> dict[str, float]:
         return {"perplexity": math.exp(min(loss, 700.0)), f"bits_per_{self.unit}": loss / math.log(2)}
@@ -82,3 +127,13 @@ class LanguageModeling(SequenceTask):
         # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)
         logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
         self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=logger)
+
+
+def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Over the valid steps of all lanes; 0 where there are none."""
+    B, T, H = values_BTH.shape
+    if lengths_B is None:
+        return values_BTH.square().sum() / max(1, B * T * H)
+    steps_B = lengths_B.clamp(0, T)
+    valid_BT1 = (torch.arange(T, device=steps_B.device) < steps_B[:, None])[..., None]
+    return values_BTH.masked_fill(~valid_BT1, 0).square().sum() / (steps_B.sum() * H).clamp(min=1)

@@ -3,13 +3,13 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 import rnnkit.cells
 from rnnkit.cells import Cell, ElmanCell, GRUCell, LSTMCell
@@ -21,10 +21,9 @@ YAMLS = sorted(CONFIGS.glob("*.yaml"))
 
 
 def factory_from(path: Path) -> Callable[[int, int], Cell[Any]]:
-    options = yaml.safe_load(path.read_text())
-    module, name = options.pop("_target_").rsplit(".", 1)
-    assert options.pop("_partial_") is True
-    return partial(getattr(import_module(module), name), **options)
+    options = OmegaConf.load(path)
+    assert options._partial_ is True
+    return instantiate(options, _convert_="all")  # type: ignore[no-any-return]
 
 
 def test_the_yamls_are_found() -> None:

@@ -13,7 +13,7 @@ BAD_OVERRIDES = {
     "optimzer.lr=1": r"optimzer\.lr: .* Try: optimizer\.lr=1",
     "trainer.max_epoch=2": r"trainer\.max_epoch: .* Try: trainer\.max_epochs=2",
     "model.cell.forgetbias=1": r"model\.cell\.forgetbias: .* Try: model\.cell\.forget_bias=1",
-    "model/cell=gruu": r"model/cell: expected one of .*elman, gru, lstm.*; got 'gruu'\. Try: model/cell=gru",
+    "model/cell=gruu": r"model/cell: expected one of .*elman, gru,.*lstm.*; got 'gruu'\. Try: model/cell=gru",
     "model/cel=gru": r"model/cel: expected a group .* Try: model/cell=gru",
     "cell=gru": r"cell: .* Try: model/cell=gru",
     "experiment=tiny_shakespear": r"experiment: .* Try: experiment=tiny_shakespeare",

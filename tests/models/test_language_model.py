@@ -60,9 +60,42 @@ def test_tied_weights_are_one_parameter_with_both_gradients() -> None:
     assert_close(model.embedding.weight.grad, untied.embedding.weight.grad + untied.output.weight.grad)
 
 
+def test_with_tied_weights_the_last_of_several_layers_is_as_wide_as_the_embedding() -> None:
+    model = LanguageModel(11, LSTMCell, embedding_size=5, hidden_size=7, num_layers=3, tied=True)
+    assert [(cell.input_size, cell.output_size) for cell in model.rnn.cells] == [(5, 7), (7, 7), (7, 5)]
+    assert model(torch.zeros(2, 3, dtype=torch.long))[0].shape == (2, 3, 11)
+    with pytest.raises(UserError, match=r"residual: expected layers of one width.*got 7 and 5"):
+        LanguageModel(11, LSTMCell, embedding_size=5, hidden_size=7, tied=True, residual=True)
+
+
+def test_each_place_has_its_own_dropout() -> None:
+    places = {"dropout": 0.1, "input_dropout": 0.2, "output_dropout": 0.3, "word_dropout": 0.4}
+    model = LanguageModel(11, LSTMCell, hidden_size=7, **places)
+    modules = (model.rnn.dropout, model.input_dropout, model.output_dropout, model.word_dropout)
+    assert [module.p for module in modules] == list(places.values())
+    assert LanguageModel(11, LSTMCell, hidden_size=7, dropout=0.1).output_dropout.p == 0.1
+
+
+def test_a_dropped_word_is_missed_wherever_it_stands_and_can_still_be_predicted() -> None:
+    model = LanguageModel(11, LSTMCell, hidden_size=7, word_dropout=0.5, tied=True)
+    seen: list[torch.Tensor] = []
+    model.input_dropout.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    ids_BT = torch.randint(0, 11, (6, 20))
+    model(ids_BT)[0].square().sum().backward()
+    missing_BT = ~seen[0].any(dim=-1)
+    for word in range(11):
+        places = missing_BT[ids_BT == word]
+        assert places.all() or not places.any()
+    assert 0 < missing_BT.float().mean() < 1
+    assert_close(seen[0][~missing_BT], 2 * model.embedding(ids_BT)[~missing_BT])
+    assert model.embedding.weight.grad.any(dim=-1).all()
+    model.eval()(ids_BT)
+    assert_close(seen[1], model.embedding(ids_BT))
+
+
 def test_dropout_is_locked_over_time_and_off_in_evaluation() -> None:
     model = LanguageModel(11, LSTMCell, hidden_size=64, num_layers=1, dropout=0.5)
-    dropped_BTH = model.dropout(torch.ones(2, 9, 64))
+    dropped_BTH = model.output_dropout(torch.ones(2, 9, 64))
     assert torch.equal(dropped_BTH, dropped_BTH[:, :1].expand_as(dropped_BTH))
     assert 0 < (dropped_BTH == 0).float().mean() < 1
     ids_BT = torch.randint(0, 11, (2, 5))
@@ -75,4 +108,7 @@ def test_what_cannot_be_is_refused_with_the_reason() -> None:
     with pytest.raises(UserError, match=r"model\.bidirectional: expected false.*predict.*model\.bidirectional=false"):
         LanguageModel(11, LSTMCell, bidirectional=True)
     with pytest.raises(UserError, match=r"model\.tied: expected an embedding as wide.*7; got model\.embedding_size=5"):
-        LanguageModel(11, LSTMCell, embedding_size=5, hidden_size=7, tied=True)
+        LanguageModel(11, LSTMCell, embedding_size=5, hidden_size=7, num_layers=1, tied=True)
+    for name in ("dropout", "input_dropout", "output_dropout", "word_dropout"):
+        with pytest.raises(UserError, match=rf"{name}: expected a probability.*; got 1\.0\. Try: model\.{name}=0\.5"):
+            LanguageModel(11, LSTMCell, **{name: 1.0})

@@ -1,7 +1,8 @@
 """The recurrence compiler: any cell's step, traced with its backward, as two time loops in C++.
 
 `trace` has the step as a graph, `graphs` tidies it, `partition` cuts it into what runs once and what runs in the loop,
-`loops` writes the loop as C++ (with `reading`, `expressions` and `index`), `kernel` runs it.
+`schedule` orders the loop, `writer` has it as C++ (both with `reading`, `expressions` and `index`), `kernel` runs it,
+and `stepper` runs a single step.
 """
 
 import functools
@@ -12,13 +13,24 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
-from rnnkit.cells.state import state_leaves
-from rnnkit.engines import reference, toolchain
+from rnnkit.cells.elman import ElmanCell
+from rnnkit.cells.gru import GRUCell
+from rnnkit.cells.lstm import LSTMCell
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.engines import native, reference, toolchain
+from rnnkit.engines.compiled.condition import condition
+from rnnkit.engines.hooks import watched
+from rnnkit.engines.weights import ComputedWeight, computed_weights
 from rnnkit.engines.window import Window
 
+FEWEST_STEPS = 16
+LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
+"""Multiplications in a window from which on a cell is worth compiling that torch has a kernel for; oneDNN's for the
+LSTM is a fast one."""
+
+_steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
 
 
@@ -35,9 +47,9 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "the compiler knows no complex numbers"
     if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
         return "a torch.func transform or torch.compile looks into every step"
-    if _is_watched(cell):
-        return "a hook or a replaced forward watches every step of the cell, and compiled steps call none"
-    kernel = _kernel(cell, x_BTI, state, masked=False)
+    if (watcher := watched(cell)) is not None:
+        return watcher
+    kernel = _kernel(cell, x_BTI, _promoted(state, cell.initial_state(1)), masked=False)
     if isinstance(kernel, str):
         _warn(f"{type(cell).__name__} runs as a Python loop: {kernel}")
         return kernel
@@ -45,13 +57,24 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
 
 
 def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Why another engine is as fast for this work."""
+    """Why another engine is as fast for this work; it is a matter of sizes alone, so that a run can be had again."""
+    B, T = x_BTI.shape[:2]
+    if T < FEWEST_STEPS:
+        return f"{T} steps are too few to be worth compiling"
+    weights = sum(parameter.numel() for parameter in cell.parameters())
+    if T * B * weights < LEAST_WORK.get(type(cell), 0) and native.unsuitable(cell, x_BTI, state) is None:
+        return "torch has a kernel for this cell, and for so little work it need not be faster"
     return None
 
 
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
     masked = window.lengths is not None or window.fresh is not None
+    state = _promoted(state, cell.initial_state(1))
+    if x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
+        _prepare_step(cell, x_BTI, state)
+        if (done := quick_step(cell, x_BTI, state)) is not None:
+            return done
     kernel = _kernel(cell, x_BTI, state, masked=masked)
     try:
         if isinstance(kernel, str):
@@ -63,51 +86,86 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     if window.lengths is not None:
         padded_BT1 = torch.arange(x_BTI.shape[1]) >= window.lengths[:, None]
         x_BTI = x_BTI.masked_fill(padded_BT1[..., None], 0)
-    weights = dict(cell.named_parameters()) | dict(cell.named_buffers())
-    initial = cell.initial_state(x_BTI.shape[0]) if masked else None
+    weights, _ = _weights(cell)
+    initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
 
 def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> Any:
     """The kernel for this cell in its present condition, or the reason why there is none."""
-    from rnnkit.engines.compiled.kernel import Kernel
+    # What a trace needs takes a second to import.
     from rnnkit.engines.compiled.graphs import Untraceable
+    from rnnkit.engines.compiled.kernel import Kernel
+    from rnnkit.engines.compiled.trace import trace
 
-    sources = [x_BTI, *state_leaves(state), *cell.parameters()]
+    weights, computed = _weights(cell)
+    sources = [x_BTI, *state_leaves(state), *weights.values()]
     backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in sources)
     x_grad = backward and x_BTI.requires_grad
-    key = (masked, backward, x_grad, x_BTI.dtype, *(leaf.dtype for leaf in state_leaves(state)), _condition(cell))
+    key = (
+        masked,
+        backward,
+        x_grad,
+        x_BTI.dtype,
+        *(leaf.dtype for leaf in state_leaves(state)),
+        condition(cell, weights),
+    )
     kernels = _kernels.setdefault(cell, {})
     if key not in kernels:
         try:
-            kernels[key] = Kernel(cell, x_BTI, state, masked=masked, backward=backward, x_grad=x_grad)
+            step = trace(cell, x_BTI.dtype, state, weights, computed, masked=masked, backward=backward, x_grad=x_grad)
+            kernels[key] = Kernel(step, backward=backward)
         except Untraceable as reason:
             kernels[key] = str(reason)
     return kernels[key]
 
 
-def _condition(cell: Cell[Any]) -> Hashable:
-    """All that a trace of the cell depends on besides its inputs: modes, options, dtypes, what asks for a gradient."""
-    options = tuple(
-        (name, value)
-        for module in cell.modules()
-        for name, value in vars(module).items()
-        if isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("_")
-    )
-    tensors = tuple((tensor.dtype, tensor.requires_grad) for tensor in (*cell.parameters(), *cell.buffers()))
-    autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-    return options, tensors, autocast, torch.get_default_dtype()
+def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """One step of a live stream as an earlier `run` has prepared it; None where there is no such thing."""
+    stepper = _steppers.get(cell)
+    if (
+        stepper is None
+        or torch.is_grad_enabled()
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._are_functorch_transforms_active()
+        or not stepper.fits(x_B1I, state)
+    ):
+        return None
+    return stepper(x_B1I, cell.begin(state))  # type: ignore[no-any-return]
 
 
-def _is_watched(cell: Cell[Any]) -> bool:
-    return _has_any_global_hook() or any(
-        "forward" in vars(module)
-        or module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        for module in cell.modules()
-    )
+def _prepare_step(cell: Cell[Any], x_B1I: Tensor, state: Any) -> None:
+    from rnnkit.engines.compiled.graphs import Untraceable
+    from rnnkit.engines.compiled.stepper import Stepper
+    from rnnkit.engines.compiled.trace import trace
+
+    weights, computed = _weights(cell)
+    if computed:
+        return
+    try:
+        step = trace(cell, x_B1I.dtype, state, weights, computed, masked=False, backward=False, x_grad=False)
+        _steppers[cell] = Stepper(cell, step, weights, state)
+    except (Untraceable, toolchain.CompilerError):
+        _steppers.pop(cell, None)
+
+
+def _weights(cell: Cell[Any]) -> tuple[dict[str, Tensor], list[ComputedWeight]]:
+    """The tensors that a step reads besides x and the state, computed weights in place of what they are made of."""
+    computed = computed_weights(cell)
+    tensors = dict(cell.named_parameters()) | dict(cell.named_buffers())
+    if computed:
+        tensors = {name: tensor for name, tensor in tensors.items() if ".parametrizations." not in f".{name}"}
+        tensors |= {weight.name: weight.value for weight in computed}
+    return tensors, computed
+
+
+def _promoted(state: State, other: State) -> State:
+    """A state in no lower precision than another: a carry may have come out of an autocast region."""
+
+    def promote(leaf: Tensor, as_leaf: Tensor) -> Tensor:
+        return leaf.to(torch.promote_types(leaf.dtype, as_leaf.dtype))
+
+    return map_state(promote, state, other)
 
 
 @functools.cache

@@ -20,7 +20,22 @@ REGISTER = {
 MEMORY = REGISTER | {torch.bfloat16: "bf16"}
 """The type in which it is stored between steps."""
 
-EXPENSIVE = {"exp", "log", "log1p", "expm1", "tanh", "sigmoid", "sin", "cos", "tan", "erf", "pow", "sqrt", "rsqrt", "atan2"}
+EXPENSIVE = {
+    "exp",
+    "log",
+    "log1p",
+    "expm1",
+    "tanh",
+    "sigmoid",
+    "sin",
+    "cos",
+    "tan",
+    "erf",
+    "pow",
+    "sqrt",
+    "rsqrt",
+    "atan2",
+}
 
 
 def register_type(dtype: torch.dtype) -> str:
@@ -49,7 +64,7 @@ def literal(number: float | bool, kind: str) -> str:
 
 def pointwise(name: str, arguments: list[str], options: dict[str, Any]) -> str | None:
     """The expression; None where this is no pointwise operation that is known."""
-    if name in ("add", "sub"):
+    if name in ("add", "sub") and options.keys() <= {"alpha"}:
         sign = "+" if name == "add" else "-"
         left, right = arguments
         if options.get("alpha", 1) != 1:
@@ -57,7 +72,9 @@ def pointwise(name: str, arguments: list[str], options: dict[str, Any]) -> str |
         return f"{left} {sign} {right}"
     if name == "div" and options.get("rounding_mode") is not None:
         rounding = {"floor": "std::floor", "trunc": "std::trunc"}[options["rounding_mode"]]
-        return f"{rounding}({arguments[0]} / {arguments[1]})"
+        return f"{rounding}((double){arguments[0]} / {arguments[1]})"
+    if options:
+        return None
     if name in INFIX and len(arguments) == 2:
         return f"{arguments[0]} {INFIX[name]} {arguments[1]}"
     if name in CALLS:
@@ -73,14 +90,14 @@ INFIX = {
 }  # fmt: skip
 CALLS = {
     "exp": "exp_", "tanh": "tanh_", "sigmoid": "sigmoid_", "relu": "relu_", "sign": "sign_", "maximum": "larger_",
-    "minimum": "smaller_", "log": "std::log", "log1p": "std::log1p", "expm1": "std::expm1", "sqrt": "std::sqrt",
+    "minimum": "smaller_", "log": "log_", "log1p": "log1p_", "expm1": "std::expm1", "sqrt": "std::sqrt",
     "sin": "std::sin", "cos": "std::cos", "tan": "std::tan", "erf": "std::erf", "abs": "std::fabs",
     "floor": "std::floor", "ceil": "std::ceil", "trunc": "std::trunc", "round": "std::rint", "isnan": "std::isnan",
     "isinf": "std::isinf", "atan2": "std::atan2", "atan": "std::atan", "asin": "std::asin", "acos": "std::acos",
     "sinh": "std::sinh", "cosh": "std::cosh",
 }  # fmt: skip
 FORMS: dict[str, Callable[..., str]] = {
-    "neg": lambda x: f"-{x}",
+    "neg": lambda x: f"-({x})",
     "logical_not": lambda x: f"!{x}",
     "bitwise_not": lambda x: f"!{x}",
     "square": lambda x: f"{x} * {x}",
@@ -91,6 +108,8 @@ FORMS: dict[str, Callable[..., str]] = {
     "clamp_max": lambda x, high: f"smaller_({x}, {high})",
     "pow": lambda x, y: _power(x, y),
 }
+POINTWISE = {"add", "sub", "clamp", "_to_copy", *INFIX, *CALLS, *FORMS}
+"""What can be written as an expression of single elements."""
 
 
 def _power(x: str, y: str) -> str:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ ROWS = 1031
 """The batch size of a trace: a prime that no layer has, so that an axis of this size is the batch and no other is."""
 
 
-class Untraceable(Exception):
+class Untraceable(Exception):  # noqa: N818
     """The reason why a cell cannot be compiled."""
 
 
@@ -23,11 +24,11 @@ SAME = {
     aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
 }  # fmt: skip
 """Operations that change nothing where shape and dtype come out as they went in."""
-RANDOM = {"bernoulli", "rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "normal", "uniform", "exponential"}
 VIEWS = {
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.expand.default,
     aten.unsqueeze.default, aten.squeeze.dims, aten.squeeze.dim, aten.slice.Tensor, aten.select.int, operator.getitem,
 }  # fmt: skip
+EMPTY = {aten.empty.memory_format, aten.empty_permuted.default}
 CONSTANTS = {aten.full.default, aten.scalar_tensor.default, aten.full_like.default}
 REDUCTIONS = {aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default}
 PRODUCTS = {aten.mm.default, aten.bmm.default}
@@ -76,13 +77,25 @@ def is_costly(node: fx.Node) -> bool:
 
 def is_random(node: fx.Node) -> bool:
     """Whether it draws numbers."""
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._opname in RANDOM
+    target = node.target
+    seeded = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+    return seeded and is_tensor(node)
+
+
+def opname(node: fx.Node) -> str:
+    """The operation's name in ATen; empty for what is none."""
+    return node.target._opname if isinstance(node.target, torch._ops.OpOverload) else ""
+
+
+def operands(node: fx.Node) -> tuple[Any, ...]:
+    """The operation's arguments, numbers and lists among them."""
+    return node.args
 
 
 def arguments(node: fx.Node) -> list[fx.Node]:
     """The nodes it reads, through the tuple of a split."""
     if node.target is operator.getitem:
-        return arguments(node.args[0])  # type: ignore[arg-type]
+        return arguments(operands(node)[0])
     return node.all_input_nodes
 
 
@@ -111,6 +124,9 @@ def descendants(nodes: Iterable[fx.Node | None]) -> set[fx.Node]:
 def simplify(graph: fx.Graph) -> None:
     """Drop what changes nothing, and write sums of padded slices as the concatenations they are."""
     for node in list(graph.nodes):
+        if node.target is aten.copy.default:
+            _as_conversion(graph, node)
+    for node in list(graph.nodes):
         if node.op == "call_function" and _changes_nothing(node):
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
@@ -125,10 +141,20 @@ def simplify(graph: fx.Graph) -> None:
     graph.eliminate_dead_code()
 
 
+def _as_conversion(graph: fx.Graph, node: fx.Node) -> None:
+    """What was written into a tensor in place is the written value, in that tensor's shape and dtype."""
+    with graph.inserting_before(node):
+        wide = graph.call_function(aten.expand.default, (node.args[1], list(value(node).shape)))
+        wide.meta["val"] = value(operands(node)[1]).expand(value(node).shape)
+        written = graph.call_function(aten._to_copy.default, (wide,), {"dtype": value(node).dtype})
+        written.meta["val"] = value(node)
+    node.replace_all_uses_with(written)
+
+
 def _draw_by_shape(graph: fx.Graph, node: fx.Node) -> None:
     """`rand_like(h)` looks at nothing of h but its shape: without h it can be drawn for all steps at once."""
-    options = {"dtype": value(node).dtype, "device": value(node).device}
-    draw = {"rand_like": aten.rand.default, "randn_like": aten.randn.default}.get(node.target._opname)  # type: ignore
+    options: dict[str, Any] = {"dtype": value(node).dtype, "device": value(node).device}
+    draw = {"rand_like": aten.rand.default, "randn_like": aten.randn.default}.get(opname(node))
     if draw is not None:
         with graph.inserting_before(node):
             drawn = graph.call_function(draw, (list(value(node).shape),), options)
@@ -151,7 +177,7 @@ def _changes_nothing(node: fx.Node) -> bool:
     before, after = node.args[0].meta["val"], node.meta["val"]
     if before.shape != after.shape or before.dtype != after.dtype:
         return False
-    return node.target is not aten.permute.default or list(node.args[1]) == sorted(node.args[1])  # type: ignore
+    return node.target is not aten.permute.default or list(operands(node)[1]) == sorted(operands(node)[1])
 
 
 def _paddings(node: Any) -> list[fx.Node] | None:
@@ -162,7 +188,7 @@ def _paddings(node: Any) -> list[fx.Node] | None:
         return [node]
     if node.target is not aten.add.Tensor or node.kwargs:
         return None
-    left, right = _paddings(node.args[0]), _paddings(node.args[1])
+    left, right = _paddings(operands(node)[0]), _paddings(operands(node)[1])
     return None if left is None or right is None else left + right
 
 
@@ -174,11 +200,11 @@ def _concatenate(graph: fx.Graph, node: fx.Node) -> None:
     paddings = _paddings(node)
     if paddings is None:
         return
-    dim = paddings[0].args[2]
-    parts: list[tuple[tuple[int, int], Any]] = [(_limits(padding), padding.args[0]) for padding in paddings]
+    dim = operands(paddings[0])[2]
+    parts = [(_limits(padding), operands(padding)[0]) for padding in paddings]
     parts.sort(key=lambda part: part[0])
-    size = value(node).shape[dim]  # type: ignore[index]
-    disjoint = all(left[0][1] <= right[0][0] for left, right in zip(parts, parts[1:]))
+    size = value(node).shape[dim]
+    disjoint = all(left[0][1] <= right[0][0] for left, right in pairwise(parts))
     if not disjoint or any(p.args[2] != dim or p.args[5] != 1 for p in paddings):
         return
     pieces: list[fx.Node] = []
@@ -187,10 +213,10 @@ def _concatenate(graph: fx.Graph, node: fx.Node) -> None:
         for (start, stop), part in [*parts, ((size, size), None)]:
             if start > at:
                 shape = list(value(node).shape)
-                shape[dim] = start - at  # type: ignore[index]
-                options = {"dtype": value(node).dtype, "device": value(node).device}
+                shape[dim] = start - at
+                options: dict[str, Any] = {"dtype": value(node).dtype, "device": value(node).device}
                 gap = graph.call_function(aten.full.default, (shape, 0), options)
-                gap.meta["val"] = value(node).narrow(dim, at, start - at)  # type: ignore[arg-type]
+                gap.meta["val"] = value(node).narrow(dim, at, start - at)
                 pieces.append(gap)
             if part is not None:
                 pieces.append(part)
@@ -201,7 +227,7 @@ def _concatenate(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _limits(padding: fx.Node) -> tuple[int, int]:
-    _, sizes, dim, start, stop, _ = padding.args
-    size = sizes[dim]  # type: ignore[index]
-    start, stop = (min(max(at + size if at < 0 else at, 0), size) for at in (start, stop))  # type: ignore[operator]
+    _, sizes, dim, start, stop, _ = operands(padding)
+    size = sizes[dim]
+    start, stop = (min(max(at + size if at < 0 else at, 0), size) for at in (start, stop))
     return start, stop

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
-class Split(Exception):
+class Split(Exception):  # noqa: N818
     """A loop variable runs over several axes at once: its loop should be one for each."""
 
     def __init__(self, variable: str, inner: int) -> None:
@@ -41,10 +41,10 @@ class Index:
         parts = [variable if by == 1 else f"{by} * {variable}" for variable, by in sorted(self.terms.items()) if by]
         return " + ".join([*parts, str(self.constant)] if self.constant or not parts else parts)
 
-    def divided(self, inner: int, ranges: dict[str, int]) -> tuple["Index", "Index"]:
+    def divided(self, inner: int, ranges: dict[str, int], loose: bool = False) -> tuple["Index", "Index"]:
         """Quotient and remainder by `inner`, where every variable stays below its range.
 
-        Raises `Split` where they are no such sums.
+        Raises `Split` where they are no such sums; if `loose`, they become variables of their own.
 
         >>> [str(part) for part in Index({"i": 8, "j": 1}, 1).divided(4, {"i": 3, "j": 2})]
         ['2 * i', 'j + 1']
@@ -54,8 +54,12 @@ class Index:
         most = sum((ranges[variable] - 1) * by for variable, by in rest.items()) + self.constant % inner
         if most < inner and all(by > 0 for by in rest.values()):
             return Index(outer, self.constant // inner), Index(rest, self.constant % inner)
-        variable = max(rest, key=lambda name: ranges[name] * rest[name])
-        raise Split(variable, inner)
+        if not loose:
+            raise Split(max(rest, key=lambda name: ranges[name] * rest[name]), inner)
+        quotient, remainder = f"(({self}) / {inner})", f"(({self}) % {inner})"
+        last = sum((ranges[variable] - 1) * by for variable, by in self.terms.items()) + self.constant
+        ranges[quotient], ranges[remainder] = last // inner + 1, inner
+        return Index({quotient: 1}), Index({remainder: 1})
 
 
 def flat(index: Sequence[Index], shape: Sequence[int]) -> Index:
@@ -66,10 +70,10 @@ def flat(index: Sequence[Index], shape: Sequence[int]) -> Index:
     return place
 
 
-def unflat(place: Index, shape: Sequence[int], ranges: dict[str, int]) -> list[Index]:
+def unflat(place: Index, shape: Sequence[int], ranges: dict[str, int], loose: bool = False) -> list[Index]:
     """The inverse of `flat`."""
     index: list[Index] = []
     for size in reversed(shape[1:]):
-        place, rest = (place, Index()) if size == 1 else place.divided(size, ranges)
+        place, rest = (place, Index()) if size == 1 else place.divided(size, ranges, loose)
         index.insert(0, rest)
     return [place, *index] if shape else []

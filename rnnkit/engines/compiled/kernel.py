@@ -1,7 +1,7 @@
 """A compiled step: its generated loops, the buffers they work in, and the gradients."""
 
 import ctypes
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from itertools import chain
 from typing import Any
@@ -10,30 +10,31 @@ import torch
 from torch import Tensor, fx
 from torch.autograd.function import once_differentiable
 
-from rnnkit.cells.base import Cell
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines import toolchain
 from rnnkit.engines.compiled.graphs import aten, batch_axis, features, value
-from rnnkit.engines.compiled.loops import Argument, Place, Program
 from rnnkit.engines.compiled.partition import Direction, partition
-from rnnkit.engines.compiled.trace import structured, trace
+from rnnkit.engines.compiled.products import SPARES
+from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
+from rnnkit.engines.compiled.trace import Step, structured
+from rnnkit.engines.compiled.writer import Writer
 from rnnkit.engines.window import Window
 
 Values = dict[fx.Node, Tensor]
 """Values by node. Those of a lane hold all steps: where the trace has the batch, they have T * B rows in time order."""
 
 
+@cache
+def runtime() -> str:
+    """What every generated text begins with."""
+    return resources.files(__package__).joinpath("runtime.hpp").read_text()
+
+
 class Kernel:
-    """One cell's step in one mode, from any number of lanes and steps; raises `Untraceable` where there is none.
+    """A step in one mode, for any number of lanes and steps; raises `Untraceable` where it cannot be compiled."""
 
-    * `masked`: lanes may end early or begin anew within a window.
-    * `backward`: gradients will be asked for, `x_grad` for x too.
-    """
-
-    def __init__(
-        self, cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool, backward: bool, x_grad: bool
-    ) -> None:
-        self.step = step = trace(cell, x_BTI, state, masked=masked, backward=backward, x_grad=x_grad)
+    def __init__(self, step: Step, *, backward: bool) -> None:
+        self.step = step
         self.partition = partition(step)
         forward, after = self.partition.forward, self.partition.forward.after
         # A state is kept for every step where something is to read it.
@@ -47,8 +48,8 @@ class Kernel:
             argument = Argument("history" if kept else "turn", old)
             known[old] = Place(argument, "before" if kept else "now")
             written.append((new, Place(argument, "after" if kept else "next")))
-        self.forward_program = Program("forward", False, known, written)
-        self.source = resources.files(__package__).joinpath("runtime.hpp").read_text() + self.forward_program.text()
+        self.forward_program = Writer("forward", Schedule(known, written))
+        self.source = runtime() + self.forward_program.text()
         self.saved: list[fx.Node] = []
         if self.partition.backward is not None:
             self.backward_program = self._backward_program(self.partition.backward)
@@ -60,7 +61,7 @@ class Kernel:
             return Place(Argument("shared", node))
         return Place(Argument("lane", node)) if node in self.step.initial else Place(Argument("step", node), "t")
 
-    def _backward_program(self, direction: Direction) -> Program:
+    def _backward_program(self, direction: Direction) -> Writer:
         step = self.step
         known = {node: self._place(node, direction) for node in direction.known}
         written = [(node, Place(Argument("step", node), "t")) for node in direction.stored]
@@ -76,7 +77,7 @@ class Kernel:
         for initial, grad in zip(step.initial, step.initial_grads, strict=True):
             if grad is not None:
                 written.append((grad, Place(Argument("lane sum", initial))))
-        return Program("backward", True, known, written)
+        return Writer("backward", Schedule(known, written), backward=True)
 
     def _zero(self, like: fx.Node) -> fx.Node:
         graph = self.step.graph
@@ -89,7 +90,9 @@ class Kernel:
         """What the backward direction reads of the forward one."""
         made = {*direction.before.outputs, *direction.after.outputs, *direction.stored}
         tangents = {self.step.y_grad, *self.step.state_grad}
-        wanted = [argument.node for argument in self.backward_program.arguments if argument.kind not in ("sum", "lane sum")]
+        wanted = [
+            argument.node for argument in self.backward_program.arguments if argument.kind not in ("sum", "lane sum")
+        ]
         wanted += direction.before.inputs + direction.after.inputs
         # A new state is read from the history of the old one.
         history = dict(zip(self.step.new_state, self.step.state, strict=True))
@@ -106,7 +109,9 @@ class Kernel:
     def __call__(self, x_BTI: Tensor, state: Any, initial: Any, window: Window, weights: dict[str, Tensor]) -> Any:
         """Outputs and state, as an engine's `run`."""
         leaves = state_leaves(state)
-        given = [*leaves, *(state_leaves(initial) if self.step.initial else []), *(weights[n] for n in self.step.weights)]
+        # An initial state may be one row, expanded.
+        first = [leaf.contiguous() for leaf in state_leaves(initial)] if self.step.initial else []
+        given = [*leaves, *first, *(weights[name] for name in self.step.weights)]
         if self.partition.backward is None:
             y_BTO, ends, _ = self.forward(x_BTI, given, window)
         else:
@@ -117,7 +122,7 @@ class Kernel:
         """Outputs, final state, and the values of the nodes that are saved."""
         step, direction = self.step, self.partition.forward
         B, T = x_BTI.shape[:2]
-        values: Values = {step.x: x_BTI.transpose(0, 1).reshape(T * B, -1)}
+        values: Values = {step.x: x_BTI.transpose(0, 1).reshape(T * B, x_BTI.shape[2])}
         values.update(zip(chain(step.state, step.initial, step.weights.values()), given, strict=True))
         if step.valid is not None and step.fresh is not None:
             values[step.valid], values[step.fresh] = _masks(window, B, T)
@@ -141,11 +146,15 @@ class Kernel:
             if kept:
                 values[old] = room
                 _states(values, old, new, room, T, reverse)
-        histories = {old: rooms[Argument("history", old)] for old, kept in zip(step.state, self.kept, strict=True) if kept}
+        histories = {
+            old: rooms[Argument("history", old)] for old, kept in zip(step.state, self.kept, strict=True) if kept
+        }
         direction.after.run(T * B, values)
-        y_BTO = _rows_first(values[step.y], step.y).view(T, B, -1).transpose(0, 1)
+        y_BTO = _rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1]).transpose(0, 1)
         values.update(histories)
         values.update({node: rooms[Argument("lane", node)] for node in step.initial})
+        spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
+        SPARES.give(spare, [y_BTO, *ends, *(values[node] for node in self.saved)])
         return y_BTO, ends, values
 
     def backward(
@@ -161,7 +170,8 @@ class Kernel:
                 room = rooms[Argument("history", old)] = values[old]
                 _states(values, old, new, room, T, reverse)
         if step.y_grad is not None:
-            values[step.y_grad] = y_grad_BTO.transpose(0, 1).reshape(T * B, -1)
+            y_grad = y_grad_BTO.transpose(0, 1).reshape(T * B, y_grad_BTO.shape[2])
+            values[step.y_grad] = y_grad.to(value(step.y_grad).dtype)
         direction.before.run(T * B, values)
         for entering, grad in zip(step.state_grad, state_grads, strict=True):
             if entering is not None and grad.is_floating_point():
@@ -171,11 +181,10 @@ class Kernel:
             rooms[Argument("step", node)] = _room(node, T * B)
         threads = _threads(B)
         for node in direction.summed:
-            wide = torch.float32 if value(node).dtype == torch.bfloat16 else value(node).dtype
-            rooms[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=wide)
-        for initial, grad in zip(step.initial, step.initial_grads, strict=True):
-            if grad is not None:
-                rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=value(initial).dtype)
+            rooms[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=_wide(node))
+        for initial, leaving in zip(step.initial, step.initial_grads, strict=True):
+            if leaving is not None:
+                rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=_wide(initial))
         self._run(self.backward_program, self.library.backward, values, rooms, shape)
         values.update({node: _by_row(rooms[Argument("step", node)], node) for node in direction.stored})
         sums = {
@@ -184,14 +193,20 @@ class Kernel:
         }
         direction.after.run(T * B, values, sums)
         x_grad = None if step.x_grad is None else _rows_first(values[step.x_grad], step.x_grad)
+        weight_grads = [None if grad is None else values[grad] for grad in step.weight_grads.values()]
+        spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
+        SPARES.give(spare, [x_grad, y_grad_BTO, *state_grads, *weight_grads])
         return [
-            None if x_grad is None else x_grad.view(T, B, -1).transpose(0, 1),
+            None if x_grad is None else x_grad.view(T, B, x_grad.shape[1]).transpose(0, 1),
             *(
                 rooms[Argument("turn", node)][T & 1] if node is not None and value(node).is_floating_point() else None
                 for node in step.state_grad
             ),
-            *(rooms.get(Argument("lane sum", node)) for node in step.initial),
-            *(None if grad is None else values[grad] for grad in step.weight_grads.values()),
+            *(
+                None if grad is None else rooms[Argument("lane sum", node)].to(value(node).dtype)
+                for node, grad in zip(step.initial, step.initial_grads, strict=True)
+            ),
+            *weight_grads,
         ]
 
     def _lanes(self, values: Values, T: int) -> dict[Argument, Tensor]:
@@ -202,7 +217,12 @@ class Kernel:
         return lanes
 
     def _run(
-        self, program: Program, function: Any, values: Values, rooms: dict[Argument, Tensor], shape: tuple[int, int, int]
+        self,
+        program: Writer,
+        function: Any,
+        values: Values,
+        rooms: dict[Argument, Tensor],
+        shape: tuple[int, int, int],
     ) -> None:
         """Call a generated function with a pointer for each argument."""
         tensors = []
@@ -217,7 +237,7 @@ class Kernel:
         by_node = {a.node: tensor for a, tensor in zip(program.arguments, tensors, strict=True) if a.kind == "weight"}
         strides = [
             stride
-            for _, weights in program.products.values()
+            for _, weights in program.schedule.products.values()
             for stride in ((0,) * (3 - by_node[weights].dim()) + by_node[weights].stride())
         ]
         pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
@@ -260,7 +280,12 @@ def _masks(window: Window, B: int, T: int) -> tuple[Tensor, Tensor]:
 
 
 def _room(node: fx.Node, rows: int) -> Tensor:
-    return torch.empty(rows, *features(node), dtype=value(node).dtype)
+    return SPARES.take((rows, *features(node)), value(node).dtype)
+
+
+def _wide(node: fx.Node) -> torch.dtype:
+    """The type to sum in."""
+    return torch.float32 if value(node).dtype == torch.bfloat16 else value(node).dtype
 
 
 def _by_row(room: Tensor, node: fx.Node) -> Tensor:

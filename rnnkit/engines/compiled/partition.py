@@ -1,9 +1,10 @@
 """Which part of a step runs inside the time loop, and which once for all steps, before it or after it.
 
-Both directions are cut alike. What does not depend on the carry (the state; backwards, the state's gradient) and is worth
-it, products above all, runs before the loop on all [T * B] rows at once; what the carry does not depend on runs after it.
-A product of two per-step values that ends without a batch axis, a weight's gradient, is of the second kind: over all rows
-it is at once the product and the sum over time. Between the directions, the values to keep are a minimum cut.
+Both directions are cut alike. What does not depend on the carry (the state; backwards, the state's gradient) and is
+worth it, products above all, runs before the loop on all [T * B] rows at once; what the carry does not depend on runs
+after it. A product of two per-step values that ends without a batch axis, a weight's gradient, is of the second kind:
+over all rows it is at once the product and the sum over time. Between the directions, the values to keep are a minimum
+cut.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from torch import Tensor, fx
 from rnnkit.engines.compiled.graphs import (
     REDUCTIONS,
     ROWS,
+    Untraceable,
     ancestors,
     arguments,
     aten,
@@ -27,8 +29,8 @@ from rnnkit.engines.compiled.graphs import (
     is_view,
     value,
 )
+from rnnkit.engines.compiled.products import matmul
 from rnnkit.engines.compiled.trace import Step
-
 
 
 @dataclass
@@ -51,8 +53,8 @@ class Eager:
 class Direction:
     """What runs before, in and after one time loop.
 
-    The loop may read the `known` values, and writes the `stored` ones for every step; of the `summed` ones it writes the
-    sum over all lanes and steps.
+    The loop may read the `known` values, and writes the `stored` ones for every step; of the `summed` ones it writes
+    the sum over all lanes and steps.
     """
 
     before: Eager
@@ -80,10 +82,7 @@ def partition(step: Step) -> Partition:
     needed = ancestors([step.y, *step.new_state, *grads])
     tangents = descendants([step.y_grad, *step.state_grad]) & needed
     calls = [node for node in step.graph.nodes if node.op == "call_function" and node in needed and is_tensor(node)]
-    constant = [node for node in calls if node not in tangents and batch_axis(node) is None and not is_constant(node)]
-    weights = set(step.weights.values())
-    used = {node for node in (*weights, *constant) if any(u in needed and u not in constant for u in _readers(node))}
-    prologue = _extract([node for node in constant if node in used], lambda node: node in weights)
+    prologue, used = weight_values(step, [node for node in calls if node not in tangents], needed)
     inputs = {node for node in (step.x, *step.state, *step.initial, step.valid, step.fresh) if node is not None} | used
 
     free = [node for node in calls if node not in tangents and batch_axis(node) is not None]
@@ -109,6 +108,17 @@ def partition(step: Step) -> Partition:
         known=inputs | set(kept) | set(step.new_state) | entering,
     )
     return Partition(prologue, forward, backward)
+
+
+def weight_values(step: Step, calls: list[fx.Node], needed: set[fx.Node]) -> tuple[Eager, set[fx.Node]]:
+    """What a step makes of its weights alone, and those of these values, weights included, that the rest reads."""
+    weights = set(step.weights.values())
+    constant = [node for node in calls if batch_axis(node) is None and not is_constant(node)]
+    if descendants([step.x, *step.state]) & set(constant):
+        raise Untraceable("a step mixes the lanes of its batch")
+    inner = set(constant)
+    used = {node for node in (*weights, *constant) if any(u in needed and u not in inner for u in _readers(node))}
+    return _extract([node for node in constant if node in used], lambda node: node in weights), used
 
 
 def _direction(
@@ -142,9 +152,7 @@ def _direction(
 
 def _sums_rows(node: fx.Node) -> bool:
     return (
-        node.target is aten.sum.dim_IntList
-        and batch_axis(node) is None
-        and batch_axis(arguments(node)[0]) is not None
+        node.target is aten.sum.dim_IntList and batch_axis(node) is None and batch_axis(arguments(node)[0]) is not None
     )
 
 
@@ -154,9 +162,7 @@ def _readers(node: fx.Node) -> Iterable[fx.Node]:
         yield from [user] if user.op == "output" or is_tensor(user) else user.users
 
 
-def _cheapest_cut(
-    step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node]
-) -> list[fx.Node]:
+def _cheapest_cut(step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node]) -> list[fx.Node]:
     """What the forward loop keeps for the backward one, in the fewest bytes; pointwise work between is done again."""
     at_hand = {step.x, *step.state, *step.initial, *step.new_state, step.valid, step.fresh}
     graph = networkx.DiGraph()
@@ -179,9 +185,7 @@ def _cheapest_cut(
     return [node for node in free if (node, "in") in before and (node, "out") in after and node not in at_hand]
 
 
-def _extract(
-    outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iterable[fx.Node] = ()
-) -> Eager:
+def _extract(outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iterable[fx.Node] = ()) -> Eager:
     """The part of the graph that ends at `outputs` and begins where `stop` says, for any number of rows."""
     sums = set(sums)
     part = fx.Graph()
@@ -202,6 +206,11 @@ def _extract(
             lookup = totals if node in sums else copies
             copy = part.node_copy(node, lookup.__getitem__)
             copy.args = fx.node.map_aggregate(copy.args, lambda arg: rows if arg == ROWS and type(arg) is int else arg)
+            if copy.target is aten.mm.default:
+                copy.target = matmul
+            if copy.target in (aten.view.default, aten._unsafe_view.default):
+                # Copies that changed no value are gone from the graph, and with them the strides a view relied on.
+                copy.target = aten.reshape.default
             copies[node] = copy
     part.output([copies[node] for node in outputs])
     return Eager(inputs, summed, outputs, fx.GraphModule({}, part).forward if outputs else lambda *_: [])

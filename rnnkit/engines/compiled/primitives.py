@@ -17,8 +17,9 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     more = [
         aten.native_layer_norm, aten.native_dropout, aten._softmax, aten._log_softmax,
-        aten.leaky_relu, aten.elu, aten.hardtanh, aten.gelu, aten.logit, aten.hardswish, aten.hardsigmoid, aten.softplus,
-        aten.silu, aten.mish, aten.glu, aten.addcmul, aten.addcdiv, aten.lerp, aten.rsub, aten.logaddexp, aten.logsumexp,
+        aten.leaky_relu, aten.elu, aten.hardtanh, aten.gelu, aten.logit, aten.hardswish, aten.hardsigmoid,
+        aten.softplus, aten.silu, aten.mish, aten.glu, aten.addcmul, aten.addcdiv, aten.lerp, aten.rsub,
+        aten.logaddexp, aten.logsumexp,
         aten.native_layer_norm_backward, aten.native_dropout_backward,
         aten.linalg_vector_norm, aten.norm, aten.square, aten.celu, aten.selu, aten.threshold,
     ]  # fmt: skip
@@ -28,8 +29,12 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.addmm.default] = _addmm
     table[aten.baddbmm.default] = lambda c, a, b, *, beta=1, alpha=1: _weighed(a.bmm(b), alpha) + _weighed(c, beta)
     table[aten.select_backward.default] = _select_backward
-    # Left whole: a sum of them is a concatenation, which `graphs.simplify` finds.
-    table.pop(aten.slice_backward.default, None)
+    table[aten.slice_backward.default] = _slice_backward
+    table[aten.slice_scatter.default] = _slice_scatter
+    table[aten.select_scatter.default] = _select_scatter
+    table[aten.roll.default] = _roll
+    table[aten.constant_pad_nd.default] = _pad
+    table[aten.repeat.default] = _repeat
     table[aten.var.correction] = lambda x, dim=None, **options: _var_mean(x, dim, **options)[0]
     return table
 
@@ -76,7 +81,8 @@ def _weighed(x: Tensor, weight: float) -> Tensor:
 
 def _select_backward(grad: Tensor, sizes: list[int], dim: int, index: int) -> Tensor:
     index %= sizes[dim]
-    return aten.slice_backward(grad.unsqueeze(dim), sizes, dim, index, index + 1, 1)
+    padded: Tensor = aten.slice_backward(grad.unsqueeze(dim), sizes, dim, index, index + 1, 1)
+    return padded
 
 
 def _numel(shape: list[int]) -> int:
@@ -84,3 +90,61 @@ def _numel(shape: list[int]) -> int:
     for size in shape:
         count *= size
     return count
+
+
+def _slice_backward(grad: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int) -> Any:
+    # Left whole: a sum of them is a concatenation, which `graphs.simplify` finds.
+    if step == 1:
+        return NotImplemented
+    dim %= len(sizes)
+    start = max(start + sizes[dim], 0) if start < 0 else start
+    # Each element with step - 1 zeros after it, as one axis; the last of them may stand outside.
+    spread = torch.cat([grad.unsqueeze(dim + 1), *[torch.zeros_like(grad).unsqueeze(dim + 1)] * (step - 1)], dim + 1)
+    spread = spread.flatten(dim, dim + 1)
+    width = min(spread.shape[dim], sizes[dim] - start)
+    return aten.slice_backward(spread.narrow(dim, 0, width), sizes, dim, start, start + width, 1)
+
+
+def _slice_scatter(
+    whole: Tensor, part: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
+    if step != 1:
+        return NotImplemented
+    size = whole.shape[dim]
+    start, end = (min(max(at + size if at < 0 else at, 0), size) for at in (start or 0, size if end is None else end))
+    if part.shape[dim] == size:
+        return part.clone()
+    pieces = [whole.narrow(dim, 0, start), part.expand_as(whole.narrow(dim, start, end - start))]
+    return torch.cat([p for p in (*pieces, whole.narrow(dim, end, size - end)) if p.shape[dim]], dim)
+
+
+def _select_scatter(whole: Tensor, part: Tensor, dim: int, index: int) -> Any:
+    index %= whole.shape[dim]
+    return _slice_scatter(whole, part.unsqueeze(dim), dim, index, index + 1)
+
+
+def _roll(x: Tensor, shifts: list[int], dims: list[int]) -> Any:
+    if not dims:
+        return NotImplemented
+    for shift, dim in zip(shifts, dims, strict=True):
+        size = x.shape[dim]
+        cut = -shift % size
+        x = torch.cat([x.narrow(dim, cut, size - cut), x.narrow(dim, 0, cut)], dim) if cut else x.clone()
+    return x
+
+
+def _pad(x: Tensor, pad: list[int], value: float = 0) -> Tensor:
+    for n in range(len(pad) // 2):
+        dim, (left, right) = x.dim() - 1 - n, pad[2 * n : 2 * n + 2]
+        x = x.narrow(dim, max(0, -left), x.shape[dim] - max(0, -left) - max(0, -right))
+        sizes = [max(0, left), max(0, right)]
+        before, after = (x.new_full([*x.shape[:dim], size, *x.shape[dim + 1 :]], value) for size in sizes)
+        x = torch.cat([part for part in (before, x, after) if part.shape[dim]], dim)
+    return x
+
+
+def _repeat(x: Tensor, times: list[int]) -> Tensor:
+    x = x.view([1] * (len(times) - x.dim()) + list(x.shape))
+    for dim, count in enumerate(times):
+        x = torch.cat([x] * count, dim) if count != 1 else x
+    return x.clone()

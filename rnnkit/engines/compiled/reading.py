@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from rnnkit.engines.compiled.expressions import literal, pointwise, register_type
-from rnnkit.engines.compiled.graphs import Untraceable, aten, batch_axis, features, is_constant, value
+from rnnkit.engines.compiled.expressions import POINTWISE, literal, pointwise, register_type
+from rnnkit.engines.compiled.graphs import Untraceable, batch_axis, features, is_constant, operands, opname, value
 from rnnkit.engines.compiled.index import Index, flat, unflat
 
 Where = list[Index | None]
@@ -19,11 +19,13 @@ class Reader:
     """Reads elements within one loop body, each once; `lines` are the statements so far.
 
     * `ranges`: how far each loop variable runs.
+    * `loose`: divide indices at run time where nested loops cannot spare it.
     * `load`: the expression for an element that stands in memory by now; None where it must be computed.
     """
 
-    def __init__(self, ranges: dict[str, int], load: Callable[[fx.Node, Index], str | None]) -> None:
+    def __init__(self, ranges: dict[str, int], load: Callable[[fx.Node, Index], str | None], loose: bool) -> None:
         self.ranges = ranges
+        self.loose = loose
         self.load = load
         self.lines: list[str] = []
         self.known: dict[Any, str] = {}
@@ -60,73 +62,75 @@ class Reader:
         return where
 
     def _compute(self, node: fx.Node, where: Where, kind: str) -> str:
-        if not isinstance(node.target, torch._ops.OpOverload):
-            raise Untraceable(f"it uses {node.target}, which the compiler does not know")
-        name = node.target._opname
+        name = opname(node)
+        if name not in POINTWISE:
+            raise Untraceable(f"it uses {name or node.target}, which the compiler does not know")
         tensors = [arg for arg in node.args if isinstance(arg, fx.Node)]
         kinds = [k for k in (register_type(value(arg).dtype) for arg in tensors) if k != "bool"]
         number = kinds[0] if kinds and kind == "bool" else kind
+        if number.startswith("int") and any(isinstance(arg, float) for arg in operands(node)):
+            number = "double"
         arguments = [
-            self._argument(arg, node, where) if isinstance(arg, fx.Node) else literal(arg, number)  # type: ignore
-            for arg in node.args
+            self.read(arg, _broadcast(arg, where)) if isinstance(arg, fx.Node) else literal(arg, number)
+            for arg in operands(node)
             if arg is not None
         ]
         if name == "_to_copy":
             expression: str | None = f"({kind}){arguments[0]}"
         elif name == "clamp":
-            expression = _clamp(arguments[0], list(node.args[1:]), number)
+            limits = iter(arguments[1:])
+            low, high = (None if arg is None else f"({kind}){next(limits)}" for arg in (*operands(node)[1:], None)[:2])
+            expression = arguments[0] if low is None else f"larger_({arguments[0]}, {low})"
+            expression = expression if high is None else f"smaller_({expression}, {high})"
         elif name == "div" and not node.kwargs and not kinds:
             expression = None
+        elif name == "bitwise_not" and kind != "bool":
+            expression = f"~{arguments[0]}"
         else:
-            expression = pointwise(name, arguments, dict(node.kwargs))
+            settings = dict(node.kwargs)
+            if settings.get("alpha", 1) != 1:
+                # A bare Python number would make all of a float's arithmetic double.
+                settings["alpha"] = literal(settings["alpha"], number)
+            expression = pointwise(name, arguments, settings)
         if expression is None:
             raise Untraceable(f"it uses {name}, which the compiler does not know")
         if name == "div" and kind in ("float", "double") and "int64_t" in kinds:
             expression = f"({kind}){expression}"
         return f"to_bf16({expression})" if value(node).dtype == torch.bfloat16 else expression
 
-    def _argument(self, argument: fx.Node, node: fx.Node, where: Where) -> str:
-        return self.read(argument, _broadcast(argument, where))
-
     def _through(self, node: fx.Node, where: Where) -> tuple[fx.Node, Where] | None:
         """Where a view shows an element of; None for what is no view."""
         if node.target is operator.getitem:
             return _part(node, where)
-        if not isinstance(node.target, torch._ops.OpOverload):
-            return None
-        source = node.args[0]
+        source, *rest = operands(node) or (None,)
         if not isinstance(source, fx.Node):
             return None
-        name, shape = node.target._opname, value(source).shape
+        name, shape = opname(node), value(source).shape
         if name in ("view", "_unsafe_view", "reshape"):
             place = flat([at for at in where if at is not None], features(node))
-            return source, self.at(source, unflat(place, features(source), self.ranges))
+            return source, self.at(source, unflat(place, features(source), self.ranges, self.loose))
         if name == "expand":
             return source, _broadcast(source, where)
         if name == "permute":
-            order = [axis % len(shape) for axis in node.args[1]]  # type: ignore[union-attr, operator]
+            order = [axis % len(shape) for axis in rest[0]]
             return source, [where[order.index(axis)] for axis in range(len(shape))]
         if name == "unsqueeze":
-            axis = node.args[1] % len(where)  # type: ignore[operator]
+            axis = rest[0] % len(where)
             return source, where[:axis] + where[axis + 1 :]
         if name == "squeeze":
-            given = node.args[1]
-            axes = {axis % len(shape) for axis in (given if isinstance(given, (list, tuple)) else [given])}  # type: ignore
+            axes = {axis % len(shape) for axis in (rest[0] if isinstance(rest[0], (list, tuple)) else [rest[0]])}
             remaining = iter(where)
             return source, [
                 Index() if axis in axes and size == 1 else next(remaining) for axis, size in enumerate(shape)
             ]
         if name == "slice":
-            axis, start, _, step = (*node.args[1:], *(0, 0, None, 1)[len(node.args) - 1 :])[:4]
-            moved = list(where)
-            axis, begin = axis % len(shape), int(start or 0)  # type: ignore[operator, call-overload]
-            begin = max(begin + shape[axis], 0) if begin < 0 else begin
-            if moved[axis] is not None:
-                moved[axis] = moved[axis] * int(step) + begin  # type: ignore
-            return source, moved
+            axis, start, _, step = (*rest, *(0, 0, None, 1)[len(rest) :])
+            axis %= len(shape)
+            begin = max((start or 0) + shape[axis], 0) if (start or 0) < 0 else (start or 0)
+            return source, [at * step + begin if i == axis and at is not None else at for i, at in enumerate(where)]
         if name == "select":
-            axis, at = node.args[1] % len(shape), node.args[2] % shape[node.args[1]]  # type: ignore
-            return source, [*where[:axis], Index({}, at), *where[axis:]]
+            axis = rest[0] % len(shape)
+            return source, [*where[:axis], Index({}, rest[1] % shape[axis]), *where[axis:]]
         return None
 
 
@@ -142,34 +146,21 @@ def _broadcast(source: fx.Node, where: Where) -> Where:
 
 def _part(node: fx.Node, where: Where) -> tuple[fx.Node, Where]:
     """Through one part of a split."""
-    split, number = node.args
-    assert isinstance(split, fx.Node)
-    assert isinstance(number, int)
-    source = split.args[0]
-    assert isinstance(source, fx.Node)
-    name = split.target._opname  # type: ignore[union-attr]
-    axis = (split.args[2] if len(split.args) > 2 else 0) if name != "unbind" else (split.args[1:] or [0])[0]  # type: ignore
-    axis %= value(source).dim()
+    split, number = operands(node)
+    source, *rest = operands(split)
+    name = opname(split)
     if name == "unbind":
+        axis = (rest[0] if rest else 0) % value(source).dim()
         return source, [*where[:axis], Index({}, number), *where[axis:]]
     if name not in ("split", "split_with_sizes"):
         raise Untraceable(f"it uses {name}, which the compiler does not know")
-    sizes = split.args[1]
-    begin = sum(sizes[:number]) if isinstance(sizes, (list, tuple)) else number * sizes  # type: ignore
-    moved = list(where)
-    if moved[axis] is None:
+    sizes = rest[0]
+    axis = (rest[1] if len(rest) > 1 else 0) % value(source).dim()
+    begin = sum(sizes[:number]) if isinstance(sizes, (list, tuple)) else number * sizes
+    if where[axis] is None:
         raise Untraceable("it splits the batch")
-    moved[axis] = moved[axis] + begin  # type: ignore[operator]
-    return source, moved
+    return source, [at + begin if i == axis and at is not None else at for i, at in enumerate(where)]
 
 
 def _constant(node: fx.Node) -> Any:
-    return node.args[-1]
-
-
-def _clamp(argument: str, limits: list[Any], kind: str) -> str:
-    low, high = (*limits, None, None)[:2]
-    if isinstance(low, fx.Node) or isinstance(high, fx.Node):
-        raise Untraceable("it clamps between tensors, which the compiler does not know")
-    expression = argument if low is None else f"larger_({argument}, {literal(low, kind)})"
-    return expression if high is None else f"smaller_({expression}, {literal(high, kind)})"
+    return operands(node)[-1]

@@ -7,16 +7,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.utils import parametrize
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state, state_leaves
-from rnnkit.engines.compiled.graphs import ROWS, Untraceable, simplify
+from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, simplify
+from rnnkit.engines.compiled.lanes import check_lanes
 from rnnkit.engines.compiled.primitives import decompositions
+from rnnkit.engines.weights import ComputedWeight, held
 from rnnkit.engines.window import select_rows
+
 
 @dataclass
 class Step:
@@ -45,34 +51,51 @@ class Step:
     initial_grads: list[fx.Node | None]
 
 
-def trace(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool, backward: bool, x_grad: bool) -> Step:
+def trace(
+    cell: Cell[Any],
+    dtype: torch.dtype,
+    state: Any,
+    weights: dict[str, Tensor],
+    computed: list[ComputedWeight],
+    *,
+    masked: bool,
+    backward: bool,
+    x_grad: bool,
+) -> Step:
     """Trace one step in the cell's present mode, with gradients for whatever asks for them.
+
+    * `dtype`: of x; `weights`: all tensors that the step reads besides x and the state, those of `computed` too.
+    * `masked`: lanes may end early or begin anew within a window.
 
     Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
     """
-    tensors = dict(cell.named_parameters()) | dict(cell.named_buffers())
     mode = FakeTensorMode()
     with mode, torch.no_grad():
-        weights = {name: _like(tensor) for name, tensor in tensors.items()}
-        x_BI = torch.empty(ROWS, cell.input_size, dtype=x_BTI.dtype, device=x_BTI.device)
+        x_BI = torch.empty(ROWS, cell.input_size, dtype=dtype)
         leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
-        inputs: dict[str, Any] = {"weights": weights, "x": x_BI, "state": leaves}
+        inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
+        inputs |= {"x": x_BI, "state": leaves}
         if masked:
             inputs["initial"] = [torch.empty_like(leaf) for leaf in leaves]
             inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool) for _ in range(2))
         asks = {
-            "weights": {name: backward and tensor.requires_grad for name, tensor in tensors.items()},
+            "weights": {name: backward and tensor.requires_grad for name, tensor in weights.items()},
             "x": backward and x_grad,
             "state": [backward and leaf.is_floating_point() for leaf in leaves],
             "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
         }
-        tangents = {"y": torch.empty(ROWS, cell.output_size, dtype=x_BI.dtype), "state": [torch.empty_like(leaf) for leaf in leaves]}
+        tangents: dict[str, Any] = {"y": torch.empty(ROWS, cell.output_size, dtype=dtype)}
+        tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
+
+    names = {weight.name for weight in computed}
 
     def step(given: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
         before = structured(state, given["state"])
         if masked:
             before = select_rows(given["fresh"], structured(state, given["initial"]), before)
-        y_BO, after = functional_call(cell, given["weights"], (given["x"], before))
+        stored = {name: tensor for name, tensor in given["weights"].items() if name not in names}
+        with held([weight._replace(value=given["weights"][weight.name]) for weight in computed]):
+            y_BO, after = functional_call(cell, stored, (given["x"], before))
         _check_same(before, after)
         if masked:
             y_BO = y_BO.masked_fill(~given["valid"][:, None], 0)
@@ -106,14 +129,56 @@ def trace(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool, backward:
         return [results["y"], *results["state"], *(results["grads"] or [])]
 
     try:
-        with _uncached_parametrizations(), mode:
+        # Not under the hooks of a checkpoint around the scan, which count what is saved.
+        with mode, _unchanged(cell), torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
-                traced = make_fx(torch.func.functionalize(traced), tracing_mode="real")(*flat_inputs)
+                traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
+            if any(_writes_in_place(node) for node in traced.graph.nodes):
+                raise Untraceable("its step writes into a weight, a buffer, its input or its state")
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise Untraceable("a decision, a shape or a Python number in its step depends on values") from error
+    except Untraceable:
+        raise
     except Exception as error:
         raise Untraceable(f"its step cannot be traced ({_first_line(error)})") from error
+    for node in list(traced.graph.nodes):
+        if node.op == "get_attr":
+            _as_number(traced, node)
     simplify(traced.graph)
-    return _named(traced.graph, inputs, tangents, asks, backward)
+    named = _named(traced.graph, inputs, tangents, asks, backward)
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    needed = ancestors([output])
+    # In order, so that the reason is the same in every run.
+    in_order = [node for node in traced.graph.nodes if node in needed]
+    check_lanes(in_order, descendants([named.y_grad, *named.state_grad]))
+    return named
+
+
+@contextmanager
+def _unchanged(cell: Cell[Any]) -> Iterator[None]:
+    """Raise `Untraceable` where a step leaves something behind in the cell, and take it away again."""
+    before = {module: dict(vars(module)) for module in cell.modules()}
+    sizes = {id(value): len(value) for kept in before.values() for value in kept.values() if isinstance(value, list)}
+    changed = ""
+    try:
+        yield
+    finally:
+        for module, kept in before.items():
+            now = vars(module)
+            names = [name for name in {**kept, **now} if kept.get(name) is not now.get(name)]
+            names += [
+                name for name, value in kept.items() if isinstance(value, list) and len(value) != sizes[id(value)]
+            ]
+            if names:
+                changed = f"{type(module).__name__}.{names[0]}"
+                now.clear()
+                now.update(kept)
+                for value in kept.values():
+                    if isinstance(value, list):
+                        del value[sizes[id(value)] :]
+    if changed:
+        raise Untraceable(f"its step changes {changed}")
 
 
 def structured(structure: Any, leaves: list[Tensor]) -> Any:
@@ -204,14 +269,22 @@ def _named(
     )
 
 
-@contextmanager
-def _uncached_parametrizations() -> Iterator[None]:
-    """A cache of real weights must not be met, nor filled with traced ones."""
-    depth, parametrize._cache_enabled = parametrize._cache_enabled, 0
-    try:
-        yield
-    finally:
-        parametrize._cache_enabled = depth
+def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
+    """`torch.tensor(0.5)` within a step is that number; a longer constant would have to be kept somewhere."""
+    constant = getattr(traced, str(node.target))
+    if constant.numel() != 1:
+        shape = list(constant.shape)
+        raise Untraceable(f"its step makes a constant tensor of shape {shape}, which should be a buffer of the cell")
+    with traced.graph.inserting_before(node):
+        options = {"dtype": constant.dtype, "device": constant.device}
+        number = traced.graph.call_function(aten.full.default, (list(constant.shape), constant.item()), options)
+    number.meta["val"] = node.meta.get("val", constant)
+    node.replace_all_uses_with(number)
+    traced.graph.erase_node(node)
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def _writes_in_place(node: fx.Node) -> bool:

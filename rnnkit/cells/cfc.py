@@ -1,0 +1,68 @@
+"""The closed-form continuous-time network (Hasani et al., 2022, arXiv:2106.13898)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.blocks import check_size, orthogonal_
+from rnnkit.errors import UserError
+
+
+class CfCCell(Cell[Tensor]):
+    r"""One step of a closed-form continuous-time network: where the state goes in the time until the next one.
+
+    .. math::
+        u_t &= 1.7159 \tanh(\tfrac{2}{3} (W x_t + U h_{t-1} + b)) \\
+        s_t &= \sigma(\tau_t \, a(u_t) + d(u_t)) \\
+        h_t &= (1 - s_t) \odot \tanh(g(u_t)) + s_t \odot \tanh(k(u_t))
+
+    The backbone u, of `backbone_size` features, has LeCun's tanh; g, k, a and d are affine maps of it. The elapsed time
+    :math:`\tau_t` is 1; with `time_gap=True` it is the last feature of x, in any unit, and the backbone sees only the
+    others. As it grows, a unit moves to tanh(k) where a is positive, to tanh(g) where it is negative.
+
+    The output is the new state. `weight_ih` is W, `weight_hh` U, `bias` b; `heads` holds (g, k, a, d).
+
+    Raises `UserError` for a size below 1, and for an `input_size` of 1 that is all time.
+
+    >>> cell = CfCCell(input_size=3, hidden_size=5, time_gap=True)
+    >>> h_BH, state = cell(torch.tensor([[0.3, -0.2, 1.0], [0.3, -0.2, 7.5]]), cell.initial_state(2))
+    >>> h_BH.shape, torch.equal(h_BH[0], h_BH[1])
+    (torch.Size([2, 5]), False)
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, backbone_size: int = 128, time_gap: bool = False) -> None:
+        super().__init__()
+        check_size("input_size", input_size)
+        check_size("hidden_size", hidden_size)
+        if backbone_size < 1:
+            got, fix = str(backbone_size), "model.cell.backbone_size=128"
+            raise UserError("backbone_size", "a whole number of at least 1", got, fix=fix)
+        if time_gap and input_size < 2:
+            fix = "model.cell.time_gap=false"
+            raise UserError("input_size", "at least 2 with time_gap, a feature and the time", "1", fix=fix)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.output_size = hidden_size
+        self.time_gap = time_gap
+        self.weight_ih = nn.Parameter(nn.init.xavier_uniform_(torch.empty(backbone_size, input_size - time_gap)))
+        self.weight_hh = nn.Parameter(torch.empty(backbone_size, hidden_size))
+        orthogonal_(self.weight_hh)
+        self.bias = nn.Parameter(torch.zeros(backbone_size))
+        self.heads = nn.Linear(backbone_size, 4 * hidden_size)
+        nn.init.zeros_(self.heads.bias)
+        for head_HU in self.heads.weight.detach().chunk(4):
+            nn.init.xavier_uniform_(head_HU)
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Zeros [B, H]."""
+        return self.weight_hh.new_zeros(batch_size, self.hidden_size)
+
+    def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One step: [B, I] and [B, H] give [B, H], twice."""
+        seen_BI = x_BI[:, :-1] if self.time_gap else x_BI
+        sum_BU = linear(seen_BI, self.weight_ih, self.bias) + linear(state, self.weight_hh)
+        g_BH, k_BH, a_BH, d_BH = self.heads(1.7159 * torch.tanh(2 / 3 * sum_BU)).chunk(4, dim=-1)
+        s_BH = torch.sigmoid(x_BI[:, -1:] * a_BH + d_BH if self.time_gap else a_BH + d_BH)
+        h_BH = (1 - s_BH) * torch.tanh(g_BH) + s_BH * torch.tanh(k_BH)
+        return h_BH, h_BH

@@ -1,0 +1,57 @@
+"""A cell with its wrappers as one factory, which a configuration can write down."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from rnnkit.cells.base import Cell
+from rnnkit.errors import UserError
+
+
+def wrapped(
+    input_size: int,
+    hidden_size: int,
+    *,
+    cell: Callable[[int, int], Cell[Any]],
+    wrappers: Sequence[Callable[[Cell[Any]], Cell[Any]]],
+) -> Cell[Any]:
+    """Build `cell(input_size, hidden_size)` and pass it through each of `wrappers`, the innermost first.
+
+    With `cell` and `wrappers` settled by `functools.partial`, or by a YAML, it is a factory like a cell's class.
+
+    Raises `UserError` for a `cell` or a wrapper that is finished already or returns no cell.
+
+    >>> from functools import partial
+    >>> from rnnkit.cells import LSTMCell, Residual, Zoneout
+    >>> wrapped(4, 4, cell=LSTMCell, wrappers=[partial(Zoneout, p=0.1), Residual])
+    Residual(
+      4, 4
+      (cell): Zoneout(
+        4, 4, p=0.1
+        (cell): LSTMCell(4, 4)
+      )
+    )
+    """
+    if not isinstance(wrappers, Sequence):
+        got = type(wrappers).__name__
+        raise UserError("wrappers", "a list, the innermost first", got, fix="a list, of one wrapper too")
+    built: Cell[Any] = _called("cell", cell, input_size, hidden_size)
+    for number, wrapper in enumerate(wrappers):
+        built = _called(f"wrappers[{number}]", wrapper, built)
+    return built
+
+
+def _called(name: str, factory: Any, *arguments: Any) -> Cell[Any]:
+    # A finished cell is callable too, and would take the sizes or the cell for its input and state.
+    finished = isinstance(factory, nn.Module) or not callable(factory)
+    built = factory if finished else factory(*arguments)
+    if finished or not isinstance(built, Cell):
+        wanted = "cell(input_size, hidden_size)" if name == "cell" else "wrapper(cell)"
+        raise UserError(
+            name,
+            f"a factory, called as {wanted}, that returns a rnnkit.cells.Cell",
+            f"a finished {type(built).__name__}" if finished else f"one that returns {type(built).__name__}",
+            fix="_partial_: true beside its _target_",
+        )
+    return built

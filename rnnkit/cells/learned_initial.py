@@ -1,0 +1,53 @@
+"""A first state that is learned like any weight."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.cells.base import Cell, State
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.cells.wrapper import Wrapper
+
+
+class LearnedInitialState(Wrapper[State]):
+    r"""Start every sequence from a state that is trained with the weights.
+
+    .. math::
+        s_0 = \theta, \qquad \theta \text{ at first the wrapped cell's own initial state}
+
+    One row for each tensor of the state, the same for all lanes; counters and masks, which have no gradient, start as
+    the wrapped cell has them. The row of a complex tensor is real, with one axis more.
+
+    >>> from rnnkit.cells import LSTMCell
+    >>> cell = LearnedInitialState(LSTMCell(3, 5))
+    >>> [tuple(row.shape) for row in cell.rows], cell.initial_state(2).hidden.shape
+    ([(1, 5), (1, 5)], torch.Size([2, 5]))
+    """
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        super().__init__(cell)
+        leaves = [leaf.detach().clone() for leaf in state_leaves(cell.initial_state(1)) if _is_learned(leaf)]
+        self.rows = nn.ParameterList(torch.view_as_real(leaf) if leaf.is_complex() else leaf for leaf in leaves)
+
+    def initial_state(self, batch_size: int) -> State:
+        """The learned rows, one copy for each lane."""
+        rows = iter(self.rows)
+
+        def learned(leaf: Tensor) -> Tensor:
+            if not _is_learned(leaf):
+                return leaf
+            row = next(rows).to(leaf.dtype.to_real())
+            return (torch.view_as_complex(row) if leaf.is_complex() else row).expand_as(leaf)
+
+        state: State = map_state(learned, super().initial_state(batch_size))
+        return state
+
+    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of the wrapped cell."""
+        stepped: tuple[Tensor, State] = self.cell(x_BI, state)
+        return stepped
+
+
+def _is_learned(leaf: Tensor) -> bool:
+    return leaf.is_floating_point() or leaf.is_complex()

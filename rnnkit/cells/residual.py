@@ -1,0 +1,41 @@
+"""A cell whose input goes around it (He et al., 2016, arXiv:1512.03385)."""
+
+from typing import Any
+
+from torch import Tensor
+
+from rnnkit.cells.base import Cell, State
+from rnnkit.cells.wrapper import Wrapper
+from rnnkit.errors import UserError
+
+
+class Residual(Wrapper[State]):
+    r"""Add the input to the output; the state is the wrapped cell's.
+
+    .. math::
+        y_t = \mathrm{cell}(x_t, s_{t-1}) + x_t
+
+    Raises `UserError` for a cell whose output is not as wide as its input.
+
+    >>> import torch
+    >>> from rnnkit.cells import GRUCell
+    >>> cell = Residual(GRUCell(5, 5))
+    >>> output, state = cell(torch.ones(1, 5), cell.initial_state(1))
+    >>> torch.equal(output, state + 1)
+    True
+    """
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        super().__init__(cell)
+        if cell.input_size != cell.output_size:
+            raise UserError(
+                "cell",
+                "an output as wide as the input, which is added to it",
+                f"{cell.output_size} and {cell.input_size} of {type(cell).__name__}",
+                fix=f"hidden_size={cell.input_size}, or a cell without Residual",
+            )
+
+    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: [B, I] in, [B, I] out."""
+        output, after = self.cell(x_BI, state)
+        return output + x_BI, after

@@ -1,0 +1,59 @@
+"""The real-gated linear recurrent unit of Griffin (De et al., 2024, arXiv:2402.19427)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from rnnkit.cells.linear import LinearCell
+
+
+class RGLRUCell(LinearCell):
+    r"""One step of an RG-LRU.
+
+    .. math::
+        r_t &= \sigma(W_r x_t + b_r), \quad i_t = \sigma(W_i x_t + b_i) \\
+        a_t &= \exp(-c \, \mathrm{softplus}(\Lambda) \odot r_t), \quad c = 8 \\
+        h_t &= a_t \odot h_{t-1} + \sqrt{1 - a_t^2} \odot (i_t \odot x_t)
+
+    :math:`\Lambda` starts so that :math:`a` at an open gate is uniform in (0.9, 0.999). Where the input is not as wide
+    as the state, `input_map` makes it so. The output is the new state. `gates.weight` is [2H, H], in the order r, i.
+
+    A memory of many steps is an :math:`a` closer to 1 than half precision can say: state and coefficients are float32
+    at least, whatever the weights are, and only the output is in their precision.
+
+    >>> cell = RGLRUCell(input_size=3, hidden_size=5)
+    >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
+    >>> h_BH.shape
+    torch.Size([2, 5])
+    """
+
+    C = 8.0
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.input_map = nn.Identity() if input_size == hidden_size else nn.Linear(input_size, hidden_size)
+        self.gates = nn.Linear(hidden_size, 2 * hidden_size)
+        open_H = torch.empty(hidden_size).uniform_(0.9, 0.999)
+        self.Lambda = nn.Parameter(torch.log(torch.expm1(-torch.log(open_H) / self.C)))
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Zeros [B, H], float32 or float64."""
+        return _full(self.Lambda).new_zeros(batch_size, self.hidden_size)
+
+    def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """A, and sqrt(1 - a^2) i x."""
+        u = self.input_map(x)
+        r, i = torch.sigmoid(_full(self.gates(u))).chunk(2, dim=-1)
+        log_a = -self.C * softplus(_full(self.Lambda)) * r
+        # 1 - a^2 without cancellation; the square root has no slope at 0, where a gate has closed to the last bit.
+        gained = -torch.expm1(2 * log_a)
+        return torch.exp(log_a), torch.sqrt(gained.clamp(min=torch.finfo(gained.dtype).tiny)) * (i * u)
+
+    def readout(self, h: Tensor, x: Tensor) -> Tensor:
+        """The state, in the precision of the input."""
+        return h.to(x.dtype)
+
+
+def _full(real: Tensor) -> Tensor:
+    """In float32 at least."""
+    return real.to(torch.promote_types(real.dtype, torch.float32))

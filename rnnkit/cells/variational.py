@@ -1,0 +1,89 @@
+"""Dropout that holds still over a window, inside the recurrence too (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.probability import check_probability
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.cells.wrapper import Wrapper
+
+
+class VariationalState(NamedTuple):
+    """The wrapped cell's `inner` state, and which features are kept: booleans [B, I], as the hidden state, [B, O]."""
+
+    inner: Any
+    input_kept: Tensor
+    hidden_kept: Tensor
+    output_kept: Tensor
+
+
+class VariationalDropout(Wrapper[VariationalState]):
+    r"""Drop the same features of input, recurrent state and output at every step of a window, in training only.
+
+    .. math::
+        y_t, s_t = \mathrm{cell}\Bigl(\frac{m^x \odot x_t}{1 - p_x}, \frac{m^h \odot s_{t-1}}{1 - p_h}\Bigr), \qquad
+        \text{output } \frac{m^y \odot y_t}{1 - p_y}, \qquad m \sim \mathrm{Bernoulli}(1 - p)
+
+    The masks differ from lane to lane and stand in the state, since a cell knows no time: drawn with
+    `initial_state` and, for a state carried in from before, at the start of each `rnnkit.scan`.
+
+    :math:`m^h` acts on the first tensor of the state, the hidden one; an LSTM's long memory is left whole. It is made
+    for cells that read their hidden state through weights alone, as LSTM and Elman do. Where the hidden state is also
+    carried over by addition, as in a GRU, scaling it at every step would make it grow: use `WeightDrop` or `Zoneout`.
+
+    Raises `UserError` for a probability outside [0, 1).
+
+    >>> from rnnkit.cells import LSTMCell
+    >>> cell = VariationalDropout(LSTMCell(3, 5), input=0.4, state=0.25, output=0.4)
+    >>> output, state = cell(torch.zeros(2, 3), cell.initial_state(2))
+    >>> output.shape, state.inner.cell.shape, state.input_kept.shape
+    (torch.Size([2, 5]), torch.Size([2, 5]), torch.Size([2, 3]))
+    """
+
+    def __init__(self, cell: Cell[Any], input: float = 0.0, state: float = 0.0, output: float = 0.0) -> None:
+        super().__init__(cell)
+        for name, p in (("input", input), ("state", state), ("output", output)):
+            check_probability(name, p)
+        self.input = input
+        self.state = state
+        self.output = output
+
+    def initial_state(self, batch_size: int) -> VariationalState:
+        """The wrapped cell's, with masks: new ones in training, all true in evaluation."""
+        return self._with_masks(self.cell.initial_state(batch_size))
+
+    def begin(self, state: VariationalState) -> VariationalState:
+        """The same inner state with new masks."""
+        return self._with_masks(self.cell.begin(state.inner))
+
+    def forward(self, x_BI: Tensor, state: VariationalState) -> tuple[Tensor, VariationalState]:
+        """One step: [B, I] and the state give the output [B, O] and the next state, with the same masks."""
+        if not self.training:
+            output, after = self.cell(x_BI, state.inner)
+            return output, state._replace(inner=after)
+        hidden = state_leaves(state.inner)[0]
+        dropped = _dropped(hidden, state.hidden_kept, self.state)
+        before = map_state(lambda leaf: dropped if leaf is hidden else leaf, state.inner)
+        output, after = self.cell(_dropped(x_BI, state.input_kept, self.input), before)
+        return _dropped(output, state.output_kept, self.output), state._replace(inner=after)
+
+    def _with_masks(self, inner: Any) -> VariationalState:
+        hidden = state_leaves(inner)[0]
+        B, device = hidden.shape[0], hidden.device
+        masks = (((B, self.input_size), self.input), (hidden.shape, self.state), ((B, self.output_size), self.output))
+        return VariationalState(inner, *(_kept(shape, p if self.training else 0, device) for shape, p in masks))
+
+    def extra_repr(self) -> str:
+        """The sizes and the probabilities, as `print(cell)` shows them."""
+        return f"{super().extra_repr()}, input={self.input}, state={self.state}, output={self.output}"
+
+
+def _kept(shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
+    return torch.rand(shape, device=device) >= p if p else torch.ones(shape, dtype=torch.bool, device=device)
+
+
+def _dropped(value: Tensor, kept: Tensor, p: float) -> Tensor:
+    return torch.where(kept, value / (1 - p), 0) if p else value

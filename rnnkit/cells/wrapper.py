@@ -1,0 +1,43 @@
+"""What changes a cell from outside wraps it, so that no list of options grows inside the cells."""
+
+from typing import Any
+
+from rnnkit.cells.base import Cell, State
+from rnnkit.errors import UserError
+
+
+class Wrapper(Cell[State]):
+    """A cell around another one, `cell`, whose sizes and initial state it has; subclasses say what a step becomes.
+
+    Wrappers wrap wrappers too; what is inside acts first.
+
+    Raises `UserError` where `cell` is no cell.
+
+    >>> import torch
+    >>> from rnnkit.cells import GRUCell
+    >>> class Negated(Wrapper[torch.Tensor]):
+    ...     def forward(self, x_BI: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    ...         return self.cell(-x_BI, state)
+    >>> cell = Negated(GRUCell(3, 5))
+    >>> cell(torch.zeros(2, 3), cell.initial_state(2))[0].shape
+    torch.Size([2, 5])
+    """
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        super().__init__()
+        if not isinstance(cell, Cell):
+            got = cell.__name__ if isinstance(cell, type) else type(cell).__name__
+            raise UserError("cell", "a finished rnnkit.cells.Cell to wrap", got, fix="cell=LSTMCell(8, 16)")
+        self.cell = cell
+        self.input_size = cell.input_size
+        self.output_size = cell.output_size
+
+    def initial_state(self, batch_size: int) -> State:
+        """That of the wrapped cell."""
+        state: State = self.cell.initial_state(batch_size)
+        return state
+
+    def begin(self, state: State) -> State:
+        """Passed on to the wrapped cell."""
+        begun: State = self.cell.begin(state)
+        return begun

@@ -1,0 +1,135 @@
+"""`rnnkit explain [KEY=VALUE ...]`."""
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from rnnkit.cli.arguments import Parser
+from rnnkit.cli.configuration import check_type, config_folder, defaults, explained
+from rnnkit.cli.quiet import quiet
+from rnnkit.errors import UserError
+
+
+def run(arguments: list[str]) -> int:
+    """The command; its exit code."""
+    parser = Parser(
+        "explain",
+        "Tell, layer by layer, which engine `rnnkit train` would run with these overrides, and why no faster one. "
+        "Nothing is trained or written.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for rnnkit train: model/cell=gru")
+    parser.add_argument("--config-dir", metavar="FOLDER", help="a folder with choices of your own")
+    given = parser.parse_intermixed_args(arguments)  # options may stand anywhere, as for rnnkit train
+    quiet()
+    config = _composed(given.overrides, given.config_dir)
+    print("\n".join(_lines(config)))
+    return 0
+
+
+def _composed(overrides: list[str], folder: str | None) -> Any:
+    """The configuration that `rnnkit train` would run."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
+    own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
+    usual = OmegaConf.create(defaults(overrides))
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        try:
+            config = compose("train", [*own, *overrides])
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explained(error, overrides) from error
+    for override in overrides:
+        key = override.split("=")[0]
+        if not key.startswith(("+", "~")) and "/" not in key:
+            check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
+    return config
+
+
+def _lines(config: Any) -> Iterator[str]:
+    """What is printed: the window, then each layer with its engine, and below it why no faster one."""
+    import torch
+
+    from rnnkit.engines import ENGINES, explain
+    from rnnkit.training.construct import construct
+
+    # What a precision and a device mean is Lightning's to say.
+    trainer = construct(config, "trainer", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    precision, device = trainer.precision_plugin, trainer.strategy.root_device
+    data = construct(config, "data")
+    B, T = config.data.lanes // trainer.world_size, config.data.bptt_steps
+    model = precision.convert_module(_model(config, data).to(device))
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    yield f"{type(model).__name__} on windows of {B} lanes x {T} steps, {precision.precision} on {device}{threads}"
+    layers = dict(_layers(model))
+    if not layers:
+        raise UserError("model", "a model with an rnnkit.RNN inside", type(model).__name__, fix="model=language_model")
+    width = max(len(name) for name in layers)
+    for name, cell in layers.items():
+        dtype = next((parameter.dtype for parameter in cell.parameters()), torch.get_default_dtype())
+        # A warning would say what is printed anyway.
+        with precision.forward_context(), warnings.catch_warnings(action="ignore"):
+            x_BTI = torch.zeros(B, T, cell.input_size, dtype=dtype, device=device, requires_grad=True)
+            found = explain(cell, x_BTI)
+        yield f"{name:<{width}}  {_described(cell)}: {found.engine}"
+        for faster in takewhile(found.engine.__ne__, ENGINES):
+            yield f"{'':<{width}}    not {faster}: {found.ruled_out[faster]}"
+
+
+def _layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every cell of every RNN in a model, by its place there."""
+    from rnnkit.layers import RNN
+
+    for name, module in model.named_modules():
+        if isinstance(module, RNN):
+            for i in range(len(module.cells)):
+                layer, backward = divmod(i, 2) if module.bidirectional else (i, 0)
+                direction = ", backward" if backward else ", forward" if module.bidirectional else ""
+                yield f"{name or 'rnn'}, layer {layer + 1}{direction}", module.cell_at(i)
+
+
+def _described(cell: Any) -> str:
+    """A cell and its sizes, with all that is wrapped around it."""
+    from rnnkit.cells import Wrapper
+
+    inner = _described(cell.cell) if isinstance(cell, Wrapper) else f"{cell.input_size}, {cell.output_size}"
+    return f"{type(cell).__name__}({inner})"
+
+
+def _model(config: Any, data: Any) -> Any:
+    """The untrained model; the data are read only where their sizes reach a recurrent layer.
+
+    What the model's constructor needs and the configuration lacks, such as `vocabulary_size`, only the data know. Two
+    numbers stand in for it: where the recurrent layers come out the same with both, they do not depend on it.
+    """
+    from rnnkit.training.construct import construct
+
+    unknown = _arguments_from_data(config.model)
+    if not unknown:
+        return construct(config, "model")
+    models = [construct(config, "model", **dict.fromkeys(unknown, size)) for size in (2, 3)]
+    sizes = [[parameter.shape for _, cell in _layers(model) for parameter in cell.parameters()] for model in models]
+    if sizes[0] == sizes[1]:
+        return models[0]
+    data.setup("fit")
+    return construct(config, "model", **data.sizes)
+
+
+def _arguments_from_data(model: Any) -> list[str]:
+    """The arguments that a model must be given and that its configuration does not hold."""
+    from hydra.utils import get_object
+
+    try:
+        parameters = inspect.signature(get_object(model._target_)).parameters.values()
+    except Exception:  # whoever constructs it says what is wrong with the target
+        return []
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.default is p.empty and p.kind in named and p.name not in model]

@@ -1,0 +1,106 @@
+"""One step without gradients, as in a live stream: all of it in one call."""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import state_leaves
+from rnnkit.engines import toolchain
+from rnnkit.engines.compiled.condition import options
+from rnnkit.engines.compiled.graphs import Untraceable, ancestors, batch_axis, features, is_random, is_tensor, value
+from rnnkit.engines.compiled.kernel import runtime
+from rnnkit.engines.compiled.partition import weight_values
+from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
+from rnnkit.engines.compiled.trace import Step, structured
+from rnnkit.engines.compiled.writer import Writer
+
+
+class Stepper:
+    """A step of one cell with the weights and options it has now.
+
+    Raises `Untraceable` where a step needs more than one call.
+    """
+
+    def __init__(self, cell: Cell[Any], step: Step, weights: dict[str, Tensor], state: Any) -> None:
+        needed = ancestors([step.y, *step.new_state])
+        calls = [node for node in step.graph.nodes if node in needed and node.op == "call_function" and is_tensor(node)]
+        if any(is_random(node) for node in calls):
+            raise Untraceable("it draws random numbers")
+        prologue, used = weight_values(step, calls, needed)
+        known = {node: Place(Argument("shared", node)) for node in used if batch_axis(node) is None}
+        known |= {node: Place(Argument("lane", node)) for node in (step.x, *step.state)}
+        results = list(dict.fromkeys([step.y, *step.new_state]))
+        schedule = Schedule(known, [(node, Place(Argument("next", node))) for node in results])
+        program = Writer("step", schedule, packed=False)
+        self._function = toolchain.load(runtime() + program.text()).step
+        values = dict(zip(step.weights.values(), weights.values(), strict=True))
+        prologue.run(0, values)
+        self._stamps = [(tensor, tensor.data_ptr(), tensor._version) for tensor in weights.values()]
+        self._tensors = [
+            (owner, name, held)
+            for module in cell.modules()
+            for owner in (module._parameters, module._buffers)
+            for name, held in owner.items()
+        ]
+        self._modules = [(module, module.training, options(module)) for module in cell.modules()]
+        self._hooks = [
+            hooks for module in cell.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)
+        ]
+        self._type, self._leaves = type(state), [(leaf.dtype, leaf.shape[1:]) for leaf in state_leaves(state)]
+        self._x_dtype, self._input_size = value(step.x).dtype, cell.input_size
+        # Contiguous copies must live as long as their addresses are used.
+        self._held: list[Tensor] = []
+        addresses = []
+        for argument in program.arguments:
+            held = values.get(argument.node)
+            if held is not None and argument.kind != "weight":
+                held = held.contiguous()
+            self._held += [] if held is None else [held]
+            addresses.append(0 if held is None else held.data_ptr())
+        factors = [values[weights] for _, weights in schedule.products.values()]
+        strides = [stride for factor in factors for stride in ((0,) * (3 - factor.dim()) + factor.stride())]
+        self._pointers = (ctypes.c_void_p * len(addresses))(*addresses)
+        self._strides = (ctypes.c_long * len(strides))(*strides)
+        order = [(argument.kind, argument.node) for argument in program.arguments]
+        self._inputs = [
+            (n, order.index(("lane", node))) for n, node in enumerate([step.x, *step.state]) if ("lane", node) in order
+        ]
+        self._outputs = [(order.index(("next", node)), features(node), value(node).dtype) for node in results]
+        self._y, self._ends = results.index(step.y), [results.index(node) for node in step.new_state]
+
+    def fits(self, x_B1I: Tensor, state: Any) -> bool:
+        """Whether this is the step for these arguments, and the cell still is as it was: its weights, its options."""
+        if (
+            type(state) is not self._type
+            or x_B1I.dtype is not self._x_dtype
+            or x_B1I.shape[1:] != (1, self._input_size)
+        ):
+            return False
+        leaves, lanes = state_leaves(state), x_B1I.shape[0]
+        return (
+            len(leaves) == len(self._leaves)
+            and all(
+                leaf.dtype is dtype and leaf.shape[1:] == shape and leaf.shape[0] == lanes
+                for leaf, (dtype, shape) in zip(leaves, self._leaves, strict=True)
+            )
+            and all(tensor.data_ptr() == at and tensor._version == now for tensor, at, now in self._stamps)
+            and all(owner.get(name) is held for owner, name, held in self._tensors)
+            and all(module.training is mode and options(module) == held for module, mode, held in self._modules)
+            and not any(self._hooks)
+        )
+
+    def __call__(self, x_B1I: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step: [B, 1, I] and the state give [B, 1, O] and the next state."""
+        given = [x_B1I.contiguous(), *(leaf.contiguous() for leaf in state_leaves(state))]
+        lanes = x_B1I.shape[0]
+        for n, at in self._inputs:
+            self._pointers[at] = given[n].data_ptr()
+        found = []
+        for at, shape, dtype in self._outputs:
+            found.append(torch.empty(lanes, *shape, dtype=dtype))
+            self._pointers[at] = found[-1].data_ptr()
+        self._function(1, lanes, 0, 1, self._pointers, self._strides)
+        return found[self._y].unsqueeze(1), structured(state, [found[n] for n in self._ends])

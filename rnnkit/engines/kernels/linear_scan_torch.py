@@ -1,0 +1,71 @@
+"""The recurrence in plain torch, for any device: all chunks of a sequence at once inside, one after another between.
+
+Inside a chunk, the pairs (a, b) of neighbouring stretches of time are joined, then of stretches twice as long, and so
+on (Hillis and Steele, 1986, doi:10.1145/7902.7903), so that a sequence takes T / CHUNK small operations and log2(CHUNK)
+large ones. Products of a reach over one chunk only: they cannot overflow where |a| stays below 16, whatever T is.
+"""
+
+import torch
+from torch import Tensor
+
+CHUNK = 32
+
+
+def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
+    """All states, [B, T, H]."""
+    a = a.expand_as(b)
+    if not reverse:
+        return _scan(a, b, h0, fresh)
+    return _scan(a.flip(1), b.flip(1), h0, None if fresh is None else fresh.flip(1)).flip(1)
+
+
+def backward(
+    a: Tensor, h: Tensor, h0: Tensor, fresh: Tensor | None, g: Tensor, last: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of a, b and h0: the same recurrence the other way round, with a of the step after."""
+    late, early = (slice(1, None), slice(None, -1)) if not reverse else (slice(None, -1), slice(1, None))
+    start = -1 if reverse else 0
+    back = a.expand_as(h).conj()
+    after, cut = torch.ones_like(back), None
+    after[:, early] = back[:, late]
+    if fresh is not None:
+        cut = torch.zeros_like(fresh)
+        cut[:, early] = fresh[:, late]
+    db = forward(after, g, last, cut, not reverse)
+    before = torch.empty_like(h)
+    before[:, late] = h[:, early]
+    before[:, start] = h0
+    da, dh0 = db * before.conj(), db[:, start] * back[:, start]
+    if fresh is not None:
+        da = da.masked_fill(fresh[..., None], 0)
+        dh0 = dh0.masked_fill(fresh[:, start, None], 0)
+    return da.sum_to_size(a.shape), db, dh0
+
+
+def _scan(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None) -> Tensor:
+    B, T, H = b.shape
+    padded = -T % CHUNK
+    whole = (B, (T + padded) // CHUNK, CHUNK, H)
+    # Copies: the pairs are joined in place.
+    a = torch.cat([a, a.new_ones(B, padded, H)], dim=1).view(whole)
+    b = torch.cat([b, b.new_zeros(B, padded, H)], dim=1).view(whole)
+    cut = None if fresh is None else torch.cat([fresh, fresh.new_zeros(B, padded)], dim=1).view(*whole[:3], 1).clone()
+    reach = 1
+    while reach < CHUNK:
+        a_late, b_late = a[:, :, reach:], b[:, :, reach:]
+        gained = a_late * b[:, :, :-reach]
+        joined = a_late * a[:, :, :-reach]
+        if cut is not None:
+            # A selection, not a product with zero: what a lane carried before may be NaN.
+            gained = gained.masked_fill(cut[:, :, reach:], 0)
+            joined = joined.masked_fill(cut[:, :, reach:], 0)
+            cut[:, :, reach:] = cut[:, :, reach:] | cut[:, :, :-reach]
+        b_late += gained
+        a_late.copy_(joined)
+        reach *= 2
+    carry = h0[:, None]
+    for n in range(whole[1]):
+        gained = a[:, n] * carry
+        b[:, n] += gained if cut is None else gained.masked_fill(cut[:, n], 0)
+        carry = b[:, n, -1:]
+    return b.flatten(1, 2)[:, :T]

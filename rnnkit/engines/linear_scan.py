@@ -1,0 +1,79 @@
+"""The recurrence h_t = a_t h_{t-1} + b_t over time, with its gradients, on whatever machine there is."""
+
+import functools
+import importlib.util
+import warnings
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rnnkit.engines import toolchain
+from rnnkit.engines.kernels import linear_scan_cpp, linear_scan_torch
+
+
+def linear_scan(
+    a: Tensor, b_BTH: Tensor, h_BH: Tensor, *, fresh_BT: Tensor | None = None, reverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    r"""All states of a linear recurrence, and the one after the last step taken.
+
+    .. math::
+        h_t = a_t \odot h_{t-1} + b_t, \qquad
+        \bar b_t = \bar h_t + a_{t+1}^* \odot \bar b_{t+1}, \quad \bar a_t = \bar b_t \odot h_{t-1}^*
+
+    Nothing is divided and no logarithm taken: a may be zero, negative, complex, or greater than one. Steps are taken
+    one after another or joined within short chunks, and memory grows with T as that of the result.
+
+    * `a`: of the shape of `b_BTH`, or [H] where it is the same at all steps.
+    * `fresh_BT`: true where a lane goes on from zero, whatever it was before.
+    * `reverse`: from the last step to the first.
+
+    The three tensors are real or complex, of one dtype, float32 or float64.
+
+    >>> a_H, b_BTH = torch.tensor([0.0, 1.0, 2.0]), torch.ones(1, 4, 3)
+    >>> linear_scan(a_H, b_BTH, torch.zeros(1, 3))[1]
+    tensor([[ 1.,  4., 15.]])
+    """
+    a = a[None, None] if a.dim() == 1 else a.expand_as(b_BTH)
+    states: tuple[Tensor, Tensor] = _LinearScan.apply(a, b_BTH, h_BH, fresh_BT, reverse, _kernels(b_BTH.device.type))
+    return states
+
+
+class _LinearScan(torch.autograd.Function):
+    """One node of the graph for the whole sequence; `kernels` is a module of `rnnkit.engines.kernels`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool, kernels: ModuleType
+    ) -> tuple[Tensor, Tensor]:
+        h = kernels.forward(a, b, h0, fresh, reverse)
+        ctx.save_for_backward(a, h, h0, fresh)
+        ctx.reverse, ctx.kernels = reverse, kernels
+        ctx.set_materialize_grads(False)
+        return h, h[:, 0 if reverse else -1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
+        a, h, h0, fresh = ctx.saved_tensors
+        # One row of zeros serves for all that no loss looks at.
+        g = torch.zeros_like(h[:1, :1]).expand_as(h) if g is None else g
+        last = torch.zeros_like(h0) if last is None else last
+        return *ctx.kernels.backward(a, h, h0, fresh, g, last, ctx.reverse), None, None, None
+
+
+@functools.cache
+def _kernels(device: str) -> ModuleType:
+    """The fastest implementation that this machine can run."""
+    if device == "cpu" and toolchain.missing() is None:
+        try:
+            linear_scan_cpp.library()
+        except toolchain.CompilerError as error:
+            warnings.warn(f"linear recurrences run in plain torch, several times slower: {error}", stacklevel=2)
+        else:
+            return linear_scan_cpp
+    if device == "cuda" and importlib.util.find_spec("triton") is not None:
+        return importlib.import_module("rnnkit.engines.kernels.linear_scan_triton")
+    return linear_scan_torch
