@@ -163,12 +163,13 @@ def inference(report: Report, given: argparse.Namespace) -> None:
         "nn.LSTM": lambda: torch_lstm(x_11I, h_11H),
         "nn.LSTMCell": lambda: torch_cell(x_11I[:, 0], h_1H),
         "LSTMCell": lambda: cell(x_11I[:, 0], state),
-        "scan": lambda: rnnkit.scan(cell, x_11I, state),
-        "RNN": lambda: rnn(x_11I, layers),
+        "scan auto": lambda: rnnkit.scan(cell, x_11I, state),
+        "scan compiled": lambda: rnnkit.scan(cell, x_11I, state, engine="compiled"),
+        "RNN compiled": lambda: rnn(x_11I, layers, engine="compiled"),
     }
     with torch.no_grad():
         timings = interleaved(work, given.seconds / 4)
-    ratios = [Ratio(name, "nn.LSTM", 3, 6) for name in ("LSTMCell", "scan", "RNN")] + [Ratio("nn.LSTMCell", "nn.LSTM")]
+    ratios = [Ratio(name, "nn.LSTM", 3, 6) for name in list(work)[2:]] + [Ratio("nn.LSTMCell", "nn.LSTM")]
     title = f"inference: one step, B = 1, I = H = 128, threads {torch.get_num_threads()}"
     report.times("inference", title, timings, dict.fromkeys(work, ""), ratios, threads=torch.get_num_threads())
 

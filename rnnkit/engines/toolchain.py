@@ -40,8 +40,9 @@ def missing() -> str | None:
 def load(source: str) -> ctypes.CDLL:
     """The library made of a C++ text, from the cache where the same text was compiled before.
 
-    The cache is `$RNNKIT_CACHE`, else `rnnkit` under `$XDG_CACHE_HOME` or `~/.cache`; a library is named after its text,
-    the flags, the compiler and the processor, so that a stale one is never found. OpenMP is the one torch has loaded.
+    The cache is `$RNNKIT_CACHE`, else `rnnkit` under `$XDG_CACHE_HOME` or `~/.cache`; a library is named after its
+    text, the flags, the compiler and the processor, so that a stale one is never found. OpenMP is the one torch has
+    loaded.
 
     Raises `CompilerError` where the compiler does not accept the text, or where there is none.
     """
@@ -52,7 +53,13 @@ def load(source: str) -> ctypes.CDLL:
     path = _cache() / f"{name}.so"
     if not path.exists():
         _compile(source, path)
-    return ctypes.CDLL(str(path))
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        # Cut short, as by a full disk or a power loss.
+        path.unlink(missing_ok=True)
+        _compile(source, path)
+        return ctypes.CDLL(str(path))
 
 
 def _compile(source: str, path: Path) -> None:

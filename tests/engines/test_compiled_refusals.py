@@ -109,22 +109,6 @@ def test_explain_has_the_reason(written: Any) -> None:
     assert "depends on values" in explanation.ruled_out["compiled"]
 
 
-@pytest.mark.filterwarnings("ignore:.*as a Python loop")
-def test_a_feature_size_that_is_the_batch_size_of_the_trace(written: Any) -> None:
-    """Such a size is refused or right."""
-    from rnnkit.cells import LSTMCell
-    from rnnkit.engines.compiled.graphs import ROWS
-
-    x = torch.randn(2, 3, 2)
-    cell = LSTMCell(2, ROWS)
-    expected = scan(cell, x, engine="reference")[0]
-    try:
-        found = scan(cell, x, engine="compiled")[0]
-    except UserError:
-        found = scan(cell, x, engine="auto")[0]
-    torch.testing.assert_close(found, expected)
-
-
 def test_a_watched_cell_is_left_to_the_loop(written: Any) -> None:
     cell = written(recurrent(lambda c, x, h, a: a))
     handle = cell.register_forward_hook(lambda *_: None)

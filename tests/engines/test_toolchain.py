@@ -140,3 +140,17 @@ def test_cells_with_kernels_of_their_own_need_no_compiler(
     monkeypatch.setattr(toolchain, "_compiler", lambda: None)
     assert explain(LSTMCell(3, 4), torch.randn(2, 20, 3)).engine == "native"
     assert not recwarn.list
+
+
+def test_a_library_that_was_cut_short_is_compiled_again(folder: Path) -> None:
+    toolchain.load(SOURCE)
+    (library,) = folder.glob("*.so")
+    # Another name: what a process has loaded once it does not read again.
+    whole = library.read_bytes()
+    text = SOURCE + "// cut"
+    toolchain.load(text)
+    (other,) = set(folder.glob("*.so")) - {library}
+    other.unlink()
+    other.write_bytes(whole[:100])
+    code = f"from rnnkit.engines import toolchain; assert toolchain.load({text!r}).answer() == 42"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"RNNKIT_CACHE": str(folder)})

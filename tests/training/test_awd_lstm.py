@@ -77,7 +77,7 @@ def test_a_small_one_learns_and_goes_on_after_a_stop_as_if_there_had_been_none(
     assert run(["train", *overrides, f"run_dir={tmp_path / 'whole'}"]) == 0
     summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
     # what the frequencies of the seven words alone allow is ln 7
-    assert summary["val/loss"] < 0.7 * math.log(7)
+    assert summary["val/loss"] < 0.8 * math.log(7)
 
     original = Monitor.on_train_batch_end
     windows = 0

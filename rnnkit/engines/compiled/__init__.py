@@ -26,11 +26,14 @@ from rnnkit.engines.weights import ComputedWeight, computed_weights
 from rnnkit.engines.window import Window
 
 FEWEST_STEPS = 16
+MOST_KERNELS = 32
+"""In how many conditions one cell is compiled: modes, options, dtypes."""
 LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
 """Multiplications in a window from which on a cell is worth compiling that torch has a kernel for; oneDNN's for the
 LSTM is a fast one."""
 
 _steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
+_stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
 
 
@@ -72,8 +75,8 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     masked = window.lengths is not None or window.fresh is not None
     state = _promoted(state, cell.initial_state(1))
     if x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
-        _prepare_step(cell, x_BTI, state)
-        if (done := quick_step(cell, x_BTI, state)) is not None:
+        done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
+        if done is not None:
             return done
     kernel = _kernel(cell, x_BTI, state, masked=masked)
     try:
@@ -111,6 +114,8 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> Any:
         condition(cell, weights),
     )
     kernels = _kernels.setdefault(cell, {})
+    if key not in kernels and len(kernels) >= MOST_KERNELS:
+        return f"it has been compiled in {MOST_KERNELS} conditions; an option that changes all the time may be a buffer"
     if key not in kernels:
         try:
             step = trace(cell, x_BTI.dtype, state, weights, computed, masked=masked, backward=backward, x_grad=x_grad)
@@ -134,19 +139,23 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
     return stepper(x_B1I, cell.begin(state))  # type: ignore[no-any-return]
 
 
-def _prepare_step(cell: Cell[Any], x_B1I: Tensor, state: Any) -> None:
+def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """Prepare the steps of a live stream and take one; None where a step needs more than one call."""
     from rnnkit.engines.compiled.graphs import Untraceable
     from rnnkit.engines.compiled.stepper import Stepper
     from rnnkit.engines.compiled.trace import trace
 
     weights, computed = _weights(cell)
-    if computed:
-        return
+    key = (x_B1I.dtype, condition(cell, weights))
+    if computed or _stepless.get(cell) == key:
+        return None
     try:
         step = trace(cell, x_B1I.dtype, state, weights, computed, masked=False, backward=False, x_grad=False)
         _steppers[cell] = Stepper(cell, step, weights, state)
     except (Untraceable, toolchain.CompilerError):
-        _steppers.pop(cell, None)
+        _stepless[cell] = key
+        return None
+    return quick_step(cell, x_B1I, state)
 
 
 def _weights(cell: Cell[Any]) -> tuple[dict[str, Tensor], list[ComputedWeight]]:

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from rnnkit.cells.base import Cell
 
-INTERNAL = frozenset(vars(nn.Module()))
-"""What every module has: parameters and hooks, which are looked at by themselves."""
+INTERNAL = frozenset({*vars(nn.Module()), "forward"})
+"""What every module has: parameters, hooks and a forward, which are looked at by themselves."""
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
 
 
 def condition(cell: Cell[Any], weights: dict[str, Tensor]) -> Hashable:
     """The modules inside with their modes and options, the weights' shapes and dtypes, and torch's own settings."""
-    modules = tuple((type(module), module.training, *options(module)) for module in cell.modules())
+    modules = tuple((id(type(module)), module.training, *options(module)) for module in cell.modules())
     tensors = tuple((tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in weights.values())
     autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
     return modules, tensors, autocast, torch.get_default_dtype()

@@ -95,7 +95,7 @@ class Kernel:
         ]
         wanted += direction.before.inputs + direction.after.inputs
         # A new state is read from the history of the old one.
-        history = dict(zip(self.step.new_state, self.step.state, strict=True))
+        history = dict(zip(self.step.new_state, self.step.state, strict=True)) | {old: old for old in self.step.state}
         wanted = [history.get(node, node) for node in wanted if node not in made and node not in tangents]
         return list(dict.fromkeys(wanted))
 
@@ -140,15 +140,11 @@ class Kernel:
         self._run(self.forward_program, self.library.forward, values, rooms, (T, B, reverse))
         values.update({node: _by_row(rooms[Argument("step", node)], node) for node in direction.stored})
         ends = []
-        for old, new, kept in zip(step.state, step.new_state, self.kept, strict=True):
+        for old, kept in zip(step.state, self.kept, strict=True):
             room = rooms[Argument("history" if kept else "turn", old)]
             ends.append(room[(0 if reverse else T) if kept else T & 1].clone())
-            if kept:
-                values[old] = room
-                _states(values, old, new, room, T, reverse)
-        histories = {
-            old: rooms[Argument("history", old)] for old, kept in zip(step.state, self.kept, strict=True) if kept
-        }
+        histories = self._histories(rooms)
+        self._show_states(values, histories, T, reverse)
         direction.after.run(T * B, values)
         y_BTO = _rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1]).transpose(0, 1)
         values.update(histories)
@@ -165,10 +161,9 @@ class Kernel:
         assert direction is not None
         T, B, reverse = shape
         rooms = self._lanes(values, T)
-        for old, new in zip(step.state, step.new_state, strict=True):
-            if old in values:
-                room = rooms[Argument("history", old)] = values[old]
-                _states(values, old, new, room, T, reverse)
+        histories = {old: values[old] for old in step.state if old in values}
+        rooms |= {Argument("history", old): room for old, room in histories.items()}
+        self._show_states(values, histories, T, reverse)
         if step.y_grad is not None:
             y_grad = y_grad_BTO.transpose(0, 1).reshape(T * B, y_grad_BTO.shape[2])
             values[step.y_grad] = y_grad.to(value(step.y_grad).dtype)
@@ -215,6 +210,20 @@ class Kernel:
         for argument, tensor in lanes.items():
             values[argument.node] = tensor.repeat(T, *[1] * (tensor.dim() - 1))
         return lanes
+
+    def _histories(self, rooms: dict[Argument, Tensor]) -> Values:
+        return {
+            old: rooms[Argument("history", old)] for old, kept in zip(self.step.state, self.kept, strict=True) if kept
+        }
+
+    def _show_states(self, values: Values, histories: Values, T: int, reverse: int) -> None:
+        """The states before and after every step, as parts of their histories."""
+        pairs = [(old, new) for old, new in zip(self.step.state, self.step.new_state, strict=True) if old in histories]
+        for old, new in pairs:
+            values[new] = _by_row(histories[old][1 - reverse : 1 - reverse + T].flatten(0, 1), new)
+        # Last, because a new state may be another's old one.
+        for old, _ in pairs:
+            values[old] = _by_row(histories[old][reverse : reverse + T].flatten(0, 1), old)
 
     def _run(
         self,
@@ -264,12 +273,6 @@ class _Scan(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             grads = ctx.kernel.backward(values, ctx.shape, y_grad_BTO, list(state_grads))
         return None, None, *grads
-
-
-def _states(values: Values, old: fx.Node, new: fx.Node, room: Tensor, T: int, reverse: int) -> None:
-    """A state before and after every step, as parts of its history."""
-    values[new] = _by_row(room[1 - reverse : 1 - reverse + T].flatten(0, 1), new)
-    values[old] = _by_row(room[reverse : reverse + T].flatten(0, 1), old)
 
 
 def _masks(window: Window, B: int, T: int) -> tuple[Tensor, Tensor]:

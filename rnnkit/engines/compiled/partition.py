@@ -106,6 +106,7 @@ def partition(step: Step) -> Partition:
         carried=step.state_grads,
         results=[step.x_grad, *step.weight_grads.values()],
         known=inputs | set(kept) | set(step.new_state) | entering,
+        passing={node for node in step.state_grad if node is not None},
     )
     return Partition(prologue, forward, backward)
 
@@ -127,8 +128,9 @@ def _direction(
     carried: Iterable[fx.Node | None],
     results: list[fx.Node | None],
     known: set[fx.Node],
+    passing: set[fx.Node] = frozenset(),  # type: ignore[assignment]
 ) -> Direction:
-    """Cut one direction, whose loop hands `carry` on as `carried`."""
+    """Cut one direction, whose loop hands `carry` on as `carried`; `passing` values are there only in their step."""
     inside, feeding = descendants(carry), ancestors(carried)
     batched = {node for node in calls if batch_axis(node) is not None}
     hoisted = [node for node in calls if node in batched and is_costly(node) and node not in inside]
@@ -141,12 +143,12 @@ def _direction(
         """Whether the loop computes it: views and what is cheap without the carry are done again outside."""
         return node in batched and node not in late and not is_view(node)
 
-    wanted = list(dict.fromkeys(node for node in results if node is not None and node not in known))
+    wanted = list(dict.fromkeys(node for node in results if node is not None and node not in known - passing))
     outside = [node for node in wanted if node in late or batch_axis(node) is None]
     sums = {node for node in calls if _sums_rows(node) and is_loops(arguments(node)[0])}
     after = _extract(outside, lambda node: node in known or is_loops(node), sums)
     stored = [*after.inputs, *(node for node in wanted if node not in outside)]
-    stored = [node for node in dict.fromkeys(stored) if node not in known]
+    stored = [node for node in dict.fromkeys(stored) if node not in known - passing]
     return Direction(before, after, known, stored, after.summed)
 
 

@@ -87,7 +87,7 @@ class Reader:
         elif name == "bitwise_not" and kind != "bool":
             expression = f"~{arguments[0]}"
         else:
-            settings = dict(node.kwargs)
+            settings: dict[str, Any] = dict(node.kwargs)
             if settings.get("alpha", 1) != 1:
                 # A bare Python number would make all of a float's arithmetic double.
                 settings["alpha"] = literal(settings["alpha"], number)
@@ -124,7 +124,8 @@ class Reader:
                 Index() if axis in axes and size == 1 else next(remaining) for axis, size in enumerate(shape)
             ]
         if name == "slice":
-            axis, start, _, step = (*rest, *(0, 0, None, 1)[len(rest) :])
+            given: list[Any] = [*rest, *(0, 0, None, 1)[len(rest) :]]
+            axis, start, _, step = given
             axis %= len(shape)
             begin = max((start or 0) + shape[axis], 0) if (start or 0) < 0 else (start or 0)
             return source, [at * step + begin if i == axis and at is not None else at for i, at in enumerate(where)]

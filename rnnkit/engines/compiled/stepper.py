@@ -39,13 +39,15 @@ class Stepper:
         values = dict(zip(step.weights.values(), weights.values(), strict=True))
         prologue.run(0, values)
         self._stamps = [(tensor, tensor.data_ptr(), tensor._version) for tensor in weights.values()]
-        self._tensors = [
+        self._parts = [
             (owner, name, held)
             for module in cell.modules()
-            for owner in (module._parameters, module._buffers)
+            for owner in (module._parameters, module._buffers, module._modules)
             for name, held in owner.items()
         ]
-        self._modules = [(module, module.training, options(module)) for module in cell.modules()]
+        self._modules = [
+            (module, module.training, options(module), vars(module).get("forward")) for module in cell.modules()
+        ]
         self._hooks = [
             hooks for module in cell.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)
         ]
@@ -87,8 +89,11 @@ class Stepper:
                 for leaf, (dtype, shape) in zip(leaves, self._leaves, strict=True)
             )
             and all(tensor.data_ptr() == at and tensor._version == now for tensor, at, now in self._stamps)
-            and all(owner.get(name) is held for owner, name, held in self._tensors)
-            and all(module.training is mode and options(module) == held for module, mode, held in self._modules)
+            and all(owner.get(name) is held for owner, name, held in self._parts)
+            and all(
+                module.training is mode and options(module) == held and vars(module).get("forward") is forward
+                for module, mode, held, forward in self._modules
+            )
             and not any(self._hooks)
         )
 
