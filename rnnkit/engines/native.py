@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell, LSTMState
+from rnnkit.engines.hooks import watched
 from rnnkit.engines.window import Window, flip_valid, select_rows, valid_steps
 
 FREEZE = 32768.0
@@ -30,15 +30,8 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return f"torch has kernels for LSTMCell, GRUCell and ElmanCell, not for {type(cell).__name__}"
     if isinstance(cell, GRUCell) and not cell.reset_after:
         return "torch's GRU resets after the recurrent product; this cell has reset_after=False"
-    if (
-        "forward" in vars(cell)
-        or cell._forward_hooks
-        or cell._forward_pre_hooks
-        or cell._backward_hooks
-        or cell._backward_pre_hooks
-        or _has_any_global_hook()
-    ):
-        return "a hook or a replaced forward watches every step of the cell, and a kernel takes all steps at once"
+    if (watcher := watched(cell)) is not None:
+        return watcher
     if torch._C._are_functorch_transforms_active():
         return "the kernels cannot be vmapped, as a torch.func transform may do"
     dtype = cast(Tensor, cell.weight_hh).dtype

@@ -158,10 +158,10 @@ def _choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
             if module.unprofitable(*arguments) is None and module.unsuitable(*arguments) is None
         )
     if engine not in ENGINES:
-        raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix="model.engine=auto")
+        raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix='engine="auto"')
     reason = ENGINES[engine].unsuitable(cell, x_BTI, state)
     if reason is not None:
-        raise UserError("engine", "one that can run this cell", f"{engine} ({reason})", fix="model.engine=auto")
+        raise UserError("engine", "one that can run this cell", f"{engine} ({reason})", fix='engine="auto"')
     return engine
 
 

@@ -43,13 +43,17 @@ def peak_memory(name: str, T: int, B: int, I: int, H: int, every: int | None = N
 
     torch's profiler counts only what torch allocates: the scratchpads and repacked weights of oneDNN and the buffers of
     compiled code would be missing. Sampling from a thread misses short peaks. The mark, which Linux resets when 5 is
-    written to clear_refs, has both. A short step first: libraries, kernels and threads are there before it counts.
+    written to clear_refs, has both. Two steps first: libraries, kernels and threads are there before it counts, spare
+    buffers are not.
     """
     from bench.candidates import Candidate, Size
 
-    for _ in range(2):
-        Candidate(name, Size(min(T, 8), B, I, H), checkpoint_every=every).step()
+    from rnnkit.engines.compiled.products import SPARES
+
     candidate = Candidate(name, Size(T, B, I, H), checkpoint_every=every)
+    for _ in range(2):
+        candidate.step()
+    SPARES.clear()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

@@ -34,7 +34,7 @@ ZEROS = torch.zeros(2, 5)
         ),
         ({"reset": torch.zeros(2, 3, dtype=torch.bool)}, r"reset: .*got torch.bool of shape \[2, 3\]"),
         ({"reset": torch.zeros(2)}, r"reset: .*got torch.float32 of shape \[2\].*reset.bool\(\)"),
-        ({"engine": "fast"}, r"engine: expected auto or one of .*reference; got 'fast'\. Try: model.engine=auto"),
+        ({"engine": "fast"}, r"engine: expected auto or one of .*reference; got 'fast'\. Try: engine=.auto."),
     ],
 )
 def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
@@ -48,7 +48,7 @@ def test_a_state_where_one_tensor_is_expected() -> None:
 
 
 def test_an_engine_that_cannot_run_the_cell_says_why() -> None:
-    with pytest.raises(UserError, match=r"engine: .*got native \(torch's GRU resets after .*model.engine=auto"):
+    with pytest.raises(UserError, match=r"engine: .*got native \(torch's GRU resets after .*engine=.auto"):
         scan(GRUCell(3, 5, reset_after=False), X, engine="native")
     with pytest.raises(UserError, match="engine"):
         explain(GRUCell(3, 5), X, engine="none")

@@ -74,5 +74,9 @@ class Spares:
                 whole = torch.empty(0, dtype=tensor.dtype).set_(storage)  # type: ignore[call-overload]
                 self._free = [whole, *self._free][: self.MOST]
 
+    def clear(self) -> None:
+        """Let go of all that is kept."""
+        self._free.clear()
+
 
 SPARES = Spares()
