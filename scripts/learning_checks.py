@@ -145,13 +145,17 @@ def table(results: Mapping[tuple[str, str], dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in names:
         found = [results[name, task] for task in tasks]
-        measures = [", ".join(f"{x:.4f}" for key, x in each["figures"].items() if key != "steps") for each in found]
+        measures = [", ".join(_shown(x) for key, x in each["figures"].items() if key != "steps") for each in found]
         shown = [f"**{text}**" if each["passed"] else text for text, each in zip(measures, found, strict=True)]
         engines = ", ".join(dict.fromkeys(each["engine"] for each in found))
         steps = ", ".join(str(each["figures"]["steps"]) for each in found)
         seconds = f"{sum(each['seconds'] for each in found):.0f}"
         lines.append(f"| {' | '.join([f'`{name}`', engines, *shown, steps, seconds])} |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:.4f}" if abs(figure) < 1e3 else "diverged"
 
 
 def main() -> None:
