@@ -43,8 +43,15 @@ def value(node: fx.Node) -> Tensor:
 
 def batch_axis(node: fx.Node) -> int | None:
     """Which axis is the batch; None for what all lanes share."""
-    axes = [axis for axis, size in enumerate(value(node).shape) if size == ROWS]
-    if len(axes) > 1 or any(size > ROWS and size % ROWS == 0 for size in value(node).shape):
+    if "batch" not in node.meta:
+        node.meta["batch"] = _batch_axis(value(node).shape)
+    axis: int | None = node.meta["batch"]
+    return axis
+
+
+def _batch_axis(shape: torch.Size) -> int | None:
+    axes = [axis for axis, size in enumerate(shape) if size == ROWS]
+    if len(axes) > 1 or any(size > ROWS and size % ROWS == 0 for size in shape):
         raise Untraceable("a step mixes the batch into another axis")
     return axes[0] if axes else None
 

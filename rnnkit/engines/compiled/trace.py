@@ -120,12 +120,10 @@ def trace(
                 results["grads"] = [None] * len(sources)
         return results
 
-    shape: dict[str, Any] = {}
     flat_inputs, rebuild = _flattened(inputs, tangents)
 
     def flat(*tensors: Tensor) -> list[Tensor | None]:
         results = joint(*rebuild(tensors))
-        shape["counts"] = len(results["state"])
         return [results["y"], *results["state"], *(results["grads"] or [])]
 
     try:
