@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnkit import scan
 
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], float, float, float]] = {
-    # The largest relative error that was measured is 1.2e-7 for exp, 2.0e-7 for sigmoid, 2.4e-7 for tanh.
+    # The largest relative errors that were measured: 0.8e-7 for exp, 1.5e-7 for sigmoid, 1.4e-7 for tanh.
     "exp": (torch.exp, -87.0, 88.7, 2.5e-7),
     "sigmoid": (torch.sigmoid, -87.0, 30.0, 4e-7),
     "tanh": (torch.tanh, -12.0, 12.0, 4e-7),

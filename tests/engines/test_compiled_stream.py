@@ -1,5 +1,8 @@
 """A live stream is prepared once, and then costs one call a step."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -53,3 +56,14 @@ def test_a_stream_is_the_loops() -> None:
             y_B1O, state = scan(cell, x_BTI[:, t : t + 1], state, engine="compiled")
             found.append(y_B1O)
     torch.testing.assert_close(torch.cat(found, dim=1), wanted)
+
+
+def test_a_stream_keeps_no_cell_alive() -> None:
+    cell = LSTMCell(3, 5)
+    with torch.no_grad():
+        scan(cell, X, cell.initial_state(2), engine="compiled")
+    scan(cell, torch.randn(2, 4, 3), engine="compiled")[0].sum().backward()
+    gone = weakref.ref(cell)
+    del cell
+    gc.collect()
+    assert gone() is None

@@ -15,15 +15,15 @@ NUMBERS = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
 
 def condition(cell: Cell[Any], weights: dict[str, Tensor]) -> Hashable:
     """The modules inside with their modes and options, the weights' shapes and dtypes, and torch's own settings."""
-    modules = tuple((id(type(module)), module.training, *options(module)) for module in cell.modules())
+    modules = tuple((id(type(module)), module.training, *options(vars(module))) for module in cell.modules())
     tensors = tuple((tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in weights.values())
     autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
     return modules, tensors, autocast, torch.get_default_dtype()
 
 
-def options(module: nn.Module) -> list[Hashable]:
-    """The attributes that a module's class has given it."""
-    return [(name, _frozen(value, 4)) for name, value in vars(module).items() if name not in INTERNAL]
+def options(attributes: dict[str, Any]) -> list[Hashable]:
+    """Of a module's attributes, those that its class has given it."""
+    return [(name, _frozen(value, 4)) for name, value in attributes.items() if name not in INTERNAL]
 
 
 def _frozen(value: Any, depth: int) -> Hashable:

@@ -45,9 +45,9 @@ class Stepper:
             for owner in (module._parameters, module._buffers, module._modules)
             for name, held in owner.items()
         ]
-        self._modules = [
-            (module, module.training, options(module), vars(module).get("forward")) for module in cell.modules()
-        ]
+        # Attributes and not modules: whoever held the cell would keep it alive.
+        attributes = [vars(module) for module in cell.modules()]
+        self._attributes = [(held, held["training"], options(held), held.get("forward")) for held in attributes]
         self._hooks = [
             hooks for module in cell.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)
         ]
@@ -91,8 +91,8 @@ class Stepper:
             and all(tensor.data_ptr() == at and tensor._version == now for tensor, at, now in self._stamps)
             and all(owner.get(name) is held for owner, name, held in self._parts)
             and all(
-                module.training is mode and options(module) == held and vars(module).get("forward") is forward
-                for module, mode, held, forward in self._modules
+                held["training"] is mode and options(held) == given and held.get("forward") is forward
+                for held, mode, given, forward in self._attributes
             )
             and not any(self._hooks)
         )
