@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -67,3 +68,30 @@ def test_a_stream_keeps_no_cell_alive() -> None:
     del cell
     gc.collect()
     assert gone() is None
+
+
+def test_threads_may_share_a_cell() -> None:
+    cell = LSTMCell(3, 64)
+    streams = torch.randn(8, 2, 40, 3)
+    wanted = [scan(cell, x_BTI, engine="reference")[0].detach() for x_BTI in streams]
+
+    def stream(x_BTI: torch.Tensor) -> torch.Tensor:
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            state, outputs = cell.initial_state(2), []
+            for x_BI in x_BTI.unbind(1):
+                y_B1O, state = scan(cell, x_BI[:, None], state, engine="compiled")
+                outputs.append(y_B1O)
+        return torch.cat(outputs, dim=1)
+
+    def train(x_BTI: torch.Tensor) -> torch.Tensor:
+        torch.set_num_threads(1)
+        y_BTO, _ = scan(cell, x_BTI, engine="compiled")
+        torch.autograd.grad(y_BTO.sum(), list(cell.parameters()))
+        return y_BTO.detach()
+
+    with ThreadPoolExecutor(4) as pool:
+        for run in (stream, train):
+            for _ in range(3):
+                for found, expected in zip(pool.map(run, streams), wanted, strict=True):
+                    torch.testing.assert_close(found, expected)

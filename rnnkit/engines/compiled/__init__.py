@@ -6,6 +6,7 @@ and `stepper` runs a single step.
 """
 
 import functools
+import threading
 import warnings
 from collections.abc import Hashable
 from typing import Any
@@ -32,6 +33,8 @@ LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
 """Multiplications in a window from which on a cell is worth compiling that torch has a kernel for; oneDNN's for the
 LSTM is a fast one."""
 
+_looking = threading.RLock()
+"""Held while a cell is looked at: a trace puts stand-ins in the place of its weights, which no other thread may see."""
 _steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
 _stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
@@ -52,7 +55,8 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "a torch.func transform or torch.compile looks into every step"
     if (watcher := watched(cell)) is not None:
         return watcher
-    kernel = _kernel(cell, x_BTI, _promoted(state, cell.initial_state(1)), masked=False)
+    with _looking:
+        kernel = _kernel(cell, x_BTI, _promoted(state, cell.initial_state(1)), masked=False)
     if isinstance(kernel, str):
         _warn(f"{type(cell).__name__} runs as a Python loop: {kernel}")
         return kernel
@@ -73,12 +77,15 @@ def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
     masked = window.lengths is not None or window.fresh is not None
-    state = _promoted(state, cell.initial_state(1))
+    with _looking:
+        state = _promoted(state, cell.initial_state(1))
     if x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
-        done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
+        with _looking:
+            done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
         if done is not None:
             return done
-    kernel = _kernel(cell, x_BTI, state, masked=masked)
+    with _looking:
+        kernel = _kernel(cell, x_BTI, state, masked=masked)
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
@@ -89,8 +96,9 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     if window.lengths is not None:
         padded_BT1 = torch.arange(x_BTI.shape[1]) >= window.lengths[:, None]
         x_BTI = x_BTI.masked_fill(padded_BT1[..., None], 0)
-    weights, _ = _weights(cell)
-    initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
+    with _looking:
+        weights, _ = _weights(cell)
+        initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import threading
 from collections.abc import Iterable
 from importlib import resources
 from math import prod
@@ -55,13 +56,15 @@ class Spares:
 
     def __init__(self) -> None:
         self._free: list[Tensor] = []
+        self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """An uninitialised tensor."""
         size = prod(shape)
-        for n, spare in enumerate(self._free):
-            if spare.dtype == dtype and size <= spare.numel() <= 2 * size:
-                return self._free.pop(n)[:size].view(shape)
+        with self._lock:
+            for n, spare in enumerate(self._free):
+                if spare.dtype == dtype and size <= spare.numel() <= 2 * size:
+                    return self._free.pop(n)[:size].view(shape)
         return torch.empty(shape, dtype=dtype)
 
     def give(self, tensors: Iterable[Tensor], used: Iterable[Tensor | None]) -> None:
@@ -72,7 +75,8 @@ class Spares:
             if storage.data_ptr() not in kept and storage.nbytes() >= self.SMALLEST:
                 kept.add(storage.data_ptr())
                 whole = torch.empty(0, dtype=tensor.dtype).set_(storage)  # type: ignore[call-overload]
-                self._free = [whole, *self._free][: self.MOST]
+                with self._lock:
+                    self._free = [whole, *self._free][: self.MOST]
 
     def clear(self) -> None:
         """Let go of all that is kept."""

@@ -64,7 +64,7 @@ class Stepper:
             addresses.append(0 if held is None else held.data_ptr())
         factors = [values[weights] for _, weights in schedule.products.values()]
         strides = [stride for factor in factors for stride in ((0,) * (3 - factor.dim()) + factor.stride())]
-        self._pointers = (ctypes.c_void_p * len(addresses))(*addresses)
+        self._addresses, self._array = addresses, ctypes.c_void_p * len(addresses)
         self._strides = (ctypes.c_long * len(strides))(*strides)
         order = [(argument.kind, argument.node) for argument in program.arguments]
         self._inputs = [
@@ -101,11 +101,13 @@ class Stepper:
         """One step: [B, 1, I] and the state give [B, 1, O] and the next state."""
         given = [x_B1I.contiguous(), *(leaf.contiguous() for leaf in state_leaves(state))]
         lanes = x_B1I.shape[0]
+        # A list of its own: other threads may be taking steps of the same cell.
+        addresses = list(self._addresses)
         for n, at in self._inputs:
-            self._pointers[at] = given[n].data_ptr()
+            addresses[at] = given[n].data_ptr()
         found = []
         for at, shape, dtype in self._outputs:
             found.append(torch.empty(lanes, *shape, dtype=dtype))
-            self._pointers[at] = found[-1].data_ptr()
-        self._function(1, lanes, 0, 1, self._pointers, self._strides)
+            addresses[at] = found[-1].data_ptr()
+        self._function(1, lanes, 0, 1, self._array(*addresses), self._strides)
         return found[self._y].unsqueeze(1), structured(state, [found[n] for n in self._ends])
