@@ -1,5 +1,6 @@
 """One step of a cell with its backward, as a graph of ATen operations."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def trace(
 
     Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
     """
+    cell, computed = _twin(cell, weights, computed)
     mode = FakeTensorMode()
     with mode, torch.no_grad():
         x_BI = torch.empty(ROWS, cell.input_size, dtype=dtype)
@@ -177,6 +179,20 @@ def _unchanged(cell: Cell[Any]) -> Iterator[None]:
                         del value[sizes[id(value)] :]
     if changed:
         raise Untraceable(f"its step changes {changed}")
+
+
+def _twin(
+    cell: Cell[Any], weights: dict[str, Tensor], computed: list[ComputedWeight]
+) -> tuple[Cell[Any], list[ComputedWeight]]:
+    """The cell again with the same tensors: the stand-ins for weights must not be met by other threads."""
+    tensors = (*weights.values(), *cell.parameters(), *cell.buffers())
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+    try:
+        twin = copy.deepcopy(cell, memo)
+    except Exception:
+        # An attribute that cannot be copied: then the cell itself.
+        return cell, computed
+    return twin, [weight._replace(source=memo.get(id(weight.source), weight.source)) for weight in computed]
 
 
 def structured(structure: Any, leaves: list[Tensor]) -> Any:
