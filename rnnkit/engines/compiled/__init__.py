@@ -1,8 +1,8 @@
 """The recurrence compiler: any cell's step, traced with its backward, as two time loops in C++.
 
-`trace` has the step as a graph, `graphs` tidies it, `partition` cuts it into what runs once and what runs in the loop,
-`schedule` orders the loop, `writer` has it as C++ (both with `reading`, `expressions` and `index`), `kernel` runs it,
-and `stepper` runs a single step.
+`trace` has the `step` as a graph, `graphs` tidies it, `partition` cuts it into what runs once and what runs in the
+loop, `schedule` orders the loop, `writer` has it as C++ (both with `reading`, `expressions` and `index`), `plan` holds
+all of it, `kernel` runs it, and `stepper` runs a single step.
 """
 
 import functools
@@ -33,8 +33,8 @@ LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
 """Multiplications in a window from which on a cell is worth compiling that torch has a kernel for; oneDNN's for the
 LSTM is a fast one."""
 
-_looking = threading.RLock()
-"""Held while a cell is looked at: a trace puts stand-ins in the place of its weights, which no other thread may see."""
+_tracing = threading.Lock()
+"""torch traces one thing at a time."""
 _steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
 _stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
@@ -55,8 +55,7 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "a torch.func transform or torch.compile looks into every step"
     if (watcher := watched(cell)) is not None:
         return watcher
-    with _looking:
-        kernel = _kernel(cell, x_BTI, _promoted(state, cell.initial_state(1)), masked=False)
+    kernel, _ = _kernel(cell, x_BTI, _promoted(state, cell.initial_state(1)), masked=False)
     if isinstance(kernel, str):
         _warn(f"{type(cell).__name__} runs as a Python loop: {kernel}")
         return kernel
@@ -77,15 +76,12 @@ def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
     masked = window.lengths is not None or window.fresh is not None
-    with _looking:
-        state = _promoted(state, cell.initial_state(1))
+    state = _promoted(state, cell.initial_state(1))
     if x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
-        with _looking:
-            done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
+        done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
         if done is not None:
             return done
-    with _looking:
-        kernel = _kernel(cell, x_BTI, state, masked=masked)
+    kernel, weights = _kernel(cell, x_BTI, state, masked=masked)
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
@@ -96,14 +92,12 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     if window.lengths is not None:
         padded_BT1 = torch.arange(x_BTI.shape[1]) >= window.lengths[:, None]
         x_BTI = x_BTI.masked_fill(padded_BT1[..., None], 0)
-    with _looking:
-        weights, _ = _weights(cell)
-        initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
+    initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
 
-def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> Any:
-    """The kernel for this cell in its present condition, or the reason why there is none."""
+def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tuple[Any, dict[str, Tensor]]:
+    """The kernel for this cell in its present condition, or the reason why there is none; and the cell's weights."""
     # What a trace needs takes a second to import.
     from rnnkit.engines.compiled.graphs import Untraceable
     from rnnkit.engines.compiled.kernel import Kernel
@@ -122,15 +116,18 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> Any:
         condition(cell, weights),
     )
     kernels = _kernels.setdefault(cell, {})
-    if key not in kernels and len(kernels) >= MOST_KERNELS:
-        return f"it has been compiled in {MOST_KERNELS} conditions; an option that changes all the time may be a buffer"
-    if key not in kernels:
-        try:
-            step = trace(cell, x_BTI.dtype, state, weights, computed, masked=masked, backward=backward, x_grad=x_grad)
-            kernels[key] = Kernel(step, backward=backward)
-        except Untraceable as reason:
-            kernels[key] = str(reason)
-    return kernels[key]
+    if key in kernels:
+        return kernels[key], weights
+    if len(kernels) >= MOST_KERNELS:
+        return f"it was compiled in {MOST_KERNELS} conditions; an option that changes all the time may be a buffer", {}
+    with _tracing:
+        if key not in kernels:
+            try:
+                asked = {"masked": masked, "backward": backward, "x_grad": x_grad}
+                kernels[key] = Kernel(trace(cell, x_BTI.dtype, state, weights, computed, **asked), backward=backward)
+            except Untraceable as reason:
+                kernels[key] = str(reason)
+    return kernels[key], weights
 
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
@@ -158,7 +155,8 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
     if computed or _stepless.get(cell) == key:
         return None
     try:
-        step = trace(cell, x_B1I.dtype, state, weights, computed, masked=False, backward=False, x_grad=False)
+        with _tracing:
+            step = trace(cell, x_B1I.dtype, state, weights, computed, masked=False, backward=False, x_grad=False)
         _steppers[cell] = Stepper(cell, step, weights, state)
     except (Untraceable, toolchain.CompilerError):
         _stepless[cell] = key

@@ -34,6 +34,12 @@ REDUCTIONS = {aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.
 PRODUCTS = {aten.mm.default, aten.bmm.default}
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def value(node: fx.Node) -> Tensor:
     """The fake tensor that stands for a node's value."""
     found = node.meta["val"]

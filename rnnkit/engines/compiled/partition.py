@@ -30,7 +30,7 @@ from rnnkit.engines.compiled.graphs import (
     value,
 )
 from rnnkit.engines.compiled.products import matmul
-from rnnkit.engines.compiled.trace import Step
+from rnnkit.engines.compiled.step import Step
 
 
 @dataclass

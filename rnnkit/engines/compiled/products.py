@@ -45,7 +45,12 @@ def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    return toolchain.load(resources.files("rnnkit.engines").joinpath("kernels/matmul.cpp").read_text())
+    return toolchain.load(tiles() + resources.files("rnnkit.engines").joinpath("kernels/matmul.cpp").read_text())
+
+
+def tiles() -> str:
+    """What products are made of, in C++."""
+    return resources.files("rnnkit.engines").joinpath("kernels/tile.hpp").read_text()
 
 
 class Spares:

@@ -1,4 +1,4 @@
-// What every generated kernel is made of: vectors, products with packed weights, and the functions of pointwise code.
+// What every generated kernel is made of besides tiles: products with packed weights, and the functions of pointwise code.
 // Pointwise functions are free of branches, so that the compiler can vectorise the loops they stand in.
 #include <algorithm>
 #include <cmath>
@@ -7,27 +7,11 @@
 #include <cstring>
 #include <omp.h>
 
-#if defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64;
-#elif defined(__AVX__)
-constexpr int VECTOR_BYTES = 32;
-#else
-constexpr int VECTOR_BYTES = 16;
-#endif
-
-template <class S>
-struct Vector {
-  typedef S type __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(S)), may_alias));
-  static constexpr int lanes = VECTOR_BYTES / sizeof(S);
-};
-
 template <class S>
 constexpr long padded(long n) {
   return (n + Vector<S>::lanes - 1) / Vector<S>::lanes * Vector<S>::lanes;
 }
 
-// Columns of a panel, in vectors: with 6 rows of sums it fills the 32 registers of AVX-512, with 4 rows the 16 of AVX.
-constexpr int PANEL = VECTOR_BYTES == 64 ? 4 : 2;
 constexpr int MOST_ROWS = VECTOR_BYTES == 64 ? 6 : 4;
 
 // Scratch of one call, given back when it ends.
@@ -62,44 +46,18 @@ static void pack(const S* w, long stride_k, long stride_n, S* out, int thread, i
   }
 }
 
-template <class S, int ROWS, int VECTORS, int K>
-static inline __attribute__((always_inline)) void tile(const S* a, long lda, const S* __restrict b, S* __restrict c, long ldc) {
-  typedef typename Vector<S>::type V;
-  constexpr int L = Vector<S>::lanes;
-  V sum[ROWS][VECTORS];
-#pragma GCC unroll 8
-  for (int m = 0; m < ROWS; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < VECTORS; ++n) sum[m][n] = V{};
-  for (int k = 0; k < K; ++k) {
-    V column[VECTORS];
-#pragma GCC unroll 8
-    for (int n = 0; n < VECTORS; ++n) column[n] = *(const V*)(b + (k * VECTORS + n) * L);
-#pragma GCC unroll 8
-    for (int m = 0; m < ROWS; ++m) {
-      const S value = a[m * lda + k];
-#pragma GCC unroll 8
-      for (int n = 0; n < VECTORS; ++n) sum[m][n] += value * column[n];
-    }
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < ROWS; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < VECTORS; ++n) *(V*)(c + m * ldc + n * L) = sum[m][n];
-}
-
 template <class S, int VECTORS, int K>
 static void panel(int rows, const S* a, long lda, const S* b, S* c, long ldc) {
   const int blocks = (rows + MOST_ROWS - 1) / MOST_ROWS;
   for (int i = 0; i < blocks; ++i) {
     const int m = (rows + blocks - 1 - i) / (blocks - i);
     switch (m) {
-      case 6: if constexpr (MOST_ROWS >= 6) tile<S, 6, VECTORS, K>(a, lda, b, c, ldc); break;
-      case 5: if constexpr (MOST_ROWS >= 5) tile<S, 5, VECTORS, K>(a, lda, b, c, ldc); break;
-      case 4: tile<S, 4, VECTORS, K>(a, lda, b, c, ldc); break;
-      case 3: tile<S, 3, VECTORS, K>(a, lda, b, c, ldc); break;
-      case 2: tile<S, 2, VECTORS, K>(a, lda, b, c, ldc); break;
-      default: tile<S, 1, VECTORS, K>(a, lda, b, c, ldc); break;
+      case 6: if constexpr (MOST_ROWS >= 6) tile<S, 6, VECTORS>(K, a, lda, 1, b, c, ldc, false); break;
+      case 5: if constexpr (MOST_ROWS >= 5) tile<S, 5, VECTORS>(K, a, lda, 1, b, c, ldc, false); break;
+      case 4: tile<S, 4, VECTORS>(K, a, lda, 1, b, c, ldc, false); break;
+      case 3: tile<S, 3, VECTORS>(K, a, lda, 1, b, c, ldc, false); break;
+      case 2: tile<S, 2, VECTORS>(K, a, lda, 1, b, c, ldc, false); break;
+      default: tile<S, 1, VECTORS>(K, a, lda, 1, b, c, ldc, false); break;
     }
     a += m * lda;
     c += m * ldc;

@@ -11,10 +11,10 @@ from rnnkit.cells.state import state_leaves
 from rnnkit.engines import toolchain
 from rnnkit.engines.compiled.condition import options
 from rnnkit.engines.compiled.graphs import Untraceable, ancestors, batch_axis, features, is_random, is_tensor, value
-from rnnkit.engines.compiled.kernel import runtime
 from rnnkit.engines.compiled.partition import weight_values
+from rnnkit.engines.compiled.plan import runtime
 from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
-from rnnkit.engines.compiled.trace import Step, structured
+from rnnkit.engines.compiled.step import Step, structured
 from rnnkit.engines.compiled.writer import Writer
 
 

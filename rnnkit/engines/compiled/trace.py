@@ -1,9 +1,5 @@
 """One step of a cell with its backward, as a graph of ATen operations."""
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,39 +13,14 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rnnkit.cells.base import Cell
-from rnnkit.cells.state import map_state, state_leaves
-from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, simplify
+from rnnkit.cells.state import state_leaves
+from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
 from rnnkit.engines.compiled.lanes import check_lanes
 from rnnkit.engines.compiled.primitives import decompositions
+from rnnkit.engines.compiled.step import Step, named, structured
+from rnnkit.engines.compiled.twin import twin_of, unchanged
 from rnnkit.engines.weights import ComputedWeight, held
 from rnnkit.engines.window import select_rows
-
-
-@dataclass
-class Step:
-    """A traced step. `None` stands where there is no such value: no gradient, no tangent, no mask.
-
-    * `weights`: parameters and buffers by name; `x`, `state`, and for a masked step `initial` (what a fresh lane starts
-      from), `valid` and `fresh` [B];
-    * `y_grad`, `state_grad`: the tangents that enter the backward step;
-    * `y`, `new_state`: the results; `weight_grads`, `x_grad`, `state_grads`, `initial_grads`: the gradients.
-    """
-
-    graph: fx.Graph
-    weights: dict[str, fx.Node]
-    x: fx.Node
-    state: list[fx.Node]
-    initial: list[fx.Node]
-    valid: fx.Node | None
-    fresh: fx.Node | None
-    y_grad: fx.Node | None
-    state_grad: list[fx.Node | None]
-    y: fx.Node
-    new_state: list[fx.Node]
-    weight_grads: dict[str, fx.Node | None]
-    x_grad: fx.Node | None
-    state_grads: list[fx.Node | None]
-    initial_grads: list[fx.Node | None]
 
 
 def trace(
@@ -70,7 +41,7 @@ def trace(
 
     Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
     """
-    cell, computed = _twin(cell, weights, computed)
+    cell, computed = twin_of(cell, weights, computed)
     mode = FakeTensorMode()
     with mode, torch.no_grad():
         x_BI = torch.empty(ROWS, cell.input_size, dtype=dtype)
@@ -130,7 +101,7 @@ def trace(
 
     try:
         # Not under the hooks of a checkpoint around the scan, which count what is saved.
-        with mode, _unchanged(cell), torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
+        with mode, unchanged(cell), torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
@@ -141,64 +112,18 @@ def trace(
     except Untraceable:
         raise
     except Exception as error:
-        raise Untraceable(f"its step cannot be traced ({_first_line(error)})") from error
+        raise Untraceable(f"its step cannot be traced ({first_line(error)})") from error
     for node in list(traced.graph.nodes):
         if node.op == "get_attr":
             _as_number(traced, node)
     simplify(traced.graph)
-    named = _named(traced.graph, inputs, tangents, asks, backward)
+    traced_step = named(traced.graph, inputs, tangents, asks, backward)
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     needed = ancestors([output])
     # In order, so that the reason is the same in every run.
     in_order = [node for node in traced.graph.nodes if node in needed]
-    check_lanes(in_order, descendants([named.y_grad, *named.state_grad]))
-    return named
-
-
-@contextmanager
-def _unchanged(cell: Cell[Any]) -> Iterator[None]:
-    """Raise `Untraceable` where a step leaves something behind in the cell, and take it away again."""
-    before = {module: dict(vars(module)) for module in cell.modules()}
-    sizes = {id(value): len(value) for kept in before.values() for value in kept.values() if isinstance(value, list)}
-    changed = ""
-    try:
-        yield
-    finally:
-        for module, kept in before.items():
-            now = vars(module)
-            names = [name for name in {**kept, **now} if kept.get(name) is not now.get(name)]
-            names += [
-                name for name, value in kept.items() if isinstance(value, list) and len(value) != sizes[id(value)]
-            ]
-            if names:
-                changed = f"{type(module).__name__}.{names[0]}"
-                now.clear()
-                now.update(kept)
-                for value in kept.values():
-                    if isinstance(value, list):
-                        del value[sizes[id(value)] :]
-    if changed:
-        raise Untraceable(f"its step changes {changed}")
-
-
-def _twin(
-    cell: Cell[Any], weights: dict[str, Tensor], computed: list[ComputedWeight]
-) -> tuple[Cell[Any], list[ComputedWeight]]:
-    """The cell again with the same tensors: the stand-ins for weights must not be met by other threads."""
-    tensors = (*weights.values(), *cell.parameters(), *cell.buffers())
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
-    try:
-        twin = copy.deepcopy(cell, memo)
-    except Exception:
-        # An attribute that cannot be copied: then the cell itself.
-        return cell, computed
-    return twin, [weight._replace(source=memo.get(id(weight.source), weight.source)) for weight in computed]
-
-
-def structured(structure: Any, leaves: list[Tensor]) -> Any:
-    """The leaves in the structure of a state."""
-    remaining = iter(leaves)
-    return map_state(lambda _: next(remaining), structure)
+    check_lanes(in_order, descendants([traced_step.y_grad, *traced_step.state_grad]))
+    return traced_step
 
 
 def _like(tensor: Tensor, rows: int | None = None) -> Tensor:
@@ -245,44 +170,6 @@ def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[T
     return leaves, lambda tensors: torch.utils._pytree.tree_unflatten(list(tensors), spec)
 
 
-def _named(
-    graph: fx.Graph, inputs: dict[str, Any], tangents: dict[str, Any], asks: dict[str, Any], backward: bool
-) -> Step:
-    """The graph's inputs and outputs under their names."""
-    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    spec = torch.utils._pytree.tree_flatten((inputs, tangents))[1]
-    given, tangent_nodes = torch.utils._pytree.tree_unflatten(placeholders, spec)
-    (output,) = (node for node in graph.nodes if node.op == "output")
-    results = iter(output.args[0])
-    y, new_state = next(results), [next(results) for _ in given["state"]]
-
-    def grads(asked: Any) -> Any:
-        if isinstance(asked, dict):
-            return {name: grads(wanted) for name, wanted in asked.items()}
-        if isinstance(asked, list):
-            return [grads(wanted) for wanted in asked]
-        return next(results) if asked and backward else None
-
-    by_source = {key: grads(wanted) for key, wanted in asks.items()}
-    return Step(
-        graph=graph,
-        weights=given["weights"],
-        x=given["x"],
-        state=given["state"],
-        initial=given.get("initial", []),
-        valid=given.get("valid"),
-        fresh=given.get("fresh"),
-        y_grad=tangent_nodes["y"] if backward else None,
-        state_grad=tangent_nodes["state"] if backward else [None] * len(new_state),
-        y=y,
-        new_state=new_state,
-        weight_grads=by_source["weights"],
-        x_grad=by_source["x"],
-        state_grads=by_source["state"],
-        initial_grads=by_source["initial"],
-    )
-
-
 def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
     """`torch.tensor(0.5)` within a step is that number; a longer constant would have to be kept somewhere."""
     constant = getattr(traced, str(node.target))
@@ -303,8 +190,3 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 
 def _writes_in_place(node: fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

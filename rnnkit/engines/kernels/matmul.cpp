@@ -5,21 +5,8 @@
 #include <cstdlib>
 #include <omp.h>
 
-#if defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64, PANEL = 4;
-#elif defined(__AVX__)
-constexpr int VECTOR_BYTES = 32, PANEL = 2;
-#else
-constexpr int VECTOR_BYTES = 16, PANEL = 2;
-#endif
 constexpr int SLIVER = 6;
 constexpr long DEPTH = 384, HEIGHT = 96;
-
-template <class S>
-struct Vector {
-  typedef S type __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(S)), may_alias));
-  static constexpr int lanes = VECTOR_BYTES / sizeof(S);
-};
 
 template <class S>
 struct Tile {
@@ -31,47 +18,15 @@ struct Tile {
   long ldc;
   bool add;
 
-  template <int ROWS, int VECTORS>
-  void run() const {
-    typedef typename Vector<S>::type V;
-    constexpr int L = Vector<S>::lanes;
-    const S* const first = a;
-    const S* const panel = b;
-    const long by_m = stride_m, by_k = stride_k, steps = depth;
-    V sum[ROWS][VECTORS];
-#pragma GCC unroll 8
-    for (int m = 0; m < ROWS; ++m)
-#pragma GCC unroll 8
-      for (int n = 0; n < VECTORS; ++n) sum[m][n] = V{};
-    for (long k = 0; k < steps; ++k) {
-      V column[VECTORS];
-#pragma GCC unroll 8
-      for (int n = 0; n < VECTORS; ++n) column[n] = *(const V*)(panel + (k * VECTORS + n) * L);
-#pragma GCC unroll 8
-      for (int m = 0; m < ROWS; ++m) {
-        const S value = first[m * by_m + k * by_k];
-#pragma GCC unroll 8
-        for (int n = 0; n < VECTORS; ++n) sum[m][n] += value * column[n];
-      }
-    }
-#pragma GCC unroll 8
-    for (int m = 0; m < ROWS; ++m)
-#pragma GCC unroll 8
-      for (int n = 0; n < VECTORS; ++n) {
-        V* const to = (V*)(c + m * ldc + n * L);
-        *to = add ? *to + sum[m][n] : sum[m][n];
-      }
-  }
-
   template <int VECTORS>
   void rows(int count) const {
     switch (count) {
-      case 6: run<6, VECTORS>(); break;
-      case 5: run<5, VECTORS>(); break;
-      case 4: run<4, VECTORS>(); break;
-      case 3: run<3, VECTORS>(); break;
-      case 2: run<2, VECTORS>(); break;
-      default: run<1, VECTORS>();
+      case 6: tile<S, 6, VECTORS>(depth, a, stride_m, stride_k, b, c, ldc, add); break;
+      case 5: tile<S, 5, VECTORS>(depth, a, stride_m, stride_k, b, c, ldc, add); break;
+      case 4: tile<S, 4, VECTORS>(depth, a, stride_m, stride_k, b, c, ldc, add); break;
+      case 3: tile<S, 3, VECTORS>(depth, a, stride_m, stride_k, b, c, ldc, add); break;
+      case 2: tile<S, 2, VECTORS>(depth, a, stride_m, stride_k, b, c, ldc, add); break;
+      default: tile<S, 1, VECTORS>(depth, a, stride_m, stride_k, b, c, ldc, add);
     }
   }
 
@@ -152,13 +107,13 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
             const int rows = (int)std::min<long>(SLIVER, height - s);
             S* const to = c + (m0 + s) * N + first;
             const S* const from = packs ? packed_a + s * depth : a + (m0 + s) * am + k0 * ak;
-            Tile<S> tile{depth, from, packs ? 1 : am, packs ? SLIVER : ak, packed_b + first * depth, to, N, k0 > 0};
+            Tile<S> whole{depth, from, packs ? 1 : am, packs ? SLIVER : ak, packed_b + first * depth, to, N, k0 > 0};
             if (width % L == 0) {
-              tile(rows, vectors);
+              whole(rows, vectors);
             } else {
               // The last vectors reach beyond c.
-              tile.c = edge, tile.ldc = wide, tile.add = false;
-              tile(rows, vectors);
+              whole.c = edge, whole.ldc = wide, whole.add = false;
+              whole(rows, vectors);
               for (int m = 0; m < rows; ++m)
                 for (long n = 0; n < width; ++n) to[m * N + n] = edge[m * wide + n] + (k0 > 0 ? to[m * N + n] : S(0));
             }

@@ -1,0 +1,83 @@
+"""What a trace is: one step and its backward, with names for what goes in and what comes out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from rnnkit.cells.state import map_state
+
+
+@dataclass
+class Step:
+    """A traced step. `None` stands where there is no such value: no gradient, no tangent, no mask.
+
+    * `weights`: parameters and buffers by name; `x`, `state`, and for a masked step `initial` (what a fresh lane starts
+      from), `valid` and `fresh` [B];
+    * `y_grad`, `state_grad`: the tangents that enter the backward step;
+    * `y`, `new_state`: the results; `weight_grads`, `x_grad`, `state_grads`, `initial_grads`: the gradients.
+    """
+
+    graph: fx.Graph
+    weights: dict[str, fx.Node]
+    x: fx.Node
+    state: list[fx.Node]
+    initial: list[fx.Node]
+    valid: fx.Node | None
+    fresh: fx.Node | None
+    y_grad: fx.Node | None
+    state_grad: list[fx.Node | None]
+    y: fx.Node
+    new_state: list[fx.Node]
+    weight_grads: dict[str, fx.Node | None]
+    x_grad: fx.Node | None
+    state_grads: list[fx.Node | None]
+    initial_grads: list[fx.Node | None]
+
+
+def named(
+    graph: fx.Graph, inputs: dict[str, Any], tangents: dict[str, Any], asks: dict[str, Any], backward: bool
+) -> Step:
+    """A graph's inputs and outputs under their names.
+
+    `asks` has a truth for every input, in their structure: whether its gradient is among the outputs.
+    """
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    spec = torch.utils._pytree.tree_flatten((inputs, tangents))[1]
+    given, tangent_nodes = torch.utils._pytree.tree_unflatten(placeholders, spec)
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    results = iter(output.args[0])
+    y, new_state = next(results), [next(results) for _ in given["state"]]
+
+    def grads(asked: Any) -> Any:
+        if isinstance(asked, dict):
+            return {name: grads(wanted) for name, wanted in asked.items()}
+        if isinstance(asked, list):
+            return [grads(wanted) for wanted in asked]
+        return next(results) if asked and backward else None
+
+    by_source = {key: grads(wanted) for key, wanted in asks.items()}
+    return Step(
+        graph=graph,
+        weights=given["weights"],
+        x=given["x"],
+        state=given["state"],
+        initial=given.get("initial", []),
+        valid=given.get("valid"),
+        fresh=given.get("fresh"),
+        y_grad=tangent_nodes["y"] if backward else None,
+        state_grad=tangent_nodes["state"] if backward else [None] * len(new_state),
+        y=y,
+        new_state=new_state,
+        weight_grads=by_source["weights"],
+        x_grad=by_source["x"],
+        state_grads=by_source["state"],
+        initial_grads=by_source["initial"],
+    )
+
+
+def structured(structure: Any, leaves: list[Tensor]) -> Any:
+    """The leaves in the structure of a state."""
+    remaining = iter(leaves)
+    return map_state(lambda _: next(remaining), structure)
