@@ -15,7 +15,8 @@ from rnnkit.errors import UserError
 COMMANDS = {
     "train": "train a model:                rnnkit train experiment=tiny_shakespeare",
     "resume": "go on with a run:             rnnkit resume runs/RUN trainer.max_epochs=20",
-    "evaluate": "loss, perplexity and bits:    rnnkit evaluate runs/RUN --split test",
+    "evaluate": "measure a model on a split:   rnnkit evaluate runs/RUN --split test",
+    "predict": "label or forecast new data:   rnnkit predict runs/RUN --input FILE --output FILE",
     "generate": "let a model write:            rnnkit generate runs/RUN --prompt 'def '",
     "explain": "which engine runs, and why:   rnnkit explain model/cell=gru",
     "board": "TensorBoard on all runs:      rnnkit board",

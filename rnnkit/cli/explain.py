@@ -65,23 +65,69 @@ def _lines(config: Any) -> Iterator[str]:
     trainer = construct(config, "trainer", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     precision, device = trainer.precision_plugin, trainer.strategy.root_device
     data = construct(config, "data")
-    B, T = config.data.lanes // trainer.world_size, config.data.bptt_steps
-    model = precision.convert_module(_model(config, data).to(device))
+    windows = "lanes" in config.data
+    model = precision.convert_module((_model(config, data) if windows else _model_of(config, data)).to(device))
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    yield f"{type(model).__name__} on windows of {B} lanes x {T} steps, {precision.precision} on {device}{threads}"
+    where = f"{precision.precision} on {device}{threads}"
     layers = dict(_layers(model))
     if not layers:
         raise UserError("model", "a model with an rnnkit.RNN inside", type(model).__name__, fix="model=language_model")
+    if windows:
+        lanes, steps = config.data.lanes // trainer.world_size, config.data.bptt_steps
+        shapes = dict.fromkeys(layers, (lanes, steps))
+        yield f"{type(model).__name__} on windows of {lanes} lanes x {steps} steps, {where}"
+    else:
+        batch = next(iter(data.train_dataloader()))
+        with precision.forward_context():
+            shapes = _shapes(model, batch)
+        yield f"{type(model).__name__} on the first training batch, {batch.tokens:,} steps, {where}"
     width = max(len(name) for name in layers)
     for name, cell in layers.items():
+        if name not in shapes:
+            yield f"{name:<{width}}  {_described(cell)}: not run by this batch"
+            continue
+        B, T = shapes[name]
         dtype = next((parameter.dtype for parameter in cell.parameters()), torch.get_default_dtype())
         # A warning would say what is printed anyway.
         with precision.forward_context(), warnings.catch_warnings(action="ignore"):
             x_BTI = torch.zeros(B, T, cell.input_size, dtype=dtype, device=device, requires_grad=True)
             found = explain(cell, x_BTI)
-        yield f"{name:<{width}}  {_described(cell)}: {found.engine}"
+        over = "" if windows else f" on {B} x {T}"
+        yield f"{name:<{width}}  {_described(cell)}{over}: {found.engine}"
         for faster in takewhile(found.engine.__ne__, ENGINES):
             yield f"{'':<{width}}    not {faster}: {found.ruled_out[faster]}"
+
+
+def _model_of(config: Any, data: Any) -> Any:
+    """The untrained model for data that have to be read."""
+    from rnnkit.training.construct import construct
+
+    data.setup("fit")
+    return construct(config, "model", **data.sizes)
+
+
+def _shapes(model: Any, batch: Any) -> dict[str, tuple[int, int]]:
+    """How many lanes and steps each layer reads of a batch; the last time, where it is called several times."""
+    import torch
+    from lightning.fabric.utilities import move_data_to_device
+
+    from rnnkit.layers import RNN
+
+    found: dict[str, tuple[int, int]] = {}
+
+    def note(module: Any, inputs: tuple[Any, ...]) -> None:
+        found.update(dict.fromkeys(names[module], tuple(inputs[0].shape[:2])))
+
+    modules = {name or "rnn": module for name, module in model.named_modules() if isinstance(module, RNN)}
+    every = list(dict(_layers(model)))
+    names = {module: [one for one in every if one.startswith(f"{name}, ")] for name, module in modules.items()}
+    hooks = [module.register_forward_pre_hook(note) for module in modules.values()]
+    batch = move_data_to_device(batch, next(model.parameters()).device)
+    with torch.no_grad():
+        model(batch.inputs, lengths=batch.lengths)
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ Trains a model and leaves a run folder. Without arguments: a character-level LST
 
   rnnkit train model/cell=gru model.num_layers=3 optimizer.lr=2e-3 data.path=my_corpus.txt
   rnnkit train experiment=tiny_shakespeare
+  rnnkit train task=tagging                           other tasks, each with data of its own to start with
   rnnkit train --multirun model/cell=elman,lstm,gru seed=1,2,3
   rnnkit train model.cell._target_=my_lab.cells.MyCell        a class of your own, from the folder you stand in
   rnnkit train --config-dir my_lab/conf model/cell=mine       choices of your own
@@ -136,7 +137,10 @@ def _report(folder: Path, figures: dict[str, Any]) -> None:
     print(f"\n{shown}  after {figures['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
     print(f"The run is in {folder}. Next:")
     print(f"  rnnkit evaluate {folder}")
-    print(f"  rnnkit generate {folder} --length 400 --temperature 0.8")
+    if (folder / "vocabulary.json").exists():
+        print(f"  rnnkit generate {folder} --length 400 --temperature 0.8")
+    else:
+        print(f"  rnnkit predict {folder} --input FILE --output FILE")
     print("  rnnkit board")
 
 

@@ -1,4 +1,4 @@
-"""Text in, windows out: every batch is a `SequenceBatch`.
+"""Files in, batches out: every batch is a `SequenceBatch`.
 
 Names are imported when they are first used, because `rnnkit data list` must not wait for torch and Lightning.
 """
@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rnnkit.data.batches import Batches as Batches
+    from rnnkit.data.batches import padded as padded
+    from rnnkit.data.sequences import SequenceData as SequenceData
     from rnnkit.data.text import TextData as TextData
     from rnnkit.data.text import TextSplit as TextSplit
     from rnnkit.data.tokenizers import ByteTokenizer as ByteTokenizer
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from rnnkit.data.windows import Windows as Windows
 
 _HOME = {
+    "Batches": "batches",
+    "padded": "batches",
+    "SequenceData": "sequences",
     "TextData": "text",
     "TextSplit": "text",
     "Windows": "windows",

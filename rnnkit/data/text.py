@@ -71,6 +71,9 @@ class TextData(LightningDataModule):
     ('to be or not to ', 'o be or not to b')
     """
 
+    task = "language_modeling"
+    facts: dict[str, Any] = {}  # noqa: RUF012  the task needs none
+
     def __init__(
         self,
         dataset: str | None = None,

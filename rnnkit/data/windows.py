@@ -35,7 +35,7 @@ class Windows:
     divided among the processes.
 
     >>> windows = Windows(torch.arange(8), lanes=2, steps=3)
-    >>> for inputs_BT, targets_BT, lengths_B, reset_B in windows:
+    >>> for inputs_BT, targets_BT, lengths_B, reset_B, _ in windows:
     ...     print(inputs_BT.tolist(), targets_BT.tolist(), lengths_B, reset_B.tolist())
     [[0, 1, 2], [4, 5, 6]] [[1, 2, 3], [5, 6, 7]] None [True, True]
     [[3], [0]] [[4], [-100]] tensor([1, 0]) [False, False]
@@ -136,7 +136,7 @@ class Windows:
             return SequenceBatch(inputs_BT, targets_BT, None, reset_B)
         lengths_B = (self._sizes_B - start).clamp(0, end - start)
         inputs_BT.masked_fill_(torch.arange(end - start) >= lengths_B[:, None], 0)
-        return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset_B)
+        return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset_B, int(lengths_B.sum()))
 
 
 def _lane_sizes(predictions: int, lanes: int) -> tuple[Tensor, int]:

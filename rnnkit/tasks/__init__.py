@@ -1,7 +1,8 @@
 """Tasks: LightningModules with a loss, metrics, carried state and decoding."""
 
-from rnnkit.tasks.base import SequenceTask
+from rnnkit.tasks.base import Task
 from rnnkit.tasks.generation import generate
 from rnnkit.tasks.language_modeling import LanguageModeling
+from rnnkit.tasks.streaming import StreamTask
 
-__all__ = ["LanguageModeling", "SequenceTask", "generate"]
+__all__ = ["LanguageModeling", "StreamTask", "Task", "generate"]

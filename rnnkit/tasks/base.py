@@ -1,28 +1,25 @@
-"""What every task shares: the carried state, the optimiser, the schedule and clipping."""
+"""What every task shares: the loss of a batch, the figures of a split, the optimiser, the schedule and clipping."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import lightning as L
-import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.cells import map_state, state_leaves
 
 
-class SequenceTask(L.LightningModule, ABC):
-    """A model with a loss, trained on a stream of windows by truncated backpropagation through time.
+class Task(L.LightningModule, ABC):
+    """A model with a loss and the figures by which it is judged.
 
-    Each batch is a window of B lanes (`SequenceBatch`). The state after a window, detached, is the *carry*: the next
-    window begins with it, except in lanes that `reset` names. So gradients flow through the T steps of one window, the
-    state through the whole stream, and one window is one ordinary `training_step`. Training, validation and test each
-    have their own carry. The training carry is part of the checkpoint.
+    Each batch is a `SequenceBatch`. A task says what its `loss` is, what it remembers of a batch that is evaluated
+    (`measure`), and which `figures` follow once a split is through. `predict` gives what a user wants of each sequence.
 
     Args:
-        model: maps `(inputs, state, lengths=..., reset=...)` to `(outputs, state)` and has `initial_state(batch_size)`.
+        model: called as `model(batch.inputs, lengths=batch.lengths)`.
         optimizer: called with the parameters; returns the optimiser.
         schedule: called with the optimiser and the number of optimiser steps; returns what Lightning takes for a
             learning-rate scheduler. None keeps the learning rate.
@@ -31,6 +28,8 @@ class SequenceTask(L.LightningModule, ABC):
     """
 
     model: Any
+    kind: str
+    """The name of the task's configuration, by which data say what they are for."""
 
     def __init__(
         self,
@@ -44,32 +43,51 @@ class SequenceTask(L.LightningModule, ABC):
         self.clip = clip
         self.optimizer = optimizer
         self.schedule = schedule
-        self.carry: dict[str, Any] = {}
         self.clipping: tuple[Tensor, Tensor] | None = None
         """Norm of the last gradient before clipping, and whether it was clipped."""
 
     @abstractmethod
     def loss(self, outputs: Any, batch: SequenceBatch) -> Tensor:
-        """The mean loss over the valid targets of a window."""
+        """The mean loss over the valid targets of a batch."""
+
+    @abstractmethod
+    def measure(self, batch: SequenceBatch, stage: str) -> None:
+        """Takes one batch of `stage`, "val" or "test", into the figures."""
+
+    @abstractmethod
+    def figures(self, stage: str) -> dict[str, float]:
+        """The figures of all batches measured since the last call, by name; they are forgotten then."""
+
+    def predict(self, batch: SequenceBatch) -> list[Any]:
+        """What is said of each sequence of a batch, in plain Python values; the targets are not looked at."""
+        raise NotImplementedError(f"{type(self).__name__} makes no predictions")
+
+    def details(self) -> str:
+        """More on the split measured last than fits into figures: a table in plain text, or nothing."""
+        return ""
 
     def derived(self, loss: float) -> dict[str, float]:
         """Other figures that follow from a mean loss, by name; the task's own words for it."""
         return {}
 
-    def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
-        """The loss of one window, which takes the carry of `stage` ("train", "val", "test") and leaves the next."""
-        outputs, state = self.model(batch.inputs, self.carry.get(stage), lengths=batch.lengths, reset=batch.reset)
-        self.carry[stage] = map_state(Tensor.detach, state)
-        return self.loss(outputs, batch)
+    def condition(self) -> dict[str, float]:
+        """Figures on the state of training now, by name, for the log."""
+        return {}
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        return self.run_window(batch, "train")
+        return self.loss(self.model(batch.inputs, lengths=batch.lengths), batch)
 
-    def on_validation_epoch_start(self) -> None:
-        self.carry.pop("val", None)
+    def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        self.measure(batch, "val")
 
-    def on_test_epoch_start(self) -> None:
-        self.carry.pop("test", None)
+    def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        self.measure(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.model.parameters())
@@ -82,20 +100,7 @@ class SequenceTask(L.LightningModule, ABC):
         if self.clip is not None:
             self.clipping = self.clip([p for p in self.model.parameters() if p.grad is not None])
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # leaves only: a checkpoint that loads with weights_only=True holds no classes of ours; one row for each process
-        leaves = state_leaves(self.carry.get("train", ()))
-        many = self.trainer.world_size > 1
-        checkpoint["carry"] = [self.all_gather(leaf) if many else leaf[None].clone() for leaf in leaves]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        leaves = checkpoint.get("carry", [])
-        if leaves:
-            mine = iter(leaf[self.global_rank].to(self.device) for leaf in leaves)
-            self.carry["train"] = map_state(lambda _: next(mine), self.model.initial_state(1))
-
-    def carry_norm(self) -> Tensor:
-        """Root mean square, over the lanes, of the norm of the training carry."""
-        # Masks are no memory; a complex number has one size.
-        leaves = [leaf for leaf in state_leaves(self.carry["train"]) if leaf.dtype != torch.bool]
-        return torch.stack([leaf.abs().float().square().sum() / leaf.shape[0] for leaf in leaves]).sum().sqrt()
+    def _report(self, stage: str) -> None:
+        # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)
+        logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
+        self.log_dict({f"{stage}/{name}": value for name, value in self.figures(stage).items()}, logger=logger)

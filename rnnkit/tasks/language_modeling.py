@@ -6,16 +6,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
-from rnnkit.tasks.base import SequenceTask
+from rnnkit.tasks.streaming import StreamTask
 
 
-class LanguageModeling(SequenceTask):
+class LanguageModeling(StreamTask):
     r"""Cross-entropy of the next token, in nats.
 
     .. math::
@@ -32,8 +31,8 @@ class LanguageModeling(SequenceTask):
     state carried from window to window.
 
     Args:
-        model: see `SequenceTask`; its outputs are logits [B, T, V].
-        optimizer, schedule, clip: see `SequenceTask`.
+        model: see `StreamTask`; its outputs are logits [B, T, V].
+        optimizer, schedule, clip: see `StreamTask`.
         unit: what a token is: char, byte or word.
         activation_penalty, temporal_penalty: alpha and beta above, the bar being the mean over lanes, steps and H;
             where one is not 0, the model must have `features` and `output`, as `rnnkit.models.LanguageModel` has.
@@ -41,6 +40,8 @@ class LanguageModeling(SequenceTask):
             as it is. For windows of random length, whose short ones would else weigh too much (Merity et al. 2018,
             arXiv:1708.02182).
     """
+
+    kind = "language_modeling"
 
     def __init__(
         self,
@@ -94,17 +95,16 @@ class LanguageModeling(SequenceTask):
     def derived(self, loss: float) -> dict[str, float]:
         return {"perplexity": math.exp(min(loss, 700.0)), f"bits_per_{self.unit}": loss / math.log(2)}
 
-    def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        self._measure(batch, "val", self.val_mean)
+    def measure(self, batch: SequenceBatch, stage: str) -> None:
+        loss = self.run_window(batch, stage)
+        count = batch.targets.numel() if batch.lengths is None else batch.lengths.sum()
+        self._mean(stage).update(loss, count)
 
-    def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        self._measure(batch, "test", self.test_mean)
-
-    def on_validation_epoch_end(self) -> None:
-        self._report("val", self.val_mean)
-
-    def on_test_epoch_end(self) -> None:
-        self._report("test", self.test_mean)
+    def figures(self, stage: str) -> dict[str, float]:
+        mean = self._mean(stage)
+        loss = float(mean.compute())
+        mean.reset()
+        return {"loss": loss, **self.derived(loss)}
 
     def total_loss(self, windows: Iterable[SequenceBatch]) -> tuple[float, int]:
         """The loss summed over all the targets of some windows, in nats, and their number; the state is carried."""
@@ -116,17 +116,8 @@ class LanguageModeling(SequenceTask):
             targets += count
         return total, targets
 
-    def _measure(self, batch: SequenceBatch, stage: str, mean: MeanMetric) -> None:
-        loss = self.run_window(batch, stage)
-        mean.update(loss, batch.targets.numel() if batch.lengths is None else batch.lengths.sum())
-
-    def _report(self, stage: str, mean: MeanMetric) -> None:
-        loss = float(mean.compute())
-        mean.reset()
-        figures = {"loss": loss, **self.derived(loss)}
-        # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)
-        logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
-        self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=logger)
+    def _mean(self, stage: str) -> MeanMetric:
+        return self.val_mean if stage == "val" else self.test_mean
 
 
 def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:

@@ -4,6 +4,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import hydra
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -11,7 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import UserError
-from rnnkit.tasks import SequenceTask
+from rnnkit.tasks import Task
 from rnnkit.training.checkpoints import RunCheckpoint
 from rnnkit.training.construct import construct
 from rnnkit.training.loggers import Board, MetricsFile
@@ -55,9 +56,11 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         )
 
     data = construct(config, "data")
+    _check_kind(config, data)
     data.setup("fit")
     with open_dict(config):
         config.model.update(data.sizes)
+        config.task.update(data.facts)
     task = build_task(config)
     if trainer.is_global_zero:
         run.start(config)
@@ -85,6 +88,18 @@ def _check_epochs(most: int | None, begun: int) -> None:
             str(most),
             fix=f"trainer.max_epochs={begun + 10}",
         )
+
+
+def _check_kind(config: DictConfig, data: Any) -> None:
+    """Data that are for another task are refused before they are read."""
+    try:
+        wanted = hydra.utils.get_class(config.task._target_).kind  # type: ignore[attr-defined]
+        there = data.task
+    except Exception:  # a class of the user's that says no kind, or one that cannot be imported: construct tells
+        return
+    if wanted != there:
+        got = f"{type(data).__name__}, which is for {there}"
+        raise UserError("data", f"data for {wanted}", got, fix=f"task={there}, beside data=...")
 
 
 def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int | None) -> L.Trainer:
@@ -123,7 +138,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
     return [callback for callback in callbacks if callback is not None]
 
 
-def _describe(config: DictConfig, trainer: L.Trainer, task: SequenceTask, inputs: Any) -> None:
+def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -> None:
     """One line on what is about to be trained, where; the hyper-parameters and the graph for TensorBoard."""
     parameters = sum(p.numel() for p in task.parameters())
     device = trainer.strategy.root_device
@@ -132,10 +147,11 @@ def _describe(config: DictConfig, trainer: L.Trainer, task: SequenceTask, inputs
     board = trainer.loggers[0]
     assert isinstance(board, Board)
     board.describe(OmegaConf.to_container(config, resolve=True), [config.monitor])  # type: ignore[arg-type]
-    board.draw(task.model, inputs[:1, :2])
+    if isinstance(inputs, torch.Tensor):
+        board.draw(task.model, inputs[:1, :2])
 
 
-def _figures(trainer: L.Trainer, task: SequenceTask, monitor: Monitor) -> dict[str, Any]:
+def _figures(trainer: L.Trainer, task: Task, monitor: Monitor) -> dict[str, Any]:
     best = trainer.checkpoint_callbacks[0]
     assert isinstance(best, RunCheckpoint)
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}

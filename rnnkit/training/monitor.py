@@ -8,23 +8,24 @@ import torch
 from torch import Tensor
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.tasks import SequenceTask
+from rnnkit.tasks import Task
 
 
 class Monitor(L.Callback):
     """Logs the task's validation figures, and the course of training every `every` optimiser steps.
 
     `epoch` counts from 1, `seconds` is the time spent training so far. Under `train/`, since the last time: `loss`
-    (mean over the windows) and what the task derives from it, `learning_rate`, `gradient_norm` (mean, before
-    clipping), `clipped_share` (of the optimiser steps), `carry_norm`, `tokens_per_second` (time steps of all lanes and
-    processes; validation is not counted). Sums are kept on the device and read once per log line.
+    (mean over the batches) and what the task derives from it, `learning_rate`, `gradient_norm` (mean, before
+    clipping), `clipped_share` (of the optimiser steps), the task's `condition`, `padding` (the share of the batches
+    that is none of the data, where some is), `tokens_per_second` (valid time steps of all lanes and processes;
+    validation is not counted). Sums are kept on the device and read once per log line.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.latest: dict[str, float] = {}
         self.tokens = 0
-        """Time steps trained on since the run began, over all lanes and processes."""
+        """Valid time steps trained on since the run began, over all lanes and processes."""
         self.seconds = 0.0
         """Time spent training since the run began, validation not counted."""
         self._clock: float | None = None
@@ -33,7 +34,7 @@ class Monitor(L.Callback):
 
     def _clear(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._windows = self._updates = 0
+        self._windows = self._updates = self._rectangle = 0
         self._tokens_at, self._seconds_at = self.tokens, self.seconds
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,9 +60,11 @@ class Monitor(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, SequenceTask)
+        assert isinstance(pl_module, Task)
         assert isinstance(batch, SequenceBatch)
-        self.tokens += batch.targets.shape[0] * batch.inputs.shape[1] * trainer.world_size
+        lanes, steps = batch.shape
+        self.tokens += batch.tokens * trainer.world_size
+        self._rectangle += lanes * steps * trainer.world_size
         self._windows += 1
         self._add("loss", outputs["loss"].detach())
         if trainer.global_step == self._step:  # still accumulating
@@ -75,7 +78,7 @@ class Monitor(L.Callback):
         if self._step % self.every == 0:
             self._log(trainer, pl_module)
 
-    def _log(self, trainer: L.Trainer, task: SequenceTask) -> None:
+    def _log(self, trainer: L.Trainer, task: Task) -> None:
         self._pause()
         values = torch.stack([total.float() for total in self._sums.values()]).tolist()
         means = {
@@ -86,9 +89,11 @@ class Monitor(L.Callback):
             **means,
             **task.derived(means["loss"]),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            "carry_norm": float(task.carry_norm()),
+            **task.condition(),
             "tokens_per_second": (self.tokens - self._tokens_at) / (self.seconds - self._seconds_at),
         }
+        if self._rectangle > self.tokens - self._tokens_at:
+            figures["padding"] = 1 - (self.tokens - self._tokens_at) / self._rectangle
         self.latest = {f"train/{name}": value for name, value in figures.items()}
         self._write(trainer, self.latest)
         self._clear()

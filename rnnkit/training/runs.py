@@ -2,7 +2,7 @@
 
 config.yaml          the resolved configuration, sizes that the data decided included
 command.txt          the exact command
-vocabulary.json      written by data that have one
+vocabulary.json, data.json   written by the data: what was learnt from the training split
 checkpoints/best.ckpt, checkpoints/last.ckpt
 events.out.tfevents.*, metrics.csv, summary.json
 """
@@ -19,7 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.errors import UserError
-from rnnkit.tasks import SequenceTask
+from rnnkit.tasks import Task
 from rnnkit.training.construct import construct
 
 
@@ -104,7 +104,13 @@ class Run:
                 "run", "a whole checkpoint", f"'{path}', damaged or cut short ({first})", fix=fix
             ) from error
 
-    def task(self, checkpoint: str = "best") -> SequenceTask:
+    def data(self, config: DictConfig | None = None) -> Any:
+        """The data, with what was learnt when the model was trained; nothing is read yet."""
+        data = construct(config or self.config(), "data")
+        data.load(self.folder)
+        return data
+
+    def task(self, checkpoint: str = "best") -> Task:
         """The trained task in eval mode, on the CPU."""
         config = self.config()
         task = build_task(config)
@@ -122,7 +128,7 @@ class Run:
         return task.eval()
 
 
-def build_task(config: DictConfig) -> SequenceTask:
+def build_task(config: DictConfig) -> Task:
     """The untrained task that a configuration describes, the sizes that the data decide already in it."""
     task = construct(
         config,
@@ -132,7 +138,7 @@ def build_task(config: DictConfig) -> SequenceTask:
         schedule=construct(config, "schedule"),
         clip=construct(config, "clipping"),
     )
-    assert isinstance(task, SequenceTask)
+    assert isinstance(task, Task)
     return task
 
 

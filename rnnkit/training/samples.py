@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from rnnkit.tasks import SequenceTask, generate
+from rnnkit.tasks import Task, generate
 
 
 class SampleText(L.Callback):
@@ -28,7 +28,7 @@ class SampleText(L.Callback):
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if trainer.sanity_checking or not self.length or not boards:
             return
-        assert isinstance(pl_module, SequenceTask)
+        assert isinstance(pl_module, Task)
         data = trainer.datamodule  # type: ignore[attr-defined]
         unknown = data.tokenizer.unknown
         prompt = data.splits["valid"].tokens[: self.prompt_length]

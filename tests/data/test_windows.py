@@ -20,7 +20,7 @@ def test_every_token_is_predicted_once_and_in_order(size: tuple[int, int, int, i
     lanes_of_inputs, lanes_of_targets = [], []
     for windows in make(*size):
         rows: list[tuple[list[int], list[int]]] = [([], []) for _ in range(size[1])]
-        for inputs_BT, targets_BT, lengths_B, _ in windows:
+        for inputs_BT, targets_BT, lengths_B, *_ in windows:
             assert inputs_BT.dtype == targets_BT.dtype == torch.int64
             assert inputs_BT.shape == targets_BT.shape
             steps = [inputs_BT.shape[1]] * size[1] if lengths_B is None else lengths_B.tolist()

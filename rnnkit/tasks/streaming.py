@@ -1,0 +1,72 @@
+"""Tasks whose sequences are longer than a window: the carried state."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rnnkit.batch import SequenceBatch
+from rnnkit.cells import map_state, state_leaves
+from rnnkit.tasks.base import Task
+
+
+class StreamTask(Task):
+    """A task trained on a stream of windows by truncated backpropagation through time.
+
+    Each batch is a window of B lanes. The state after a window, detached, is the *carry*: the next window begins with
+    it, except in lanes that `reset` names. So gradients flow through the T steps of one window, the state through the
+    whole stream, and one window is one ordinary `training_step`. Training, validation and test each have their own
+    carry. The training carry is part of the checkpoint.
+
+    Args:
+        model: maps `(inputs, state, lengths=..., reset=...)` to `(outputs, state)` and has `initial_state(batch_size)`.
+        optimizer, schedule, clip: see `Task`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        schedule: Callable[[Optimizer, int], Any] | None = None,
+        clip: nn.Module | None = None,
+    ) -> None:
+        super().__init__(model, optimizer, schedule, clip)
+        self.carry: dict[str, Any] = {}
+
+    def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
+        """The loss of one window, which takes the carry of `stage` ("train", "val", "test") and leaves the next."""
+        outputs, state = self.model(batch.inputs, self.carry.get(stage), lengths=batch.lengths, reset=batch.reset)
+        self.carry[stage] = map_state(Tensor.detach, state)
+        return self.loss(outputs, batch)
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
+        return self.run_window(batch, "train")
+
+    def on_validation_epoch_start(self) -> None:
+        self.carry.pop("val", None)
+
+    def on_test_epoch_start(self) -> None:
+        self.carry.pop("test", None)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # leaves only: a checkpoint that loads with weights_only=True holds no classes of ours; one row for each process
+        leaves = state_leaves(self.carry.get("train", ()))
+        many = self.trainer.world_size > 1
+        checkpoint["carry"] = [self.all_gather(leaf) if many else leaf[None].clone() for leaf in leaves]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        leaves = checkpoint.get("carry", [])
+        if leaves:
+            mine = iter(leaf[self.global_rank].to(self.device) for leaf in leaves)
+            self.carry["train"] = map_state(lambda _: next(mine), self.model.initial_state(1))
+
+    def condition(self) -> dict[str, float]:
+        return {"carry_norm": float(self.carry_norm())}
+
+    def carry_norm(self) -> Tensor:
+        """Root mean square, over the lanes, of the norm of the training carry."""
+        # Masks are no memory; a complex number has one size.
+        leaves = [leaf for leaf in state_leaves(self.carry["train"]) if leaf.dtype != torch.bool]
+        return torch.stack([leaf.abs().float().square().sum() / leaf.shape[0] for leaf in leaves]).sum().sqrt()
