@@ -8,6 +8,39 @@ IGNORED = -100
 """The target that no loss counts: padding."""
 
 
+class ForecastInputs(NamedTuple):
+    """B windows of time series, each with what is known at its origin, the step after which the future begins.
+
+    Axes: B windows, T past steps, H future steps, C target channels; P, F, K, G, S, N covariates.
+
+    * `past`: [B, T, C], the target channels up to the origin; NaN where missing or padded.
+    * `past_covariates`: [B, T, P], numeric covariates over the past, the last F of them known for the future too.
+    * `future_covariates`: [B, H, F], those F over the horizon; NaN where missing, as in the past.
+    * `past_categories`: [B, T, K] int64 ids, the last G of them known for the future too; 0 is unknown or missing.
+    * `future_categories`: [B, H, G], those G over the horizon.
+    * `static`: [B, S], numbers that hold for a whole series.
+    * `static_categories`: [B, N] int64 ids that hold for a whole series.
+    * `gaps`: [B, T], the time since the step before in units of the frequency; 1 in regular series and at their start.
+    * `location`, `scale`: [B, C]; a value in the units of the file is `location + scale * value`.
+    * `step`: [B] int64, the steps of the series before the horizon, which say where in its season a window ends.
+    * `seasonal_error`: [B, C], the mean absolute difference of training values a season apart, in units of the batch;
+      NaN where there are none.
+    """
+
+    past: Tensor
+    past_covariates: Tensor
+    future_covariates: Tensor
+    past_categories: Tensor
+    future_categories: Tensor
+    static: Tensor
+    static_categories: Tensor
+    gaps: Tensor
+    location: Tensor
+    scale: Tensor
+    step: Tensor
+    seasonal_error: Tensor
+
+
 class SequenceBatch(NamedTuple):
     """B sequences side by side, or one window of B lanes, T steps long.
 

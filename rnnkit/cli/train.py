@@ -73,6 +73,9 @@ def _train(arguments: list[str]) -> int:
         overrides = list(settings.overrides.task)
         try:
             results.append(Result(folder, overrides, _run_one(config, overrides, folder)))
+        except KeyboardInterrupt:
+            _remove_if_empty(folder)
+            raise
         except Exception as error:  # kept from Hydra, which would print it its own way
             _remove_if_empty(folder)
             failures.append(error)

@@ -39,7 +39,8 @@ class LanguageModel(nn.Module):
         checkpoint_every: see `rnnkit.scan`; saves memory in training.
 
     Raises:
-        UserError: for sizes below 1 or that cannot be tied, probabilities outside [0, 1), and `bidirectional=True`.
+        UserError: for sizes and `checkpoint_every` below 1, sizes that cannot be tied, probabilities outside [0, 1),
+            and `bidirectional=True`.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -79,6 +80,9 @@ class LanguageModel(nn.Module):
         for name, size in (("hidden_size", hidden_size), ("embedding_size", embedding_size)):
             if size < 1:
                 raise UserError(f"model.{name}", "1 or more", str(size), fix=f"model.{name}=128")
+        if checkpoint_every is not None and checkpoint_every < 1:
+            got, fix = str(checkpoint_every), "model.checkpoint_every=16"
+            raise UserError("model.checkpoint_every", "a number of steps, 1 or more, or null", got, fix=fix)
         output_dropout = dropout if output_dropout is None else output_dropout
         probabilities = {"dropout": dropout, "input_dropout": input_dropout, "output_dropout": output_dropout}
         for name, p in {**probabilities, "word_dropout": word_dropout}.items():

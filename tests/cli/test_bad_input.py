@@ -30,6 +30,8 @@ BAD_OVERRIDES = {
     "data.level=chars": r"data\.level: expected one of char, byte, word; got 'chars'\. Try: data\.level=char",
     "data.lanes=0": r"data\.lanes: expected a whole number, 1 or more; got 0",
     "trainer.precision=bf17": r"trainer: expected what lightning\.Trainer takes; got Precision 'bf17' is invalid",
+    "model.checkpoint_every=0": r"model\.checkpoint_every: expected a number of steps.*got 0",
+    "data=nothing": r"data: expected one of .*got 'nothing'",
     "clipping.max_norm=-1": r"clipping\.max_norm: expected a number above 0; got -1",
     "trainer.max_epochs=-1": r"trainer\.max_epochs: expected a number of epochs or steps, .*got neither",
     "seed=x": r"seed: expected a whole number; got 'x'",

@@ -1,10 +1,13 @@
 """Every configuration file, at every depth, composes and builds; every experiment survives two steps."""
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.cli import run
@@ -15,13 +18,41 @@ from rnnkit.training.runs import build_task
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
 EXPERIMENTS = groups()["experiment"]
+TASK_OF_MODEL = {"language_model": "language_modeling"}
 
 
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose("train", [*overrides, "run_dir=runs/test"])
     OmegaConf.set_struct(config, False)
-    config.model.vocabulary_size = 12
+    return config
+
+
+@cache
+def told(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the default data of a task tell its model and the task."""
+    if task == "language_modeling":
+        return {"vocabulary_size": 12}, {}
+    data = construct(composed(f"task={task}"), "data")
+    data.setup("fit")
+    return data.sizes, data.facts
+
+
+def buildable(choice: str) -> DictConfig:
+    """The configuration with one choice made, and with the task and the paths that it asks for."""
+    group, name = choice.split("=")
+    overrides = [f"task={TASK_OF_MODEL[name]}"] if group == "model" else []
+    config = composed(*overrides, choice)
+    if group == "data":
+        if config.data.get("dataset", "") is None and not config.data.path:
+            overrides.append("data.path=my_file")
+        overrides.append(f"task={construct(composed(choice, *overrides), 'data').task}")
+        config = composed(*overrides, choice)
+    task = get_class(config.task._target_).kind  # type: ignore[attr-defined]
+    if group not in ("experiment", "data"):  # theirs need not be of the default data's kind
+        sizes, facts = told(task)
+        config.model.update(sizes)
+        config.task.update(facts)
     return config
 
 
@@ -34,9 +65,9 @@ def test_every_file_is_a_choice_and_there_are_as_many_as_there_were() -> None:
     assert len(files) >= 33
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if not choice.startswith(("data=", "experiment="))])
 def test_every_choice_composes_and_builds(choice: str) -> None:
-    config = composed(choice, *(["data.path=my.txt"] if choice == "data=text" else []))
+    config = buildable(choice)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     task = build_task(config)
     optimizer = construct(config, "optimizer")(task.model.parameters())
@@ -45,16 +76,23 @@ def test_every_choice_composes_and_builds(choice: str) -> None:
     for name in config.callbacks:
         assert construct(config.callbacks, name) is not None
     construct(config, "averaging")
-    assert construct(config, "data").lanes == config.data.lanes
     if choice != "trainer=gpu":
         construct(config, "trainer", logger=False, enable_checkpointing=False)
+
+
+@pytest.mark.parametrize("choice", [f"data={name}" for name in groups()["data"]])
+def test_every_kind_of_data_is_built_for_its_task(choice: str) -> None:
+    config = buildable(choice)
+    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    data = construct(config, "data")
+    assert get_class(config.task._target_).kind == data.task  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_survives_two_steps(experiment: str, tmp_path: Path) -> None:
     config = composed(f"experiment={experiment}")
     folders = os.environ.get("RNNKIT_DATA")
-    if config.data.dataset not in (None, "python_stdlib") and not folders:
+    if config.data.get("dataset") not in (None, "python_stdlib") and not folders:
         pytest.skip(f"needs the data set {config.data.dataset}; set RNNKIT_DATA to a folder that holds it")
     few = [
         "trainer.max_epochs=1",
