@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
@@ -42,10 +43,34 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
 
 
 def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Why a kernel would be slower than the loop, as in a live stream; None where it is faster."""
-    if isinstance(cell, LSTMCell) and x_BTI.device.type == "cpu" and x_BTI.shape[1] <= 2:
-        return "oneDNN repacks an LSTM's weights at every call, which one or two steps do not pay back"
+    """Never: a kernel is faster than the loop."""
     return None
+
+
+def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """One step of a live stream by torch's LSTM cell; None where more has to be looked at than there is time for."""
+    if type(cell) is not LSTMCell or not isinstance(state, LSTMState):
+        return None
+    weights = cell._parameters  # an attribute of a module takes a microsecond to find
+    weight_ih, weight_hh = cast(Tensor, weights["weight_ih"]), cast(Tensor, weights["weight_hh"])
+    h_BH, c_BH = cast(LSTMState, state)
+    B, hidden_size = h_BH.shape[0], weight_hh.shape[1]
+    if (
+        x_B1I.shape != (B, 1, weight_ih.shape[1])
+        or not h_BH.shape == c_BH.shape == (B, hidden_size)
+        or not x_B1I.dtype == h_BH.dtype == c_BH.dtype == weight_hh.dtype
+        or not (x_B1I.is_cpu and weight_hh.is_cpu)
+        or cell._forward_hooks
+        or cell._forward_pre_hooks
+        or "forward" in cell.__dict__
+        or torch._C._are_functorch_transforms_active()
+        or torch.is_autocast_enabled("cpu")
+        or _has_any_global_hook()
+    ):
+        return None
+    hc = (h_BH, c_BH)
+    h_BH, c_BH = _kernels.lstm_cell(x_B1I[:, 0], hc, weight_ih, weight_hh, weights["bias_ih"], weights["bias_hh"])
+    return h_BH[:, None], LSTMState(h_BH, c_BH)  # type: ignore[return-value]
 
 
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
@@ -124,6 +149,9 @@ def _kernel(cell: Any, x_BTI: Tensor, state: Any, weight_ih: Tensor) -> tuple[Te
     # two modes compute the same numbers.
     options = (has_bias, 1, 0.0, torch.is_grad_enabled(), False, True)
     if isinstance(cell, LSTMCell):
+        if x_BTI.device.type == "cpu" and x_BTI.shape[1] <= 2 and weight_ih is cell.weight_ih:
+            # oneDNN repacks the weights at every call, which one or two steps do not pay back.
+            return _lstm_steps(cell, x_BTI, state)
         # cuDNN demands contiguous states.
         hx = (state.hidden.contiguous()[None], state.cell.contiguous()[None])
         y_BTH, h_1BH, c_1BH = _kernels.lstm(x_BTI, hx, weights, *options)
@@ -131,6 +159,16 @@ def _kernel(cell: Any, x_BTI: Tensor, state: Any, weight_ih: Tensor) -> tuple[Te
     kernel = _kernels.gru if isinstance(cell, GRUCell) else getattr(_kernels, f"rnn_{cell.nonlinearity}")
     y_BTH, h_1BH = kernel(x_BTI, state.contiguous()[None], weights, *options)
     return y_BTH, h_1BH[0]
+
+
+def _lstm_steps(cell: LSTMCell, x_BTI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    """Step by step."""
+    weights = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+    outputs = []
+    for x_BI in x_BTI.unbind(1):
+        state = LSTMState(*_kernels.lstm_cell(x_BI, tuple(state), *weights))
+        outputs.append(state.hidden)
+    return torch.stack(outputs, dim=1), state
 
 
 def _in_one_buffer(weights: list[Tensor]) -> list[Tensor]:

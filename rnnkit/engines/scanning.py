@@ -32,6 +32,8 @@ class Engine(Protocol):
 ENGINES: dict[str, Engine] = {"compiled": compiled, "parallel": parallel, "native": native, "reference": reference}
 """Fastest first; the last one runs everything."""
 
+_QUICK = {"auto": native.quick_step, "compiled": compiled.quick_step}
+
 
 class Explanation(NamedTuple):
     """Which engine runs, and for each of the others what ruled it out."""
@@ -84,9 +86,9 @@ def scan(
     >>> torch.equal(state.hidden[1], y_BTO[1, 0])
     True
     """
-    if engine == "compiled" and state is not None and lengths is None and reset is None:
+    if engine in _QUICK and state is not None and lengths is None and reset is None and not torch.is_grad_enabled():
         # A live stream has no time for what follows.
-        done = compiled.quick_step(cell, x_BTI, state)
+        done = _QUICK[engine](cell, x_BTI, state)
         if done is not None:
             return done
     check_input(cell, x_BTI)

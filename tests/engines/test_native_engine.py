@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from rnnkit.cells import ElmanCell, GRUCell, LSTMCell, LSTMState
 from rnnkit.engines import explain, scan
+from rnnkit.errors import UserError
 
 TWINS: dict[str, tuple[Any, Any]] = {
     "lstm": (LSTMCell, nn.LSTM),
@@ -206,14 +207,42 @@ def test_a_global_hook_is_respected() -> None:
     assert len(seen) == X.shape[1]
 
 
-@pytest.mark.parametrize(("steps", "engine"), [(1, "reference"), (2, "reference"), (3, "native")])
-def test_a_live_stream_does_not_pay_for_packing_weights(steps: int, engine: str) -> None:
-    explanation = explain(LSTMCell(3, 5), X[:, :steps])
-    assert explanation.engine == engine
-    assert explain(LSTMCell(3, 5), X[:, :1], engine="native").engine == "native"
-    assert explain(GRUCell(3, 5), X[:, :1]).engine == "native"
-    if engine == "reference":
-        assert "repacks" in explanation.ruled_out["native"]
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_live_stream_does_not_pay_for_packing_weights(
+    steps: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = LSTMCell(3, 5, bias=bias)
+    state = LSTMState(torch.randn(2, 5), torch.randn(2, 5))
+    wanted, end = scan(cell, X[:, :steps], state, engine="reference")
+    assert explain(cell, X[:, :steps]).engine == "native"
+    monkeypatch.setattr(torch._VF, "lstm", None, raising=False)
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            y_BTO, after = scan(cell, X[:, :steps], state)
+        torch.testing.assert_close(y_BTO, wanted)
+        torch.testing.assert_close(after, end)
+        assert type(after) is LSTMState
+        assert y_BTO.requires_grad is grad
+
+
+@pytest.mark.parametrize("wrong", ["x", "state", "batch", "dtype"])
+def test_a_live_stream_is_checked_like_any_input(wrong: str) -> None:
+    cell = LSTMCell(3, 5)
+    x_B1I = torch.zeros(2, 1, 4 if wrong == "x" else 3, dtype=torch.float64 if wrong == "dtype" else torch.float32)
+    state = cell.initial_state(1 if wrong == "batch" else 2)
+    state = LSTMState(state.hidden, state.cell[:, :4]) if wrong == "state" else state
+    with torch.no_grad(), pytest.raises((UserError, RuntimeError)):
+        scan(cell, x_B1I, state)
+
+
+def test_a_watched_stream_calls_the_cell() -> None:
+    cell = LSTMCell(3, 5)
+    seen = []
+    cell.register_forward_hook(lambda *_: seen.append(1))
+    with torch.no_grad():
+        scan(cell, X[:, :1], cell.initial_state(2))
+    assert seen == [1]
 
 
 def test_a_state_of_another_dtype_is_left_to_the_loop() -> None:
