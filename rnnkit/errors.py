@@ -15,3 +15,4 @@ class UserError(ValueError):
         got = " ".join(got.split())  # what libraries say can fill many lines
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument
+        self.got = got

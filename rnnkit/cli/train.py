@@ -107,13 +107,6 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
         if not key.startswith(("+", "~")) and "/" not in key:
             check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
     quiet()
-    if (folder / "config.yaml").exists() and os.environ.get("LOCAL_RANK", "0") == "0":
-        raise UserError(
-            "run_dir",
-            "a folder without a run in it",
-            f"'{folder}', which holds one",
-            fix=f"run_dir={folder}-2, or rnnkit resume {folder}",
-        )
     return fit_and_report(config, folder)
 
 

@@ -71,6 +71,11 @@ class Batches:
         """Batches in a whole epoch, wherever the position is."""
         return self._count
 
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that is under way, from 0."""
+        return self._epoch
+
     def __iter__(self) -> Iterator[SequenceBatch]:
         """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
         start, self._start = self._start, 0
@@ -80,11 +85,15 @@ class Batches:
             self._position = index + 1
             yield self._collate(batches[index][self._rank :: self._world_size])
 
-    def state_dict(self) -> dict[str, int]:
-        """The position and what it depends on. The end of an epoch is the next one's start."""
+    def state_dict(self, epoch_batches: float | None = None) -> dict[str, int]:
+        """The position and what it depends on. The end of an epoch is the next one's start.
+
+        `epoch_batches` is after how many batches an epoch ends, where it ends before all are through.
+        """
+        ended = self._position >= min(len(self), epoch_batches or len(self))
         return {
-            "batch": self._position % len(self),
-            "epoch": self._epoch + self._position // len(self),
+            "batch": 0 if ended else self._position,
+            "epoch": self._epoch + ended,
             "sequences": len(self._lengths),
             "batch_size": self._batch_size,
         }

@@ -24,7 +24,7 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
     names, means and deviations) and `restore`d with a trained model, how long an example is, and how several become a
     batch (`collate`). For `rnnkit predict` it says how a file without targets is read and how predictions are written.
 
-    After `setup`: `splits`, from "train", "valid" and, where there is one, "test" to a list of examples.
+    After `setup`: `splits`, from "train", "valid" and, where there is one, "test" to its examples.
 
     Args:
         batch_size: sequences in a training batch, over all processes.
@@ -43,13 +43,13 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
-        self.splits: dict[str, list[Example]] = {}
+        self.splits: dict[str, Sequence[Example]] = {}
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
         self._is_restored = False
 
     @abstractmethod
-    def read(self) -> Mapping[str, list[Example]]:
+    def read(self) -> Mapping[str, Sequence[Example]]:
         """The examples of each split, from files; nothing in them depends on another split."""
 
     @abstractmethod
@@ -98,12 +98,13 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         """Read the splits, once, and learn from the training split unless `restore` came before."""
         if self.splits:
             return
-        self.splits = {name: list(examples) for name, examples in self.read().items()}
-        for name, examples in self.splits.items():
+        splits = {name: list(examples) for name, examples in self.read().items()}
+        self.splits = dict(splits)
+        for name, examples in splits.items():
             if not examples:
                 raise UserError(f"{name} split", "one sequence at least", "none", fix=f"data.{name}=another file")
         if not self._is_restored:
-            self.learn(self.splits["train"])
+            self.learn(splits["train"])
 
     def save(self, folder: Path) -> None:
         """Write what a trained model needs of its data to be used again, `data.json`, into `folder`."""
@@ -164,7 +165,9 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
     def state_dict(self) -> dict[str, Any]:
         """The position in the training split, for a checkpoint."""
         # Lightning keeps the state of loaders too, but loses it where a schedule has asked for the number of steps
-        return {} if self._training is None else {"position": self._training.state_dict()}
+        if self._training is None:
+            return {}
+        return {"position": self._training.state_dict(self.trainer.num_training_batches if self.trainer else None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Lets the next training batches begin where `state_dict` was taken."""

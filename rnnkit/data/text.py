@@ -162,7 +162,9 @@ class TextData(LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """The position in the training text, for a checkpoint."""
         # Lightning keeps the state of loaders too, but loses it where a schedule has asked for the number of steps
-        return {} if self._training is None else {"position": self._training.state_dict()}
+        if self._training is None:
+            return {}
+        return {"position": self._training.state_dict(self.trainer.num_training_batches if self.trainer else None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Lets the next training windows begin where `state_dict` was taken."""

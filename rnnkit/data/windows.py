@@ -93,10 +93,14 @@ class Windows:
             self._position = index + 1
             yield self._window(bounds[index], bounds[index + 1])
 
-    def state_dict(self) -> dict[str, int]:
-        """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start."""
-        position = {"window": self._position % len(self), **self._geometry}
-        return {**position, "epoch": self._epoch + self._position // len(self)} if self._random else position
+    def state_dict(self, epoch_windows: float | None = None) -> dict[str, int]:
+        """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start.
+
+        `epoch_windows` is after how many windows an epoch ends, where it ends before all are through.
+        """
+        ended = self._position >= min(len(self), epoch_windows or len(self))
+        position = {"window": 0 if ended else self._position, **self._geometry}
+        return {**position, "epoch": self._epoch + ended} if self._random else position
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next epoch begin at a position that `state_dict` told.

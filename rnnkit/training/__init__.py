@@ -2,6 +2,8 @@
 
 from rnnkit.training.averaging import ExponentialAverage, NonmonotonicAverage
 from rnnkit.training.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
+from rnnkit.training.confusion import ConfusionPicture
+from rnnkit.training.details import DetailsText
 from rnnkit.training.fit import fit
 from rnnkit.training.monitor import Monitor
 from rnnkit.training.runs import Run
@@ -12,6 +14,8 @@ __all__ = [
     "ClipNorm",
     "ClipPercentile",
     "ClipValue",
+    "ConfusionPicture",
+    "DetailsText",
     "ExponentialAverage",
     "Monitor",
     "NoClipping",

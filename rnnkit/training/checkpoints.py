@@ -3,7 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class AfterAnEpoch(L.Callback):
+    """Lets a run that is resumed from the last batch of an epoch begin the next one.
+
+    Lightning then counts the epoch as done, but goes on as if in its middle: the next epoch is never counted as begun,
+    and a second resume would start it from its first batch.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epochs = trainer.fit_loop.epoch_progress.total
+        if epochs.completed == epochs.ready:
+            trainer.fit_loop.reset_restart_stage()
 
 
 class RunCheckpoint(ModelCheckpoint):

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
-from rnnkit.training.checkpoints import RunCheckpoint
+from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
+from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
@@ -22,7 +23,8 @@ from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.randomness import RandomState
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
-from rnnkit.training.stopping import StopOnSignal, ValidateAtTheEnd
+from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd
+from rnnkit.training.storage import Storage
 
 
 def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:
@@ -34,15 +36,19 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         resume: go on from `checkpoints/last.ckpt`.
 
     Raises:
-        UserError: for a configuration that cannot run; nothing is written then.
+        UserError: for a configuration that cannot run or a folder in use; nothing is written then.
         Interrupted: after SIGINT or SIGTERM, with last.ckpt written.
     """
-    run = Run(folder)
+    with claimed(folder, new=not resume):
+        return _fit(config, Run(folder), resume)
+
+
+def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     keep_freed_memory()
     L.seed_everything(config.seed, workers=True, verbose=False)
-    resumed_step = None
+    resumed, resumed_step = None, None
     if resume:
-        checkpoint = run.checkpoint("last")
+        resumed, checkpoint = run.newest()
         resumed_step = int(checkpoint["global_step"])
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
@@ -64,9 +70,9 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
     task = build_task(config)
     if trainer.is_global_zero:
         run.start(config)
-        data.save(folder)
+        data.save(run.folder)
         _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
-    trainer.fit(task, datamodule=data, ckpt_path=run.checkpoint_file("last") if resume else None, weights_only=True)
+    trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
     if trainer.global_step == resumed_step:
         raise UserError(
             "trainer",
@@ -112,6 +118,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            plugins=[Storage()],
         )
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
@@ -123,11 +130,12 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
     callbacks = [
         monitor,
         RandomState(),
+        AfterAnEpoch(),
         StepPlateau(),
         ValidateAtTheEnd(),
         *(construct(config.callbacks, name) for name in config.callbacks),
         construct(config, "averaging"),
-        StopOnSignal(run.checkpoint_file("last")),  # after all that changes at a step
+        SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10)),  # after all that changes at a step
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
     ]

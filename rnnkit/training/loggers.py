@@ -54,16 +54,20 @@ class MetricsFile(Logger):
     """metrics.csv: one row for each step at which something was logged, one column for each figure.
 
     A figure that is first logged late widens the file. A resumed run drops the rows after its checkpoint.
+
+    `pending` is the row of the current step, which is written once another step begins. It belongs into a checkpoint:
+    what comes after it at the same step, the process may not live to see.
     """
 
     def __init__(self, path: Path, resumed_step: int | None = None) -> None:
         super().__init__()
         self.path = path
         self._columns: list[str] = []
-        self._pending: dict[str, Any] = {}
+        self.pending: dict[str, Any] = {}
         if resumed_step is not None and path.exists():
-            with path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= resumed_step]
+            # a process that was killed may have left the beginning of a row
+            whole, _, _ = path.read_text().rpartition("\n")
+            rows = [row for row in csv.DictReader(whole.splitlines()) if int(row["step"]) <= resumed_step]
             if rows:
                 self._columns = list(rows[0])
                 self._rewrite(rows)
@@ -83,15 +87,15 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         # what is logged at one step, by several callers, becomes one row
-        if self._pending.get("step") != step:
+        if self.pending.get("step") != step:
             self.save()
-        self._pending.update(metrics, step=step)
+        self.pending.update(metrics, step=step)
 
     @rank_zero_only
     def save(self) -> None:
-        if not self._pending:
+        if not self.pending:
             return
-        new = [name for name in ("step", "epoch", *self._pending) if name not in self._columns]
+        new = [name for name in ("step", "epoch", *self.pending) if name not in self._columns]
         if new:
             rows: list[dict[str, Any]] = []
             if self._columns:
@@ -100,8 +104,17 @@ class MetricsFile(Logger):
             self._columns += dict.fromkeys(new)
             self._rewrite(rows)
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(self._pending)
-        self._pending = {}
+            csv.DictWriter(file, self._columns).writerow(self.pending)
+        self.pending = {}
+
+    def restore(self, pending: dict[str, Any]) -> None:
+        """Goes on with a row that a checkpoint holds; what the file has of that step is dropped."""
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            if rows and pending and rows[-1]["step"] == str(pending["step"]):
+                self._rewrite(rows[:-1])
+        self.pending = dict(pending)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

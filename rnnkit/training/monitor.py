@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.tasks import Task
+from rnnkit.training.loggers import MetricsFile
 
 
 class Monitor(L.Callback):
@@ -38,11 +39,29 @@ class Monitor(L.Callback):
         self._tokens_at, self._seconds_at = self.tokens, self.seconds
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokens": self.tokens, "seconds": self.seconds}
+        # what has been summed up since the last line goes along, so that the next line is the same after a resume
+        counts = {"windows": self._windows, "updates": self._updates, "rectangle": self._rectangle}
+        at = {"tokens_at": self._tokens_at, "seconds_at": self._seconds_at}
+        return {"tokens": self.tokens, "seconds": self.seconds, "sums": dict(self._sums), **counts, **at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
         self._clear()
+        self._sums = dict(state_dict.get("sums", {}))  # checkpoints of 0.1.0 have none
+        for name in ("windows", "updates", "rectangle", "tokens_at", "seconds_at"):
+            setattr(self, f"_{name}", state_dict.get(name, getattr(self, f"_{name}")))
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                checkpoint["row"] = dict(logger.pending)
+            else:
+                logger.save()  # a killed process would take what waits to be written with it
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                logger.restore(checkpoint.get("row", {}))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._clock, self._step = time.perf_counter(), trainer.global_step
@@ -106,7 +125,7 @@ class Monitor(L.Callback):
             )
 
     def _add(self, name: str, value: Tensor) -> None:
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._sums[name] = self._sums[name].to(value.device) + value if name in self._sums else value
 
     def _pause(self) -> None:
         if self._clock is not None:

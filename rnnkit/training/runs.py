@@ -3,7 +3,7 @@
 config.yaml          the resolved configuration, sizes that the data decided included
 command.txt          the exact command
 vocabulary.json, data.json   written by the data: what was learnt from the training split
-checkpoints/best.ckpt, checkpoints/last.ckpt
+checkpoints/          best.ckpt and its weights as best.safetensors; last.ckpt and, once there is, before_last.ckpt
 events.out.tfevents.*, metrics.csv, summary.json
 """
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml  # type: ignore[import-untyped]
 from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
+from rnnkit.training import storage
 from rnnkit.training.construct import construct
 
 
@@ -90,19 +90,33 @@ class Run:
         """What a checkpoint holds, read without running any code from it."""
         path = self.checkpoint_file(name)
         if not path.is_file():
-            there = sorted(file.stem for file in path.parent.glob("*.ckpt"))
+            there = self._others(path)
             fix = f"--checkpoint {there[0]}" if there else f"rnnkit train run_dir={self.folder}-again"
             got = f"none in '{path.parent}'" if not there else f"only {', '.join(there)} in '{path.parent}'"
             raise UserError("run", f"the checkpoint {name}.ckpt", got, fix=fix)
         try:
-            return dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:
-            others = [file.stem for file in path.parent.glob("*.ckpt") if file != path]
+            return storage.read(path)
+        except (OSError, storage.DamagedFileError) as error:
+            others = self._others(path)
             fix = f"--checkpoint {others[0]}" if others else "another run folder"
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                "run", "a whole checkpoint", f"'{path}', damaged or cut short ({first})", fix=fix
-            ) from error
+            got = f"'{path}', damaged ({error})"
+            raise UserError("run", "a whole checkpoint", got, fix=fix) from error
+
+    def _others(self, path: Path) -> list[str]:
+        """The checkpoints beside this one, the newest first."""
+        files = [file for file in path.parent.glob("*.ckpt") if file != path]
+        return [file.stem for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
+
+    def newest(self) -> tuple[Path, dict[str, Any]]:
+        """The file to go on from, and what it holds: last.ckpt or, where that is damaged, the one before."""
+        before = self.checkpoint_file(storage.BEFORE_LAST)
+        try:
+            return self.checkpoint_file(storage.LAST), self.checkpoint(storage.LAST)
+        except UserError as error:
+            if not before.exists():
+                raise
+            print(f"{error.got}: going on from {before.name}", file=sys.stderr)
+            return before, self.checkpoint(storage.BEFORE_LAST)
 
     def data(self, config: DictConfig | None = None) -> Any:
         """The data, with what was learnt when the model was trained; nothing is read yet."""

@@ -42,7 +42,9 @@ def test_the_run_folder_holds_what_its_description_says(trained: Path) -> None:
     assert {"config.yaml", "command.txt", "vocabulary.json", "checkpoints", "metrics.csv", "summary.json"} < names
     assert len([name for name in names if name.startswith("events.out.tfevents")]) == 1
     assert len(names) == 7
-    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {
+        *("best.ckpt", "best.safetensors", "last.ckpt", "before_last.ckpt")
+    }
 
 
 def test_the_configuration_is_resolved_with_the_sizes_that_the_data_decided(trained: Path) -> None:

@@ -1,0 +1,66 @@
+"""One process at a time writes into a run folder."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rnnkit.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # no Unix: two runs in one folder go unnoticed there
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, *, new: bool) -> Iterator[None]:
+    """Hold a run folder; it is free again when the block ends, however the process ends.
+
+    Raises UserError where another process holds it, and where a `new` run would write over one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, claimed(Path(folder), new=True):
+    ...     with claimed(Path(folder), new=True):
+    ...         pass
+    Traceback (most recent call last):
+    rnnkit.errors.UserError: run_dir: expected a folder that no other run is using; got ...
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")):  # the other processes of a distributed run come with the first
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    with path.open("a+") as file:
+        if not _lock(file.fileno(), path):
+            file.seek(0)
+            raise UserError(
+                "run_dir",
+                "a folder that no other run is using",
+                f"'{folder}', which process {file.read().strip() or 'another'} is writing to",
+                fix=f"to wait for it, or run_dir={folder}-2",
+            )
+        try:
+            if new and (folder / "config.yaml").exists():
+                raise UserError(
+                    "run_dir",
+                    "a folder without a run in it",
+                    f"'{folder}', which holds one",
+                    fix=f"run_dir={folder}-2, or rnnkit resume {folder}",
+                )
+            file.truncate(0)
+            print(os.getpid(), file=file, flush=True)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(handle: int, path: Path) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+    except OSError:
+        return False
+    # the holder before us may just have removed the file that we had opened
+    return path.exists() and os.fstat(handle).st_ino == path.stat().st_ino

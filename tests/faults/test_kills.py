@@ -1,0 +1,29 @@
+"""A run that is killed again and again ends with the weights and the curves of one that was not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KILLS = Path(__file__).with_name("kills.py")
+SMALL = [
+    *("model.hidden_size=16", "model.num_layers=1", "model.dropout=0.2", "data.lanes=4", "data.bptt_steps=16"),
+    *("trainer.max_epochs=2", "trainer.limit_train_batches=20", "trainer.log_every_n_steps=3", "save_minutes=1e-9"),
+]
+RUNS = {
+    "language_modeling": [],
+    "averaged": ["averaging=ema", "averaging.decay=0.9", "trainer.accumulate_grad_batches=2", "data.random_steps=true"],
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_kills_lose_nothing_that_a_resume_does_not_bring_back(name: str, corpus: Path) -> None:
+    command = [sys.executable, str(KILLS), "--kills", "6", "--seed", "1", f"data.path={corpus}", *SMALL, *RUNS[name]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["kills"] >= 3
+    assert found["bytes_differing"] == 0
+    assert found["points_differing"] == 0
