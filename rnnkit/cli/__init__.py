@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "label or forecast new data:   rnnkit predict runs/RUN --input FILE --output FILE",
     "generate": "let a model write:            rnnkit generate runs/RUN --prompt 'def '",
     "explain": "which engine runs, and why:   rnnkit explain model/cell=gru",
+    "replay": "look at a batch that failed:  rnnkit replay runs/RUN",
     "board": "TensorBoard on all runs:      rnnkit board",
     "data": "data sets by name:            rnnkit data list",
 }

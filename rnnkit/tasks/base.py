@@ -24,7 +24,8 @@ class Task(L.LightningModule, ABC):
         schedule: called with the optimiser and the number of optimiser steps; returns what Lightning takes for a
             learning-rate scheduler. None keeps the learning rate.
         clip: called with the parameters after each backward pass; changes their gradients in place and returns the norm
-            of the gradient before and whether it was changed. None leaves the gradients alone.
+            of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None leaves
+            the gradients alone.
     """
 
     model: Any
@@ -45,6 +46,8 @@ class Task(L.LightningModule, ABC):
         self.schedule = schedule
         self.clipping: tuple[Tensor, Tensor] | None = None
         """Norm of the last gradient before clipping, and whether it was clipped."""
+        self.refused = False
+        """Whether a gradient that was not finite has been dropped, and its step not taken."""
 
     @abstractmethod
     def loss(self, outputs: Any, batch: SequenceBatch) -> Tensor:
@@ -97,8 +100,14 @@ class Task(L.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, steps)}
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
-        if self.clip is not None:
-            self.clipping = self.clip([p for p in self.model.parameters() if p.grad is not None])
+        if self.clip is None:
+            return
+        self.clipping = self.clip([p for p in self.model.parameters() if p.grad is not None])
+        # a scaler of float16 gradients looks for itself, and skips steps in the ordinary course of things
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None and not bool(self.clipping[0].isfinite()):
+            self.refused = True
+            for parameter in self.model.parameters():
+                parameter.grad = None  # which every optimiser passes over
 
     def _report(self, stage: str) -> None:
         # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)

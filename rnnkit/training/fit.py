@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
+from rnnkit.training.bad_numbers import BadNumbers
 from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
@@ -133,6 +134,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         AfterAnEpoch(),
         StepPlateau(),
         ValidateAtTheEnd(),
+        BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
         *(construct(config.callbacks, name) for name in config.callbacks),
         construct(config, "averaging"),
         SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10)),  # after all that changes at a step
