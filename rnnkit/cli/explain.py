@@ -25,6 +25,10 @@ def run(arguments: list[str]) -> int:
     given = parser.parse_intermixed_args(arguments)  # options may stand anywhere, as for rnnkit train
     quiet()
     config = _composed(given.overrides, given.config_dir)
+    from rnnkit.cli.train import typed_targets
+    from rnnkit.training.targets import check_targets
+
+    check_targets(config, typed_targets(given.overrides))
     print("\n".join(_lines(config)))
     return 0
 

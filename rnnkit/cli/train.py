@@ -107,7 +107,15 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
         if not key.startswith(("+", "~")) and "/" not in key:
             check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
     quiet()
+    from rnnkit.training.targets import check_targets
+
+    check_targets(config, typed_targets(overrides))
     return fit_and_report(config, folder)
+
+
+def typed_targets(overrides: list[str]) -> set[str]:
+    """The classes that the user has named on the command line, and so agreed to."""
+    return {value for key, _, value in (item.partition("=") for item in overrides) if key.endswith("_target_")}
 
 
 def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[str, Any]:

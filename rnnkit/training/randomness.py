@@ -11,30 +11,40 @@ import torch
 class RandomState(L.Callback):
     """Dropout after a resume draws the masks that it would have drawn without the stop.
 
-    Of torch (CPU and each CUDA device), Python and NumPy; restored when training begins, after everything that draws
-    numbers while models are built.
+    Of torch (CPU and each CUDA device), Python and NumPy, of every process; restored when training begins, after
+    everything that draws numbers while models are built.
     """
 
     def __init__(self) -> None:
-        self._restored: dict[str, Any] | None = None
+        self._restored: list[dict[str, Any]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        name, keys, *rest = np.random.get_state()
-        return {
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "python": random.getstate(),
-            "numpy": (name, np.asarray(keys).tolist(), *rest),
-        }
+        mine = _now()
+        if not torch.distributed.is_initialized():
+            return {"processes": [mine]}
+        processes = [mine] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(processes, mine)  # each process draws numbers of its own
+        return {"processes": processes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._restored = state_dict
+        self._restored = state_dict.get("processes", [state_dict])  # checkpoints of 0.1.0 hold the first one's
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._restored is None:
             return
-        torch.set_rng_state(self._restored["torch"])
-        if len(self._restored["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(self._restored["cuda"])
-        random.setstate(self._restored["python"])
-        np.random.set_state(self._restored["numpy"])
+        mine = self._restored[min(trainer.global_rank, len(self._restored) - 1)]
+        torch.set_rng_state(mine["torch"])
+        if len(mine["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(mine["cuda"])
+        random.setstate(mine["python"])
+        np.random.set_state(mine["numpy"])
+
+
+def _now() -> dict[str, Any]:
+    name, keys, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": random.getstate(),
+        "numpy": (name, np.asarray(keys).tolist(), *rest),
+    }

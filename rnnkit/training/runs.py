@@ -21,6 +21,7 @@ from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
+from rnnkit.training.targets import check_targets
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Run:
             print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
 
     def config(self) -> DictConfig:
-        """The configuration that the run was started with; UserError where the file is damaged."""
+        """The configuration that the run was started with; UserError where it is damaged or names code of strangers."""
         try:
             config = OmegaConf.load(self.config_file)
         except (OSError, ValueError, yaml.YAMLError) as error:
@@ -80,6 +81,7 @@ class Run:
         if not isinstance(config, DictConfig) or not {"task", "model", "data"} <= config.keys():
             got = f"'{self.config_file}', which lacks them"
             raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
+        check_targets(config)
         return config
 
     def summarize(self, figures: dict[str, Any]) -> None:
