@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from rnnkit.layers import rnn as layer_module
+from rnnkit.layers import RNN
+from rnnkit.layers import rnn as rnn_module
+
+_module: Any = rnn_module
+"""Where every layer finds its `scan`."""
 
 
 class _Output(NamedTuple):
@@ -64,7 +68,7 @@ def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
         cell: f"{names[module]}, layer {place // (2 if module.bidirectional else 1) + 1}"
         + (", backward" if module.bidirectional and place % 2 else "")
         for module in model.modules()
-        if isinstance(module, layer_module.RNN)
+        if isinstance(module, RNN)
         for place, cell in enumerate(module.cells)
     }
 
@@ -75,18 +79,18 @@ def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
     inside = {part for cell in cells for part in cell.modules()}
     leaves = [m for m in model.modules() if not any(m.children()) and m not in inside]
     hooks = [module.register_forward_hook(note) for module in leaves]
-    scan = layer_module.scan
+    scan = _module.scan
 
     def noted_scan(cell: Any, *arguments: Any, **options: Any) -> Any:
         y_BTO, state = scan(cell, *arguments, **options)
         outputs.append(_Output(cells.get(cell, type(cell).__name__), y_BTO))
         return y_BTO, state
 
-    layer_module.scan = noted_scan  # type: ignore[assignment]
+    _module.scan = noted_scan
     try:
         yield outputs
     finally:
-        layer_module.scan = scan
+        _module.scan = scan
         for hook in hooks:
             hook.remove()
 

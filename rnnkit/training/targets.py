@@ -49,8 +49,8 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for index, part in enumerate(node):
             yield from _targets(part, f"{key}[{index}]")
     if isinstance(node, DictConfig):
-        for name in node:
-            if str(name) == "_target_":
+        for name in map(str, node):
+            if name == "_target_":
                 yield key, str(node[name])
             elif not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):
                 yield from _targets(node[name], f"{key}.{name}".lstrip("."))

@@ -80,6 +80,7 @@ def test_the_data_are_read_where_they_matter(
     corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("rnnkit.models.OneHot", OneHot, raising=False)
+    monkeypatch.setenv("RNNKIT_ALLOW", "rnnkit")  # it is defined here
     folder = tmp_path / "conf" / "model"
     folder.mkdir(parents=True)
     (folder / "one_hot.yaml").write_text("_target_: rnnkit.models.OneHot\nhidden_size: 3\n")
