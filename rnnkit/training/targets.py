@@ -49,11 +49,11 @@ def _targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for index, part in enumerate(node):
             yield from _targets(part, f"{key}[{index}]")
     if isinstance(node, DictConfig):
-        for name in map(str, node):
+        for name in node:  # a number may be a key, as in a table of labels
             if name == "_target_":
                 yield key, str(node[name])
-            elif not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):
-                yield from _targets(node[name], f"{key}.{name}".lstrip("."))
+            elif not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):  # type: ignore[arg-type]
+                yield from _targets(node[name], f"{key}.{name!s}".lstrip("."))
 
 
 def _is_here(root: str) -> bool:
