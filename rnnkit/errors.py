@@ -1,5 +1,10 @@
 """The one exception for mistakes that the person at the keyboard can repair."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class UserError(ValueError):
     """A mistake of the user's, told in one message: what was set, what was expected, what arrived, how to repair it.
@@ -16,3 +21,40 @@ class UserError(ValueError):
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument
         self.got = got
+
+
+class Problems:
+    """Mistakes that are looked for one after the other and told together.
+
+    >>> problems = Problems()
+    >>> def refuse(name):
+    ...     raise UserError(name, "a positive number", "0", fix=f"{name}=1")
+    >>> for name in ("data.lanes", "model.num_layers"):
+    ...     problems.attempt(refuse, name)
+    >>> problems.tell()
+    Traceback (most recent call last):
+    rnnkit.errors.UserError: 2 problems
+      data.lanes: expected a positive number; got 0. Try: data.lanes=1
+      model.num_layers: expected a positive number; got 0. Try: model.num_layers=1
+    """
+
+    def __init__(self) -> None:
+        self.found: list[UserError] = []
+
+    def attempt(self, make: Callable[..., T], *arguments: object) -> T | None:
+        """What `make` returns; None where it raises a UserError, which is kept."""
+        try:
+            return make(*arguments)
+        except UserError as error:
+            self.found.append(error)
+            return None
+
+    def tell(self) -> None:
+        """Raise what was found, if anything."""
+        if len(self.found) < 2:
+            for error in self.found:
+                raise error
+            return
+        together = UserError("configuration", "no problems", f"{len(self.found)}", fix="as each of them says")
+        together.args = ("\n  ".join([f"{len(self.found)} problems", *map(str, self.found)]),)
+        raise together

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnkit.cli.configuration import check_type, config_folder, defaults, explained, groups
-from rnnkit.errors import UserError
+from rnnkit.errors import Problems, UserError
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -102,10 +102,11 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
     from rnnkit.cli.quiet import quiet
 
     usual = OmegaConf.create(defaults(overrides))
-    for override in overrides:
-        key = override.split("=")[0]
+    problems = Problems()
+    for key in dict.fromkeys(override.split("=")[0] for override in overrides):
         if not key.startswith(("+", "~")) and "/" not in key:
-            check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
+            problems.attempt(check_type, key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
+    problems.tell()
     quiet()
     from rnnkit.training.targets import check_targets
 

@@ -4,14 +4,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from rnnkit.errors import UserError
+from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
 from rnnkit.training.bad_numbers import BadNumbers
 from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
@@ -20,6 +19,7 @@ from rnnkit.training.construct import construct
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.monitor import Monitor
+from rnnkit.training.preflight import check_kind, check_parts
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.randomness import RandomState
 from rnnkit.training.runs import Run, build_task
@@ -53,17 +53,13 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         resumed_step = int(checkpoint["global_step"])
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
-    trainer = _trainer(config, run, monitor, resumed_step)
-    if trainer.max_epochs == -1 and trainer.max_steps == -1:
-        raise UserError(
-            "trainer.max_epochs",
-            "a number of epochs or steps, over which the learning rate follows its schedule",
-            "neither",
-            fix="trainer.max_epochs=10, beside trainer.max_time if time is short",
-        )
-
-    data = construct(config, "data")
-    _check_kind(config, data)
+    problems = Problems()
+    trainer = problems.attempt(_trainer, config, run, monitor, resumed_step)
+    data = problems.attempt(_data, config)
+    check_parts(config, problems)
+    problems.tell()
+    assert trainer is not None
+    assert data is not None
     data.setup("fit")
     with open_dict(config):
         config.model.update(data.sizes)
@@ -97,16 +93,10 @@ def _check_epochs(most: int | None, begun: int) -> None:
         )
 
 
-def _check_kind(config: DictConfig, data: Any) -> None:
-    """Data that are for another task are refused before they are read."""
-    try:
-        wanted = hydra.utils.get_class(config.task._target_).kind  # type: ignore[attr-defined]
-        there = data.task
-    except Exception:  # a class of the user's that says no kind, or one that cannot be imported: construct tells
-        return
-    if wanted != there:
-        got = f"{type(data).__name__}, which is for {there}"
-        raise UserError("data", f"data for {wanted}", got, fix=f"task={there}, beside data=...")
+def _data(config: DictConfig) -> Any:
+    data = construct(config, "data")
+    check_kind(config, data)
+    return data
 
 
 def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int | None) -> L.Trainer:
@@ -124,6 +114,13 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
     assert isinstance(trainer, L.Trainer)
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        raise UserError(
+            "trainer.max_epochs",
+            "a number of epochs or steps, over which the learning rate follows its schedule",
+            "neither",
+            fix="trainer.max_epochs=10, beside trainer.max_time if time is short",
+        )
     return trainer
 
 

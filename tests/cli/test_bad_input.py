@@ -200,3 +200,17 @@ def test_debug_shows_where_an_error_came_from(trained: Path) -> None:
 
     with pytest.raises(UserError):
         run(["generate", str(trained), "--length", "0", "debug=true"])
+
+
+def test_all_problems_are_told_at_once_and_before_anything_is_read(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = ["model.hidden_size=0", "optimizer.lr=-1", "data.lanes=0", "clipping.max_norm=-3", "data.path=nowhere.txt"]
+    assert run(["train", *small, *bad, f"run_dir={tmp_path / 'run'}"]) == 2
+    first, *rest = capsys.readouterr().err.strip().splitlines()
+    assert first == "rnnkit: 4 problems"
+    said = [line.split(":")[0].strip() for line in rest]
+    assert sorted(said) == ["clipping.max_norm", "data.lanes", "model.hidden_size", "optimizer"]
+    assert not (tmp_path / "run").exists()
+    assert run(["train", *small, "seed=x", "model.num_layers=two", f"run_dir={tmp_path / 'run'}"]) == 2
+    assert "2 problems\n  seed: expected a whole number" in capsys.readouterr().err

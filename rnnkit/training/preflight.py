@@ -1,0 +1,57 @@
+"""A configuration as a whole, before any data are read: what can be built by then is built once, to see that it can."""
+
+import contextlib
+import inspect
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+
+from rnnkit.errors import Problems, UserError
+from rnnkit.training.construct import construct
+
+
+def check_parts(config: DictConfig, problems: Problems) -> None:
+    """Note what is wrong with the model, the optimiser, the schedule and clipping."""
+    with torch.random.fork_rng(devices=[]):  # the model of the run is to be drawn as if there had been no other
+        problems.attempt(_build_model, config)
+        optimizer = problems.attempt(_build_optimizer, config)
+        if optimizer is not None and config.get("schedule") is not None:
+            problems.attempt(lambda: construct(config, "schedule")(optimizer, 100))
+        problems.attempt(construct, config, "clipping")
+
+
+def check_kind(config: DictConfig, data: Any) -> None:
+    """Refuse data that are for another task."""
+    try:
+        wanted = hydra.utils.get_class(config.task._target_).kind  # type: ignore[attr-defined]
+        there = data.task
+    except Exception:  # a class of the user's that says no kind, or one that cannot be imported: construct tells
+        return
+    if wanted != there:
+        got = f"{type(data).__name__}, which is for {there}"
+        raise UserError("data", f"data for {wanted}", got, fix=f"task={there}, beside data=...")
+
+
+def _build_model(config: DictConfig) -> None:
+    """The model, with 2 for each size that only the data know."""
+    stand_ins: dict[str, Any] = {}
+    with contextlib.suppress(Exception):  # the constructor says what is wrong with its target
+        parameters = inspect.signature(hydra.utils.get_object(config.model._target_)).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        lacking = [p for p in parameters if p.default is p.empty and p.kind in named and p.name not in config.model]
+        if any(p.annotation not in (int, p.empty) for p in lacking):
+            return  # more than a size: once the data are read, the constructor says what is wrong
+        stand_ins = dict.fromkeys((p.name for p in lacking), 2)
+    construct(config, "model", **stand_ins)
+
+
+def _build_optimizer(config: DictConfig) -> Any:
+    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    try:
+        return construct(config, "optimizer")([weight])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError("optimizer", "values that it takes", str(error), fix="rnnkit train --cfg job") from error
