@@ -3,11 +3,11 @@
 import importlib.util
 import inspect
 import os
+import pkgutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from rnnkit.errors import UserError
@@ -70,7 +70,7 @@ def _is_here(root: str) -> bool:
 def _is_known(target: str) -> bool:
     """Whether a target is *defined* in one of the known places: `rnnkit.cli.os.system` is not."""
     try:
-        found = get_object(target)
+        found = pkgutil.resolve_name(target)
     except Exception:  # whoever constructs it says what is wrong with it
         return True
     home = str(getattr(found, "__module__", ""))

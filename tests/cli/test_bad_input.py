@@ -213,4 +213,6 @@ def test_all_problems_are_told_at_once_and_before_anything_is_read(
     assert sorted(said) == ["clipping.max_norm", "data.lanes", "model.hidden_size", "optimizer"]
     assert not (tmp_path / "run").exists()
     assert run(["train", *small, "seed=x", "model.num_layers=two", f"run_dir={tmp_path / 'run'}"]) == 2
-    assert "2 problems\n  seed: expected a whole number" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("rnnkit: 2 problems\n  model.num_layers: expected a whole number")
+    assert "\n  seed: expected a whole number" in said
