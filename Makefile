@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow test-gpu check format smoke board bench clean
+.PHONY: help setup train test test-slow test-gpu soak check format smoke board bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -31,6 +31,9 @@ test-slow: setup ## run the tests that take minutes
 
 test-gpu: setup ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(ARGS)
+
+soak: setup ## kill runs and damage files for half an hour, and print what survived
+	$(BIN)/python scripts/soak.py $(ARGS)
 
 check: setup ## lint, types, and the floors of the design
 	$(BIN)/ruff check .

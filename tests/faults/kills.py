@@ -61,7 +61,7 @@ def survive(folder: Path, overrides: list[str], kills: int, seed: int) -> dict[s
             shutil.rmtree(folder)
         counts["resumes"] += started
         command = ["resume", str(folder)] if started else ["train", *overrides, f"run_dir={folder}"]
-        code = child(command, dice.randint(1, 120) if counts["kills"] < kills else -1)
+        code = child(command, dice.randint(1, 250) if counts["kills"] < kills else -1)
         if code == 0:
             return counts
         if code != -signal.SIGKILL:
@@ -90,16 +90,16 @@ def differing_points(one: Path, other: Path) -> int:
     return sum(((curves - others) + (others - curves)).values())
 
 
-def rows(folder: Path) -> Iterator[tuple[str, str, int, float]]:
+def rows(folder: Path) -> Iterator[tuple[str, str, int, str]]:
     """What metrics.csv has of each figure but the times."""
     with (folder / "metrics.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             for name, value in row.items():
                 if value and name not in TIMES:
-                    yield "metrics.csv", name, int(row["step"]), float(value)
+                    yield "metrics.csv", name, int(row["step"]), value
 
 
-def events(folder: Path) -> Iterator[tuple[str, str, int, float]]:
+def events(folder: Path) -> Iterator[tuple[str, str, int, str]]:
     """What TensorBoard shows of each figure but the times."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -107,7 +107,7 @@ def events(folder: Path) -> Iterator[tuple[str, str, int, float]]:
     for name in board.Tags()["scalars"]:
         if name not in TIMES:
             for event in board.Scalars(name):
-                yield "TensorBoard", name, event.step, event.value
+                yield "TensorBoard", name, event.step, str(event.value)  # as text, in which NaN equals NaN
 
 
 def main() -> None:
