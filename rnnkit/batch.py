@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 IGNORED = -100
@@ -39,6 +40,53 @@ class ForecastInputs(NamedTuple):
     scale: Tensor
     step: Tensor
     seasonal_error: Tensor
+
+    @classmethod
+    def of(cls, past_BTC: Tensor, horizon: int) -> "ForecastInputs":
+        """Windows of which nothing is known but the values, in their own units.
+
+        >>> import torch
+        >>> ForecastInputs.of(torch.rand(2, 5, 1), horizon=3).future_covariates.shape
+        torch.Size([2, 3, 0])
+        """
+        lanes, steps, channels = past_BTC.shape
+        past, future = past_BTC.new_zeros(lanes, steps, 0), past_BTC.new_zeros(lanes, horizon, 0)
+        static, unit = past_BTC.new_zeros(lanes, 0), past_BTC.new_ones(lanes, channels)
+        return cls(
+            past=past_BTC,
+            past_covariates=past,
+            future_covariates=future,
+            past_categories=past.long(),
+            future_categories=future.long(),
+            static=static,
+            static_categories=static.long(),
+            gaps=past_BTC.new_ones(lanes, steps),
+            location=torch.zeros_like(unit),
+            scale=unit,
+            step=torch.full((lanes,), steps, device=past_BTC.device),
+            seasonal_error=unit,
+        )
+
+
+class TokenInputs(NamedTuple):
+    """B sentences of T tokens. The characters stand there once for each distinct word of the batch.
+
+    Axes: B sentences, T tokens, U distinct words, K characters.
+
+    * `words`: [B, T] int64 ids; 0 is a word that training never saw, and padding.
+    * `vectors`: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
+    * `index`: [B, T] int64, which of the distinct words each token is.
+    * `characters`: [U, K] int64 ids of the distinct words' characters; 0 is padding.
+    * `sizes`: [U] int64, how many characters each has.
+    * `usual`: [B, T] int64, the tag that the word has most often in training: the baseline.
+    """
+
+    words: Tensor
+    vectors: Tensor
+    index: Tensor
+    characters: Tensor
+    sizes: Tensor
+    usual: Tensor
 
 
 class SequenceBatch(NamedTuple):

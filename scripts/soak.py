@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 FAULTS = Path(__file__).parents[1] / "tests" / "faults"
@@ -46,10 +47,37 @@ def killed(name: str, overrides: list[str], kills: int, seed: int) -> dict[str, 
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def resident(overrides: list[str], steps: int, folder: str) -> tuple[int, int]:
+    """MiB of resident memory of a run after a tenth of its steps, and the most of its last tenth."""
+    command = [sys.executable, "-m", "rnnkit", "train", *overrides, f"trainer.max_steps={steps}", f"run_dir={folder}"]
+    command += [
+        "trainer.max_epochs=-1",
+        "trainer.enable_progress_bar=false",
+        f"trainer.log_every_n_steps={steps // 100}",
+    ]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    sizes: list[tuple[int, int]] = []  # of the steps that metrics.csv has
+    while process.poll() is None:
+        time.sleep(0.2)
+        try:
+            logged = Path(folder, "metrics.csv").read_text().rstrip().rpartition("\n")[2].partition(",")[0]
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            continue
+        kib = next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), None)
+        if logged.isdigit() and kib:
+            sizes.append((int(logged), int(kib) // 1024))
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    first = next(size for step, size in sizes if step >= steps // 10)
+    return first, max(size for step, size in sizes if step >= steps - steps // 10)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=40, help="for each run")
     parser.add_argument("--cases", type=int, default=1000, help="damaged files of each format")
+    parser.add_argument("--steps", type=int, default=20_000, help="of the runs whose memory is watched")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path.insert(0, str(FAULTS))
@@ -66,6 +94,11 @@ def main() -> None:
         for name, overrides in RUNS.items():
             found = killed(name, [item.format(**files) for item in overrides], given.kills, given.seed)
             print("|", " | ".join(map(str, [name, *found.values()])), "|", flush=True)
+        print("\n| run | steps | MiB after a tenth of them | MiB at the end, at most |\n|---|---|---|---|")
+        for name in ("language modelling", "tagging with a CRF", "classification of series"):
+            overrides = [item.format(**files) for item in RUNS[name]]
+            sizes = resident(overrides, given.steps, str(Path(folder, "flat" + name)))
+            print("|", " | ".join(map(str, [name, given.steps, *sizes])), "|", flush=True)
     done = subprocess.run(
         [sys.executable, str(FAULTS / "fuzz.py"), "--cases", str(given.cases), "--seed", str(given.seed)],
         stdout=subprocess.PIPE,

@@ -32,7 +32,7 @@ def groups() -> dict[str, list[str]]:
 def keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Every key of a nested configuration, dotted."""
     for name, value in config.items():
-        yield prefix + name
+        yield f"{prefix}{name}"
         if isinstance(value, Mapping):
             yield from keys(value, f"{prefix}{name}.")
 

@@ -56,6 +56,8 @@ def _measured(run: Any, task: Any, config: Any, split: str | None) -> tuple[dict
     """The task's own figures over a whole split, and the lines to print."""
     import lightning as L
 
+    from rnnkit.tasks.metrics.table import shown
+
     data = run.data(config)
     data.setup("test")
     name = split or ("test" if "test" in data.splits else "valid")
@@ -77,7 +79,7 @@ def _measured(run: Any, task: Any, config: Any, split: str | None) -> tuple[dict
     width = max(len(key) for key in measured)
     lines = [
         f"{len(data.splits[name]):,} sequences",
-        *(f"  {key:<{width}}  {value:.4f}" for key, value in measured.items()),
+        *(f"  {key:<{width}}  {shown(value)}" for key, value in measured.items()),
     ]
     details = task.details()
-    return figures, "\n".join([*lines, *([details] if details else [])])
+    return figures, "\n".join([*lines, *(["", details] if details else [])])

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rnnkit.data.batches import Batches as Batches
     from rnnkit.data.batches import padded as padded
+    from rnnkit.data.cmapss import CMAPSSData as CMAPSSData
+    from rnnkit.data.cylinder_bell_funnel import CylinderBellFunnel as CylinderBellFunnel
+    from rnnkit.data.event_length import EventLength as EventLength
+    from rnnkit.data.forecasting.data import ForecastData as ForecastData
+    from rnnkit.data.forecasting.mackey_glass import MackeyGlass as MackeyGlass
+    from rnnkit.data.function_source import FunctionSource as FunctionSource
+    from rnnkit.data.labelled.audio import AudioLabelData as AudioLabelData
+    from rnnkit.data.labelled.series import SeriesLabelData as SeriesLabelData
+    from rnnkit.data.labelled.text import TextLabelData as TextLabelData
     from rnnkit.data.sequences import SequenceData as SequenceData
+    from rnnkit.data.tagging.data import TagData as TagData
     from rnnkit.data.text import TextData as TextData
     from rnnkit.data.text import TextSplit as TextSplit
     from rnnkit.data.tokenizers import ByteTokenizer as ByteTokenizer
@@ -22,7 +32,17 @@ if TYPE_CHECKING:
 _HOME = {
     "Batches": "batches",
     "padded": "batches",
+    "ForecastData": "forecasting.data",
+    "MackeyGlass": "forecasting.mackey_glass",
+    "CMAPSSData": "cmapss",
+    "CylinderBellFunnel": "cylinder_bell_funnel",
+    "EventLength": "event_length",
+    "FunctionSource": "function_source",
+    "AudioLabelData": "labelled.audio",
+    "SeriesLabelData": "labelled.series",
+    "TextLabelData": "labelled.text",
     "SequenceData": "sequences",
+    "TagData": "tagging.data",
     "TextData": "text",
     "TextSplit": "text",
     "Windows": "windows",

@@ -24,10 +24,12 @@ class Document(NamedTuple):
     text: str
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
+    """A file, and the name by which it was found, as that of a `Document`."""
+
     name: str
     path: Path
-    named: bool  # by the user, as against met in a folder, where what is no text is passed over
+    named: bool  # by the user, as against met in a folder, where what is of another kind is passed over
 
 
 def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> list[Document]:
@@ -50,12 +52,9 @@ def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> lis
     ...     read(folder)
     [Document(name='a.txt', text='one'), Document(name='b.txt', text='two')]
     """
-    found: dict[Path, _Found] = {}
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for file in sorted(_find(Path(path).expanduser(), argument)):
-            found.setdefault(file.path.resolve(), file)
+    found = files(paths, argument)
     documents = []
-    for file in found.values():
+    for file in found:
         content = read_bytes(file.path, argument)
         if not content:
             continue
@@ -68,6 +67,18 @@ def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> lis
     if not documents:
         _fail(argument, "text", f"{len(found)} files under {paths}, none of them with text")
     return documents
+
+
+def files(paths: Paths, argument: str = "data.path") -> list[Found]:
+    """The files that `read` would read, in its order.
+
+    Raises UserError, naming `argument`, when a glob matches nothing or a folder cannot be read.
+    """
+    found: dict[Path, Found] = {}
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        for file in sorted(_find(Path(path).expanduser(), argument)):
+            found.setdefault(file.path.resolve(), file)
+    return list(found.values())
 
 
 def read_bytes(path: Path, argument: str = "data.path") -> bytes:
@@ -91,13 +102,13 @@ def read_bytes(path: Path, argument: str = "data.path") -> bytes:
         _fail(argument, "a file that can be read", f"{path}: {error.strerror or error}")
 
 
-def _find(path: Path, argument: str) -> Iterator[_Found]:
+def _find(path: Path, argument: str) -> Iterator[Found]:
     if path.is_dir():
         yield from _below(path, argument)
     elif path.exists() or not glob.has_magic(
         str(path)
     ):  # read_bytes says what is wrong with a path that does not exist
-        yield _Found(path.name, path, named=True)
+        yield Found(path.name, path, named=True)
     else:
         matches = glob.glob(str(path), recursive=True)
         if not matches:
@@ -110,10 +121,10 @@ def _find(path: Path, argument: str) -> Iterator[_Found]:
                     for file in _below(match, argument):
                         yield file._replace(name=(match.relative_to(fixed) / file.name).as_posix())
             else:
-                yield _Found(match.relative_to(fixed).as_posix(), match, named=True)
+                yield Found(match.relative_to(fixed).as_posix(), match, named=True)
 
 
-def _below(folder: Path, argument: str) -> Iterator[_Found]:
+def _below(folder: Path, argument: str) -> Iterator[Found]:
     def refuse(error: OSError) -> None:
         _fail(argument, "a folder that can be read", f"{error.filename}: {error.strerror}")
 
@@ -122,7 +133,7 @@ def _below(folder: Path, argument: str) -> Iterator[_Found]:
         for name in files:
             if not name.startswith("."):
                 path = Path(place, name)
-                yield _Found(path.relative_to(folder).as_posix(), path, named=False)
+                yield Found(path.relative_to(folder).as_posix(), path, named=False)
 
 
 def _text(content: bytes, path: Path, argument: str) -> str:

@@ -1,7 +1,29 @@
 """Depth, direction and dropout over any cell. Layers know `Cell`, never which one."""
 
+from rnnkit.layers.characters import CharCNN, CharRNN
+from rnnkit.layers.crf import CRF
 from rnnkit.layers.dropout import LockedDropout
+from rnnkit.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from rnnkit.layers.rnn import RNN, BothDirections
+from rnnkit.layers.subsample import Subsample
+from rnnkit.layers.tag_schemes import LegalTags, legal_tags
+from rnnkit.layers.window_scaling import WindowScaling
 from rnnkit.layers.word_dropout import WordDropout
 
-__all__ = ["RNN", "BothDirections", "LockedDropout", "WordDropout"]
+__all__ = [
+    "CRF",
+    "RNN",
+    "AttentionPooling",
+    "BothDirections",
+    "CharCNN",
+    "CharRNN",
+    "LastPooling",
+    "LegalTags",
+    "LockedDropout",
+    "MaxPooling",
+    "MeanPooling",
+    "Subsample",
+    "WindowScaling",
+    "WordDropout",
+    "legal_tags",
+]

@@ -1,5 +1,15 @@
 """Models: input -> layers -> output. They know no loss, no Lightning and no Hydra."""
 
+from rnnkit.models.forecasting import AutoregressiveForecaster, DirectForecaster, SegmentForecaster
 from rnnkit.models.language_model import LanguageModel
+from rnnkit.models.sequence_model import SequenceModel
+from rnnkit.models.tagger import Tagger
 
-__all__ = ["LanguageModel"]
+__all__ = [
+    "AutoregressiveForecaster",
+    "DirectForecaster",
+    "LanguageModel",
+    "SegmentForecaster",
+    "SequenceModel",
+    "Tagger",
+]

@@ -5,6 +5,7 @@ from rnnkit.training.clipping import ClipNorm, ClipPercentile, ClipValue, NoClip
 from rnnkit.training.confusion import ConfusionPicture
 from rnnkit.training.details import DetailsText
 from rnnkit.training.fit import fit
+from rnnkit.training.forecast_plot import ForecastPicture
 from rnnkit.training.monitor import Monitor
 from rnnkit.training.runs import Run
 from rnnkit.training.samples import SampleText
@@ -17,6 +18,7 @@ __all__ = [
     "ConfusionPicture",
     "DetailsText",
     "ExponentialAverage",
+    "ForecastPicture",
     "Monitor",
     "NoClipping",
     "NonmonotonicAverage",

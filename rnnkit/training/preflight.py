@@ -37,14 +37,22 @@ def check_kind(config: DictConfig, data: Any) -> None:
 def _build_model(config: DictConfig) -> None:
     """The model, with 2 for each size that only the data know."""
     stand_ins: dict[str, Any] = {}
+    untold: list[inspect.Parameter] = []
     with contextlib.suppress(Exception):  # the constructor says what is wrong with its target
         parameters = inspect.signature(hydra.utils.get_object(config.model._target_)).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        lacking = [p for p in parameters if p.default is p.empty and p.kind in named and p.name not in config.model]
+        untold = [p for p in parameters if p.kind in named and p.name not in config.model]
+        lacking = [p for p in untold if p.default is p.empty]
         if any(p.annotation not in (int, p.empty) for p in lacking):
             return  # more than a size: once the data are read, the constructor says what is wrong
         stand_ins = dict.fromkeys((p.name for p in lacking), 2)
-    construct(config, "model", **stand_ins)
+    try:
+        construct(config, "model", **stand_ins)
+    except UserError as error:
+        name = error.argument.removeprefix("model.")  # a size that the data give or not, by what they are
+        if name not in {p.name for p in untold} - stand_ins.keys():
+            raise
+        construct(config, "model", **stand_ins, **{name: 2})
 
 
 def _build_optimizer(config: DictConfig) -> Any:

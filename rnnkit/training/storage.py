@@ -97,7 +97,8 @@ def read(path: Path) -> dict[str, Any]:
         content[-_LENGTH.size :] = _LENGTH.pack(0)
         if hashlib.sha256(content).hexdigest().encode() != comment[len(_LABEL) :]:
             raise DamagedFileError("its content is not what was written")
-    elif content[-_END:][:4] != b"PK\5\6" or content[-_LENGTH.size :] != b"\0\0":  # what torch itself writes, and 0.1 wrote, ends like this
+    elif content[-_END:][:4] != b"PK\5\6" or content[-_LENGTH.size :] != b"\0\0":
+        # what torch itself writes, and 0.1 wrote, ends in a record without a comment
         raise DamagedFileError("it is cut short or no checkpoint")
     try:
         return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))

@@ -18,7 +18,10 @@ from rnnkit.training.runs import build_task
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
 EXPERIMENTS = groups()["experiment"]
-TASK_OF_MODEL = {"language_model": "language_modeling"}
+TASK_OF_MODEL = {
+    **dict.fromkeys(("direct_forecaster", "autoregressive_forecaster", "segment_forecaster"), "forecasting"),
+    "language_model": "language_modeling", "sequence_model": "classification", "tagger": "tagging",
+}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -42,6 +45,8 @@ def buildable(choice: str) -> DictConfig:
     """The configuration with one choice made, and with the task and the paths that it asks for."""
     group, name = choice.split("=")
     overrides = [f"task={TASK_OF_MODEL[name]}"] if group == "model" else []
+    if group == "output":
+        overrides.append("task=forecasting")
     config = composed(*overrides, choice)
     if group == "data":
         if config.data.get("dataset", "") is None and not config.data.path:

@@ -10,12 +10,15 @@ from typing import NamedTuple
 from rnnkit.data import python_source
 from rnnkit.data.catalog.entry import DataSet as DataSet
 from rnnkit.data.catalog.entry import File as File
+from rnnkit.data.catalog.labelled import LABELLED
+from rnnkit.data.catalog.series import SERIES
+from rnnkit.data.catalog.tagging import TAGGING
 from rnnkit.data.catalog.texts import PYTHON_STDLIB, TEXTS
 from rnnkit.data.download import download
 from rnnkit.data.sources import read_bytes
 from rnnkit.errors import UserError
 
-DATA_SETS: Mapping[str, DataSet] = {**TEXTS}
+DATA_SETS: Mapping[str, DataSet] = {**TEXTS, **LABELLED, **SERIES, **TAGGING}
 
 
 class Row(NamedTuple):

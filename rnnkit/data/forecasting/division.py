@@ -1,0 +1,150 @@
+"""Which steps of a series are for training, validation and test, and which windows lie in each."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.panel import Panel
+from rnnkit.data.forecasting.source import SPLITS
+from rnnkit.data.forecasting.table import parsed_time
+from rnnkit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Division:
+    """Where in time the splits of a series begin: by dates where these are given, else by steps, else by fractions.
+
+    The test split is the last one, the validation split lies before it. With `train_steps`, which needs the other two
+    numbers, they follow one another from the first step on and what is left at the end belongs to none.
+    """
+
+    valid_fraction: float = 0.15
+    test_fraction: float = 0.15
+    train_steps: int | None = None
+    valid_steps: int | None = None
+    test_steps: int | None = None
+    valid_from: str | None = None
+    test_from: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.valid_fraction < 1:
+            got = str(self.valid_fraction)
+            raise UserError("data.valid_fraction", "a number from 0 to 1", got, fix="data.valid_fraction=0.15")
+        if not 0 <= self.test_fraction < 1 - self.valid_fraction:
+            got = f"{self.test_fraction} beside data.valid_fraction={self.valid_fraction}"
+            expected = "0, for no test split, or a number that leaves steps for training"
+            raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.15")
+        for name in ("train_steps", "valid_steps", "test_steps"):
+            steps = getattr(self, name)
+            if steps is not None and (not isinstance(steps, int) or steps < 0):
+                raise UserError(f"data.{name}", "a number of steps", repr(steps), fix=f"data.{name}=100")
+        if self.train_steps is not None and None in (self.valid_steps, self.test_steps):
+            got = f"data.train_steps={self.train_steps} without one of them"
+            raise UserError(
+                "data.train_steps", "data.valid_steps and data.test_steps too", got, fix="data.test_steps=0"
+            )
+
+    def ends(self, frame: Frame, files: Container[str]) -> tuple[int, int, int]:
+        """The steps before the end of the training, validation and test split of the series of a frame.
+
+        `files` are the splits that have a file of their own. Where there is one for the test split and none for the
+        validation split, that is the end of the training file.
+        """
+        train, valid, _ = (int(count) for count in np.bincount(frame.part, minlength=3))
+        whole = len(frame)
+        if "valid" in files or ("test" in files and not train):
+            return train, train + valid, whole
+        if "test" in files:
+            return train - self._count("valid", frame, train), train, whole
+        if self.train_steps is not None:
+            assert self.valid_steps is not None and self.test_steps is not None  # noqa: PT018
+            first, second = self.train_steps, self.train_steps + self.valid_steps
+            return first, second, second + self.test_steps
+        if self._by_fraction("test") and self._by_fraction("valid"):
+            # rounded, because 50 * (1 - 0.42) is a little less than 29 in floating point
+            rests = (self.valid_fraction + self.test_fraction, self.test_fraction)
+            first, second = (int(round(whole * (1 - rest), 6)) for rest in rests)
+            return first, second, whole
+        second = whole - self._count("test", frame, whole)
+        return second - self._count("valid", frame, second), second, whole
+
+    def _by_fraction(self, split: str) -> bool:
+        return getattr(self, f"{split}_from") is None and getattr(self, f"{split}_steps") is None
+
+    def _count(self, split: str, frame: Frame, end: int) -> int:
+        """The steps of a split that ends before step `end`."""
+        date, steps = getattr(self, f"{split}_from"), getattr(self, f"{split}_steps")
+        if date is not None:
+            return max(0, end - int(np.searchsorted(_times(frame, split), _date(date, split))))
+        if steps is not None:
+            return int(steps)
+        return len(frame) - int(round(len(frame) * (1 - getattr(self, f"{split}_fraction")), 6))
+
+
+def too_short(panel: Panel, ends_S3: NDArray[np.int64], horizon: int) -> NDArray[np.bool_]:
+    """[S, 3], whether a series has less of a split than one horizon and a step before it, or ends before the split."""
+    starts_S3 = np.concatenate([np.zeros_like(ends_S3[:, :1]), ends_S3[:, :2]], 1)
+    steps_S3 = ends_S3 - starts_S3
+    needed_S3 = horizon + (starts_S3 == 0)
+    short_S3: NDArray[np.bool_] = (steps_S3 != 0) & (steps_S3 < needed_S3) | (ends_S3 > panel.lengths[:, None])
+    return short_S3
+
+
+def origins(
+    panel: Panel, ends_S3: NDArray[np.int64], context: int, horizon: int, strides: tuple[int, int, int]
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The series and origin of every window whose whole future lies in a split; the past may reach back before it.
+
+    Series that are shorter than context and horizon have one training window with a shorter past.
+    """
+    found = {}
+    for number, (split, stride) in enumerate(zip(SPLITS, strides, strict=True)):
+        series, at = [], []
+        for index in range(len(panel)):
+            low, high = (0, *ends_S3[index])[number], ends_S3[index, number]
+            first = max(low, min(context, high - horizon), 1)
+            here = np.arange(first, high - horizon + 1, stride)
+            series.append(np.full(len(here), index))
+            at.append(here)
+        found[split] = np.concatenate(series), np.concatenate(at)
+    return found
+
+
+def observed(
+    panel: Panel, series: NDArray[np.int64], origin: NDArray[np.int64], context: int, horizon: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """For each window whether there is any value in its past, and any in its future."""
+    seen = np.concatenate([[0], np.cumsum(~np.isnan(panel.values).all(1))])
+    now = panel.starts[series] + origin
+    past = seen[now] > seen[panel.starts[series] + np.maximum(origin - context, 0)]
+    return past, seen[now + horizon] > seen[now]
+
+
+def assert_apart(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], series: int, horizon: int) -> None:
+    """That no step that a split forecasts is forecast or read by an earlier split, in any series."""
+    end = np.zeros(series, np.int64)  # of what earlier splits have read or forecast
+    for split in SPLITS:
+        index, origin = windows.get(split, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+        assert (origin >= end[index]).all(), f"{split} windows forecast steps that an earlier split has seen"
+        reached = end.copy()
+        np.maximum.at(reached, index, origin + horizon)
+        end = reached
+
+
+def _times(frame: Frame, split: str) -> Any:
+    if frame.times is None or frame.times.dtype.kind != "M":
+        fix = f"data.{split}_steps=100, or data.time=column_with_dates"
+        raise UserError(f"data.{split}_from", "series with time stamps", "none in the file", fix=fix)
+    return frame.times
+
+
+def _date(text: str, split: str) -> np.datetime64:
+    found = parsed_time(str(text), None)
+    if found is None:
+        raise UserError(f"data.{split}_from", "a date", repr(text), fix=f"data.{split}_from=2024-12-31")
+    return np.datetime64(found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found, "us")

@@ -1,0 +1,157 @@
+"""Series as tensors: scaled and encoded by what was learnt from the training part."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnkit.data.forecasting.calendar import calendar_features
+from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.panel import Panel
+from rnnkit.data.forecasting.scaling import location_and_scale
+from rnnkit.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Encoded:
+    """A panel as tensors: values scaled, categories as ids, covariates standardised, the calendar beside them.
+
+    * `values`: [V, C]; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
+    * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C].
+    """
+
+    values: Tensor
+    numbers: Tensor
+    categories: Tensor
+    gaps: Tensor
+    starts: Tensor
+    clock_starts: Tensor
+    static: Tensor
+    static_categories: Tensor
+    location: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What was learnt from the training part.
+
+    * `location`, `scale`: by series, a list over channels.
+    * `numbers`, `static`: mean and deviation of each numeric covariate.
+    * `vocabularies`, `static_vocabularies`: the known names of each categorical covariate; id 0 is for all others.
+    * `calendar`: names of the calendar features that are added as known covariates.
+    """
+
+    location: Mapping[str, Sequence[float]]
+    scale: Mapping[str, Sequence[float]]
+    numbers: Sequence[tuple[float, float]]
+    static: Sequence[tuple[float, float]]
+    vocabularies: Sequence[Sequence[str]]
+    static_vocabularies: Sequence[Sequence[str]]
+    calendar: Sequence[str]
+
+
+def learn(
+    panel: Panel, ends_S: NDArray[np.int64], scaling: str, channels: Sequence[str], calendar: Sequence[str]
+) -> Encoding:
+    """The encoding by the first `ends_S` steps of each series; a series of which these are none teaches nothing.
+
+    Raises UserError for a channel without a value.
+    """
+    kept = np.flatnonzero(ends_S).tolist()
+    pairs = {panel.ids[series]: observed_scale(panel, series, ends_S[series], scaling, channels) for series in kept}
+    training = [panel.of_series(series, ends_S[series]) for series in kept]
+    constant = sum(int((np.nanmin(x_NC, 0) == np.nanmax(x_NC, 0)).sum()) for x_NC in training)
+    if constant:
+        logger.warning("%s channels are constant in training and keep their scale", f"{constant:,}")
+    parts = list({id(panel.frames[series]): (panel.frames[series], ends_S[series]) for series in kept}.values())
+    return Encoding(
+        location={name: location_C.tolist() for name, (location_C, _) in pairs.items()},
+        scale={name: scale_C.tolist() for name, (_, scale_C) in pairs.items()},
+        numbers=_statistics(np.concatenate([frame.numbers[:end] for frame, end in parts])),
+        static=_statistics(np.stack([frame.static for frame, _ in parts])),
+        vocabularies=_vocabularies(np.concatenate([frame.categories[:end] for frame, end in parts])),
+        static_vocabularies=_vocabularies(np.stack([frame.static_categories for frame, _ in parts])),
+        calendar=calendar,
+    )
+
+
+def observed_scale(
+    panel: Panel, series: int, until: int, scaling: str, channels: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Location and scale of the first steps of a series; UserError for a channel without a value there."""
+    location_C, scale_C = location_and_scale(panel.of_series(series, until), scaling)
+    if np.isnan(scale_C).any():
+        name = panel.ids[series]
+        raise UserError(
+            "data.target",
+            "a value at least in every channel of every series, before what is to be forecast",
+            f"none in {channels[int(np.isnan(scale_C).argmax())]!r}" + (f" of series {name}" if name else ""),
+            fix="data.target=[...] without it, or a file without the series",
+        )
+    return location_C, scale_C
+
+
+def encode(
+    panel: Panel, encoding: Encoding, location_SC: NDArray[np.float64], scale_SC: NDArray[np.float64]
+) -> Encoded:
+    """The tensors of a panel whose series are scaled as given."""
+    frames = panel.own_frames()
+    numbers = np.concatenate([frame.numbers for frame in frames])
+    categories = np.concatenate([frame.categories for frame in frames])
+    parts = [_standardised(numbers, encoding.numbers)]
+    if encoding.calendar:
+        parts.append(np.concatenate([_calendar(frame, encoding.calendar) for frame in frames]))
+    scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
+    return Encoded(
+        values=_float(scaled),
+        numbers=_float(np.concatenate(parts, 1)),
+        categories=_ids(categories, encoding.vocabularies),
+        gaps=_float(panel.gaps),
+        starts=torch.from_numpy(panel.starts),
+        clock_starts=torch.from_numpy(panel.clock_starts),
+        static=_float(_standardised(np.stack([frame.static for frame in panel.frames]), encoding.static)),
+        static_categories=_ids(
+            np.stack([frame.static_categories for frame in panel.frames]), encoding.static_vocabularies
+        ),
+        location=_float(location_SC),
+        scale=_float(scale_SC),
+    )
+
+
+def _statistics(numbers: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Mean and deviation of each column; 0 and 1 for one without values."""
+    found = [location_and_scale(column[:, None], "standard") for column in numbers.T]
+    return [(0.0, 1.0) if np.isnan(scale[0]) else (float(location[0]), float(scale[0])) for location, scale in found]
+
+
+def _vocabularies(words: NDArray[np.object_]) -> list[list[str]]:
+    return [sorted({word for word in column.tolist() if word is not None}) for column in words.T]
+
+
+def _calendar(frame: Frame, names: Sequence[str]) -> NDArray[np.float32]:
+    assert frame.times is not None
+    return calendar_features(frame.times, list(names))
+
+
+def _standardised(numbers: NDArray[np.float64], statistics: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    mean, deviation = np.array(statistics, np.float64).reshape(-1, 2).T
+    return (numbers - mean) / deviation
+
+
+def _ids(words: NDArray[np.object_], vocabularies: Sequence[Sequence[str]]) -> Tensor:
+    ids = np.zeros(words.shape, np.int64)
+    for column, vocabulary in enumerate(vocabularies):
+        known = {word: number for number, word in enumerate(vocabulary, start=1)}
+        ids[:, column] = [known.get(word, 0) for word in words[:, column].tolist()]
+    return torch.from_numpy(ids)
+
+
+def _float(array: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))

@@ -1,0 +1,255 @@
+"""From a table to series: rows gathered by series and put in order, with times that do not repeat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.forecasting.format import Format
+from rnnkit.data.forecasting.frequency import Times
+from rnnkit.data.forecasting.table import Table, read_ragged, read_table
+from rnnkit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """S series on one time line of N steps: C target channels each, and the covariates that they share.
+
+    `part` says of each step which of the files it came from: 0 training, 1 validation, 2 test.
+    """
+
+    ids: tuple[str, ...]
+    values: NDArray[np.float64]  # [S, N, C]
+    times: Times | None  # [N]
+    numbers: NDArray[np.float64]  # [N, P]
+    categories: NDArray[np.object_]  # [N, K]
+    static: NDArray[np.float64]  # [F]
+    static_categories: NDArray[np.object_]  # [G]
+    part: NDArray[np.int8]  # [N]
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.part)
+
+    def only(self, series: Sequence[bool]) -> "Frame":
+        """The frame with these of its series."""
+        ids = tuple(name for name, kept in zip(self.ids, series, strict=True) if kept)
+        return replace(self, ids=ids, values=self.values[np.array(series, bool)])
+
+    def taken(self, steps: Any) -> "Frame":
+        """The same series at these steps only."""
+        return replace(
+            self,
+            values=self.values[:, steps],
+            times=None if self.times is None else self.times[steps],
+            numbers=self.numbers[steps],
+            categories=self.categories[steps],
+            part=self.part[steps],
+        )
+
+
+def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -> tuple[list[Frame], Format]:
+    """The series of a file, in the order in which they begin in it, and the format with what it left open filled in.
+
+    Raises UserError for all that `read_table` and `Format.resolved` refuse, and for times that repeat or go back.
+    """
+    if form.layout == "rows":
+        rows = read_ragged(path, argument, form.header)
+        frames = [plain_frame(name, values[:, None], part) for name, values in rows]
+        ids = [frame.ids[0] for frame in frames]
+        if len(set(ids)) < len(ids):
+            twice = next(name for i, name in enumerate(ids) if name in ids[:i])
+            raise UserError(argument, "each series in one row", f"{path}: {twice!r} twice", fix="renaming one of them")
+        if not frames:
+            raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.csv")
+        return frames, replace(form, target=["value"], is_resolved=True)
+    table = read_table(path, argument, form.header)
+    form = form.resolved(table)
+    times = table.times(form.time, form.time_format) if form.time is not None else None
+    values_NC = np.stack([table.numbers(name, "data.target") for name in form.target], 1)
+    numbers = [table.numbers(name, _argument(form, name)) for name in form.past(categorical=False)]
+    words = [table.words(name, "data.categorical") for name in form.past(categorical=True)]
+    whole = Frame(
+        ids=(),
+        values=values_NC[None],
+        times=times,
+        numbers=np.stack(numbers, 1) if numbers else np.zeros((table.rows, 0)),
+        categories=np.stack(words, 1) if words else np.empty((table.rows, 0), object),
+        static=np.zeros(0),
+        static_categories=np.empty(0, object),
+        part=np.full(table.rows, part, np.int8),
+    )
+    static = {name: table.numbers(name, "data.static_covariates") for name in form.static(categorical=False)}
+    static_words = {name: table.words(name, "data.static_covariates") for name in form.static(categorical=True)}
+    frames = []
+    for name, rows_N in _groups(table, form):
+        rows_N, starts = _ordered(table, form, times, rows_N)
+        frame = whole.taken(rows_N)
+        if form.duplicates == "mean":
+            frame = _averaged(frame, starts)
+        words_G = np.empty(len(static_words), object)
+        words_G[:] = [_constant(column, cells, rows_N, table) for column, cells in static_words.items()]
+        numbers_F = [_constant(column, cells, rows_N, table) for column, cells in static.items()]
+        frame = replace(frame, static=np.array(numbers_F, np.float64), static_categories=words_G)
+        frames.append(_named(frame, name, form))
+    return frames, form
+
+
+def plain_frame(name: str, values: NDArray[np.float64], part: int) -> Frame:
+    """One series of values [N, C] without times or covariates."""
+    steps = len(values)
+    return Frame(
+        ids=(name,),
+        values=values[None],
+        times=None,
+        numbers=np.zeros((steps, 0)),
+        categories=np.empty((steps, 0), object),
+        static=np.zeros(0),
+        static_categories=np.empty(0, object),
+        part=np.full(steps, part, np.int8),
+    )
+
+
+def joined(parts: list[list[Frame]]) -> list[Frame]:
+    """The series of several files, each file going on where the one before ended.
+
+    Raises UserError where a series begins before it ended, or has times in one file only.
+    """
+    found: dict[tuple[str, ...], list[Frame]] = {}
+    for frames in parts:
+        for frame in frames:
+            found.setdefault(frame.ids, []).append(frame)
+    return [_continued(frames) if len(frames) > 1 else frames[0] for frames in found.values()]
+
+
+def _continued(frames: list[Frame]) -> Frame:
+    for before, after in pairwise(frames):
+        if before.times is not None and after.times is not None and after.times[0] <= before.times[-1]:
+            names = ("data.train", "data.valid", "data.test")
+            late, early = names[after.part[0]], names[before.part[-1]]
+            raise UserError(
+                late,
+                f"times after those of {early}, whose last is {before.times[-1]}" + _of(before),
+                f"{after.times[0]} as the first",
+                fix="data.path=whole.csv with data.test_from=2024-12-31, to have one file divided by time",
+            )
+    last = frames[-1]
+    same = all(
+        np.array_equal(frame.static, last.static, equal_nan=True)
+        and np.array_equal(frame.static_categories, last.static_categories)
+        for frame in frames
+    )
+    if not same:
+        raise UserError(
+            "data.static_covariates", "the same in all files" + _of(last), "other values", fix="one file for the series"
+        )
+    return replace(
+        last,
+        values=np.concatenate([frame.values for frame in frames], 1),
+        times=None if last.times is None else np.concatenate([frame.times for frame in frames]),  # type: ignore[misc]
+        numbers=np.concatenate([frame.numbers for frame in frames]),
+        categories=np.concatenate([frame.categories for frame in frames]),
+        part=np.concatenate([frame.part for frame in frames]),
+    )
+
+
+def _groups(table: Table, form: Format) -> list[tuple[str, NDArray[np.int64]]]:
+    """The name of each series and its rows."""
+    if form.id is None:
+        return [("", np.arange(table.rows))]
+    ids = table.words(form.id, "data.id")
+    absent = next((row for row, name in enumerate(ids) if name is None), None)
+    if absent is not None:
+        raise UserError(
+            "data.id", f"a name in every row of {form.id!r}", f"{table.place(absent)}: none", fix="completing the rows"
+        )
+    order: dict[str, int] = {}
+    number = np.fromiter((order.setdefault(name, len(order)) for name in ids), np.int64, len(ids))
+    by_series = np.argsort(number, kind="stable")
+    cuts = np.cumsum(np.bincount(number))[:-1]
+    return list(zip(order, np.split(by_series, cuts), strict=True))
+
+
+def _ordered(
+    table: Table, form: Format, times: Times | None, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of a series in the order of time, and where among them each distinct time begins."""
+    if times is None or len(rows) == 0:
+        return rows, np.arange(len(rows))
+    mine = times[rows]
+    backwards = np.diff(mine) < np.zeros((), np.diff(mine[:1]).dtype)
+    if backwards.any():
+        if not form.sort:
+            row = int(rows[1:][backwards][0])
+            before = mine[:-1][backwards][0]
+            raise UserError(
+                "data.time",
+                "rows in the order of time",
+                f"{table.place(row)}: {times[row]} after {before}",
+                fix="data.sort=true",
+            )
+        order = np.argsort(mine, kind="stable")
+        rows, mine = rows[order], mine[order]
+    again = np.concatenate([[False], mine[1:] == mine[:-1]])
+    if again.any() and form.duplicates == "error":
+        row, first = int(rows[again][0]), int(rows[int(again.argmax()) - 1])
+        raise UserError(
+            "data.time",
+            "each time once" + ("" if form.id is None else " in a series"),
+            f"{table.place(row)}: {times[row]} again, first in {table.locate(first)}",
+            fix="data.duplicates=first, last or mean",
+        )
+    if form.duplicates == "mean":
+        return rows, np.flatnonzero(~again)
+    kept = ~again if form.duplicates != "last" else np.concatenate([~again[1:], [True]])
+    return rows[kept], np.arange(int(kept.sum()))
+
+
+def _averaged(frame: Frame, starts: NDArray[np.int64]) -> Frame:
+    """Steps of the same time as one: the mean of its numbers, the first of its names."""
+    if len(starts) == len(frame):
+        return frame
+
+    def mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        seen = ~np.isnan(x)
+        total, count = np.add.reduceat(np.where(seen, x, 0), starts), np.add.reduceat(seen.astype(float), starts)
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+    thinned = frame.taken(starts)
+    return replace(thinned, values=mean(frame.values[0])[None], numbers=mean(frame.numbers))
+
+
+def _constant(name: str, cells: NDArray[Any], rows: NDArray[np.int64], table: Table) -> Any:
+    """The one value of a static covariate in the rows of a series; UserError, with the line, where it changes."""
+    mine = cells[rows]
+    changed = (mine != mine[0]) & ~((mine != mine) & (mine[0] != mine[0]))  # NaN is not itself
+    if changed.any():
+        row = int(rows[changed][0])
+        raise UserError(
+            "data.static_covariates",
+            f"one value of {name!r} in all rows of a series",
+            f"{table.place(row)}: {cells[row]} after {mine[0]}",
+            fix=f"data.past_covariates=[{name}], or data.known_covariates=[{name}]",
+        )
+    return mine[0]
+
+
+def _named(frame: Frame, name: str, form: Format) -> Frame:
+    """The frame with the names of its series: one of C channels, or C of one channel."""
+    if form.multivariate:
+        return replace(frame, ids=(name,))
+    prefix = f"{name}/" if name and len(form.target) > 1 else name
+    ids = tuple(prefix + target if not name or len(form.target) > 1 else prefix for target in form.target)
+    return replace(frame, ids=ids, values=frame.values[0].T[:, :, None])
+
+
+def _argument(form: Format, name: str) -> str:
+    return "data.past_covariates" if name in form.past_covariates else "data.known_covariates"
+
+
+def _of(frame: Frame) -> str:
+    return f" (series {frame.ids[0]})" if frame.ids[0] else ""

@@ -1,0 +1,67 @@
+"""All series of a data set in a few long arrays, from which windows are gathered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frequency import Frequency, Times
+
+
+@dataclass
+class Panel:
+    """S series end to end: V rows of values, and W rows of what goes with the times.
+
+    Series that share a time line, as the columns of one table do, share its rows.
+
+    * `ids`: the name of each series.
+    * `values`: [V, C] in the units of the file; series s has rows `starts[s]` to `starts[s] + lengths[s]`.
+    * `frames`, `clock_starts`: for each series its frame, and where among the W rows its time line begins.
+    * `gaps`: [W], time since the step before in units of the frequency, 1 at the start.
+    """
+
+    ids: list[str]
+    values: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    frames: list[Frame]
+    clock_starts: NDArray[np.int64]
+    gaps: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], frequency: Frequency | None) -> "Panel":
+        """The series of these frames."""
+        channels = frames[0].values.shape[2]
+        lengths = np.array([len(frame) for frame in frames for _ in frame.ids])
+        clocks = np.cumsum([0, *(len(frame) for frame in frames)])[:-1]
+        return cls(
+            ids=[name for frame in frames for name in frame.ids],
+            values=np.concatenate([frame.values.reshape(-1, channels) for frame in frames]),
+            starts=np.cumsum(lengths) - lengths,
+            lengths=lengths,
+            frames=[frame for frame in frames for _ in frame.ids],
+            clock_starts=np.repeat(clocks, [len(frame.ids) for frame in frames]),
+            gaps=np.concatenate([_gaps(frame.times, len(frame), frequency) for frame in frames]),
+        )
+
+    def __len__(self) -> int:
+        """S."""
+        return len(self.ids)
+
+    def of_series(self, series: int, until: int | None = None) -> NDArray[np.float64]:
+        """[N, C], the values of one series, or of its first `until` steps."""
+        start = self.starts[series]
+        return self.values[start : start + (self.lengths[series] if until is None else until)]
+
+    def own_frames(self) -> list[Frame]:
+        """Each frame once, in the order of the time lines."""
+        return list({id(frame): frame for frame in self.frames}.values())
+
+
+def _gaps(times: Times | None, steps: int, frequency: Frequency | None) -> NDArray[np.float32]:
+    gaps = np.ones(steps, np.float32)
+    if times is not None and frequency is not None:
+        gaps[1:] = np.diff(frequency.positions(times))
+    return gaps

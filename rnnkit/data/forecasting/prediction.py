@@ -1,0 +1,62 @@
+"""What follows the end of a file: the steps to be forecast, and the rows in which the forecasts are written."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frequency import Frequency
+from rnnkit.data.forecasting.grid import extended
+from rnnkit.data.forecasting.windows import Window
+from rnnkit.errors import UserError
+
+
+def with_future(
+    frame: Frame, horizon: int, frequency: Frequency | None, known_covariates: Sequence[str]
+) -> tuple[Frame, int]:
+    """A frame with the steps to be forecast behind its end, and the step where they begin.
+
+    With known covariates they begin behind the last target, and the file must hold them.
+
+    Raises UserError where it does not.
+    """
+    end = len(frame)
+    of = f" of series {frame.ids[0]}" if frame.ids[0] else ""
+    if known_covariates:
+        seen = np.flatnonzero(~np.isnan(frame.values).all((0, 2)))
+        end = int(seen[-1]) + 1 if len(seen) else 0
+        if len(frame) < end + horizon:
+            raise UserError(
+                "--input",
+                f"{horizon} rows behind the last target{of}, with {', '.join(known_covariates)}, which the model needs",
+                f"{len(frame) - end}",
+                fix="adding rows in which the target is empty",
+            )
+    if end == 0:
+        raise UserError("--input", f"a value at least{of}", "none", fix="a file without that series")
+    return extended(frame, frequency, end + horizon - len(frame)), end
+
+
+def forecast_rows(window: Window, prediction: Any, channels: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each step and channel: series (where it has a name), time or number of the step, mean, quantiles."""
+    panel = window.source.panel
+    frame, series = panel.frames[window.series], panel.ids[window.series]
+    for ahead, means in enumerate(prediction["mean"]):
+        step = window.origin + ahead
+        for channel, name in enumerate(channels):
+            yield {
+                **({"id": series} if series else {}),
+                **({"step": step + 1} if frame.times is None else {"time": _told(frame.times[step])}),
+                "channel": name,
+                "mean": means[channel],
+                **{f"q{level}": values[ahead][channel] for level, values in prediction["quantiles"].items()},
+            }
+
+
+def _told(time: Any) -> str | float:
+    """A time as text, as short as it can be said, or a number."""
+    if not isinstance(time, np.datetime64):
+        return float(time)
+    date, clock = str(time.astype("datetime64[us]")).split("T")
+    return date if clock == "00:00:00.000000" else f"{date} {clock.removesuffix('.000000')}"

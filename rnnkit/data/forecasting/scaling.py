@@ -1,0 +1,56 @@
+"""Where the values of a series lie and how far they spread."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCALINGS = ("none", "standard", "mean", "robust")
+
+
+def location_and_scale(values_NC: NDArray[np.float64], scaling: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    r"""What is taken off the values of each channel, and what the rest is divided by, [C] each.
+
+    .. math::
+        \mathrm{standard}: \; \bar{x}, \sqrt{\overline{(x - \bar{x})^2}} \qquad
+        \mathrm{mean}: \; 0, \overline{|x|} \qquad
+        \mathrm{robust}: \; x_{50\%}, x_{75\%} - x_{25\%} \qquad
+        \mathrm{none}: \; 0, 1
+
+    Missing values do not count. A scale of zero, which a constant channel has, becomes one; a channel without any value
+    gets NaN for both.
+
+    >>> location_and_scale(np.array([[1.0], [2.0], [np.nan], [6.0]]), "mean")
+    (array([0.]), array([3.]))
+    """
+    x = [channel[~np.isnan(channel)] for channel in values_NC.T]
+    if scaling == "none":
+        return np.zeros(len(x)), np.ones(len(x))
+    pairs = [_pair(channel, scaling) if channel.size else (np.nan, np.nan) for channel in x]
+    location, scale = np.array(pairs, np.float64).reshape(-1, 2).T
+    # constant up to rounding: what is left of it would be noise blown up
+    constant = scale <= 1e-12 * np.maximum(np.abs(location), np.finfo(np.float64).tiny)
+    return location, np.where(constant, 1.0, scale)
+
+
+def _pair(x: NDArray[np.float64], scaling: str) -> tuple[float, float]:
+    if scaling == "mean":
+        return 0.0, float(np.abs(x).mean())
+    if scaling == "robust":
+        low, middle, high = np.quantile(x, (0.25, 0.5, 0.75))
+        return float(middle), float(high - low)
+    return float(x.mean()), float(x.std())
+
+
+def seasonal_error(values_NC: NDArray[np.float64], season: int) -> NDArray[np.float64]:
+    r"""[C], by which errors are divided for MASE (Hyndman & Koehler 2006), NaN where no two values are a season apart.
+
+    .. math::
+        \frac{1}{N - m} \sum_{t=m+1}^{N} |x_t - x_{t-m}|
+
+    >>> seasonal_error(np.array([[1.0], [2.0], [4.0]]), 1)
+    array([1.5])
+    """
+    apart = np.abs(values_NC[season:] - values_NC[:-season])
+    seen = ~np.isnan(apart)
+    count = seen.sum(0)
+    total = np.where(seen, apart, 0.0).sum(0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

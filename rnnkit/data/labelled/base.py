@@ -1,0 +1,195 @@
+"""What classification and regression of text, series and recordings share: splits, targets, rows."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from rnnkit.batch import SequenceBatch
+from rnnkit.data.batches import padded
+from rnnkit.data.labelled.division import Division
+from rnnkit.data.labelled.groups import check_apart
+from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.labelled.labels import Labels
+from rnnkit.data.labelled.origin import Origin, check_parts
+from rnnkit.data.labelled.quantities import Numbers
+from rnnkit.data.labelled.targets import Targets
+from rnnkit.data.sequences import SequenceData
+from rnnkit.data.sources import Paths
+from rnnkit.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class LabelledData(SequenceData[Labelled]):
+    """Sequences, each with a class, a number, or a number at every step.
+
+    What is read, the first of these that is given:
+
+    * `path`: files, folders, globs or a list of these, divided into splits;
+    * `train`, and if wanted `valid` and `test`: the same kinds of path, each a split. Without `valid` a part of the
+      training sequences validates;
+    * `dataset`: a name of `rnnkit data list`.
+
+    Division is stratified by class. Where the files say groups (persons, machines), a group is never in two splits:
+    which are in validation and test is said by `valid_groups` and `test_groups` or by the fractions. The division is
+    the same for every seed.
+
+    A kind of data says how files are read (`read_files`) and, beside what `SequenceData` wants, how inputs are encoded
+    (`learn_inputs`, `encode_inputs`). One that needs no files makes its splits in `own_splits`.
+
+    Args:
+        dataset, path, train, valid, test: see above.
+        target: label, number or curve (a number at every step).
+        relabel, relabel_test: see `rnnkit.data.labelled.labels.Labels`.
+        valid_fraction: of the sequences of `path` or, without `valid`, of `train`.
+        test_fraction: of the sequences of `path`; 0 makes no test split.
+        valid_groups, test_groups: whole groups for validation and test, in place of the fractions.
+        batch_size, eval_batch_size, seed: see `SequenceData`.
+
+    Raises:
+        UserError: for fractions that leave nothing to train or validate on, an unknown kind of target and, in `setup`,
+            for files that cannot be read and splits that share a group.
+    """
+
+    kinds: Mapping[str, type[Numbers]] = {"number": Numbers}
+    """The kinds of target beside labels."""
+
+    def __init__(
+        self,
+        *,
+        dataset: str | None = None,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        valid: Paths | None = None,
+        test: Paths | None = None,
+        target: str = "label",
+        relabel: Mapping[Any, Any] | None = None,
+        relabel_test: Mapping[Any, Any] | None = None,
+        valid_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        valid_groups: Sequence[Any] | None = None,
+        test_groups: Sequence[Any] | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int = 128,
+        seed: int = 1,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, seed)
+        self.division = Division(valid_fraction, test_fraction, valid_groups, test_groups)
+        if target != "label" and target not in self.kinds:
+            kinds = " or ".join(["label", *self.kinds])
+            raise UserError("data.target", f"{kinds} for {type(self).__name__}", repr(target), fix="data.target=label")
+        parts = {"train": train, "valid": valid, "test": test}
+        self.origin = Origin(path, {name: paths for name, paths in parts.items() if paths}, dataset)
+        self.target = target
+        self.targets: Targets = Labels(relabel, relabel_test) if target == "label" else self.kinds[target]()
+        self.task = self.targets.task
+        self._inputs: dict[str, Any] = {}
+
+    @abstractmethod
+    def read_files(self, part: str, paths: Paths, argument: str) -> list[Labelled]:
+        """The examples of some files, their targets as the files say; UserError, naming `argument`, if they cannot.
+
+        `part` is "path" or the name of the split that the files are.
+        """
+
+    @abstractmethod
+    def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
+        """Takes from the training examples what `encode_inputs` needs; returns it as plain JSON values."""
+
+    @abstractmethod
+    def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
+        """Takes back what `learn_inputs` gave."""
+
+    @abstractmethod
+    def encode_inputs(self, example: Labelled) -> torch.Tensor:
+        """The inputs of an example as a tensor [T] or [T, I]; UserError where training makes no sense of them."""
+
+    def own_splits(self) -> Mapping[str, list[Labelled]]:
+        """The splits where no file is named; UserError where there are none."""
+        raise UserError("data.path", "files to read", "nothing", fix="data.path=my_file.csv")
+
+    def ruled(self, example: Labelled) -> str | None:
+        """The split that a rule of the user's puts an example of `path` into, or None."""
+        return self.division.rule(example)
+
+    def read(self) -> dict[str, list[Labelled]]:
+        parts = self.origin.found()
+        if parts:
+            check_parts(parts, trained=self._is_restored)
+            read = {name: self.read_files(name, *where) for name, where in parts.items() if name in _PARTS}
+        else:
+            read = dict(self.own_splits())
+        for name, examples in read.items():
+            if not examples:
+                raise UserError(f"data.{name}", "one sequence at least", "none", fix=f"data.{name}=another file")
+        splits = {
+            name: [example._replace(target=self.targets.read(example, name)) for example in examples]
+            for name, examples in read.items()
+        }
+        for undivided in ("path", "train"):
+            if undivided in splits and (undivided == "path" or "valid" not in splits):
+                examples = splits.pop(undivided)
+                strata = [self.targets.stratum(example.target) for example in examples]
+                splits = {**self.division(examples, strata, self.ruled, with_test=undivided == "path"), **splits}
+        check_apart({name: [example.group for example in examples] for name, examples in splits.items()})
+        return splits
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the splits and encode them, once; learn from the training split unless `restore` came before."""
+        if self.splits:
+            return
+        super().setup(stage)
+        self.splits = {
+            name: [
+                example._replace(
+                    inputs=self.encode_inputs(example),
+                    target=None if example.target is None else self.targets.encode(example, name),
+                )
+                for example in examples
+            ]
+            for name, examples in self.splits.items()
+        }
+        for name, examples in self.splits.items():
+            steps = sum(map(self.length, examples))
+            logger.info("%s: %s sequences, %s steps", name, f"{len(examples):,}", f"{steps:,}")
+
+    def learn(self, train: list[Labelled]) -> None:
+        self.targets.learn(train)
+        self._inputs = self.learn_inputs(train)
+
+    def learnt(self) -> dict[str, Any]:
+        return {"inputs": self._inputs, "targets": self.targets.learnt()}
+
+    def restore(self, learnt: dict[str, Any]) -> None:
+        self._inputs = learnt["inputs"]
+        self.restore_inputs(self._inputs)
+        self.targets.restore(learnt["targets"])
+
+    def length(self, example: Labelled) -> int:
+        return len(example.inputs)
+
+    def collate(self, examples: Sequence[Labelled]) -> SequenceBatch:
+        lengths = [len(example.inputs) for example in examples]
+        inputs = padded([example.inputs for example in examples])
+        targets = self.targets.batch([example.target for example in examples], lengths)
+        if min(lengths) == max(lengths):
+            return SequenceBatch(_ids_as_long(inputs), targets, None)
+        return SequenceBatch(_ids_as_long(inputs), targets, torch.tensor(lengths), valid=sum(lengths))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.targets.facts
+
+    def rows(self, example: Labelled, prediction: Any) -> Iterable[dict[str, Any]]:
+        return self.targets.rows(example, prediction)
+
+
+_PARTS = ("path", "train", "valid", "test")
+
+
+def _ids_as_long(inputs: torch.Tensor) -> torch.Tensor:
+    # ids wait as int32, half the memory
+    return inputs.long() if inputs.dtype == torch.int32 else inputs

@@ -1,0 +1,78 @@
+"""Examples into training, validation and test: class by class, and never one group into two splits."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+
+from rnnkit.errors import UserError
+
+
+def divide(
+    strata: Sequence[str], groups: Sequence[str | None], valid_fraction: float, test_fraction: float
+) -> dict[str, list[int]]:
+    """The numbers of the examples in "train", "valid" and "test", each in ascending order.
+
+    Examples of one group stay together. Where no group is of two strata, which is so when examples have no groups,
+    every stratum gives its share to each split: the nearest possible to the fraction, and one group at least as long as
+    it has enough of them (the first goes to training). Otherwise the groups are dealt out as one stratum.
+
+    Which groups go where is decided by a hash of their names, or of an example's number within its stratum: the same on
+    every machine and for every seed.
+
+    Raises UserError where a split that is asked for stays empty.
+
+    >>> divide(["a"] * 6 + ["b"] * 3, [None] * 9, valid_fraction=0.34, test_fraction=0)
+    {'train': [1, 2, 3, 5, 7, 8], 'valid': [0, 4, 6], 'test': []}
+    """
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    seen: dict[str, int] = defaultdict(int)
+    for index, (stratum, group) in enumerate(zip(strata, groups, strict=True)):
+        members[(stratum, seen[stratum]) if group is None else group].append(index)
+        seen[stratum] += group is None
+    mixed = any(len({strata[index] for index in indices}) > 1 for indices in members.values())
+    shelves: dict[str, list[Hashable]] = defaultdict(list)
+    for unit, indices in members.items():
+        shelves["" if mixed else strata[indices[0]]].append(unit)
+    dealt: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    for units in shelves.values():
+        rest = sorted(units, key=_place)
+        total = sum(len(members[unit]) for unit in rest)
+        for name, fraction, others in (("test", test_fraction, 1 + (valid_fraction > 0)), ("valid", valid_fraction, 1)):
+            taken = _taken([len(members[unit]) for unit in rest], fraction * total, len(rest) - others)
+            dealt[name] += [index for unit in rest[:taken] for index in members[unit]]
+            rest = rest[taken:]
+        dealt["train"] += [index for unit in rest for index in members[unit]]
+    for name, fraction in (("valid", valid_fraction), ("test", test_fraction)):
+        if fraction > 0 and not dealt[name]:
+            of = f"{len(strata):,} sequences" + ("" if groups[0] is None else f" in {len(members)} groups")
+            raise UserError(f"data.{name}_fraction", f"a {name} split", f"none of {of}", fix=f"data.{name}=a file")
+    return {name: sorted(indices) for name, indices in dealt.items()}
+
+
+def check_apart(groups: Mapping[str, Sequence[str | None]]) -> None:
+    """Raises UserError where a group is in two splits, `groups` being those of each split's examples."""
+    home: dict[str, str] = {}
+    for split, names in groups.items():
+        for name in dict.fromkeys(names):
+            if name is not None and home.setdefault(name, split) != split:
+                raise UserError(
+                    "groups",
+                    "each in one split, since a model may know a person or machine again",
+                    f"{name!r} in {home[name]} and {split}",
+                    fix="data.path=all of the data, which then are divided by group, or no column or pattern of groups",
+                )
+
+
+def _taken(sizes: Sequence[int], goal: float, most: int) -> int:
+    """How many groups, from the first, hold about `goal` examples: 1 at least, `most` at most; none for a goal of 0."""
+    if goal == 0 or most < 1:
+        return 0
+    taken, count = 1, sizes[0]
+    while taken < most and abs(count + sizes[taken] - goal) <= abs(count - goal):
+        count += sizes[taken]
+        taken += 1
+    return taken
+
+
+def _place(unit: Hashable) -> bytes:
+    return hashlib.sha256(repr(unit).encode("utf-8", "surrogateescape")).digest()

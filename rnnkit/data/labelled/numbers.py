@@ -1,0 +1,44 @@
+"""Cells of a table as numbers, fast where all is well and exact about what is not."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.errors import UserError
+
+MISSING = frozenset(("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
+"""What stands where a value is missing."""
+
+
+def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: str) -> NDArray[np.float64]:
+    """Cells as numbers, NaN where one is missing.
+
+    `place` is the file and line of all cells, or tells those of the cell with some number. Raises UserError for a cell
+    that is no finite number.
+
+    >>> numbers(["1", "?", "-2.5"], str, "data.path")
+    array([ 1. ,  nan, -2.5])
+    """
+    try:
+        values = np.array(cells, dtype=np.float64)
+    except ValueError:
+        values = np.empty(len(cells))
+        for index, cell in enumerate(cells):
+            try:
+                values[index] = np.nan if cell.strip() in MISSING else float(cell)
+            except ValueError:
+                raise _no_number(cell, _at(place, index), argument) from None
+    if np.isinf(values).any():
+        index = int(np.isinf(values).argmax())
+        raise _no_number(cells[index], _at(place, index), argument)
+    return values
+
+
+def _at(place: Callable[[int], str] | str, index: int) -> str:
+    return place if isinstance(place, str) else place(index)
+
+
+def _no_number(cell: str, place: str, argument: str) -> UserError:
+    fix = "a number there, or an empty cell where none is known"
+    return UserError(argument, "a finite number", f"{cell!r} at {place}", fix=fix)

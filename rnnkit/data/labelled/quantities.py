@@ -1,0 +1,93 @@
+"""Numbers: one for a sequence, or one for every step."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnkit.data.batches import padded
+from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.labelled.targets import Targets, short
+from rnnkit.errors import UserError
+
+
+class Numbers(Targets):
+    """A number for every sequence, in the units of the file."""
+
+    task = "regression"
+
+    def __init__(self) -> None:
+        self.location, self.scale = 0.0, 1.0
+
+    def read(self, example: Labelled, split: str) -> Any:
+        try:
+            value = float(example.target)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            got = f"{example.target!r} at {example.place}"
+            raise UserError("target", "a number", got, fix="data.target=label for names of classes")
+        return value
+
+    def learn(self, train: Sequence[Labelled]) -> None:
+        values = np.concatenate([np.atleast_1d(example.target) for example in train])
+        values = values[~np.isnan(values)]
+        if not len(values):
+            raise UserError("target", "numbers in the training split", "none", fix="another data.target_column")
+        self.location, self.scale = float(values.mean()), float(values.std())
+        if self.scale == 0:
+            got = f"{self.location:g} for every training sequence"
+            raise UserError("target", "numbers that differ", got, fix="another data.target_column")
+
+    def learnt(self) -> dict[str, Any]:
+        return {"location": self.location, "scale": self.scale}
+
+    def restore(self, learnt: Mapping[str, Any]) -> None:
+        self.location, self.scale = float(learnt["location"]), float(learnt["scale"])
+
+    def encode(self, example: Labelled, split: str) -> Any:
+        return example.target
+
+    def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
+        return torch.tensor([math.nan if target is None else target for target in targets])
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"location": self.location, "scale": self.scale}
+
+    def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [{"id": example.id, "value": short(prediction["value"])}]
+
+
+class Curve(Numbers):
+    """A number at every step; NaN where none is known."""
+
+    def read(self, example: Labelled, split: str) -> Any:
+        values = np.asarray([] if example.target is None else example.target, dtype=np.float64)
+        if values.shape != (len(example.inputs),):
+            got = f"{values.shape} for {len(example.inputs)} steps at {example.place}"
+            raise UserError("target", "a number for every step", got, fix="data.target=number for one a sequence")
+        if np.isnan(values).all():
+            raise UserError("target", "one number at least", f"none at {example.place}", fix="a file with targets")
+        return values
+
+    def encode(self, example: Labelled, split: str) -> Any:
+        return torch.from_numpy(example.target).float()
+
+    def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
+        unknown = [torch.full((length,), math.nan) for length in lengths]
+        return padded(
+            [none if target is None else target for target, none in zip(targets, unknown, strict=True)], value=math.nan
+        )
+
+    def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {"id": example.id, "step": step, "value": short(value)} for step, value in enumerate(prediction["values"])
+        ]

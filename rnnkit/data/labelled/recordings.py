@@ -1,0 +1,83 @@
+"""Recordings from folders, archives and single files."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnnkit.data.sources import Paths, files, read_bytes
+from rnnkit.errors import UserError
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+
+
+class Recording(NamedTuple):
+    """A sound file: its path below the folder or archive, its mean over the channels [N], samples a second."""
+
+    name: str
+    wave: Tensor
+    sample_rate: int
+
+
+def recordings(paths: Paths, argument: str) -> Iterator[Recording]:
+    """The `.wav` files of folders and of `.tar`, `.tar.gz` and `.tar.xz` archives, in name order, or those named.
+
+    Raises UserError where there are none, soundfile is not installed, an archive or a file is damaged or empty.
+    """
+    found = False
+    for file in files(paths, argument):
+        if file.path.name.endswith(ARCHIVES):
+            contents = _members(read_bytes(file.path, argument), file.name, argument)
+        elif file.named or file.path.suffix.lower() == ".wav":
+            contents = iter([(file.name, read_bytes(file.path, argument))])
+        else:
+            continue
+        for name, content in contents:
+            found = True
+            yield _decoded(name, content, argument)
+    if not found:
+        raise UserError(
+            argument, "wav files, a folder or an archive of them", f"none in {paths}", fix=f"{argument}=folder"
+        )
+
+
+def _members(content: bytes, name: str, argument: str) -> Iterator[tuple[str, bytes]]:
+    if name.endswith(".tgz"):
+        fix = f"mv {name} {name.removesuffix('.tgz')}.tar.gz"
+        raise UserError(argument, "an archive whose name ends in .tar.gz", name, fix=fix)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            members = [member for member in archive if member.isfile() and member.name.lower().endswith(".wav")]
+            for member in sorted(members, key=lambda member: member.name):
+                if not PurePosixPath(member.name).name.startswith("."):  # what macOS adds
+                    file = archive.extractfile(member)
+                    assert file is not None
+                    yield member.name, file.read()
+    except tarfile.TarError as error:
+        raise UserError(
+            argument, "a whole tar archive", f"{name}: {error}", fix="packing or fetching it again"
+        ) from error
+
+
+def _decoded(name: str, content: bytes, argument: str) -> Recording:
+    soundfile = _soundfile()
+    try:
+        samples_NC, sample_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        fix = f"the file recorded again, or left out of {argument}"
+        raise UserError(argument, "sound files", f"{name}: {error}", fix=fix) from error
+    if not len(samples_NC):
+        raise UserError(argument, "sound", f"{name}, which has no samples", fix=f"the file left out of {argument}")
+    return Recording(name, torch.from_numpy(samples_NC).mean(1), int(sample_rate))
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except ImportError as error:
+        raise UserError("data", "the package soundfile", "none", fix="pip install 'rnnkit[audio]'") from error
+    return soundfile

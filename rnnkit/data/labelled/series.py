@@ -1,0 +1,161 @@
+"""Series of values, each with a class, a number or a number at every step."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnkit.data.labelled.arrays import read_npz
+from rnnkit.data.labelled.base import LabelledData
+from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.labelled.long import read_long
+from rnnkit.data.labelled.quantities import Curve, Numbers
+from rnnkit.data.labelled.standardize import Standardize
+from rnnkit.data.labelled.tables import FORMATS, Column, suffix_of
+from rnnkit.data.labelled.ts import read_ts
+from rnnkit.data.labelled.wide import read_wide
+from rnnkit.data.sources import Paths, files, read, read_bytes
+from rnnkit.errors import UserError
+
+LAYOUTS = ("long", "wide")
+
+
+class SeriesLabelData(LabelledData):
+    """Series of one or more channels from `.ts`, `.npz`, CSV or TSV (packed as `.gz` or `.xz` too).
+
+    The name of a file tells its format: see `read_ts`, `read_npz` and, for tables, `read_long` (a row for every step)
+    and `read_wide` (a row for every series). Channels are standardised, and missing values marked: see `Standardize`.
+
+    Args:
+        layout: of tables: long or wide.
+        header: whether tables begin with the names of columns.
+        id_column: of long tables: which series a row is of; None says that a file is one series.
+        step_column: of long tables: what must ascend within a series; None for none.
+        channels: of long tables: the columns of values; None takes all others.
+        target_column, group_column: of tables, by name or, from 0, by number.
+        missing: mask, or mask_all for a mask even where training misses nothing.
+        others: see `LabelledData`; `target` may be a curve.
+
+    Raises:
+        UserError: with file and line, for what is no number, series with another number of channels, and more; see the
+            functions that read.
+
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", x=np.arange(40.0).reshape(10, 4), y=["low", "high"] * 5)
+    ...     data = SeriesLabelData(path=f"{folder}/a.npz", test_fraction=0, batch_size=2)
+    ...     data.setup()
+    >>> data.sizes, data.facts
+    ({'input_size': 1, 'outputs': 2}, {'classes': ['high', 'low'], 'counts': [4, 4]})
+    >>> next(iter(data.train_dataloader())).inputs.shape
+    torch.Size([2, 4, 1])
+    """
+
+    kinds: Mapping[str, type[Numbers]] = {"number": Numbers, "curve": Curve}
+
+    def __init__(
+        self,
+        *,
+        layout: str = "long",
+        header: bool = True,
+        id_column: Column | None = None,
+        step_column: Column | None = None,
+        channels: Sequence[Column] | None = None,
+        target_column: Column = "label",
+        group_column: Column | None = None,
+        missing: str = "mask",
+        **others: Any,
+    ) -> None:
+        super().__init__(**others)
+        if layout not in LAYOUTS:
+            raise UserError("data.layout", " or ".join(LAYOUTS), repr(layout), fix="data.layout=long")
+        if missing not in ("mask", "mask_all"):
+            raise UserError("data.missing", "mask or mask_all", repr(missing), fix="data.missing=mask")
+        self.layout = layout
+        self.header = header
+        self.columns = {"id": id_column, "step": step_column, "target": target_column, "group": group_column}
+        self.channels = channels
+        self.standardize = Standardize(mask_all=missing == "mask_all")
+        self._steps: int | None = None  # of every training series, if they agree
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {"input_size": self.standardize.width, "outputs": self.targets.outputs}
+
+    def read_files(self, part: str, paths: Paths, argument: str) -> list[Labelled]:
+        return list(self._read(paths, argument, targets=True))
+
+    def read_inputs(self, path: Path | None) -> Iterator[Labelled]:
+        if path is not None:
+            found = self._read(path, "--input", targets=False)
+        else:
+            text = sys.stdin.read()
+            name = "standard input" + (".ts" if text.lstrip().startswith(("@", "#")) else ".csv")
+            found = iter(self._from_text(text, name, "--input", targets=False))
+        for example in found:
+            yield example._replace(inputs=self.encode_inputs(example))
+
+    def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
+        lengths = {len(example.inputs) for example in train}
+        self._steps = lengths.pop() if len(lengths) == 1 else None
+        return {**self.standardize.learn(train), "steps": self._steps}
+
+    def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
+        self.standardize.restore(learnt)
+        self._steps = learnt["steps"]
+
+    def encode_inputs(self, example: Labelled) -> torch.Tensor:
+        return self.standardize.encode(example)
+
+    def _read(self, paths: Paths, argument: str, *, targets: bool) -> Iterator[Labelled]:
+        found = [file for file in files(paths, argument) if file.named or suffix_of(file.name) in _SUFFIXES]
+        if not found:
+            got = f"none in {paths}"
+            raise UserError(argument, f"files that end in {', '.join(_SUFFIXES)}", got, fix=f"{argument}=my_series.csv")
+        start = 0
+        for file in found:
+            if suffix_of(file.name) == ".npz":
+                examples = read_npz(read_bytes(file.path, argument), file.name, targets=targets, argument=argument)
+            else:
+                (document,) = read(file.path, argument=argument)
+                examples = self._from_text(document.text, file.name, argument, targets=targets)
+            for example in examples:
+                yield example if isinstance(example.id, str) else example._replace(id=start + example.id)
+            start += len(examples)
+
+    def _from_text(self, text: str, name: str, argument: str, *, targets: bool) -> list[Labelled]:
+        suffix = suffix_of(name)
+        if suffix == ".ts":
+            return read_ts(text, name, targets=targets, argument=argument)
+        if suffix not in FORMATS or FORMATS[suffix] == "jsonl":
+            got = f"'{name}'"
+            raise UserError(
+                argument, f"a file that ends in {', '.join(_SUFFIXES)}", got, fix=f"{argument}=my_series.csv"
+            )
+        if self.layout == "wide":
+            return read_wide(
+                StringIO(text),
+                name,
+                self.columns["target"],
+                self.columns["group"],
+                header=self.header,
+                steps=self._steps,
+                targets=targets,
+                argument=argument,
+            )
+        return read_long(
+            StringIO(text),
+            name,
+            self.columns,
+            self.channels,
+            header=self.header,
+            curve=self.target == "curve",
+            targets=targets,
+            argument=argument,
+        )
+
+
+_SUFFIXES = (".ts", ".npz", *(suffix for suffix, format_ in FORMATS.items() if format_ != "jsonl"))

@@ -1,0 +1,63 @@
+"""What is to be said of a sequence: the interface of the kinds of target."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from rnnkit.data.labelled.labelled import Labelled
+
+
+class Targets(ABC):
+    """One kind of target: from what a file says to a batch, and from a prediction to rows."""
+
+    task: str
+    """The task that such targets are for."""
+
+    @abstractmethod
+    def read(self, example: Labelled, split: str) -> Any:
+        """The target of an example as this kind of target wants it; UserError where it is none."""
+
+    def stratum(self, target: Any) -> str:
+        """What a target has to be alike in for two examples to be dealt out alike."""
+        return ""
+
+    @abstractmethod
+    def learn(self, train: Sequence[Labelled]) -> None:
+        """Takes from the training examples, their targets read, what `encode` and `facts` need."""
+
+    @abstractmethod
+    def learnt(self) -> dict[str, Any]:
+        """What `learn` took, as plain JSON values."""
+
+    @abstractmethod
+    def restore(self, learnt: Mapping[str, Any]) -> None:
+        """Takes back what `learnt` gave."""
+
+    @abstractmethod
+    def encode(self, example: Labelled, split: str) -> Any:
+        """What `batch` takes of an example whose target is read, or None."""
+
+    @abstractmethod
+    def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
+        """The targets of a batch; `IGNORED` or NaN where one is None."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers a model answers with."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Keyword arguments of the task."""
+
+    @abstractmethod
+    def rows(self, example: Labelled, prediction: Any) -> list[dict[str, Any]]:
+        """What is written of a prediction."""
+
+
+def short(value: float) -> float:
+    """As many digits as float32 knows."""
+    return float(f"{value:.7g}")

@@ -1,0 +1,167 @@
+"""Texts, each with a class or a number."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnkit.data.labelled.base import LabelledData
+from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.labelled.tables import Column, format_of, read_rows
+from rnnkit.data.sources import Paths, read
+from rnnkit.data.tokenizers import LEVELS, Tokenizer
+from rnnkit.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class TextLabelData(LabelledData):
+    r"""Texts from CSV, TSV or JSON lines (`.gz` and `.xz` too), as ids.
+
+    Characters or words that occur fewer than `min_count` times in the training texts are `<unk>`. Of a text longer than
+    `max_length` tokens the beginning is read; how many were cut is told.
+
+    Args:
+        text_column, target_column: by name or, from 0, by number; in JSON lines a key.
+        group_column: of which person or document a text is; see `LabelledData`.
+        id_column: what predictions name a text by; None takes its number, from 0.
+        header: whether CSV and TSV begin with the names of columns.
+        level: what a token is: char, word (what stands between blanks) or byte.
+        min_count: times that a token occurs in the training texts.
+        max_length: tokens read of a text; None reads all.
+        others: see `LabelledData`.
+
+    Raises:
+        UserError: with file and line, for a row with too few columns, without a label or with an empty text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text,label\n" + "good,yes\nbad,no\n" * 9)
+    ...     data = TextLabelData(path=f"{folder}/a.csv", test_fraction=0, batch_size=2)
+    ...     data.setup()
+    >>> data.sizes
+    {'vocabulary_size': 3, 'outputs': 2}
+    >>> data.facts
+    {'classes': ['no', 'yes'], 'counts': [8, 8]}
+    >>> data.collate(data.splits["valid"])
+    SequenceBatch(inputs=tensor([[0], [1]]), targets=tensor([0, 1]), lengths=None, reset=None, valid=None)
+    """
+
+    def __init__(
+        self,
+        *,
+        text_column: Column = "text",
+        target_column: Column = "label",
+        group_column: Column | None = None,
+        id_column: Column | None = None,
+        header: bool = True,
+        level: str = "word",
+        min_count: int = 1,
+        max_length: int | None = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(**others)
+        if level not in LEVELS:
+            raise UserError("data.level", f"one of {', '.join(LEVELS)}", repr(level), fix="data.level=word")
+        for name, count in (("min_count", min_count), ("max_length", 1 if max_length is None else max_length)):
+            if not isinstance(count, int) or count < 1:
+                raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
+        self.columns = {"text": text_column, "target": target_column, "group": group_column, "id": id_column}
+        self.header = header
+        self.level = level
+        self.min_count = min_count
+        self.max_length = max_length
+        self._tokenizer: Tokenizer | None = None
+        self._cut = 0
+        self._format = "jsonl"
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer built on the training split."""
+        if self._tokenizer is None:
+            raise RuntimeError("TextLabelData has no tokenizer before setup()")
+        return self._tokenizer
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {"vocabulary_size": len(self.tokenizer), "outputs": self.targets.outputs}
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        if self._cut:
+            texts = sum(map(len, self.splits.values()))
+            logger.warning("%s of %s texts cut to data.max_length=%s", f"{self._cut:,}", f"{texts:,}", self.max_length)
+            self._cut = 0
+
+    def read_files(self, part: str, paths: Paths, argument: str) -> list[Labelled]:
+        examples: list[Labelled] = []
+        for name, text in self._documents(paths, argument):
+            self._format = format_of(name, argument)
+            lines = StringIO(text)  # its lines end in newlines alone, not in whatever Unicode calls an end
+            examples += self._examples(lines, name, self._format, argument, targets=True, start=len(examples))
+        return examples
+
+    def read_inputs(self, path: Path | None) -> Iterator[Labelled]:
+        if path is None:
+            lines = _arriving()
+            first = next(lines, "")
+            format_ = "jsonl" if first.lstrip().startswith("{") else self._format
+            sources: list[tuple[Iterable[str], str, str]] = [(chain([first], lines), "standard input", format_)]
+        else:
+            documents = self._documents(path, "--input")
+            sources = [(StringIO(text), name, format_of(name, "--input")) for name, text in documents]
+        start = 0
+        for rows, name, format_ in sources:
+            for example in self._examples(rows, name, format_, "--input", targets=False, start=start):
+                start += 1
+                yield example._replace(inputs=self.encode_inputs(example))
+
+    def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
+        between = " " if self.level == "word" else ""
+        text = between.join(example.inputs for example in train)
+        self._tokenizer = LEVELS[self.level].build(text, self.min_count)
+        return {"level": self.level, "tokens": list(self._tokenizer.tokens), "format": self._format}
+
+    def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
+        self._tokenizer = LEVELS[learnt["level"]](learnt["tokens"])
+        self._format = learnt["format"]
+
+    def encode_inputs(self, example: Labelled) -> torch.Tensor:
+        ids = self.tokenizer.encode(example.inputs)
+        if self.max_length is not None and len(ids) > self.max_length:
+            self._cut += 1
+            ids = ids[: self.max_length].clone()  # lets the rest go
+        return ids
+
+    def _documents(self, paths: Paths, argument: str) -> list[tuple[str, str]]:
+        """Name and text of each file; at level byte any bytes will do."""
+        raw = self.level == "byte"
+        return [(name, text.removeprefix("\ufeff")) for name, text in read(paths, raw=raw, argument=argument)]
+
+    def _examples(
+        self, lines: Iterable[str], name: str, format_: str, argument: str, *, targets: bool, start: int
+    ) -> Iterator[Labelled]:
+        columns = {role: column for role, column in self.columns.items() if targets or role in ("text", "id")}
+        rows = read_rows(
+            lines, name, format_, columns, header=self.header, argument=argument, optional=() if targets else ("id",)
+        )
+        for index, (number, row) in enumerate(rows, start):
+            place = f"{name} line {number}"
+            text = row["text"]
+            if not isinstance(text, str) or not text.strip():
+                raise UserError(argument, "a text", f"{text!r} at {place}", fix="a text in every row")
+            group = None if row.get("group") is None else str(row["group"])
+            yield Labelled(text, row.get("target"), row.get("id", index), place, group)
+
+
+def _arriving() -> Iterator[str]:
+    """The lines of standard input as they come."""
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError as error:
+        raise UserError("--input", "UTF-8 text", f"{error}", fix="iconv -f LATIN1 -t UTF-8 before it") from error

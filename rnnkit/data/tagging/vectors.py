@@ -1,0 +1,78 @@
+"""Word vectors from a text file."""
+
+import gzip
+import io
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnkit.errors import UserError
+
+
+def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]:
+    """The vectors of the words that are wanted: those words, in the order of the file, and their vectors [N, D].
+
+    The file has one word and its D numbers a line, divided by blanks, as GloVe's `.txt` and fastText's `.vec` have it,
+    packed with gzip or not; a first line of two numbers, as word2vec and fastText write it, is passed over. The file is
+    read line by line; only what is wanted is kept. A word that comes twice keeps its first vector.
+
+    Raises UserError when the file cannot be read, for a line with another number of numbers, or when no word is found.
+    """
+    source = Path(path).expanduser()
+    words: list[str] = []
+    rows: list[np.ndarray] = []
+    seen: set[str] = set()
+    size: int | None = None
+    with _opened(source) as file:
+        for number, line in enumerate(file, 1):
+            if number == 1 and len(line.split()) == 2:
+                continue
+            line = line.rstrip()
+            word, _, rest = line.partition(" ")
+            if size is None:
+                size = rest.count(" ") + 1
+            found = rest.count(" ") + 1
+            if found > size:  # a word may hold blanks: the numbers are the last ones
+                parts = line.rsplit(" ", size)
+                word, rest, found = parts[0], " ".join(parts[1:]), size
+            if found != size:
+                raise _wrong(source, number, size, line)
+            if word in wanted and word not in seen:
+                try:
+                    row = np.array(rest.split(" "), dtype=np.float32)
+                except ValueError as error:
+                    raise _wrong(source, number, size, line) from error
+                seen.add(word)
+                words.append(word)
+                rows.append(row)
+    if not words:
+        raise UserError(
+            "data.vectors",
+            "a file with vectors for some of the words",
+            f"'{path}', which has none",
+            fix="data.vectors=null, or vectors of the same language and casing",
+        )
+    return words, torch.from_numpy(np.stack(rows))
+
+
+def _wrong(source: Path, number: int, size: int, line: str) -> UserError:
+    return UserError(
+        "data.vectors",
+        f"a word and {size} numbers a line, divided by single blanks",
+        f"{source}, line {number}: {line[:60]!r}",
+        fix="data.vectors=null, or a file in the format of GloVe or fastText",
+    )
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[io.TextIOBase]:
+    try:
+        with gzip.open(source, "rb") if source.suffix == ".gz" else source.open("rb") as file:
+            yield io.TextIOWrapper(file, encoding="utf-8", newline="\n")  # type: ignore[arg-type]
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        expected = "a file of word vectors in UTF-8 that can be read"
+        raise UserError("data.vectors", expected, f"'{source}' ({error})", fix="data.vectors=null") from error

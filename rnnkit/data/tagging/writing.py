@@ -1,0 +1,61 @@
+"""Predicted tags into a file: in the format that they came in, or as a table."""
+
+import csv
+import json
+from collections.abc import Callable
+from typing import TextIO
+
+from rnnkit.data.tagging.columns import CONLLU, with_tags
+from rnnkit.data.tagging.sentence import Sentence
+from rnnkit.errors import UserError
+
+WriteTags = Callable[[Sentence, list[str]], None]
+
+
+def sentence_writer(sink: TextIO, format_: str, origin: Callable[[], tuple[str, int]]) -> WriteTags:
+    """What writes sentences with their tags to `sink`.
+
+    * conllu, conll: the lines that were read with the tags in their column, all else as it was. A sentence that was
+      read from another format gets columns of its own.
+    * csv: one row a token. jsonl: one line a sentence.
+
+    `origin` tells the format that the sentences were read from and the number of its tag column. Raises UserError for
+    other formats.
+    """
+    if format_ in ("conllu", "conll"):
+
+        def write_columns(sentence: Sentence, tags: list[str]) -> None:
+            source, column = origin()
+            if sentence.lines and source == ("conllu" if format_ == "conllu" else "columns"):
+                lines = with_tags(sentence, tags, source, column)
+            elif format_ == "conll":
+                lines = [f"{token}\t{tag}" for token, tag in zip(sentence.tokens, tags, strict=True)]
+            else:
+                lines = [_conllu(n, *pair) for n, pair in enumerate(zip(sentence.tokens, tags, strict=True), 1)]
+            sink.write("\n".join(lines) + "\n\n")
+
+        return write_columns
+    if format_ == "jsonl":
+
+        def write_json(sentence: Sentence, tags: list[str]) -> None:
+            sink.write(json.dumps({"tokens": sentence.tokens, "tags": tags}, ensure_ascii=False) + "\n")
+
+        return write_json
+    if format_ == "csv":
+        table = csv.writer(sink, lineterminator="\n")
+        table.writerow(("sentence", "token", "tag"))
+        count = 0
+
+        def write_csv(sentence: Sentence, tags: list[str]) -> None:
+            nonlocal count
+            count += 1
+            table.writerows((count, token, tag) for token, tag in zip(sentence.tokens, tags, strict=True))
+
+        return write_csv
+    expected = "conllu, conll, jsonl or csv"
+    raise UserError("--format", expected, repr(format_), fix="--format jsonl, or --output predictions.conllu")
+
+
+def _conllu(number: int, token: str, tag: str) -> str:
+    cells = dict.fromkeys(CONLLU, "_")
+    return "\t".join({**cells, "id": str(number), "form": token, "upos": tag}.values())

@@ -1,0 +1,112 @@
+"""Words from their characters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag, pad
+
+from rnnkit.cells.base import Cell
+from rnnkit.engines.window import valid_steps
+from rnnkit.errors import UserError
+from rnnkit.layers.rnn import RNN
+
+GROUP = 64
+"""Words that a CPU reads side by side."""
+
+
+class CharRNN(nn.Module):
+    r"""A word as what a recurrent network has read when it is through, in both directions (Ling et al. 2015,
+    arXiv:1508.02096).
+
+    .. math:: w = [\overrightarrow{h}_K ; \overleftarrow{h}_1]
+
+    Axes: U words, K characters, O output features.
+
+    Args:
+        alphabet_size: characters there are; id 0 is padding.
+        cell: any cell factory.
+        embedding_size: width of a character.
+        hidden_size: width of each direction.
+
+    >>> from rnnkit.cells import GRUCell
+    >>> encoder = CharRNN(30, GRUCell, embedding_size=8, hidden_size=16)
+    >>> encoder(torch.tensor([[4, 5, 6], [7, 0, 0]]), torch.tensor([3, 1])).shape
+    torch.Size([2, 32])
+    """
+
+    def __init__(
+        self, alphabet_size: int, cell: Callable[[int, int], Cell[Any]], embedding_size: int = 32, hidden_size: int = 50
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(alphabet_size, embedding_size, padding_idx=0)
+        self.rnn = RNN(cell, embedding_size, hidden_size, bidirectional=True)
+        self.output_size = self.rnn.output_size
+
+    def forward(self, characters_UK: Tensor, sizes_U: Tensor) -> Tensor:
+        """Each word [U, O] from its characters and their number."""
+        if characters_UK.device.type != "cpu" or len(sizes_U) <= GROUP:
+            return self._read(characters_UK, sizes_U)
+        # Words of like length together: a CPU would spend more than half of its time on the padding of short words.
+        # Always as many words, the last ones twice, since oneDNN prepares a kernel for each new shape.
+        order_U = sizes_U.argsort(descending=True)
+        filled_U = torch.cat([order_U, order_U[-1:].expand(-len(order_U) % GROUP)])
+        groups = []
+        for some_U in filled_U.split(GROUP):
+            longest = int(sizes_U[some_U[0]])
+            groups.append(self._read(characters_UK[some_U, : longest + longest % 2], sizes_U[some_U]))
+        return torch.cat(groups).index_select(0, order_U.argsort())
+
+    def _read(self, characters_UK: Tensor, sizes_U: Tensor) -> Tensor:
+        y_UKO, _ = self.rnn(self.embedding(characters_UK), lengths=sizes_U)
+        half = self.output_size // 2
+        last_U = (sizes_U - 1).clamp(min=0)
+        forward_UO = y_UKO[torch.arange(len(last_U), device=last_U.device), last_U, :half]
+        return torch.cat([forward_UO, y_UKO[:, 0, half:]], dim=-1)
+
+
+class CharCNN(nn.Module):
+    r"""A word as the strongest answers of filters that slide over its characters (Ma and Hovy 2016, arXiv:1603.01354).
+
+    .. math:: w_o = \max_k \max\Big(0, \; b_o + \sum_{j=0}^{n-1} W_{oj} \cdot x_{k + j - (n - 1) / 2}\Big)
+
+    Words should carry marks for their begin and end, which let a filter tell a suffix from the same letters elsewhere.
+    Axes: U words, K characters, O filters.
+
+    Args:
+        alphabet_size: characters there are; id 0 is padding.
+        embedding_size: width of a character.
+        filters: O.
+        kernel_size: n, odd.
+
+    Raises UserError for an even `kernel_size`.
+
+    >>> encoder = CharCNN(30, embedding_size=8, filters=16)
+    >>> encoder(torch.tensor([[4, 5, 6], [7, 0, 0]]), torch.tensor([3, 1])).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, alphabet_size: int, embedding_size: int = 32, filters: int = 100, kernel_size: int = 5) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise UserError("kernel_size", "an odd number", str(kernel_size), fix=f"kernel_size={kernel_size + 1}")
+        self.embedding = nn.Embedding(alphabet_size, embedding_size, padding_idx=0)
+        self.filters = nn.Linear(kernel_size * embedding_size, filters)
+        self.kernel_size = kernel_size
+        self.output_size = filters
+
+    def forward(self, characters_UK: Tensor, sizes_U: Tensor) -> Tensor:
+        """Each word [U, O] from its characters and their number."""
+        A, I = self.embedding.weight.shape  # noqa: E741
+        n = self.kernel_size
+        # What a character adds to a filter at each of its n places: a small table, so that the convolution is a sum of
+        # n of its rows. Far less work than the product, as there are many words and few characters.
+        weight_AI = torch.cat([self.embedding.weight.new_zeros(1, I), self.embedding.weight[1:]])
+        table_nAO = torch.einsum("ai,oni->nao", weight_AI, self.filters.weight.view(-1, n, I))
+        rows_UKn = pad(characters_UK, (n // 2, n // 2)).unfold(1, n, 1)
+        rows_UKn = rows_UKn + A * torch.arange(n, device=rows_UKn.device)
+        y_RO = embedding_bag(rows_UKn.flatten(0, 1), table_nAO.flatten(0, 1).float(), mode="sum")
+        y_UKO = y_RO.view(*characters_UK.shape, -1)
+        padded_UK1 = ~valid_steps(sizes_U, characters_UK.shape[1])[..., None]
+        return torch.relu(y_UKO.masked_fill_(padded_UK1, -torch.inf).amax(1) + self.filters.bias)

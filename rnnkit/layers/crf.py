@@ -1,0 +1,104 @@
+"""The linear-chain conditional random field (Lafferty et al. 2001; Lample et al. 2016, arXiv:1603.01360)."""
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.engines.window import valid_steps
+from rnnkit.layers.forward_backward import log_partition, marginals
+from rnnkit.layers.tag_schemes import LegalTags
+from rnnkit.layers.viterbi import n_best, viterbi
+
+
+class CRF(nn.Module):
+    r"""A score for each tag that follows another, and with it a probability for whole sequences of tags.
+
+    .. math::
+        \mathrm{score}(y) &= s_{y_1} + \sum_t e_{t, y_t} + \sum_t A_{y_{t-1}, y_t} + z_{y_T} \\
+        \ln p(y) &= \mathrm{score}(y) - \ln \sum_{y'} \exp \mathrm{score}(y')
+
+    The emissions e [B, T, C] come from a model; s, A and z are learnt. What is not `legal` scores minus infinity: such
+    paths take no part in the sum and are never decoded. All methods take the emissions and `lengths` [B], None where
+    all lanes are full; what stands in the padding matters nowhere.
+
+    Axes: B lanes, T steps, C tags.
+
+    Args:
+        tags: C.
+        legal: what `rnnkit.layers.tag_schemes` says; None allows everything.
+
+    >>> crf = CRF(tags=3)
+    >>> e_BTC, tags_BT = torch.randn(2, 4, 3), torch.tensor([[0, 1, 2, 0], [2, 1, 0, 0]])
+    >>> lengths = torch.tensor([4, 2])
+    >>> crf.log_likelihood(e_BTC, tags_BT, lengths).shape, crf.decode(e_BTC, lengths).shape
+    (torch.Size([2]), torch.Size([2, 4]))
+    """
+
+    allowed: Tensor
+    allowed_start: Tensor
+    allowed_end: Tensor
+
+    def __init__(self, tags: int, legal: LegalTags | None = None) -> None:
+        super().__init__()
+        self.transitions = nn.Parameter(torch.empty(tags, tags))
+        self.start = nn.Parameter(torch.empty(tags))
+        self.end = nn.Parameter(torch.empty(tags))
+        anything = LegalTags(torch.ones(tags, tags), torch.ones(tags), torch.ones(tags))
+        for name, part in zip(("allowed", "allowed_start", "allowed_end"), legal or anything, strict=True):
+            self.register_buffer(name, part.bool(), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Small uniform scores, so that the first guess is even."""
+        for scores in (self.transitions, self.start, self.end):
+            nn.init.uniform_(scores, -0.1, 0.1)
+
+    def scores(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Transitions [C, C] from row to column, start [C] and end [C], minus infinity where something is illegal."""
+        return (
+            self.transitions.masked_fill(~self.allowed, -torch.inf),
+            self.start.masked_fill(~self.allowed_start, -torch.inf),
+            self.end.masked_fill(~self.allowed_end, -torch.inf),
+        )
+
+    def log_likelihood(self, e_BTC: Tensor, tags_BT: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The logarithm of p for the tags of each lane [B], never narrower than float32; 0 for an empty lane."""
+        scores = self.scores()
+        return path_score(e_BTC, tags_BT, *scores, lengths) - log_partition(e_BTC, *scores, lengths)
+
+    def decode(self, e_BTC: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The most probable tags [B, T], zero at padding."""
+        return viterbi(e_BTC, *self.scores(), lengths)
+
+    def n_best(self, e_BTC: Tensor, n: int, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The n most probable sequences of tags [B, n, T], best first, and their log-probabilities [B, n]."""
+        scores = self.scores()
+        paths_BNT, scores_BN = n_best(e_BTC, *scores, n, lengths)
+        return paths_BNT, scores_BN - log_partition(e_BTC, *scores, lengths)[:, None]
+
+    def marginals(self, e_BTC: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The probability of each tag at each step [B, T, C], whatever the others are; zero at padding."""
+        return marginals(e_BTC, *self.scores(), lengths)
+
+    def extra_repr(self) -> str:
+        """The number of tags, as `print(module)` shows it."""
+        return f"tags={len(self.start)}"
+
+
+def path_score(
+    e_BTC: Tensor, tags_BT: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
+) -> Tensor:
+    """The score of one path a lane, [B]; tags at padding may be anything."""
+    _, T, C = e_BTC.shape
+    e_BTC = e_BTC.float() if e_BTC.dtype in (torch.bfloat16, torch.float16) else e_BTC
+    valid_BT = None if lengths_B is None else valid_steps(lengths_B, T)
+    if valid_BT is not None:
+        tags_BT = tags_BT.masked_fill(~valid_BT, 0)
+    states_BT = e_BTC.gather(2, tags_BT[..., None])[..., 0]
+    steps_BT = transitions_CC.flatten()[tags_BT[:, :-1] * C + tags_BT[:, 1:]]
+    if valid_BT is None or lengths_B is None:
+        return start_C[tags_BT[:, 0]] + states_BT.sum(1) + steps_BT.sum(1) + end_C[tags_BT[:, -1]]
+    last_B = tags_BT.gather(1, (lengths_B - 1).clamp(min=0)[:, None])[:, 0]
+    states_BT = torch.where(valid_BT, states_BT, 0)
+    steps_BT = torch.where(valid_BT[:, 1:], steps_BT, 0)
+    score_B = start_C[tags_BT[:, 0]] + states_BT.sum(1) + steps_BT.sum(1) + end_C[last_B]
+    return torch.where(lengths_B > 0, score_B, 0)

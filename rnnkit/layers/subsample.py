@@ -1,0 +1,49 @@
+"""Fewer and richer steps: convolutions over time in front of a recurrent layer."""
+
+from torch import Tensor, nn
+
+from rnnkit.engines.window import valid_steps
+from rnnkit.errors import UserError
+
+
+class Subsample(nn.Module):
+    r"""One convolution over time, of which every `stride`-th step is kept, and a rectifier.
+
+    .. math:: y_t = \max\Bigl(0, b + \sum_{k=-K}^{K} W_k \, x_{t s + k}\Bigr), \qquad T' = \lceil T / s \rceil
+
+    Neighbouring frames of audio say much the same; with s steps in one, the recurrence is s times as short (strided
+    convolutions before recurrent layers: Amodei et al. 2016, arXiv:1512.02595). Beyond both ends of a lane x is zero,
+    so that padding changes nothing.
+
+    Args:
+        input_size, output_size: I and O.
+        kernel_size: 2 K + 1, odd, so that a step lies in the middle of what it sees.
+        stride: s.
+
+    Raises:
+        UserError: for an even or negative `kernel_size` and a `stride` below 1.
+
+    >>> import torch
+    >>> y_BTO, lengths = Subsample(3, 8, kernel_size=5, stride=2)(torch.randn(2, 7, 3), torch.tensor([7, 4]))
+    >>> y_BTO.shape, lengths.tolist()
+    (torch.Size([2, 4, 8]), [4, 2])
+    """
+
+    def __init__(self, input_size: int, output_size: int, kernel_size: int = 5, stride: int = 1) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise UserError("kernel_size", "an odd number", str(kernel_size), fix="model.kernel_size=5")
+        if stride < 1:
+            raise UserError("stride", "1 or more steps", str(stride), fix="model.stride=2")
+        self.output_size = output_size
+        self.stride = stride
+        self.convolution = nn.Conv1d(input_size, output_size, kernel_size, stride, padding=kernel_size // 2)
+
+    def forward(self, x_BTI: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The steps that are kept [B, T', O], zero at padding, and how many of them each lane has."""
+        if lengths is None:
+            return self.convolution(x_BTI.transpose(1, 2)).relu().transpose(1, 2), None
+        x_BTI = x_BTI.masked_fill(~valid_steps(lengths, x_BTI.shape[1])[..., None], 0)
+        y_BTO = self.convolution(x_BTI.transpose(1, 2)).relu().transpose(1, 2)
+        lengths = (lengths + self.stride - 1) // self.stride
+        return y_BTO.masked_fill(~valid_steps(lengths, y_BTO.shape[1])[..., None], 0), lengths

@@ -1,0 +1,112 @@
+"""Every window of a series on its own scale, and back."""
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.errors import UserError
+
+WINDOW_SCALINGS = ("none", "mean", "standard", "robust", "reversible", "last")
+
+
+class WindowScaling(nn.Module):
+    r"""The location and scale of each channel of a window, from its known values alone.
+
+    .. math::
+        z = \frac{x - m}{s}, \qquad x = m + s z
+
+    ============  ==============================  =====================================================
+    kind          m                               s
+    ============  ==============================  =====================================================
+    none          0                               1
+    mean          0                               mean of :math:`|x|` (Salinas et al. 2020, arXiv:1704.04110)
+    standard      mean                            standard deviation
+    robust        median                          distance of the quartiles
+    reversible    :math:`\mu - \beta s`           :math:`\sigma / \gamma`, with a learnt :math:`\gamma > 0` and
+                                                  :math:`\beta` for each channel (Kim et al. 2022, RevIN)
+    last          last known value                1 (Zeng et al. 2023, arXiv:2205.13504)
+    ============  ==============================  =====================================================
+
+    RevIN's :math:`\gamma (x - \mu) / \sigma + \beta` and its inverse are written as one location and one scale, so that
+    a distribution goes through them as a number does. A scale that is zero, in a constant window, becomes one; so do
+    location 0 and scale 1 where a window knows nothing.
+
+    Axes: B windows, T time steps, C channels.
+
+    Raises UserError for an unknown kind.
+
+    >>> location_BC, scale_BC = WindowScaling("standard", channels=1)(torch.tensor([[[1.0], [3.0], [torch.nan]]]))
+    >>> location_BC.item(), scale_BC.item()
+    (2.0, 1.0)
+    """
+
+    def __init__(self, kind: str, channels: int) -> None:
+        super().__init__()
+        if kind not in WINDOW_SCALINGS:
+            expected = f"one of {', '.join(WINDOW_SCALINGS)}"
+            raise UserError("model.scaling", expected, repr(kind), fix="model.scaling=mean")
+        self.kind = kind
+        if kind == "reversible":
+            self.log_gamma = nn.Parameter(torch.zeros(channels))
+            self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
+        """Location and scale [B, C] of windows [B, T, C] in which NaN is missing or padded."""
+        known_BTC = ~x_BTC.isnan()
+        count_BC = known_BTC.sum(1)
+        any_BC = count_BC > 0
+        location_BC, scale_BC = self._of_known(x_BTC, known_BTC, count_BC.clamp(min=1))
+        location_BC = location_BC.masked_fill(~any_BC, 0)
+        # constant up to rounding: what is left of it would be noise blown up
+        constant_BC = ~(scale_BC > 1e-6 * location_BC.abs().clamp(min=1e-6))
+        scale_BC = scale_BC.masked_fill(constant_BC | ~any_BC, 1)
+        if self.kind == "reversible":
+            scale_BC = scale_BC * torch.exp(-self.log_gamma)
+            location_BC = location_BC - self.beta * scale_BC
+        return location_BC, scale_BC
+
+    def extra_repr(self) -> str:
+        """The kind, as `print(module)` shows it."""
+        return self.kind
+
+    def _of_known(self, x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> tuple[Tensor, Tensor]:
+        if self.kind == "robust":
+            low_BC, middle_BC, high_BC = _quartiles(x_BTC, known_BTC, count_BC)
+            return middle_BC, high_BC - low_BC
+        filled_BTC = x_BTC.masked_fill(~known_BTC, 0)
+        zero_BC, one_BC = torch.zeros_like(filled_BTC[:, 0]), torch.ones_like(filled_BTC[:, 0])
+        if self.kind == "none":
+            return zero_BC, one_BC
+        if self.kind == "mean":
+            return zero_BC, filled_BTC.abs().sum(1) / count_BC
+        if self.kind == "last":
+            # the first largest of 1, 2, ... at known steps is the last of these
+            steps_T11 = torch.arange(1, x_BTC.shape[1] + 1, device=x_BTC.device)[:, None]
+            last_B1C = (known_BTC * steps_T11).argmax(1, keepdim=True)
+            return filled_BTC.gather(1, last_B1C)[:, 0], one_BC
+        mean_BC = filled_BTC.sum(1) / count_BC
+        apart_BTC = (filled_BTC - mean_BC[:, None]).masked_fill(~known_BTC, 0)
+        return mean_BC, (apart_BTC.square().sum(1) / count_BC).sqrt()
+
+
+def scaled(x_BTC: Tensor, location_BC: Tensor, scale_BC: Tensor) -> Tensor:
+    """(x - location) / scale, and 0 where x is missing."""
+    return ((x_BTC - location_BC[:, None]) / scale_BC[:, None]).nan_to_num(nan=0.0)
+
+
+def _quartiles(x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> list[Tensor]:
+    """Like `torch.nanquantile` with linear interpolation, without its limits and its speed."""
+    sorted_BTC = x_BTC.masked_fill(~known_BTC, torch.inf).sort(1).values
+    found = []
+    for level in (0.25, 0.5, 0.75):
+        place_BC = level * (count_BC - 1)
+        low_BC = place_BC.floor().long()
+        high_BC = torch.minimum(low_BC + 1, count_BC - 1)
+        a_BC = sorted_BTC.gather(1, low_BC[:, None])[:, 0]
+        b_BC = sorted_BTC.gather(1, high_BC[:, None])[:, 0]
+        found.append(a_BC + (place_BC - low_BC) * (b_BC - a_BC))
+    return found
+
+
+def window_features(location_BC: Tensor, scale_BC: Tensor) -> Tensor:
+    """[B, 2 C], what scaling takes from a window's values, small numbers for a network to read."""
+    return torch.cat([location_BC.sign() * location_BC.abs().log1p(), scale_BC.log()], -1)

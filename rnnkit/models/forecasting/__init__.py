@@ -1,0 +1,8 @@
+"""Recurrent models that map a window of the past to what is said of the future."""
+
+from rnnkit.models.forecasting.autoregressive import AutoregressiveForecaster
+from rnnkit.models.forecasting.direct import DirectForecaster
+from rnnkit.models.forecasting.forecaster import Forecaster, Parameters
+from rnnkit.models.forecasting.segments import SegmentForecaster
+
+__all__ = ["AutoregressiveForecaster", "DirectForecaster", "Forecaster", "Parameters", "SegmentForecaster"]

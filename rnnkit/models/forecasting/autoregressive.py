@@ -1,0 +1,221 @@
+"""DeepAR: each step from the one before (Salinas et al. 2020, arXiv:1704.04110)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.batch import ForecastInputs
+from rnnkit.cells import Cell, map_state
+from rnnkit.cells.probability import check_probability
+from rnnkit.errors import UserError
+from rnnkit.layers import RNN, LockedDropout
+from rnnkit.layers.window_scaling import scaled, window_features
+from rnnkit.models.forecasting.covariates import Covariates
+from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+
+
+class AutoregressiveForecaster(Forecaster):
+    r"""Foresees each step from the values before it; the future is drawn one step after the other.
+
+    .. math::
+        h_t &= \mathrm{RNN}([z_{t-l}, \mathrm{missing}_{t-l}]_{l \in lags}, u_t, \mathrm{gap}_t) \\
+        p(z_t \mid z_{<t}) &= \mathrm{output}(W h_t + b)
+
+    In training the true values are the inputs, over past and horizon, and all steps count whose lags lie in the window
+    (teacher forcing). A forecast is a set of sample paths: what is drawn at one step is the input of later ones.
+
+    z are values on the scale of the window, which its past alone decides, 0 where missing; u are the covariates known
+    for the future, with location and scale of the window among them.
+
+    Axes: B windows, T past steps, H steps of the horizon, C channels, L lags, S sample paths, N = T + H steps.
+
+    Args:
+        cell: a cell factory, called as `cell(input_size, hidden_size)`.
+        output: see `Forecaster`; one that can be sampled.
+        channels, horizon, scaling: see `Forecaster`.
+        context: T at most.
+        past_covariates, ..., static_categories: see `Covariates`; those of the past must all be known for the future.
+        lags: how many steps back the values lie that are read; 1 must be among them.
+        hidden_size, num_layers: of the RNN.
+        dropout: probability of dropout between the layers and before W, in [0, 1).
+
+    Raises:
+        UserError: for sizes below 1, a probability outside [0, 1), lags without 1 or beyond the context, covariates
+            that end with the past, and where `Forecaster` does.
+
+    >>> from rnnkit.cells import GRUCell
+    >>> from rnnkit.tasks.outputs import Gaussian
+    >>> model = AutoregressiveForecaster(GRUCell, Gaussian(), channels=1, horizon=5, context=20, hidden_size=8)
+    >>> tuple(model.paths(ForecastInputs.of(torch.randn(2, 20, 1), horizon=5), samples=7).shape)
+    (7, 2, 5, 1)
+    """
+
+    lags: Tensor
+
+    def __init__(
+        self,
+        cell: Callable[[int, int], Cell[Any]],
+        output: Output,
+        *,
+        channels: int,
+        horizon: int,
+        context: int,
+        past_covariates: int = 0,
+        future_covariates: int = 0,
+        past_categories: Sequence[int] = (),
+        future_categories: Sequence[int] = (),
+        static: int = 0,
+        static_categories: Sequence[int] = (),
+        scaling: str = "mean",
+        lags: Sequence[int] = (1,),
+        hidden_size: int = 64,
+        num_layers: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(output, channels, horizon, scaling)
+        check_sizes(hidden_size=hidden_size)
+        check_probability("dropout", dropout, key="model.dropout")
+        lags = tuple(sorted(set(lags)))
+        if not lags or lags[0] != 1 or lags[-1] >= context:
+            expected = f"steps from 1, which must be among them, to below data.context={context}"
+            raise UserError("model.lags", expected, str(list(lags)), fix="model.lags=[1]")
+        ending = past_covariates - future_covariates + len(past_categories) - len(future_categories)
+        if ending:
+            got = f"{ending} known for the past alone"
+            fix = "data.past_covariates=[], or model=direct_forecaster"
+            raise UserError("model", "covariates known for the future, which steps of the horizon read", got, fix=fix)
+        nothing = Parameters(torch.zeros(1, 1, 1, output.size), torch.zeros(1, 1), torch.ones(1, 1))
+        output.sample(nothing, 1)  # an output that cannot be sampled says so now
+        self.covariates = Covariates(
+            past_covariates, future_covariates, past_categories, future_categories, static, static_categories
+        )
+        self.register_buffer("lags", torch.tensor(lags), persistent=False)
+        self.longest_lag = lags[-1]
+        input_size = 2 * (len(lags) + 1) * channels + self.covariates.future_size + 1
+        self.rnn = RNN(cell, input_size, hidden_size, num_layers, dropout=LockedDropout(dropout))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.rnn.output_size, channels * output.size)
+
+    def teach(
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Tensor | None = None
+    ) -> tuple[Parameters, Tensor]:
+        """The parameters of each step given the true values before it, and these values, over past and horizon."""
+        parameters, values_BNC, place_BN = self._taught(inputs, targets, lengths)
+        counted_BN = place_BN >= torch.minimum(self.lags[-1], self._origins(inputs, lengths))[:, None]
+        return parameters, values_BNC.masked_fill(~counted_BN[..., None], torch.nan)
+
+    def foreseen(
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Tensor | None = None
+    ) -> tuple[Parameters, Tensor]:
+        """The parameters of each step of the horizon given the true values before it, and these values."""
+        parameters, _, _ = self._taught(inputs, targets, lengths)
+        place_BH = self._origins(inputs, lengths)[:, None] + torch.arange(self.horizon, device=targets.device)
+        raw_BHCP = parameters.raw.gather(1, place_BH[..., None, None].expand(-1, -1, *parameters.raw.shape[2:]))
+        return parameters._replace(raw=raw_BHCP), targets
+
+    def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
+        """The parameters of the horizon's steps where those before them have the mean values of 100 sample paths."""
+        future_BHC = self.paths(inputs, 100, lengths=lengths).mean(0)
+        return self.foreseen(inputs, future_BHC, lengths=lengths)[0]
+
+    @torch.no_grad()
+    def paths(
+        self,
+        inputs: ForecastInputs,
+        samples: int,
+        *,
+        lengths: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Sample paths [S, B, H, C] in the units of the batch.
+
+        The past is read once. Then all paths of all windows are lanes side by side, one step at a time; memory grows
+        with the horizon by the values alone.
+        """
+        B, T, C = inputs.past.shape
+        S, H = samples, self.horizon
+        location_BC, scale_BC = self.scaling(inputs.past)
+        origin_B = self._origins(inputs, lengths)
+        z_BTC = scaled(inputs.past, location_BC, scale_BC)
+        missing_BTC = inputs.past.isnan()
+        own_BF = window_features(location_BC, scale_BC)
+        own_BTF = own_BF[:, None].expand(-1, T, -1)
+        known_BTF = torch.cat([own_BTF, self.covariates.known_past(inputs), inputs.gaps[..., None]], -1)
+        place_BT = torch.arange(T, device=z_BTC.device).expand(B, -1)
+        x_BTI = torch.cat([self._lagged(z_BTC, missing_BTC, place_BT), known_BTF], -1)
+        _, state = self.rnn(x_BTI, lengths=lengths)
+        state = map_state(lambda leaf: leaf.repeat(S, *[1] * (leaf.dim() - 1)), state)
+
+        # the values that lags reach back to, then those that are drawn, each window's origin at the same place
+        K = self.longest_lag
+        place_BK = origin_B[:, None] + torch.arange(-K, 0, device=z_BTC.device)
+        before_BK1 = (place_BK < 0)[..., None]
+        index_BKC = place_BK.clamp(min=0)[..., None].expand(-1, -1, C)
+        z_LNC = torch.cat([z_BTC.gather(1, index_BKC).masked_fill(before_BK1, 0), z_BTC.new_zeros(B, H, C)], 1)
+        missing_BKC = missing_BTC.gather(1, index_BKC) | before_BK1
+        missing_LNC = torch.cat([missing_BKC, missing_BKC.new_zeros(B, H, C)], 1)
+        z_LNC, missing_LNC = z_LNC.repeat(S, 1, 1), missing_LNC.to(z_LNC.dtype).repeat(S, 1, 1)
+        future_BHF = torch.cat([own_BF[:, None].expand(-1, H, -1), self.covariates.future(inputs)], -1)
+        future_LHF = future_BHF.repeat(S, 1, 1)
+        gap_L1 = future_LHF.new_ones(S * B, 1)
+        location_LC, scale_LC = location_BC.repeat(S, 1), scale_BC.repeat(S, 1)
+        drawn = []
+        for k in range(H):
+            read = K + k - self.lags
+            lagged = torch.cat([z_LNC[:, read].flatten(1), missing_LNC[:, read].flatten(1)], -1)
+            x_L1I = torch.cat([lagged, future_LHF[:, k], gap_L1], -1)[:, None]
+            y_L1O, state = self.rnn(x_L1I, state)
+            parameters = Parameters(self._raw(y_L1O), location_LC, scale_LC)
+            value_LC = self.output.sample(parameters, 1, generator)[0, :, 0]
+            z_LNC[:, K + k] = (value_LC - location_LC) / scale_LC
+            drawn.append(value_LC)
+        return torch.stack(drawn, 1).view(S, B, H, C)
+
+    def _taught(
+        self, inputs: ForecastInputs, targets_BHC: Tensor, lengths: Tensor | None
+    ) -> tuple[Parameters, Tensor, Tensor]:
+        """Parameters and values of all N steps, a shorter past followed by its horizon at once, and their numbers."""
+        B, T, _ = inputs.past.shape
+        origin_B1 = self._origins(inputs, lengths)[:, None]
+        place_BN = torch.arange(T + self.horizon, device=origin_B1.device).expand(B, -1)
+        # where in [past, horizon] the step lies that comes at this place
+        source_BN = torch.where(place_BN < origin_B1, place_BN, place_BN + T - origin_B1)
+        padding_BN = source_BN >= T + self.horizon
+        source_BN = source_BN.clamp(max=T + self.horizon - 1)
+
+        def joined(past: Tensor, future: Tensor) -> Tensor:
+            return torch.cat([past, future], 1).gather(1, source_BN[..., None].expand(-1, -1, past.shape[2]))
+
+        location_BC, scale_BC = self.scaling(inputs.past)
+        values_BNC = joined(inputs.past, targets_BHC).masked_fill(padding_BN[..., None], torch.nan)
+        known_BNF = joined(self.covariates.known_past(inputs), self.covariates.future(inputs))
+        gap_BN1 = joined(inputs.gaps[..., None], inputs.gaps.new_ones(B, self.horizon, 1))
+        z_BNC = scaled(values_BNC, location_BC, scale_BC)
+        own_BNF = window_features(location_BC, scale_BC)[:, None].expand(-1, T + self.horizon, -1)
+        lagged = self._lagged(z_BNC, values_BNC.isnan(), place_BN)
+        x_BNI = torch.cat([lagged, own_BNF, known_BNF, gap_BN1], -1)
+        ends_B = None if lengths is None else lengths + self.horizon
+        y_BNO, _ = self.rnn(x_BNI, lengths=ends_B)
+        return Parameters(self._raw(y_BNO), location_BC, scale_BC), values_BNC, place_BN
+
+    def _raw(self, y_BNO: Tensor) -> Tensor:
+        raw_BNCP: Tensor = self.head(self.dropout(y_BNO)).unflatten(2, (self.channels, self.output.size))
+        return raw_BNCP
+
+    def _lagged(self, z_BNC: Tensor, missing_BNC: Tensor, place_BN: Tensor) -> Tensor:
+        """[B, N, 2 L C], the values so many steps back and where they are missing or lie before the window."""
+        place_BNL = place_BN[..., None] - self.lags
+        before_BNL1 = (place_BNL < 0)[..., None]
+        B, N, L = place_BNL.shape
+        index = place_BNL.clamp(min=0).view(B, N * L, 1).expand(-1, -1, z_BNC.shape[2])
+        lagged_BNLC = z_BNC.gather(1, index).view(B, N, L, -1).masked_fill(before_BNL1, 0)
+        missing_BNLC = missing_BNC.gather(1, index).view(B, N, L, -1) | before_BNL1
+        return torch.cat([lagged_BNLC.flatten(2), missing_BNLC.to(z_BNC.dtype).flatten(2)], -1)
+
+    @staticmethod
+    def _origins(inputs: ForecastInputs, lengths: Tensor | None) -> Tensor:
+        """The steps of each past [B]."""
+        B, T, _ = inputs.past.shape
+        return torch.full((B,), T, device=inputs.past.device) if lengths is None else lengths

@@ -1,0 +1,112 @@
+"""A recurrent encoder with a head for all steps of the horizon at once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.batch import ForecastInputs
+from rnnkit.cells import Cell
+from rnnkit.cells.probability import check_probability
+from rnnkit.layers import RNN, LockedDropout
+from rnnkit.layers.window_scaling import scaled, window_features
+from rnnkit.models.forecasting.covariates import Covariates
+from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.models.forecasting.linear_part import LinearPart
+
+
+class DirectForecaster(Forecaster):
+    r"""Reads the past once and says all steps of the horizon at once (Wen et al. 2017, arXiv:1711.11053).
+
+    .. math::
+        h &= \mathrm{RNN}([z_t, \mathrm{missing}_t, u_t, \mathrm{gap}_t]_{t=1..T}) \\
+        c_1, \ldots, c_H &= W h + b \\
+        \theta_k &= V \, \mathrm{relu}(U [c_k, v_k] + d) + e + a_k
+
+    z are the values on the scale of the window, 0 where missing; u the covariates of the past, with location and scale
+    of the window among them, v those that are known for the future. The time gap is the last input, where `CfCCell`
+    with `time_gap=True` looks for it. a is the forecast of `LinearPart`, for the parameters that are values.
+
+    Axes: B windows, T past steps, H steps of the horizon, C channels, P parameters.
+
+    Args:
+        cell: a cell factory, called as `cell(input_size, hidden_size)`.
+        output: see `Forecaster`.
+        channels, horizon, context: C, H, and T at most.
+        past_covariates, ..., static_categories: see `Covariates`.
+        scaling: see `Forecaster`.
+        hidden_size, num_layers: of the RNN.
+        step_size: width of each c and of the layer behind it.
+        linear: past steps that the linear part reads, 0 for none: see `LinearPart`.
+        dropout: probability of dropout between the layers and before W, in [0, 1).
+
+    Raises:
+        UserError: for sizes below 1, a probability outside [0, 1), a linear part beyond the context, and where
+            `Forecaster` does.
+
+    >>> from rnnkit.cells import GRUCell
+    >>> from rnnkit.tasks.outputs import Gaussian
+    >>> model = DirectForecaster(GRUCell, Gaussian(), channels=3, horizon=5, context=20, hidden_size=8)
+    >>> tuple(model(ForecastInputs.of(torch.randn(2, 20, 3), horizon=5)).raw.shape)
+    (2, 5, 3, 2)
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[int, int], Cell[Any]],
+        output: Output,
+        *,
+        channels: int,
+        horizon: int,
+        context: int,
+        past_covariates: int = 0,
+        future_covariates: int = 0,
+        past_categories: Sequence[int] = (),
+        future_categories: Sequence[int] = (),
+        static: int = 0,
+        static_categories: Sequence[int] = (),
+        scaling: str = "standard",
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        step_size: int = 16,
+        linear: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(output, channels, horizon, scaling)
+        check_sizes(hidden_size=hidden_size, step_size=step_size)
+        check_probability("dropout", dropout, key="model.dropout")
+        self.covariates = Covariates(
+            past_covariates, future_covariates, past_categories, future_categories, static, static_categories
+        )
+        input_size = 4 * channels + self.covariates.past_size + 1
+        self.rnn = RNN(cell, input_size, hidden_size, num_layers, dropout=LockedDropout(dropout))
+        self.dropout = nn.Dropout(dropout)
+        self.step_size = step_size
+        self.steps = nn.Linear(self.rnn.output_size, horizon * step_size)
+        self.step = nn.Sequential(
+            nn.Linear(step_size + self.covariates.future_size, step_size),
+            nn.ReLU(),
+            nn.Linear(step_size, channels * output.size),
+        )
+        self.linear = LinearPart(linear, horizon, context)
+
+    def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
+        location_BC, scale_BC = self.scaling(inputs.past)
+        z_BTC = scaled(inputs.past, location_BC, scale_BC)
+        missing_BTC = inputs.past.isnan().to(z_BTC.dtype)
+        own_BTC = window_features(location_BC, scale_BC)[:, None].expand(-1, z_BTC.shape[1], -1)
+        x_BTI = torch.cat([z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.gaps[..., None]], -1)
+        y_BTO, _ = self.rnn(x_BTI, lengths=lengths)
+        c_BHS = self.steps(self.dropout(_last(y_BTO, lengths))).unflatten(1, (self.horizon, self.step_size))
+        theta_BHX = self.step(torch.cat([c_BHS, self.covariates.future(inputs)], -1))
+        raw_BHCP = theta_BHX.unflatten(2, (self.channels, self.output.size))
+        raw_BHCP = self.linear.added(raw_BHCP, self.output.moving, z_BTC, lengths)
+        return Parameters(raw_BHCP, location_BC, scale_BC)
+
+
+def _last(y_BTO: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """[B, O] at the last step of each lane."""
+    if lengths_B is None:
+        return y_BTO[:, -1]
+    return y_BTO[torch.arange(len(y_BTO), device=y_BTO.device), (lengths_B - 1).clamp(min=0)]

@@ -1,0 +1,55 @@
+"""The linear part of a forecast, beside the recurrent one."""
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.errors import UserError
+
+
+class LinearPart(nn.Module):
+    r"""A linear forecast from the last N steps, with the same weights for all channels, added to what a model says.
+
+    .. math::
+        a_k = \sum_{i=1}^{N} w_{ki} z_{T+1-i}
+
+    It follows a season that lies within N steps at once, and leaves the rest to the recurrence (Lai et al. 2018,
+    arXiv:1703.07015). The weights begin at zero.
+
+    Axes: B windows, T past steps, N of them read, H steps of the horizon, C channels, P parameters.
+
+    Raises UserError for steps below 0 or beyond the context.
+
+    >>> part = LinearPart(steps=2, horizon=3, context=9)
+    >>> part(torch.randn(4, 9, 1), None).shape
+    torch.Size([4, 3, 1])
+    """
+
+    def __init__(self, steps: int, horizon: int, context: int) -> None:
+        super().__init__()
+        if not 0 <= steps <= context:
+            expected = f"0 to {context}, the steps of data.context"
+            raise UserError("model.linear", expected, str(steps), fix=f"model.linear={context}")
+        self.steps = steps
+        self.weight = nn.Parameter(torch.zeros(horizon, steps))
+
+    def forward(self, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
+        """[B, H, C] from values on the scale of the window [B, T, C]."""
+        return self.weight @ _ending(z_BTC, lengths, self.steps)
+
+    def added(self, raw_BHCP: Tensor, moving: int, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
+        """[B, H, C, P], the forecast added to the first `moving` parameters of each step and channel."""
+        if not self.steps:
+            return raw_BHCP
+        a_BHC1 = self(z_BTC, lengths)[..., None]
+        return torch.cat([raw_BHCP[..., :moving] + a_BHC1, raw_BHCP[..., moving:]], -1)
+
+
+def _ending(z_BTC: Tensor, lengths_B: Tensor | None, steps: int) -> Tensor:
+    """[B, steps, C], the last steps of each lane, 0 before its first."""
+    B, T, C = z_BTC.shape
+    if lengths_B is None and steps <= T:
+        return z_BTC[:, T - steps :]
+    ends_B = torch.full((B,), T, device=z_BTC.device) if lengths_B is None else lengths_B
+    place_BN = ends_B[:, None] + torch.arange(-steps, 0, device=z_BTC.device)
+    taken_BNC = z_BTC.gather(1, place_BN.clamp(min=0)[..., None].expand(-1, -1, C))
+    return taken_BNC.masked_fill(place_BN[..., None] < 0, 0)

@@ -1,0 +1,176 @@
+"""A recurrent model of whole sequences: one answer a sequence, or one a step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from rnnkit.cells import Cell
+from rnnkit.cells.probability import check_probability
+from rnnkit.errors import UserError
+from rnnkit.layers import (
+    RNN,
+    AttentionPooling,
+    LastPooling,
+    LockedDropout,
+    MaxPooling,
+    MeanPooling,
+    Subsample,
+    WordDropout,
+)
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+class SequenceModel(nn.Module):
+    r"""Reads a sequence of ids or of values and answers once at its end or, without pooling, at every step.
+
+    .. math::
+        x_{1..T} &= E[w_{1..T}] \quad \text{or} \quad \mathrm{front}(v_{1..T}) \\
+        y_{1..T} &= \mathrm{RNN}(x_{1..T}) \\
+        o &= W \, \mathrm{pool}(y_{1..T}) + b \qquad \text{or} \qquad o_t = W y_t + b
+
+    What is padded counts nowhere: a sequence gets in a batch what it gets alone. Dropout is locked: one mask over all
+    time steps (Gal and Ghahramani 2016, arXiv:1512.05287).
+
+    Axes: B lanes, T time steps, I input features, O outputs.
+
+    Args:
+        outputs: O: the classes, or 1 for a number.
+        cell: a cell factory, called as `cell(input_size, hidden_size)`.
+        vocabulary_size: ids below this are read, through an embedding; or:
+        input_size: I, values are read.
+        embedding_size: width of the embeddings, None takes `hidden_size`; for values the width of a linear map in front
+            of the RNN, None for no such map.
+        convolutions: so many layers of `Subsample` in front of the RNN, each as wide as the embedding.
+        kernel_size, stride: of each of them.
+        hidden_size, num_layers, bidirectional, residual: see `rnnkit.RNN`.
+        pooling: last, mean, max or attention (see `rnnkit.layers`); None answers at every step.
+        attention_heads: of attention.
+        dropout: probability of dropout between the layers, in [0, 1).
+        input_dropout: the same on what the RNN reads.
+        output_dropout: the same on what the last layer W reads; None takes `dropout`.
+        word_dropout: probability that an id is dropped wherever it occurs in the batch, in [0, 1).
+
+    Raises:
+        UserError: for sizes below 1, both or neither of `vocabulary_size` and `input_size`, an unknown pooling,
+            probabilities outside [0, 1), and a stride where every step is to be answered.
+
+    >>> import torch
+    >>> from rnnkit.cells import GRUCell
+    >>> model = SequenceModel(3, GRUCell, input_size=2, hidden_size=8, bidirectional=True, pooling="max").eval()
+    >>> x_BTI = torch.randn(4, 9, 2)
+    >>> o_BO = model(x_BTI, lengths=torch.tensor([9, 5, 2, 1]))
+    >>> torch.allclose(o_BO[1], model(x_BTI[1:2, :5])[0], atol=1e-5)
+    True
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        cell: Callable[[int, int], Cell[Any]],
+        *,
+        vocabulary_size: int | None = None,
+        input_size: int | None = None,
+        embedding_size: int | None = None,
+        convolutions: int = 0,
+        kernel_size: int = 5,
+        stride: int = 1,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        residual: bool = False,
+        pooling: str | None = "last",
+        attention_heads: int = 1,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        output_dropout: float | None = None,
+        word_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if (vocabulary_size is None) == (input_size is None):
+            got = "neither" if input_size is None else f"{vocabulary_size} and {input_size}"
+            fix = "the one of the two that fits the data"
+            raise UserError("model.input_size", "it for values or vocabulary_size for ids", got, fix=fix)
+        sizes = {"hidden_size": hidden_size, "outputs": outputs, "embedding_size": embedding_size}
+        for name, size in sizes.items():
+            if size is not None and size < 1:
+                raise UserError(f"model.{name}", "1 or more", str(size), fix=f"model.{name}=128")
+        if convolutions < 0:
+            raise UserError("model.convolutions", "0 or more layers", str(convolutions), fix="model.convolutions=0")
+        if pooling is None and convolutions and stride > 1:
+            expected = "1, so that every step can be answered, as model.pooling=null asks"
+            raise UserError("model.stride", expected, str(stride), fix="model.stride=1, or model.pooling=last")
+        output_dropout = dropout if output_dropout is None else output_dropout
+        probabilities = {"dropout": dropout, "input_dropout": input_dropout, "output_dropout": output_dropout}
+        for name, p in {**probabilities, "word_dropout": word_dropout}.items():
+            check_probability(name, p, key=f"model.{name}")
+        width = embedding_size or hidden_size
+        self.embedding: nn.Module | None = None
+        if vocabulary_size is not None:
+            self.embedding = nn.Embedding(vocabulary_size, width)
+            self.word_dropout = WordDropout(vocabulary_size, word_dropout)
+            size = width
+        else:
+            assert input_size is not None
+            if embedding_size and not convolutions:
+                self.embedding = nn.Linear(input_size, width)
+            size = width if self.embedding is not None else input_size
+        layers = [Subsample(width if i else size, width, kernel_size, stride) for i in range(convolutions)]
+        self.convolutions = nn.ModuleList(layers)
+        self.input_dropout = LockedDropout(input_dropout)
+        self.rnn = RNN(
+            cell,
+            width if convolutions else size,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            dropout=LockedDropout(dropout),
+            residual=residual,
+        )
+        self.pooling = _pooling(pooling, self.rnn, attention_heads)
+        read = self.rnn.output_size if self.pooling is None else self.pooling.output_size
+        self.output_dropout = LockedDropout(output_dropout) if self.pooling is None else nn.Dropout(output_dropout)
+        self.output = nn.Linear(read, outputs)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Small uniform embeddings and no bias, so the first answer is even."""
+        if isinstance(self.embedding, nn.Embedding):
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.zeros_(self.output.bias)
+
+    def features(self, inputs: Tensor, *, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the last recurrent layer gives at every step [B, T, H], and how many steps each lane has there."""
+        if isinstance(self.embedding, nn.Embedding):
+            x_BTI = self.word_dropout(self.embedding(inputs), inputs)
+        else:
+            x_BTI = inputs if self.embedding is None else self.embedding(inputs)
+        for layer in self.convolutions:
+            x_BTI, lengths = layer(x_BTI, lengths)
+        y_BTH, _ = self.rnn(self.input_dropout(x_BTI), lengths=lengths)
+        return y_BTH, lengths
+
+    def forward(self, inputs: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """Ids [B, T] or values [B, T, I] to outputs [B, O] or, without pooling, [B, T, O]."""
+        y_BTH, lengths = self.features(inputs, lengths=lengths)
+        pooled = y_BTH if self.pooling is None else self.pooling(y_BTH, lengths)
+        outputs: Tensor = self.output(self.output_dropout(pooled))
+        return outputs
+
+
+def _pooling(name: str | None, rnn: RNN, heads: int) -> Any:
+    """The layer of a name; None for none."""
+    size = rnn.output_size
+    if name is None:
+        return None
+    if name == "last":
+        return LastPooling(size, rnn.bidirectional)
+    if name == "mean":
+        return MeanPooling(size)
+    if name == "max":
+        return MaxPooling(size)
+    if name == "attention":
+        return AttentionPooling(size, heads)
+    expected = f"one of {', '.join(POOLINGS)}, or null for an answer at every step"
+    raise UserError("model.pooling", expected, repr(name), fix="model.pooling=last")

@@ -1,0 +1,239 @@
+"""Forecasting: what comes next in a time series, and how sure that is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.aggregation import MeanMetric
+
+from rnnkit.batch import SequenceBatch
+from rnnkit.errors import UserError
+from rnnkit.models.forecasting import AutoregressiveForecaster, Parameters
+from rnnkit.tasks.base import Task
+from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
+from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, error_terms
+from rnnkit.tasks.metrics.table import table
+from rnnkit.tasks.outputs.paths import crps_of_samples, quantiles_of_samples
+
+UNITS = ("file", "scaled")
+
+
+class Forecasting(Task):
+    r"""The mean loss of the model's output over all known values.
+
+    .. math::
+        L = \frac{1}{|K|} \sum_{(h, c) \in K} \ell(\hat x_{hc}, x_{hc})
+
+    :math:`\ell` is that of the output (see `rnnkit.tasks.outputs`), in the units of the batch. Missing targets count
+    nowhere. An autoregressive model also learns from the past.
+
+    After a validation and under `test/`: `loss`, and the figures of `rnnkit.tasks.metrics.forecasts`: `mse` of the mean
+    forecast, `mae`, `smape` and `mase` of the median, `rse`, `nrmse<H>` at the last step, and for outputs that are
+    distributions `crps`, `coverage80` and `coverage95`. With `naive2`, the sMAPE and MASE of a reference, the weighted
+    average of the M4 competition:
+
+    .. math::
+        \mathrm{OWA} = \tfrac{1}{2} (\mathrm{sMAPE} / \mathrm{sMAPE}_{ref} + \mathrm{MASE} / \mathrm{MASE}_{ref})
+
+    `details` has the figures of the last value and of the seasonal naive forecast beside those of the model, and the
+    errors step by step.
+
+    Args:
+        model: a `rnnkit.models.forecasting.Forecaster`; see `Task`.
+        optimizer, schedule, clip: see `Task`.
+        season: steps of a season, for the seasonal naive forecast.
+        channels: their names.
+        units: what `mse`, `mae`, `rse` and `crps` are measured in: "file", or "scaled" as the data scale them.
+        quantiles: levels of the quantiles in predictions; those that the output cannot tell are left out.
+        samples: paths from which an autoregressive model takes mean and quantiles.
+        seed: of these paths, begun anew with each batch.
+        ets: let exponential smoothing be a baseline too, by statsmodels, in evaluation; slow.
+        naive2: `smape` and `mase` of the reference of OWA.
+
+    Raises:
+        UserError: for unknown units, levels outside (0, 1), no samples, and a reference that lacks a figure.
+    """
+
+    kind = "forecasting"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Callable[..., Any],
+        schedule: Callable[..., Any] | None = None,
+        clip: nn.Module | None = None,
+        season: int = 1,
+        channels: Sequence[str] = (),
+        units: str = "file",
+        quantiles: Sequence[float] = (0.1, 0.5, 0.9),
+        samples: int = 100,
+        seed: int = 1,
+        ets: bool = False,
+        naive2: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(model, optimizer, schedule, clip)
+        if units not in UNITS:
+            raise UserError("task.units", "file or scaled", repr(units), fix="task.units=file")
+        if not all(0 < level < 1 for level in quantiles):
+            expected = "levels between 0 and 1"
+            raise UserError("task.quantiles", expected, str(list(quantiles)), fix="task.quantiles=[0.1,0.5,0.9]")
+        if samples < 1:
+            raise UserError("task.samples", "1 or more", str(samples), fix="task.samples=100")
+        if naive2 is not None and set(naive2) != {"smape", "mase"}:
+            fix = "task.naive2={smape: 18.383, mase: 2.395}"
+            raise UserError("task.naive2", "smape and mase", str(dict(naive2)), fix=fix)
+        self.season = season
+        self.channels = list(channels)
+        self.units = units
+        self.levels = [level for level in quantiles if model.output.spans([level])]  # type: ignore[union-attr, operator]
+        self.samples = samples
+        self.seed = seed
+        self.ets = ets
+        self.naive2 = naive2
+        horizon: int = model.horizon  # type: ignore[assignment]
+        self.losses: Any = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
+        self.measured: Any = nn.ModuleDict({"val": ForecastFigures(horizon), "test": ForecastFigures(horizon)})
+        names = ["last value", *(["seasonal naive"] if season > 1 else []), *(["ets"] if ets else [])]
+        self.baselines: Any = nn.ModuleDict({name: ForecastFigures(horizon) for name in names})
+        self._details = ""
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
+        if batch_idx == 0:
+            self.model.output.check(batch.inputs.location, batch.inputs.scale, batch.targets)
+        outputs, targets = self.model.teach(batch.inputs, batch.targets, lengths=batch.lengths)
+        return self._mean_loss(outputs, targets)[0]
+
+    def loss(self, outputs: Parameters, batch: SequenceBatch) -> Tensor:
+        return self._mean_loss(outputs, batch.targets)[0]
+
+    def measure(self, batch: SequenceBatch, stage: str) -> None:
+        inputs, targets_BHC = batch.inputs, batch.targets
+        levels = sorted({0.5, *(level for pair in COVERAGES.values() for level in pair)})
+        said = self._said(batch, levels)
+        loss, count = self._mean_loss(said.parameters, targets_BHC)
+        self.losses[stage].update(loss, count)
+        terms = self._errors(said.mean, said.median, batch)
+        if said.quantiles is not None:
+            by_level = dict(zip(levels, said.quantiles, strict=True))
+            terms["crps"] = said.crps(targets_BHC) * self._unit(batch)
+            for name, (low, high) in COVERAGES.items():
+                within_BHC = (by_level[low] <= targets_BHC) & (targets_BHC <= by_level[high])
+                terms[name] = within_BHC.float().masked_fill(targets_BHC.isnan(), torch.nan)
+        self.measured[stage].update(terms)
+        if stage == "test":
+            horizon = targets_BHC.shape[1]
+            for name, figures in self.baselines.items():
+                if name == "last value":
+                    value_BHC = last_value(inputs, horizon)
+                else:
+                    forecast = ets if name == "ets" else seasonal_naive
+                    value_BHC = forecast(inputs, horizon, self.season, batch.lengths)
+                figures.update(self._errors(value_BHC, value_BHC, batch))
+
+    def figures(self, stage: str) -> dict[str, float]:
+        loss = float(self.losses[stage].compute())
+        self.losses[stage].reset()
+        found = self._named(self.measured[stage])
+        if stage == "test":
+            self._details = self._tables(found)
+            for figures in self.baselines.values():
+                figures.reset()
+        self.measured[stage].reset()
+        return {"loss": loss, **found}
+
+    def details(self) -> str:
+        return self._details
+
+    @torch.no_grad()
+    def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
+        """Mean [B, H, C] and quantiles [Q, B, H, C] in the units of the file; None for what has no quantiles."""
+        said = self._said(batch, levels)
+        location_B1C, scale_B1C = batch.inputs.location[:, None], batch.inputs.scale[:, None]
+        quantiles = None if said.quantiles is None else location_B1C + scale_B1C * said.quantiles
+        return location_B1C + scale_B1C * said.mean, quantiles
+
+    def predict(self, batch: SequenceBatch) -> list[Any]:
+        mean_BHC, quantiles_QBHC = self.forecast(batch, self.levels)
+        means = mean_BHC.tolist()
+        found = [[]] * len(means) if quantiles_QBHC is None else quantiles_QBHC.transpose(0, 1).tolist()
+        return [
+            {"mean": mean, "quantiles": dict(zip(self.levels, quantiles, strict=False))}
+            for mean, quantiles in zip(means, found, strict=True)
+        ]
+
+    def _said(self, batch: SequenceBatch, levels: Sequence[float]) -> "_Said":
+        """What the model says of the horizon, in the units of the batch."""
+        inputs, lengths, output = batch.inputs, batch.lengths, self.model.output
+        generator = torch.Generator(inputs.past.device).manual_seed(self.seed)
+        known = len(levels) > 0 and output.spans(levels)
+        if not isinstance(self.model, AutoregressiveForecaster):
+            parameters = self.model(inputs, lengths=lengths)
+            mean_BHC = output.mean(parameters)
+            quantiles = output.quantiles(parameters, levels, generator) if known else None
+            return _Said(parameters, mean_BHC, quantiles, lambda x: output.crps(parameters, x, generator), levels)
+        samples = self.samples if output.samples > 1 else 1
+        paths_SBHC = self.model.paths(inputs, samples, lengths=lengths, generator=generator)
+        parameters, _ = self.model.foreseen(inputs, batch.targets, lengths=lengths)
+        quantiles = quantiles_of_samples(paths_SBHC, levels) if known else None
+        return _Said(parameters, paths_SBHC.mean(0), quantiles, lambda x: crps_of_samples(paths_SBHC, x), levels)
+
+    def _mean_loss(self, parameters: Parameters, targets_BNC: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss over the known targets, and their number."""
+        known_BNC = ~targets_BNC.isnan()
+        # a number in the place of NaN, whose gradient would be NaN even where the loss is then left out
+        filled_BNC = torch.where(known_BNC, targets_BNC, parameters.location[:, None].detach())
+        total = self.model.output.loss(parameters, filled_BNC).masked_fill(~known_BNC, 0).sum()
+        count = known_BNC.sum()
+        return total / count.clamp(min=1), count
+
+    def _errors(self, mean_BHC: Tensor, median_BHC: Tensor, batch: SequenceBatch) -> dict[str, Tensor]:
+        """The terms of point forecasts that are in the units of the batch."""
+        location_B1C, scale_B1C = batch.inputs.location[:, None], batch.inputs.scale[:, None]
+        median_in_file, targets_in_file = (location_B1C + scale_B1C * x for x in (median_BHC, batch.targets))
+        seasonal_BC = batch.inputs.seasonal_error
+        if self.units == "scaled":
+            return error_terms(mean_BHC, median_BHC, batch.targets, median_in_file, targets_in_file, seasonal_BC)
+        mean_in_file, seasonal_BC = location_B1C + scale_B1C * mean_BHC, batch.inputs.scale * seasonal_BC
+        return error_terms(mean_in_file, median_in_file, targets_in_file, median_in_file, targets_in_file, seasonal_BC)
+
+    def _unit(self, batch: SequenceBatch) -> Tensor | float:
+        return 1.0 if self.units == "scaled" else batch.inputs.scale[:, None]
+
+    def _named(self, figures: ForecastFigures) -> dict[str, float]:
+        named = figures.named()
+        if self.naive2 is not None and {"smape", "mase"} <= named.keys():
+            named["owa"] = sum(named[name] / self.naive2[name] for name in ("smape", "mase")) / 2
+        return named
+
+    def _tables(self, found: dict[str, float]) -> str:
+        """The model beside the baselines, over all steps and step by step."""
+        horizon = self.measured["test"].horizon
+        everyone = {"model": self.measured["test"], **self.baselines}
+        rows: list[list[str | float | int]] = []
+        for name, figures in everyone.items():
+            named = self._named(figures)
+            rows.append([name, *(named.get(key, torch.nan) for key in found)])
+        overall = table(["forecast", *found], rows)
+        by_step = {name: figures.compute() for name, figures in everyone.items()}
+        pairs = [(key, name) for key in ("mse", "mae", "rse") for name in everyone]
+        rows = []
+        for step in sorted({1, *(-(-horizon * part // 4) for part in (1, 2, 3, 4))}):
+            rows.append([str(step), *(float(by_step[name][key][step - 1]) for key, name in pairs)])
+        steps = table(["step", *(f"{key} {name}" for key, name in pairs)], rows)
+        return f"{overall}\n\n{steps}"
+
+
+class _Said:
+    """A forecast in the units of the batch: of which parameters, its mean, quantiles of some levels, its score."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        mean: Tensor,
+        quantiles: Tensor | None,
+        crps: Callable[[Tensor], Tensor],
+        levels: Sequence[float],
+    ) -> None:
+        self.parameters, self.mean, self.quantiles, self.crps = parameters, mean, quantiles, crps
+        self.median = mean if quantiles is None or 0.5 not in levels else quantiles[list(levels).index(0.5)]

@@ -1,0 +1,26 @@
+"""Whether a model that says 80 % is right four times in five."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+BINS = 15
+
+
+def expected_calibration_error(confidence_N: Tensor, correct_N: Tensor, weights_RN: Tensor) -> Tensor:
+    r"""The gap between confidence and accuracy, averaged over bins of like confidence (Guo et al. 2017,
+    arXiv:1706.04599).
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} \, |\mathrm{accuracy}_b - \mathrm{confidence}_b|
+
+    15 bins of equal width; confidence is the probability of the class that was chosen. Weights [R, N] say how often
+    each sequence counts; the result is [R].
+
+    >>> import torch
+    >>> confidence_N, correct_N = torch.tensor([0.8] * 5), torch.tensor([True, True, True, True, False])
+    >>> float(expected_calibration_error(confidence_N, correct_N, torch.ones(1, 5)).round(decimals=4))
+    0.0
+    """
+    place_N = (confidence_N * BINS).ceil().long().clamp(1, BINS) - 1
+    gap_NB = F.one_hot(place_N, BINS) * (correct_N.double() - confidence_N.double())[:, None]
+    weights_RN = weights_RN.double()
+    return (weights_RN @ gap_NB).abs().sum(dim=1) / weights_RN.sum(dim=1)

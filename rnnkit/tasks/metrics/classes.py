@@ -1,0 +1,58 @@
+"""The figures of classification, for resamples of a split as well as for the split."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rnnkit.tasks.metrics.calibration import expected_calibration_error
+from rnnkit.tasks.metrics.ranking import Ranking
+
+
+def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) -> Callable[[Tensor], dict[str, Tensor]]:
+    r"""What gives, for weights [R, N], how often each sequence counts, the figures [R] by name.
+
+    `loss` (negative log-likelihood in nats), `accuracy` and `macro_f1`; `in_full` also `auroc`, `auprc` and
+    `calibration_error`. With two classes the areas are those of the second. With more, and for F1, they are means
+    over classes; a class that does not occur in a resample, and for F1 was not chosen either, is left out.
+
+    >>> log_p_NC = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).log()
+    >>> figures = class_figures(log_p_NC, torch.tensor([0, 1, 1]))(torch.ones(1, 3))
+    >>> {name: round(float(value), 3) for name, value in figures.items()}
+    {'loss': 0.415, 'accuracy': 0.667, 'macro_f1': 0.667, 'auroc': 1.0, 'auprc': 1.0, 'calibration_error': 0.3}
+    """
+    C = log_p_NC.shape[1]
+    log_p_NC = log_p_NC.double()
+    p_NC = log_p_NC.exp()
+    chosen_N = log_p_NC.argmax(dim=1)
+    correct_N = chosen_N == truth_N
+    nll_N = -log_p_NC.gather(1, truth_N[:, None])[:, 0]
+    truth_NC, chosen_NC = F.one_hot(truth_N, C).double(), F.one_hot(chosen_N, C).double()
+    rankings = [Ranking(p_NC[:, c], truth_N == c) for c in (range(1, 2) if C == 2 else range(C))] if in_full else []
+
+    def figures(weights_RN: Tensor) -> dict[str, Tensor]:
+        weights_RN = weights_RN.double()
+        total_R = weights_RN.sum(dim=1)
+        hits_RC = weights_RN @ (truth_NC * correct_N[:, None])
+        f1_RC = f1(hits_RC, weights_RN @ truth_NC, weights_RN @ chosen_NC)
+        found = {
+            "loss": weights_RN @ nll_N / total_R,
+            "accuracy": hits_RC.sum(dim=1) / total_R,
+            "macro_f1": f1_RC.nanmean(dim=1),
+        }
+        if in_full:
+            areas_K2R = torch.stack([torch.stack(ranking.areas(weights_RN)) for ranking in rankings])
+            found["auroc"], found["auprc"] = areas_K2R.nanmean(dim=0)
+            found["calibration_error"] = expected_calibration_error(p_NC.amax(dim=1), correct_N, weights_RN)
+        return found
+
+    return figures
+
+
+def f1(hits: Tensor, truth: Tensor, chosen: Tensor) -> Tensor:
+    r"""Twice the hits over how often a class is there and how often it was chosen; NaN where neither ever is.
+
+    .. math:: F_1 = \frac{2 TP}{2 TP + FP + FN}
+    """
+    return 2 * hits / (truth + chosen)

@@ -1,0 +1,66 @@
+"""The negative binomial distribution, for counts."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from rnnkit.errors import UserError
+from rnnkit.models.forecasting import Parameters
+from rnnkit.tasks.outputs.output import Output
+
+SMALLEST = 1e-4
+"""The least mean and dispersion, so that logarithms stay finite."""
+
+
+class NegativeBinomial(Output):
+    r"""Mean and dispersion of a count, by the negative log-likelihood in nats (Salinas et al. 2020, arXiv:1704.04110).
+
+    .. math::
+        p(x) = \frac{\Gamma(x + 1/\alpha)}{x! \, \Gamma(1/\alpha)}
+               \left( \frac{1}{1 + \alpha \mu} \right)^{1/\alpha} \left( \frac{\alpha \mu}{1 + \alpha \mu} \right)^x,
+        \qquad \mu = s \, \mathrm{softplus}(r_1), \quad \alpha = \mathrm{softplus}(r_2) / \sqrt{s}
+
+    The variance is :math:`\mu + \alpha \mu^2`. Data must be counts as they are (`data.scaling=none`), and windows may
+    be scaled by their mean alone, which keeps zero where it is; `output=negative_binomial` sees to both. Quantiles and
+    the continuous ranked probability score are taken from samples.
+
+    >>> parameters = Parameters(torch.zeros(1, 1, 1, 2), location=torch.zeros(1, 1), scale=torch.ones(1, 1))
+    >>> round(NegativeBinomial().mean(parameters).item(), 4)
+    0.6932
+    """
+
+    size = 2
+    scalings = ("none", "mean")
+
+    def loss(self, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
+        mean_BNC, alpha_BNC = self._of(parameters)
+        count_BNC, shape_BNC = targets_BNC, 1 / alpha_BNC
+        ratio_BNC = alpha_BNC * mean_BNC
+        choices_BNC = torch.lgamma(count_BNC + shape_BNC) - torch.lgamma(count_BNC + 1) - torch.lgamma(shape_BNC)
+        rest_BNC = shape_BNC * torch.log1p(ratio_BNC) + count_BNC * (torch.log1p(ratio_BNC) - torch.log(ratio_BNC))
+        return rest_BNC - choices_BNC
+
+    def mean(self, parameters: Parameters) -> Tensor:
+        return self._of(parameters)[0]
+
+    def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
+        mean_BNC, alpha_BNC = self._of(parameters)
+        # a Poisson variable whose rate has a gamma distribution
+        shape = (1 / alpha_BNC).expand(samples, -1, -1, -1).contiguous()
+        rate = torch._standard_gamma(shape, generator=generator) * alpha_BNC * mean_BNC
+        return torch.poisson(rate, generator=generator)
+
+    def check(self, location_BC: Tensor, scale_BC: Tensor, targets_BNC: Tensor) -> None:
+        if bool((location_BC != 0).any()) or bool((scale_BC != 1).any()):
+            raise UserError("data.scaling", "none, for counts as they are", "scaled values", fix="data.scaling=none")
+        known = targets_BNC[~targets_BNC.isnan()]
+        wrong = known[(known < 0) | (known != known.round())]
+        if len(wrong):
+            expected = "counts, whole numbers from 0, for a NegativeBinomial"
+            raise UserError("output", expected, f"{float(wrong[0]):g}", fix="output=student_t")
+
+    def _of(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        dtype = torch.promote_types(parameters.raw.dtype, torch.float32)
+        raw, scale_B1C = parameters.raw.to(dtype), parameters.scale[:, None].to(dtype)
+        mean_BNC = scale_B1C * (softplus(raw[..., 0]) + SMALLEST)
+        return mean_BNC, (softplus(raw[..., 1]) + SMALLEST) / scale_B1C.sqrt()

@@ -1,0 +1,161 @@
+"""Regression: a number that belongs to a whole sequence, or one for every step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rnnkit.batch import SequenceBatch
+from rnnkit.errors import UserError
+from rnnkit.tasks.base import Task
+from rnnkit.tasks.metrics.bootstrap import intervals
+from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
+from rnnkit.tasks.metrics.gathered import Gathered, widened
+from rnnkit.tasks.metrics.table import table
+
+ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "huber": F.huber_loss, "mae": F.l1_loss}
+
+
+class Regression(Task):
+    r"""A number for each sequence or, by a model without pooling, a curve: one for each step.
+
+    The loss is taken between standardised values, so that it does not depend on the unit of the targets; predictions
+    and figures are in that unit:
+
+    .. math::
+        L = \frac{1}{N} \sum_n \ell\left(o_n, \frac{y_n - m}{s}\right), \qquad \hat y_n = m + s \, o_n
+
+    Of a curve every step with a known target counts alike in the loss. A target that is NaN is unknown.
+
+    Logs `loss`, `rmse`, `mae` and `r2` under `val/` and `test/`. Of curves these three are those of each sequence's
+    last step; `rmse_all`, `mae_all` and `r2_all` are those of all steps. `details` adds their 95 % intervals and the
+    baseline that always says the mean of the training targets.
+
+    Args:
+        model: maps inputs to [B, 1] or, for curves, to [B, T, 1]; see `Task`.
+        optimizer, schedule, clip: see `Task`.
+        location, scale: m and s: mean and standard deviation of the training targets.
+        error: mse, mae, or huber (:math:`\ell = z^2 / 2` up to one deviation, :math:`|z| - 1/2` beyond).
+        phm_score: also log `phm_score`, for a remaining life: see `rnnkit.tasks.metrics.errors.phm_penalty`.
+
+    Raises:
+        UserError: for an unknown error, a scale that is not positive and, at the first batch, for a model with pooling
+            where targets are curves, or without where they are numbers.
+    """
+
+    kind = "regression"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Callable[..., Any],
+        schedule: Callable[..., Any] | None = None,
+        clip: nn.Module | None = None,
+        location: float = 0.0,
+        scale: float = 1.0,
+        error: str = "mse",
+        phm_score: bool = False,
+    ) -> None:
+        super().__init__(model, optimizer, schedule, clip)
+        if error not in ERRORS:
+            raise UserError("task.error", f"one of {', '.join(ERRORS)}", repr(error), fix="task.error=mse")
+        if not scale > 0:
+            got = f"a standard deviation of {scale}"
+            raise UserError("training targets", "numbers that differ", got, fix="a training split with several values")
+        self.location, self.scale = location, scale
+        self.error = error
+        self.phm_score = phm_score
+        self.val_rows, self.test_rows = Gathered(), Gathered()
+        # of the split measured last, for each sequence: loss, known targets and penalty [N, 3]; and what `error_sums`
+        # gives [N, 5] of the model and of the baseline, at the last step and, of curves, at all steps
+        self._totals = torch.empty(0)
+        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
+        losses, known = self._losses(outputs, batch.targets)
+        return losses.sum() / known.sum().clamp(min=1)
+
+    def measure(self, batch: SequenceBatch, stage: str) -> None:
+        outputs = self.model(batch.inputs, lengths=batch.lengths)
+        losses, known = self._losses(outputs, batch.targets)
+        predicted, truth = self._in_units(outputs), batch.targets
+        baseline = torch.full_like(predicted, self.location)
+        end, end_truth, end_baseline = (_last(values, batch.lengths) for values in (predicted, truth, baseline))
+        totals = [losses.view(len(losses), -1).sum(1), known.view(len(known), -1).sum(1)]
+        totals += [phm_penalty(end, end_truth).nan_to_num(nan=0.0)[:, 0]]
+        columns = [widened(torch.stack(totals, dim=1)), error_sums(end, end_truth), error_sums(end_baseline, end_truth)]
+        if truth.dim() == 2:
+            columns += [error_sums(predicted, truth), error_sums(baseline, truth)]
+        self._rows(stage).update(torch.cat(columns, dim=1))
+
+    def figures(self, stage: str) -> dict[str, float]:
+        gathered = self._rows(stage)
+        self._totals, end, end_baseline, every, every_baseline = gathered.compute().tensor_split([3, 8, 13, 18], dim=1)
+        gathered.reset()
+        self._sums = {"": (end, end_baseline)}
+        if every.shape[1]:
+            self._sums["_all"] = (every, every_baseline)
+        figures = self._figures(torch.ones(1, len(self._totals)))
+        return {name: float(values_R[0]) for name, values_R in figures.items()}
+
+    def predict(self, batch: SequenceBatch) -> list[Any]:
+        values = self._in_units(self.model(batch.inputs, lengths=batch.lengths))
+        if values.dim() == 1:
+            return [{"value": value} for value in values.tolist()]
+        steps = [values.shape[1]] * len(values) if batch.lengths is None else batch.lengths.tolist()
+        return [{"values": row[:count]} for row, count in zip(values.tolist(), steps, strict=True)]
+
+    def details(self) -> str:
+        if not self._sums:
+            return ""
+        weights_1N = torch.ones(1, len(self._totals))
+        ends = intervals(self._figures, len(self._totals))
+        rows = [(name, float(values_R), *ends[name]) for name, values_R in self._figures(weights_1N).items()]
+        parts = ["95 % intervals, by 1,000 bootstrap resamples of the sequences"]
+        parts.append(table(["figure", "value", "from", "to"], rows))
+        baseline = [
+            f"{name}{suffix} {float(values_R):.4f}"
+            for suffix, (_, sums_N5) in self._sums.items()
+            for name, values_R in error_figures(sums_N5, weights_1N).items()
+            if name != "r2"
+        ]
+        parts.append(f"baseline: always {self.location:.4f}, the mean in training: {', '.join(baseline)}")
+        return "\n\n".join(parts)
+
+    def _figures(self, weights_RN: Tensor) -> dict[str, Tensor]:
+        """The figures [R] of the split measured last, for weights [R, N]."""
+        loss_R, known_R, penalty_R = (weights_RN.double() @ self._totals).unbind(dim=1)
+        found = {"loss": loss_R / known_R}
+        for suffix, (sums_N5, _) in self._sums.items():
+            errors = error_figures(sums_N5, weights_RN)
+            found.update({name + suffix: values_R for name, values_R in errors.items()})
+        return {**found, "phm_score": penalty_R} if self.phm_score else found
+
+    def _rows(self, stage: str) -> Gathered:
+        return self.val_rows if stage == "val" else self.test_rows
+
+    def _in_units(self, outputs: Tensor) -> Tensor:
+        return self.location + self.scale * outputs[..., 0].float()
+
+    def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each target, 0 where it is unknown, and where it is known."""
+        if outputs.shape[:-1] != targets.shape:
+            pooled = outputs.dim() == 2
+            expected = "null, for a curve: one value a step" if pooled else "a way to pool, for a number a sequence"
+            fix = f"model.pooling={'null' if pooled else 'last'}"
+            got = f"targets {list(targets.shape)} and outputs {list(outputs.shape[:-1])}"
+            raise UserError("model.pooling", expected, got, fix=fix)
+        known = ~targets.isnan()
+        z = ((targets - self.location) / self.scale).masked_fill(~known, 0)
+        return ERRORS[self.error](outputs[..., 0].float(), z, reduction="none").masked_fill(~known, 0), known
+
+
+def _last(values: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Numbers, or curves at the last step of each lane [B, 1]."""
+    if values.dim() == 1:
+        return values[:, None]
+    if lengths_B is None:
+        return values[:, -1:]
+    return values.gather(1, (lengths_B - 1).clamp(min=0)[:, None])

@@ -1,0 +1,171 @@
+"""Sequence tagging: a tag for each token of a sentence."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.aggregation import MeanMetric
+
+from rnnkit.batch import IGNORED, SequenceBatch
+from rnnkit.layers.tag_schemes import split_tag
+from rnnkit.tasks.base import Task
+from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
+from rnnkit.tasks.metrics.table import table
+from rnnkit.tasks.metrics.tags import TagCounts
+
+
+class Tagging(Task):
+    r"""The negative log-likelihood of the tags, in nats a token.
+
+    .. math:: L = -\frac{1}{N} \sum_{\mathrm{sentences}} \ln p(y_1 \dots y_T \mid w_1 \dots w_T)
+
+    where p is the product of each token's softmax, or the model's CRF. Tags that training never saw have no likelihood:
+    their tokens, with a CRF their sentences, are not in the loss; in all other figures they count as wrong.
+
+    Logs under `val/` and `test/`: `loss`, `accuracy` over all tokens, `unknown_accuracy` over those whose word training
+    never saw, under `test/` also `baseline_accuracy`, that of the tag which each word has most often in training; and
+    where tags mark entities, `precision`, `recall` and `f1` of these, of all types together, by conlleval's definition
+    (see `SpanCounts`).
+
+    Args:
+        model: maps inputs to scores [B, T, C], with `decode(scores, lengths)` and `crf`, as `rnnkit.models.Tagger`.
+        optimizer, schedule, clip: see `Task`.
+        tags: the names, in the order of their ids.
+    """
+
+    kind = "tagging"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Callable[..., Any],
+        schedule: Callable[..., Any] | None = None,
+        clip: nn.Module | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        super().__init__(model, optimizer, schedule, clip)
+        self.tags = list(tags)
+        self.marks_entities = any(split_tag(tag)[0] != "O" for tag in self.tags)
+        self.measured = nn.ModuleDict({stage: _Measured(self.tags) for stage in ("val", "test")})
+        self._last: dict[str, Tensor] = {}
+
+    def setup(self, stage: str) -> None:
+        # before a checkpoint is restored, whose vectors may have been tuned
+        vectors = getattr(getattr(self.trainer, "datamodule", None), "vectors", None)
+        if stage == "fit" and vectors is not None:
+            with torch.no_grad():
+                self.model.vectors.weight.copy_(vectors)
+
+    def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
+        if self.model.crf is not None:
+            log_p_B: Tensor = self.model.crf.log_likelihood(outputs, batch.targets, batch.lengths)
+            return -log_p_B.sum() / batch.tokens
+        e_NC, tags_N = outputs.flatten(0, 1).float(), batch.targets.flatten()
+        return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.tokens
+
+    def measure(self, batch: SequenceBatch, stage: str) -> None:
+        e_BTC = self.model(batch.inputs, lengths=batch.lengths)
+        found_BT = self.model.decode(e_BTC, batch.lengths)
+        self._take_loss(e_BTC, batch, stage)
+        valid_BT = None if batch.lengths is None else batch.targets != IGNORED
+        tokens = (batch.targets, found_BT, batch.inputs.words, batch.inputs.usual)
+        measured = self._measured(stage)
+        measured.tags.update(*(ids.flatten() if valid_BT is None else ids[valid_BT] for ids in tokens))
+        if self.marks_entities:
+            measured.spans.update(batch.targets, found_BT, valid_BT)
+
+    def _take_loss(self, e_BTC: Tensor, batch: SequenceBatch, stage: str) -> None:
+        """The loss without the tokens, with a CRF the sentences, whose tags training never saw."""
+        unseen_BT = batch.targets >= len(self.tags)
+        if self.model.crf is not None:
+            unseen_BT = unseen_BT.any(1, keepdim=True).expand_as(unseen_BT) & (batch.targets != IGNORED)
+            lengths_B = batch.lengths
+            if lengths_B is None:
+                lengths_B = batch.targets.new_full((len(e_BTC),), e_BTC.shape[1])
+            batch = batch._replace(lengths=lengths_B.masked_fill(unseen_BT[:, 0], 0))
+        named = batch._replace(targets=batch.targets.masked_fill(unseen_BT, IGNORED))
+        tokens = batch.tokens - unseen_BT.sum()
+        total = self.loss(e_BTC, named) * batch.tokens
+        self._measured(stage).loss.update(total / tokens.clamp(min=1), tokens)
+
+    def _measured(self, stage: str) -> "_Measured":
+        return cast(_Measured, self.measured[stage])
+
+    def figures(self, stage: str) -> dict[str, float]:
+        measured = self._measured(stage)
+        loss = measured.loss.compute()
+        self._last = measured.tags.compute()
+        if self.marks_entities:
+            self._last["spans"] = measured.spans.compute().clone()
+        for metric in (measured.loss, measured.tags, measured.spans):
+            metric.reset()
+        matrix_CC = self._last["confusion"]
+        tokens = float(matrix_CC.sum())
+        unknown, right = self._last["unknown"].tolist()
+        found = {
+            "loss": float(loss),
+            "accuracy": float(matrix_CC.diagonal().sum()) / tokens,
+            "unknown_accuracy": right / unknown if unknown else float("nan"),
+        }
+        if stage == "test":
+            found["baseline_accuracy"] = float(self._last["baseline"]) / tokens
+        if self.marks_entities:
+            names = ("precision", "recall", "f1")
+            found |= dict(zip(names, scores(self._last["spans"].sum(0)).tolist(), strict=True))
+        return found
+
+    def confusion(self) -> tuple[list[str], Tensor] | None:
+        """The names and, of the split measured last, how often each tag (row) was taken for each (column) [C, C].
+
+        The tags that training never saw are one more, where there are any.
+        """
+        if not self._last:
+            return None
+        matrix_CC = self._last["confusion"]
+        if not bool(matrix_CC[-1].any()):
+            return self.tags, matrix_CC[:-1, :-1]
+        return [*self.tags, UNSEEN], matrix_CC
+
+    def predict(self, batch: SequenceBatch) -> list[Any]:
+        paths = self.model.decode(self.model(batch.inputs, lengths=batch.lengths), batch.lengths).tolist()
+        lengths = [batch.shape[1]] * len(paths) if batch.lengths is None else batch.lengths.tolist()
+        return [[self.tags[i] for i in path[:length]] for path, length in zip(paths, lengths, strict=True)]
+
+    def details(self) -> str:
+        found = self.confusion()
+        if found is None:
+            return ""
+        names, matrix_CC = found
+        tokens, unknown = int(matrix_CC.sum()), int(self._last["unknown"][0])
+        baseline = float(self._last["baseline"]) / max(1, tokens)
+        parts = [
+            f"{tokens:,} tokens, {unknown:,} of them ({unknown / max(1, tokens):.2%}) of words that training never saw",
+            f"baseline: the tag that each word has most often in training: accuracy {baseline:.4f}",
+        ]
+        if self.marks_entities:
+            counts_K3 = self._last["spans"]
+            kinds = [*self._measured("val").spans.kinds, UNSEEN][: len(counts_K3)]
+            parts.append("entities: right where the type and all words are")
+            parts.append(_table("type", [*kinds, "all"], torch.cat([counts_K3, counts_K3.sum(0, keepdim=True)])))
+        counts_C3 = torch.stack([matrix_CC.sum(1), matrix_CC.sum(0), matrix_CC.diagonal()], 1)
+        return "\n".join([*parts, _table("tag", names, counts_C3)])
+
+
+class _Measured(nn.Module):
+    """What is counted of a split."""
+
+    def __init__(self, tags: Sequence[str]) -> None:
+        super().__init__()
+        self.loss, self.tags, self.spans = MeanMetric(), TagCounts(len(tags)), SpanCounts(tags)
+
+
+def _table(what: str, names: Sequence[str], counts_K3: Tensor) -> str:
+    """One line for each name: precision, recall, F1, and how many there are."""
+    head = [what, "precision", "recall", "f1", "there", "found"]
+    rows: list[list[str | float | int]] = [
+        [name, *(float(score) for score in scores(counts_3)), int(counts_3[0]), int(counts_3[1])]
+        for name, counts_3 in zip(names, counts_K3.cpu(), strict=True)
+    ]
+    return table(head, rows)

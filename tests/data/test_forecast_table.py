@@ -1,0 +1,200 @@
+"""CSV and Parquet tables, and what is said of those that cannot be read."""
+
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnkit.data.forecasting.table import read_ragged, read_table
+from rnnkit.errors import UserError
+
+TABLE = "when,load,kind\n2024-01-01 00:00:00,1.5,a\n2024-01-01 01:00:00,,b\n2024-01-01 02:00:00,-3e2,NA\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "table.csv"
+
+
+def test_cells_are_numbers_words_and_times(file: Path) -> None:
+    file.write_text(TABLE)
+    table = read_table(file, "data.path")
+    assert list(table.columns) == ["when", "load", "kind"]
+    np.testing.assert_array_equal(table.numbers("load", "data.target"), [1.5, np.nan, -300])
+    assert table.words("kind", "data.categorical").tolist() == ["a", "b", None]
+    hours = np.array(["2024-01-01T00", "2024-01-01T01", "2024-01-01T02"], "datetime64[us]")
+    np.testing.assert_array_equal(table.times("when", None), hours)
+    assert [table.is_numeric(name) for name in table.columns] == [False, True, False]
+
+
+@pytest.mark.parametrize("change", ["gzip", "crlf", "mark", "semicolons", "tabs", "blank lines", "standard input"])
+def test_the_same_table_in_other_clothes(change: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path: Path | None = file
+    file.write_text(TABLE)
+    if change == "gzip":
+        path = file.with_suffix(".csv.gz")
+        path.write_bytes(gzip.compress(TABLE.encode()))
+    elif change == "crlf":
+        file.write_bytes(TABLE.replace("\n", "\r\n").encode())
+    elif change == "mark":
+        file.write_text(TABLE, encoding="utf-8-sig")
+    elif change in ("semicolons", "tabs"):
+        file.write_text(TABLE.replace(",", ";" if change == "semicolons" else "\t"))
+    elif change == "blank lines":
+        file.write_text(TABLE.replace("\n2024", "\n\n2024") + "\n")
+    else:
+        path = None
+        monkeypatch.setattr(sys, "stdin", io.StringIO(TABLE))
+    table = read_table(path, "data.path")
+    assert list(table.columns) == ["when", "load", "kind"]
+    np.testing.assert_array_equal(table.numbers("load", "data.target"), [1.5, np.nan, -300])
+    assert table.words("kind", "data.categorical").tolist() == ["a", "b", None]
+
+
+def test_columns_without_a_header_are_numbered(file: Path) -> None:
+    file.write_text("1,2\n3,4\n")
+    table = read_table(file, "data.path", header=False)
+    assert table.rows == 2
+    np.testing.assert_array_equal(table.numbers("2", "data.target"), [2, 4])
+
+
+def test_every_word_for_nothing_is_nothing(file: Path) -> None:
+    file.write_text("x,y\n1,0\nNA,0\n?,0\nNaN,0\n null,0\nNone,0\n")
+    assert np.isnan(read_table(file, "data.path").numbers("x", "data.target")).tolist() == [False, *[True] * 5]
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "expected"),
+    [
+        ("2024-03", None, "2024-03-01"),
+        ("2024-03-05T06:07", None, "2024-03-05T06:07"),
+        ("2024-03-05 06:07:08.25", None, "2024-03-05T06:07:08.25"),
+        ("2024-03-05T06:00:00Z", None, "2024-03-05T06:00"),
+        ("2024-03-05T06:00:00+02:00", None, "2024-03-05T04:00"),
+        ("05/03/2024 06:07", "%d/%m/%Y %H:%M", "2024-03-05T06:07"),
+        ("20240305", "%Y%m%d", "2024-03-05"),
+    ],
+)
+def test_times_are_iso_or_of_the_given_form(cell: str, form: str | None, expected: str, file: Path) -> None:
+    file.write_text(f"t,x\n{cell},1\n")
+    assert read_table(file, "data.path").times("t", form)[0] == np.datetime64(expected, "us")
+
+
+def test_a_zone_in_a_later_row_counts_too(file: Path) -> None:
+    file.write_text("t,x\n2024-03-05T06:00:00,1\n2024-03-05T09:00:00+02:00,1\n")
+    assert read_table(file, "data.path").times("t", None)[1] == np.datetime64("2024-03-05T07:00", "us")
+
+
+def test_numbers_serve_as_times(file: Path) -> None:
+    file.write_text("t,x\n1,1\n2.5,1\n")
+    assert read_table(file, "data.path").times("t", None).tolist() == [1.0, 2.5]
+
+
+def test_rows_of_any_length(file: Path) -> None:
+    file.write_text('"V1","V2","V3","V4"\n"H1","1","2","3"\n"H2","4","",""\n"H3","","5",""\n')
+    rows = {name: values.tolist() for name, values in read_ragged(file, "data.train", header=True)}
+    assert rows["H1"] == [1, 2, 3]
+    assert rows["H2"] == [4]
+    np.testing.assert_array_equal(rows["H3"], [np.nan, 5])
+
+
+BAD = {
+    "empty": (b"", "expected a table; got .*table.csv, which is empty"),
+    "header only": (b"a,b\n", "got .*table.csv, which has a header only"),
+    "too few cells": (b"a,b\n1,2\n\n3\n", "expected 2 cells in every row.*; got .*table.csv, line 4: 1 cells"),
+    "too many cells": (b"a,b\n1,2,3\n", "table.csv, line 2: 3 cells"),
+    "not UTF-8": ("a,b\n1,2\n1,é\n".encode("latin1"), "expected UTF-8 text; got .*line 3, whose byte 0xe9.*iconv"),
+    "binary": (b"a,b\n\0,1\n", "NUL bytes"),
+    "a name twice": (b"a,a\n1,2\n", "distinct names; got .*line 1: 'a' twice"),
+}
+
+
+@pytest.mark.parametrize("mistake", BAD)
+def test_a_file_that_is_no_table_is_told_where(mistake: str, file: Path) -> None:
+    content, message = BAD[mistake]
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=rf"^data\.path: .*{message}"):
+        read_table(file, "data.path")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("b", r"^data\.target: expected a number.* 'b'; got .*table\.csv, line 4: 'high'\. Try: .*data\.categorical"),
+        ("c", r"^data\.target: expected a number.* 'c'; got .*table\.csv, line 3: 'inf'"),
+        ("d", r"^data\.target: expected a column of .*table\.csv: a, b, c; got 'd'"),
+        ("A", r"got 'A'\. Try: data\.target=a"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_told_with_its_line(column: str, message: str, file: Path) -> None:
+    file.write_text("a,b,c\n1,2,1\n1,,inf\n1,high,1\n")
+    with pytest.raises(UserError, match=message):
+        read_table(file, "data.path").numbers(column, "data.target")
+
+
+def test_a_line_is_counted_as_an_editor_counts(file: Path) -> None:
+    """A quoted cell with a line break in it, and a blank line, come before the mistake."""
+    file.write_text('a,b\n"x\ny",1\n\nz,oops\n')
+    with pytest.raises(UserError, match="line 5: 'oops'"):
+        read_table(file, "data.path").numbers("b", "data.target")
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (
+            "2024-01-01\nyesterday",
+            r"^data\.time: expected a time such as .*line 3: 'yesterday'\. Try: data\.time_format=",
+        ),
+        ('2024-01-01\n""', r"^data\.time: .*line 3"),
+        ('1\n""', r"^data\.time: expected a time in every row of 't'; got .*line 3: none"),
+    ],
+)
+def test_a_cell_that_is_no_time_is_told_with_its_line(cells: str, message: str, file: Path) -> None:
+    file.write_text("t\n" + cells + "\n")
+    with pytest.raises(UserError, match=message):
+        read_table(file, "data.path").times("t", None)
+
+
+def test_a_file_that_is_not_there(file: Path) -> None:
+    with pytest.raises(UserError, match=r"^data\.path: .*table\.csv, which does not exist"):
+        read_table(file, "data.path")
+
+
+def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra timeseries")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    times = np.array(["2024-01-01T00", "2024-01-01T01", "2024-01-01T02"], "datetime64[ns]")
+    columns = {
+        "when": arrow.array(times),
+        "load": arrow.array([1, None, -300], arrow.int64()),
+        "on": arrow.array([True, False, None]),
+        "kind": arrow.array(["a", "b", None]).dictionary_encode(),
+        "zone": arrow.array(times, arrow.timestamp("us", "Europe/Berlin")),
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "table.parquet")
+    table = read_table(tmp_path / "table.parquet", "data.path")
+    np.testing.assert_array_equal(table.numbers("load", "data.target"), [1, np.nan, -300])
+    np.testing.assert_array_equal(table.numbers("on", "data.target"), [1, 0, np.nan])
+    assert table.words("kind", "data.categorical").tolist() == ["a", "b", None]
+    for name in ("when", "zone"):
+        np.testing.assert_array_equal(table.times(name, None), times.astype("datetime64[us]"))
+    assert [table.is_numeric(name) for name in table.columns] == [False, True, True, False, False]
+    with pytest.raises(UserError, match=r"table\.parquet, row 1: 'a'"):
+        table.numbers("kind", "data.target")
+
+
+def test_a_damaged_parquet_file(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs the extra timeseries")
+    (tmp_path / "table.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(UserError, match=r"^data\.path: expected a Parquet file that can be read"):
+        read_table(tmp_path / "table.parquet", "data.path")
+
+
+def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"it is not installed\. Try: pip install 'rnnkit\[timeseries\]'"):
+        read_table(tmp_path / "table.parquet", "data.path")

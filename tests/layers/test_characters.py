@@ -1,0 +1,81 @@
+"""Words from their characters."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rnnkit.cells import ElmanCell, GRUCell, LSTMCell
+from rnnkit.errors import UserError
+from rnnkit.layers import RNN, CharCNN, CharRNN
+
+CHARACTERS = torch.tensor([[2, 5, 6, 7, 3], [2, 5, 3, 0, 0], [2, 3, 0, 0, 0]])
+SIZES = torch.tensor([5, 3, 2])
+
+
+def test_the_cnn_is_torchs_convolution_and_maximum() -> None:
+    encoder = CharCNN(10, embedding_size=4, filters=6, kernel_size=3)
+    weight_OIK = encoder.filters.weight.view(6, 3, 4).transpose(1, 2)
+    for row, size in zip(CHARACTERS, SIZES.tolist(), strict=True):
+        x_1IK = encoder.embedding(row[:size])[None].transpose(1, 2)
+        y_O = F.conv1d(x_1IK, weight_OIK, encoder.filters.bias, padding=1)[0].relu().amax(1)
+        torch.testing.assert_close(encoder(row[None, :size], torch.tensor([size]))[0], y_O)
+
+
+@pytest.mark.parametrize("cell", [ElmanCell, GRUCell, LSTMCell])
+def test_the_rnn_has_read_the_word_in_both_directions(cell: type) -> None:
+    encoder = CharRNN(10, cell, embedding_size=4, hidden_size=3)
+    for row, size in zip(CHARACTERS, SIZES.tolist(), strict=True):
+        x_1KI = encoder.embedding(row[:size])[None]
+        ends = []
+        for index, x in enumerate((x_1KI, x_1KI.flip(1))):
+            one_way = RNN(cell, 4, 3)
+            one_way.cells[0].load_state_dict(encoder.rnn.cells[index].state_dict())
+            ends.append(one_way(x)[0][0, -1])
+        torch.testing.assert_close(encoder(row[None, :size], torch.tensor([size]))[0], torch.cat(ends))
+
+
+@pytest.mark.parametrize("kind", ["cnn", "rnn"])
+def test_a_padded_word_is_the_word_alone(kind: str) -> None:
+    encoder = CharCNN(10, 4, 6) if kind == "cnn" else CharRNN(10, LSTMCell, 4, 3)
+    together = encoder(CHARACTERS, SIZES)
+    for row, size, word in zip(CHARACTERS, SIZES.tolist(), together, strict=True):
+        torch.testing.assert_close(encoder(row[None, :size], torch.tensor([size]))[0], word)
+    together.sum().backward()
+    assert not encoder.embedding.weight.grad[0].any()
+
+
+def test_many_words_in_groups_of_like_length_are_what_they_are_alone() -> None:
+    encoder = CharRNN(10, GRUCell, 4, 3)
+    sizes_U = torch.randint(1, 9, (150,))
+    characters_UK = torch.randint(1, 10, (150, 8)).masked_fill(torch.arange(8) >= sizes_U[:, None], 0)
+    together_UO = encoder(characters_UK, sizes_U)
+    for row, size, word in zip(characters_UK, sizes_U.tolist(), together_UO, strict=True):
+        torch.testing.assert_close(encoder(row[None, :size], torch.tensor([size]))[0], word)
+
+
+def test_an_even_kernel_has_no_middle() -> None:
+    with pytest.raises(UserError, match=r"kernel_size: expected an odd number; got 4\. Try: kernel_size=5"):
+        CharCNN(10, kernel_size=4)
+
+
+def test_the_cnns_gradients_are_those_of_torchs_convolution() -> None:
+    encoder = CharCNN(10, embedding_size=4, filters=6, kernel_size=5)
+    y_UO = torch.stack(
+        [
+            F.conv1d(
+                encoder.embedding(row[:size])[None].transpose(1, 2),
+                encoder.filters.weight.view(6, 5, 4).transpose(1, 2),
+                encoder.filters.bias,
+                padding=2,
+            )[0]
+            .relu()
+            .amax(1)
+            for row, size in zip(CHARACTERS, SIZES.tolist(), strict=True)
+        ]
+    )
+    weight_UO = torch.randn_like(y_UO)
+    parameters = list(encoder.parameters())
+    expected = torch.autograd.grad((y_UO * weight_UO).sum(), parameters)
+    found = torch.autograd.grad((encoder(CHARACTERS, SIZES) * weight_UO).sum(), parameters)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)

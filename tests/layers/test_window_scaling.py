@@ -1,0 +1,92 @@
+"""The scale of a window against numpy, its inverse, and that nothing outside the known values matters."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from rnnkit.errors import UserError
+from rnnkit.layers import WindowScaling
+from rnnkit.layers.window_scaling import WINDOW_SCALINGS, scaled, window_features
+
+
+def windows() -> torch.Tensor:
+    x_BTC = 5 + 3 * torch.randn(6, 11, 2)
+    return x_BTC.masked_fill(torch.rand_like(x_BTC) < 0.3, torch.nan)
+
+
+BY_NUMPY = {
+    "none": lambda x: (0.0, 1.0),
+    "mean": lambda x: (0.0, np.abs(x).mean()),
+    "standard": lambda x: (x.mean(), x.std()),
+    "robust": lambda x: (np.quantile(x, 0.5), np.quantile(x, 0.75) - np.quantile(x, 0.25)),
+    "reversible": lambda x: (x.mean(), x.std()),
+    "last": lambda x: (x[-1], 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+def test_location_and_scale_are_those_of_the_known_values(kind: str) -> None:
+    x_BTC = windows()
+    location_BC, scale_BC = WindowScaling(kind, 2)(x_BTC)
+    for b in range(6):
+        for c in range(2):
+            known = x_BTC[b, :, c].double().numpy()
+            expected = BY_NUMPY[kind](known[~np.isnan(known)])
+            assert (location_BC[b, c].item(), scale_BC[b, c].item()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+def test_the_inverse_gives_the_values_back_and_missing_ones_become_zero(kind: str) -> None:
+    x_BTC = windows()
+    scaling = WindowScaling(kind, 2)
+    if kind == "reversible":
+        torch.nn.init.normal_(scaling.log_gamma)
+        torch.nn.init.normal_(scaling.beta)
+    location_BC, scale_BC = scaling(x_BTC)
+    z_BTC = scaled(x_BTC, location_BC, scale_BC)
+    assert (scale_BC > 0).all()
+    assert (z_BTC[x_BTC.isnan()] == 0).all()
+    back_BTC = location_BC[:, None] + scale_BC[:, None] * z_BTC
+    assert_close(back_BTC[~x_BTC.isnan()], x_BTC[~x_BTC.isnan()])
+
+
+def test_reversible_scaling_is_the_normalisation_and_the_affine_map_of_the_paper() -> None:
+    x_BTC = torch.randn(3, 9, 2) * 4 + 1
+    scaling = WindowScaling("reversible", 2)
+    gamma_C, beta_C = torch.tensor([0.5, 2.0]), torch.tensor([-1.0, 3.0])
+    scaling.load_state_dict({"log_gamma": gamma_C.log(), "beta": beta_C})
+    normal_BTC = (x_BTC - x_BTC.mean(1, keepdim=True)) / x_BTC.std(1, keepdim=True, correction=0)
+    assert_close(scaled(x_BTC, *scaling(x_BTC)), gamma_C * normal_BTC + beta_C)
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+def test_padding_and_lost_steps_change_nothing(kind: str) -> None:
+    x_BTC = windows()
+    padded_BTC = torch.cat([x_BTC, torch.full((6, 4, 2), torch.nan)], 1)
+    for alone, beside in zip(WindowScaling(kind, 2)(x_BTC), WindowScaling(kind, 2)(padded_BTC), strict=True):
+        assert_close(alone, beside)
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e6, torch.nan])
+def test_a_constant_window_and_an_empty_one_have_a_scale_too(kind: str, value: float) -> None:
+    x_BTC = torch.full((1, 5, 1), value, requires_grad=True)
+    location_BC, scale_BC = WindowScaling(kind, 1)(x_BTC)
+    expected = value if kind == "mean" and value > 0 else 1.0
+    assert scale_BC.item() == pytest.approx(expected)
+    assert location_BC.isfinite().all()
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model.scaling: expected one of none, .*got 'minmax'"):
+        WindowScaling("minmax", 1)
+
+
+def test_features_of_a_window_tell_location_and_scale_and_stay_small() -> None:
+    location_BC, scale_BC = torch.tensor([[-1e6, 0.0, 3.0]]), torch.tensor([[1e6, 1.0, 1e-3]])
+    features_BF = window_features(location_BC, scale_BC)
+    assert features_BF.abs().max() < 15
+    back_BC = features_BF[:, :3].sign() * features_BF[:, :3].abs().expm1()
+    assert_close(back_BC, location_BC)
+    assert_close(features_BF[:, 3:].exp(), scale_BC)
