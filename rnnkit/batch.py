@@ -75,7 +75,7 @@ class TokenInputs(NamedTuple):
 
     * `words`: [B, T] int64 ids; 0 is a word that training never saw, and padding.
     * `vectors`: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
-    * `index`: [B, T] int64, which of the distinct words each token is.
+    * `which`: [B, T] int64, which of the distinct words each token is.
     * `characters`: [U, K] int64 ids of the distinct words' characters; 0 is padding.
     * `sizes`: [U] int64, how many characters each has.
     * `usual`: [B, T] int64, the tag that the word has most often in training: the baseline.
@@ -83,7 +83,7 @@ class TokenInputs(NamedTuple):
 
     words: Tensor
     vectors: Tensor
-    index: Tensor
+    which: Tensor
     characters: Tensor
     sizes: Tensor
     usual: Tensor

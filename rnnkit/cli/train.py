@@ -34,6 +34,7 @@ class Result(NamedTuple):
     folder: Path
     overrides: list[str]
     figures: dict[str, Any]
+    largest_first: bool  # whether the best is the largest
 
 
 def run(arguments: list[str]) -> int:
@@ -72,7 +73,8 @@ def _train(arguments: list[str]) -> int:
             folder = folder.relative_to(Path.cwd())
         overrides = list(settings.overrides.task)
         try:
-            results.append(Result(folder, overrides, _run_one(config, overrides, folder)))
+            figures = _run_one(config, overrides, folder)
+            results.append(Result(folder, overrides, figures, config.monitor_mode == "max"))
         except KeyboardInterrupt:
             _remove_if_empty(folder)
             raise
@@ -153,9 +155,9 @@ def _print_table(results: list[Result]) -> None:
     name = next(key for key in results[0].figures if key.startswith("best_"))
     shared = set.intersection(*(set(result.overrides) for result in results))
     print("\nAll runs, best first:")
-    for folder, overrides, figures in sorted(results, key=lambda result: result.figures[name]):
-        own = " ".join(override for override in overrides if override not in shared)
-        print(f"  {name.removeprefix('best_')} {figures[name]:.4f}  {own}  {folder}")
+    for result in sorted(results, key=lambda result: result.figures[name], reverse=results[0].largest_first):
+        own = " ".join(override for override in result.overrides if override not in shared)
+        print(f"  {name.removeprefix('best_')} {result.figures[name]:.4f}  {own}  {result.folder}")
 
 
 def _config_dirs(arguments: list[str]) -> list[str]:

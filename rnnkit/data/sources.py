@@ -143,7 +143,7 @@ def _text(content: bytes, path: Path, argument: str) -> str:
             argument,
             "text",
             f"{path}, which has a NUL byte at offset {nul:,}: a binary file, or UTF-16",
-            fix=f"data.level=byte if binary is meant, or {argument}=a/text/file.txt",
+            fix=f"{argument}=a/text/file.txt, or for a language model data.level=byte",
         )
     try:
         text = content.decode()
@@ -152,7 +152,7 @@ def _text(content: bytes, path: Path, argument: str) -> str:
             argument,
             "UTF-8 text",
             f"{path}, whose byte {content[error.start]:#04x} at offset {error.start:,} is not UTF-8",
-            fix="data.level=byte, or re-encode the file: iconv -f LATIN1 -t UTF-8 old.txt > new.txt",
+            fix="to re-encode it: iconv -f LATIN1 -t UTF-8 old.txt > new.txt; for a language model data.level=byte",
         ) from error
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 

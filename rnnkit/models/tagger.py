@@ -149,7 +149,7 @@ class Tagger(nn.Module):
         if self.characters is not None:
             # each distinct word once, then to where it stands: index_select, whose backward is a quick sum of rows
             y_UO = self.characters(inputs.characters, inputs.sizes)
-            parts.append(y_UO.index_select(0, inputs.index.flatten()).view(*inputs.index.shape, -1))
+            parts.append(y_UO.index_select(0, inputs.which.flatten()).view(*inputs.which.shape, -1))
         x_BTI = parts[0] if len(parts) == 1 else torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
         y_BTH, _ = self.rnn(self.input_dropout(x_BTI), lengths=lengths)
         e_BTC: Tensor = self.output(self.output_dropout(y_BTH))

@@ -20,7 +20,9 @@ CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice
 EXPERIMENTS = groups()["experiment"]
 TASK_OF_MODEL = {
     **dict.fromkeys(("direct_forecaster", "autoregressive_forecaster", "segment_forecaster"), "forecasting"),
-    "language_model": "language_modeling", "sequence_model": "classification", "tagger": "tagging",
+    "language_model": "language_modeling",
+    "sequence_model": "classification",
+    "tagger": "tagging",
 }
 
 

@@ -37,7 +37,7 @@ def words_of(data: TagData, batch: SequenceBatch) -> list[list[str]]:
     alphabet = ["", "?", "", "", *data.vocabulary.alphabet]
     spelt = ["".join(alphabet[i] for i in row) for row in batch.inputs.characters.tolist()]
     lengths = [batch.shape[1]] * batch.shape[0] if batch.lengths is None else batch.lengths.tolist()
-    return [[spelt[i] for i in row[:length]] for row, length in zip(batch.inputs.index.tolist(), lengths, strict=True)]
+    return [[spelt[i] for i in row[:length]] for row, length in zip(batch.inputs.which.tolist(), lengths, strict=True)]
 
 
 def test_a_batch_by_hand(files: dict[str, str]) -> None:

@@ -31,7 +31,7 @@ def inputs(lanes: int = 3, steps: int = 6) -> TokenInputs:
 
 def cut(tokens: TokenInputs, lane: int, length: int) -> TokenInputs:
     """One sentence alone, with its own distinct words only."""
-    used_U, index = torch.unique(tokens.index[lane, :length], return_inverse=True)
+    used_U, index = torch.unique(tokens.which[lane, :length], return_inverse=True)
     sizes_U = tokens.sizes[used_U]
     return TokenInputs(
         tokens.words[lane : lane + 1, :length],

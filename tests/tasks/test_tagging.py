@@ -84,7 +84,7 @@ def test_a_padded_batch_has_the_loss_of_its_sentences_alone(crf: bool) -> None:
     inputs = together.inputs
     alone = [
         SequenceBatch(
-            inputs._replace(words=inputs.words[b : b + 1, :n], index=inputs.index[b : b + 1, :n]),
+            inputs._replace(words=inputs.words[b : b + 1, :n], which=inputs.which[b : b + 1, :n]),
             together.targets[b : b + 1, :n],
             None,
         )
