@@ -83,7 +83,7 @@ def test_raw_keeps_every_byte(tmp_path: Path) -> None:
         ("a.txt", "x", "missing.txt", r"a file that can be read; got .*missing.txt: No such file.* Try: data\.path="),
         ("a.txt", "x", "*.csv", r"a glob that matches files; got .*\*\.csv"),
         ("a.txt", "", "a.txt", "text; got 1 files under .*a.txt, none of them with text"),
-        ("a.txt", b"ab\0c", "a.txt", r"text; got .*a.txt, which has a NUL byte at offset 2.* Try: data\.level=byte"),
+        ("a.txt", b"ab\0c", "a.txt", r"text; got .*a.txt, which has a NUL byte at offset 2.* data\.level=byte"),
         ("a.txt", "hi".encode("utf-16"), "a.txt", "UTF-16"),
         (
             "a.txt",

@@ -50,7 +50,7 @@ def child(arguments: list[str], die_at: int) -> int:
     os._exit(code)
 
 
-def survive(folder: Path, overrides: list[str], kills: int, seed: int) -> dict[str, int]:
+def survive(folder: Path, overrides: list[str], kills: int, within: int, seed: int) -> dict[str, int]:
     """Train in `folder` under so many kills; what it took."""
     dice = random.Random(seed)
     counts = {"kills": 0, "restarts": 0, "resumes": 0}
@@ -61,7 +61,7 @@ def survive(folder: Path, overrides: list[str], kills: int, seed: int) -> dict[s
             shutil.rmtree(folder)
         counts["resumes"] += started
         command = ["resume", str(folder)] if started else ["train", *overrides, f"run_dir={folder}"]
-        code = child(command, dice.randint(1, 250) if counts["kills"] < kills else -1)
+        code = child(command, dice.randint(1, within) if counts["kills"] < kills else -1)
         if code == 0:
             return counts
         if code != -signal.SIGKILL:
@@ -113,6 +113,7 @@ def events(folder: Path) -> Iterator[tuple[str, str, int, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--within", type=int, default=250, help="operations on files, of which one is the last")
     parser.add_argument("--seed", type=int, default=0)
     given, overrides = parser.parse_known_args()
     import torch
@@ -124,7 +125,7 @@ def main() -> None:
         whole, killed = Path(place, "whole"), Path(place, "killed")
         if child(["train", *overrides, f"run_dir={whole}"], -1):
             raise SystemExit("the run does not even end without kills")
-        counts = survive(killed, overrides, given.kills, given.seed)
+        counts = survive(killed, overrides, given.kills, given.within, given.seed)
         found = {
             **counts,
             "bytes_differing": differing_bytes(whole, killed),

@@ -20,7 +20,19 @@ RUNS = {
 
 @pytest.mark.parametrize("name", RUNS)
 def test_kills_lose_nothing_that_a_resume_does_not_bring_back(name: str, corpus: Path) -> None:
-    command = [sys.executable, str(KILLS), "--kills", "6", "--seed", "1", f"data.path={corpus}", *SMALL, *RUNS[name]]
+    command = [
+        sys.executable,
+        str(KILLS),
+        "--kills",
+        "6",
+        "--within",
+        "90",
+        "--seed",
+        "1",
+        f"data.path={corpus}",
+        *SMALL,
+        *RUNS[name],
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
