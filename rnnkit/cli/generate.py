@@ -28,12 +28,14 @@ def run(arguments: list[str]) -> int:
     import torch
 
     from rnnkit.data import load_tokenizer
-    from rnnkit.tasks import generate
+    from rnnkit.tasks import LanguageModeling, generate
     from rnnkit.training import Run
 
     run = Run.open(given.run)
-    tokenizer = load_tokenizer(run.vocabulary_file)
     task = run.task(given.checkpoint)
+    if not isinstance(task, LanguageModeling):
+        raise UserError("run", "a language model", f"a run of {task.kind}", fix=f"rnnkit predict {given.run}")
+    tokenizer = load_tokenizer(run.vocabulary_file)
     prompts = given.prompt or [""]
     ids = [_encoded(tokenizer, prompt) for prompt in prompts]
     # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency
@@ -42,21 +43,22 @@ def forecast_rows(window: Window, prediction: Any, channels: Sequence[str]) -> I
     """A row for each step and channel: series (where it has a name), time or number of the step, mean, quantiles."""
     panel = window.source.panel
     frame, series = panel.frames[window.series], panel.ids[window.series]
+    times = None if frame.times is None else _told(frame.times)
     for ahead, means in enumerate(prediction["mean"]):
         step = window.origin + ahead
         for channel, name in enumerate(channels):
             yield {
                 **({"id": series} if series else {}),
-                **({"step": step + 1} if frame.times is None else {"time": _told(frame.times[step])}),
+                **({"step": step + 1} if times is None else {"time": times[step]}),
                 "channel": name,
                 "mean": means[channel],
                 **{f"q{level}": values[ahead][channel] for level, values in prediction["quantiles"].items()},
             }
 
 
-def _told(time: Any) -> str | float:
-    """A time as text, as short as it can be said, or a number."""
-    if not isinstance(time, np.datetime64):
-        return float(time)
-    date, clock = str(time.astype("datetime64[us]")).split("T")
-    return date if clock == "00:00:00.000000" else f"{date} {clock.removesuffix('.000000')}"
+def _told(times: NDArray[Any]) -> Sequence[str] | Sequence[float]:
+    """Times as text, all alike: dates alone where none has an hour; or numbers."""
+    if times.dtype.kind != "M":
+        return [float(time) for time in times]
+    unit = next(unit for unit in ("D", "s", "us") if bool((times.astype(f"datetime64[{unit}]") == times).all()))
+    return [str(time).replace("T", " ") for time in times.astype(f"datetime64[{unit}]")]
