@@ -84,7 +84,7 @@ def main() -> None:
     import fuzz
 
     print(
-        "| run | kills | resumed | begun again | bytes of the weights that differ | points of the curves that differ |"
+        "| run | kills | begun again | resumed | bytes of the weights that differ | points of the curves that differ |"
     )
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

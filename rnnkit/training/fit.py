@@ -139,7 +139,9 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         RunCheckpoint(run.checkpoint_file("last")),
     ]
     if config.patience is not None:
-        callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, patience=config.patience))
+        # after validations, which a run that is resumed at the end of an epoch does not have at that of its first
+        wait = {"patience": config.patience, "check_on_train_epoch_end": False}
+        callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, **wait))
     if config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(monitor))
     return [callback for callback in callbacks if callback is not None]

@@ -113,7 +113,7 @@ def events(folder: Path) -> Iterator[tuple[str, str, int, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--within", type=int, default=250, help="operations on files, of which one is the last")
+    parser.add_argument("--within", type=int, default=100, help="operations on files, of which one is the last")
     parser.add_argument("--seed", type=int, default=0)
     given, overrides = parser.parse_known_args()
     import torch

@@ -14,6 +14,7 @@ SMALL = [
 ]
 RUNS = {
     "language_modeling": [],
+    "stopping early": ["patience=3", "schedule=reduce_on_plateau", "optimizer=rmsprop", "clipping=percentile"],
     "averaged": ["averaging=ema", "averaging.decay=0.9", "trainer.accumulate_grad_batches=2", "data.random_steps=true"],
 }
 
