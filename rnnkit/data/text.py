@@ -2,7 +2,6 @@
 
 import difflib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from lightning import LightningDataModule
 from torch import Tensor
 
-from rnnkit.data import catalog, python_source
-from rnnkit.data.sources import Document, Paths, read
+from rnnkit.data import python_source
+from rnnkit.data.origin import Origin
+from rnnkit.data.sources import Paths, read
 from rnnkit.data.splits import join, split
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.data.tokenizers.byte import as_bytes
@@ -99,10 +99,10 @@ class TextData(LightningDataModule):
         for name, count in counts.items():
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
-        self.dataset = dataset
-        self.path = path
-        self.paths = {name: paths for name, paths in (("train", train), ("valid", valid), ("test", test)) if paths}
-        self._check_origin(tokenizer)
+        self.origin = Origin.of(dataset, path, train, valid, test)
+        self.origin.require("a text", fix="data.path=my_corpus.txt or data=python_stdlib")
+        if tokenizer is None:
+            self.origin.require_both("corpus.txt")
         self.level = tokenizer.level if tokenizer else level
         self.min_count = min_count
         self.valid_fraction = valid_fraction
@@ -189,42 +189,15 @@ class TextData(LightningDataModule):
         lanes += -lanes % world_size  # lanes may be empty, processes may not
         return Windows(tokens, lanes, steps, rank=rank, world_size=world_size)
 
-    def _check_origin(self, tokenizer: Tokenizer | None) -> None:
-        if self.path and self.paths:
-            given = ", ".join(f"data.{name}" for name in self.paths)
-            raise UserError(
-                "data.path", "either data.path or data.train and data.valid", f"{given} too", fix="data.path=null"
-            )
-        if self.paths and tokenizer is None and not {"train", "valid"} <= self.paths.keys():
-            given = " and ".join(f"data.{name}" for name in self.paths)
-            raise UserError(
-                "data.train and data.valid",
-                "both",
-                f"{given} only",
-                fix="data.train=a.txt data.valid=b.txt, or data.path=a.txt to have one file divided",
-            )
-        if not self.path and not self.paths and not self.dataset:
-            raise UserError(
-                "data.path", "a text to read", "nothing", fix="data.path=my_corpus.txt or data=python_stdlib"
-            )
-
     def _texts(self) -> dict[str, str]:
-        if self.path:
-            return self._divided(read(self.path, raw=self.level == "byte"))
-        if self.paths:
-            return self._joined(self.paths)
-        assert self.dataset is not None
-        found = catalog.find(self.dataset)
-        if "path" in found:
-            return self._divided(read(found["path"], raw=self.level == "byte", argument="data.dataset"))
-        return self._joined(found) if found else self._divided(python_source.documents())
-
-    def _divided(self, documents: Sequence[Document]) -> dict[str, str]:
-        return split(documents, self.valid_fraction, self.test_fraction, self.level)
-
-    def _joined(self, paths: dict[str, Paths] | dict[str, Path]) -> dict[str, str]:
         raw = self.level == "byte"
-        return {name: join(read(value, raw=raw, argument=f"data.{name}"), self.level) for name, value in paths.items()}
+        found = {
+            name: read(paths, raw=raw, argument=argument) for name, (paths, argument) in self.origin.found().items()
+        }
+        if found and "path" not in found:
+            return {name: join(documents, self.level) for name, documents in found.items()}
+        documents = found["path"] if found else python_source.documents()
+        return split(documents, self.valid_fraction, self.test_fraction, self.level)
 
     def _encoded(self, name: str, text: str) -> TextSplit:
         tokens = self.tokenizer.encode(text)

@@ -1,75 +1,37 @@
 """Which class is taken for which: a picture after every validation."""
 
-import time
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
-from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnkit.data.atomic import replacing
+from rnnkit.training.picture import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FEW = 12
 """Classes up to which the picture has a number in every cell."""
 
-SECONDS = 10.0
-"""Least time between two pictures: one takes up to half a second, as long as many epochs of a small data set."""
 
-
-class ConfusionPicture(L.Callback):
+class ConfusionPicture(Picture):
     """Draws the task's `confusion()`, names and a matrix [C, C] with a row for each true class, or None.
 
-    In TensorBoard as `val/confusion` and, the newest, as `confusion.png` in the run folder, after validations that are
-    `SECONDS` apart and after the last one. Colours are shares of the row, so that rare classes are seen too; numbers
-    are counts. Without matplotlib there is one warning and no picture.
+    Colours are shares of the row, so that rare classes are seen too; numbers are counts. See `Picture` for where and
+    when.
     """
 
-    def __init__(self) -> None:
-        self._drawn = -SECONDS
-        self._is_due = False
-        self._is_possible = True
+    name = "confusion"
 
-    @rank_zero_only
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._is_due = self._is_possible and not trainer.sanity_checking
-        if time.monotonic() - self._drawn >= SECONDS:
-            self._draw(trainer, pl_module)
-
-    @rank_zero_only
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._draw(trainer, pl_module)
-
-    def _draw(self, trainer: L.Trainer, task: Any) -> None:
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        found = task.confusion() if self._is_due and boards else None
-        self._is_due = False
-        if found is None:
-            return
-        try:
-            pixels = draw(*found)
-        except ImportError:
-            self._is_possible = False
-            message = "no picture of the confusion matrix: matplotlib is missing. Try: pip install 'rnnkit[viz]'"
-            warnings.warn(message, stacklevel=2)
-            return
-        from matplotlib.image import imsave
-
-        for board in boards:
-            board.experiment.add_image("val/confusion", pixels, trainer.global_step, dataformats="HWC")
-            with replacing(Path(board.log_dir) / "confusion.png") as part:
-                imsave(part, pixels, format="png")
-        self._drawn = time.monotonic()
+    def figure(self, trainer: L.Trainer, task: Any) -> "Figure | None":
+        found = task.confusion()
+        return None if found is None else draw(*found)
 
 
-def draw(names: Sequence[str], matrix_CC: Tensor) -> NDArray[np.uint8]:
-    """The picture of a confusion matrix [C, C] as pixels [height, width, 3]; ImportError without matplotlib."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def draw(names: Sequence[str], matrix_CC: Tensor) -> "Figure":
+    """The picture of a confusion matrix [C, C]; ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     counts = matrix_CC.numpy()
@@ -87,9 +49,7 @@ def draw(names: Sequence[str], matrix_CC: Tensor) -> NDArray[np.uint8]:
     for row, column in np.argwhere(counts > 0) if len(names) <= FEW else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=8)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    return figure
 
 
 def _short(name: str) -> str:

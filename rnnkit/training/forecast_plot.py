@@ -1,22 +1,17 @@
 """Some forecasts with their intervals: a picture after every validation."""
 
-import time
-import warnings
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnkit.data.atomic import replacing
+from rnnkit.training.picture import Picture
 
-SECONDS = 10.0
-"""Least time between two pictures: one takes about half a second, as long as many epochs of a small data set."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 """Quantiles between which the 95 % and the 80 % interval lie, and the median."""
@@ -32,63 +27,33 @@ class Panel(NamedTuple):
     quantiles: NDArray[np.float32] | None
 
 
-class ForecastPicture(L.Callback):
+class ForecastPicture(Picture):
     """Draws forecasts of a few windows of the validation split, the same ones each time, in the units of the file.
 
-    In TensorBoard as `val/forecasts` and, the newest, as `forecasts.png` in the run folder, after validations that are
-    `SECONDS` apart and after the last one. Without matplotlib there is one warning and no picture.
+    See `Picture` for where and when.
 
     Args:
         windows: how many windows, spread over the first batch; 0 for none.
         past: steps before the origin that are drawn, as a multiple of the horizon.
     """
 
+    name = "forecasts"
+
     def __init__(self, windows: int = 4, past: float = 2.0) -> None:
+        super().__init__()
         self.windows, self.past = windows, past
-        self._drawn = -SECONDS
-        self._is_due = False
-        self._is_possible = windows > 0
 
-    @rank_zero_only
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._is_due = self._is_possible and not trainer.sanity_checking
-        if time.monotonic() - self._drawn >= SECONDS:
-            self._draw(trainer, pl_module)
-
-    @rank_zero_only
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._draw(trainer, pl_module)
-
-    def _draw(self, trainer: L.Trainer, task: Any) -> None:
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not (self._is_due and boards):
-            return
-        self._is_due = False
-        was_training = task.training
-        task.eval()
-        pixels = self._pixels(trainer, task)
-        task.train(was_training)
-        if pixels is None:
-            return
-        from matplotlib.image import imsave
-
-        for board in boards:
-            board.experiment.add_image("val/forecasts", pixels, trainer.global_step, dataformats="HWC")
-            with replacing(Path(board.log_dir) / "forecasts.png") as part:
-                imsave(part, pixels, format="png")
-        self._drawn = time.monotonic()
-
-    def _pixels(self, trainer: L.Trainer, task: Any) -> NDArray[np.uint8] | None:
+    def figure(self, trainer: L.Trainer, task: Any) -> "Figure | None":
+        if not self.windows:
+            return None
         batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
         chosen = torch.linspace(0, len(batch.targets) - 1, min(self.windows, len(batch.targets))).long()
         batch = trainer.strategy.batch_to_device(_only(batch, chosen), task.device)
-        try:
-            return draw(self._panels(task, batch))
-        except ImportError:
-            self._is_possible = False
-            message = "no picture of the forecasts: matplotlib is missing. Try: pip install 'rnnkit[viz]'"
-            warnings.warn(message, stacklevel=2)
-            return None
+        was_training = task.training
+        task.eval()
+        panels = self._panels(task, batch)
+        task.train(was_training)
+        return draw(panels)
 
     def _panels(self, task: Any, batch: Any) -> list[Panel]:
         mean_BHC, quantiles_QBHC = task.forecast(batch, LEVELS)
@@ -109,9 +74,8 @@ class ForecastPicture(L.Callback):
         return panels
 
 
-def draw(panels: list[Panel]) -> NDArray[np.uint8]:
-    """The picture as pixels [height, width, 3]; ImportError without matplotlib."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def draw(panels: list[Panel]) -> "Figure":
+    """The picture; ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     columns = min(2, len(panels))
@@ -131,9 +95,7 @@ def draw(panels: list[Panel]) -> NDArray[np.uint8]:
         axes.set_title(panel.title, fontsize=9)
         if number == 1:
             axes.legend(fontsize=8, loc="upper left")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    return figure
 
 
 def _only(batch: Any, chosen: Tensor) -> Any:

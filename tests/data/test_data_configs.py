@@ -21,7 +21,7 @@ def composed(name: str, *overrides: str) -> TextData:
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_yaml_makes_its_data(name: str, tmp_path: Path) -> None:
     data = composed(name, f"data.path={tmp_path}" if name == "text" else "data.min_count=2")
-    assert data.dataset == (None if name == "text" else name)
+    assert data.origin.dataset == (None if name == "text" else name)
     assert data.level == ("word" if name in ("ptb", "wikitext2") else "char")
 
 

@@ -223,7 +223,7 @@ def test_every_yaml_makes_its_data(name: str) -> None:
     data = instantiate(config)
     assert isinstance(data, ForecastData)
     assert data.seed == 3
-    assert data.source.dataset == (None if name in ("series", "mackey_glass") else name)
+    assert data.source.origin.dataset == (None if name in ("series", "mackey_glass") else name)
     assert set(config) - {"_target_"} == set(inspect.signature(ForecastData).parameters)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnkit.data.forecasting.table import read_ragged, read_table
+from rnnkit.data.forecasting.reading import read_ragged, read_table
 from rnnkit.errors import UserError
 
 TABLE = "when,load,kind\n2024-01-01 00:00:00,1.5,a\n2024-01-01 01:00:00,,b\n2024-01-01 02:00:00,-3e2,NA\n"

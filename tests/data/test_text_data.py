@@ -188,7 +188,7 @@ def test_a_split_that_does_not_exist(corpus: Path) -> None:
             {"path": "a", "train": "b", "valid": "c"},
             r"data\.path: expected either .*; got data\.train, data\.valid too",
         ),
-        ({"train": "b"}, r"both; got data\.train only\. Try: data\.train=a\.txt data\.valid=b\.txt"),
+        ({"train": "b"}, r"both; got data\.train only\. Try: data\.train=corpus\.txt data\.valid=other_corpus\.txt"),
         ({"test": "b", "dataset": "ptb"}, r"both; got data\.test only"),
         ({"path": "a", "level": "charakter"}, r"one of char, byte, word; got 'charakter'\. Try: data\.level=char"),
         ({"path": "a", "level": "words"}, r"Try: data\.level=word"),

@@ -66,7 +66,7 @@ def test_every_part_is_there() -> None:
     assert task.clip.max_norm == 0.25
     assert isinstance(construct(config, "averaging"), NonmonotonicAverage)
     data = construct(config, "data")
-    assert (data.dataset, data.bptt_steps, data.random_steps) == ("ptb", 70, True)
+    assert (data.origin.dataset, data.bptt_steps, data.random_steps) == ("ptb", 70, True)
 
 
 def test_a_small_one_learns_and_goes_on_after_a_stop_as_if_there_had_been_none(

@@ -9,7 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnnkit.cli import run
-from rnnkit.training import confusion
+from rnnkit.training import confusion, picture
+from rnnkit.training.picture import rasterized
 
 TRAIN = ["train", "task=classification", "data=cylinder_bell_funnel", "model.hidden_size=8", "data.batch_size=16"]
 TRAIN += ["trainer.max_epochs=3", "trainer.limit_train_batches=2"]
@@ -23,15 +24,15 @@ def images(folder: Path) -> list[int]:
 def test_dark_is_where_a_class_goes() -> None:
     pytest.importorskip("matplotlib")
     matrix_CC = torch.tensor([[100, 0], [1, 1]])
-    pixels = confusion.draw(["a class of a very long name", "b"], matrix_CC)
-    other = confusion.draw(["a class of a very long name", "b"], matrix_CC.flip(0))
+    pixels = rasterized(confusion.draw(["a class of a very long name", "b"], matrix_CC))
+    other = rasterized(confusion.draw(["a class of a very long name", "b"], matrix_CC.flip(0)))
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3
     assert pixels.shape == other.shape
     assert not np.array_equal(pixels, other)
     upper = slice(pixels.shape[0] // 4, pixels.shape[0] // 3)
     assert pixels[upper].min() < 60  # 100 of 100
-    assert confusion.draw([str(c) for c in range(60)], torch.eye(60).long()).shape[1] < 2000
+    assert rasterized(confusion.draw([str(c) for c in range(60)], torch.eye(60).long())).shape[1] < 2000
 
 
 def test_pictures_are_drawn_first_and_last(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_pictures_are_drawn_first_and_last(tmp_path: Path) -> None:
 
 def test_pictures_are_drawn_as_often_as_there_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(confusion, "SECONDS", 0.0)
+    monkeypatch.setattr(picture, "SECONDS", 0.0)
     assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
     assert images(tmp_path / "run") == [2, 4, 6]
 
@@ -52,7 +53,7 @@ def test_without_matplotlib_one_warning_names_the_extra(tmp_path: Path, monkeypa
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr(confusion, "SECONDS", 0.0)
+    monkeypatch.setattr(picture, "SECONDS", 0.0)
     with pytest.warns(UserWarning, match=r"matplotlib is missing.*rnnkit\[viz\]") as warned:
         assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
     assert len(warned) == 1

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.batches import Batches
 from rnnkit.data.forecasting.calendar import calendar_names
-from rnnkit.data.forecasting.division import Division, assert_apart, observed, origins, too_short
-from rnnkit.data.forecasting.encoding import Encoding, encode, learn, observed_scale
+from rnnkit.data.forecasting.division import Division, assert_apart, observed, origins, usable
+from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
-from rnnkit.data.forecasting.frequency import Frequency, detect_frequency, parse_frequency
+from rnnkit.data.forecasting.frequency import frequency_of, parse_frequency
 from rnnkit.data.forecasting.grid import filled
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
-from rnnkit.data.forecasting.windows import Shape, Window, Windows
+from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
+from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
 from rnnkit.errors import UserError
 
@@ -133,8 +135,7 @@ class ForecastData(SequenceData[Window]):
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=24")
         if scaling not in SCALINGS:
             raise UserError("data.scaling", f"one of {', '.join(SCALINGS)}", repr(scaling), fix="data.scaling=standard")
-        paths = {name: path for name, path in (("train", train), ("valid", valid), ("test", test)) if path}
-        self.source = Source(path, paths, dataset, generator)
+        self.source = Source(Origin.of(dataset, path, train, valid, test), generator)
         self.form = Format(
             layout=layout,
             header=header,
@@ -173,12 +174,14 @@ class ForecastData(SequenceData[Window]):
         if not self._is_restored:
             self.learn(splits["train"])
         self.splits = dict(splits)
-        self._encode(splits)
+        self._encode(list(splits.values()))
 
     def read(self) -> dict[str, Windows]:
         frames, self.form = self.source.frames(self.form)
-        self.frequency = self._found(frames)
-        panel, ends_S3 = self._usable(self._on_grid(frames))
+        self.frequency = frequency_of([frame.times for frame in frames], self.frequency, dated=self.time_features)
+        self.season = self.season or (self.frequency.season if self.frequency else 1)
+        ends = partial(self.division.ends, files=self.source.files)
+        panel, ends_S3 = usable(self._on_grid(frames), self.frequency, ends, self.horizon, drop=self.drop_short)
         strides = (self.stride, self.eval_stride, self.eval_stride)
         found = origins(panel, ends_S3, self.context, self.horizon, strides)
         assert_apart(found, len(panel), self.horizon)
@@ -261,7 +264,7 @@ class ForecastData(SequenceData[Window]):
         ends = np.array([end for frame, end in ahead for _ in frame.ids])
         everything = np.arange(len(panel))
         windows = Windows(panel, self._shape(), everything, ends, ends)
-        self._encode({"input": windows})
+        self._encode([windows])
         yield from windows
 
     def rows(self, example: Window, prediction: Any) -> Iterable[dict[str, Any]]:
@@ -288,54 +291,12 @@ class ForecastData(SequenceData[Window]):
             known_categories=len(self.form.known(categorical=True)),
         )
 
-    def _found(self, frames: Sequence[Frame]) -> Frequency | None:
-        """The frequency that was given or is found; with it, the season, unless that was given."""
-        times = [frame.times for frame in frames if frame.times is not None]
-        found = self.frequency or (detect_frequency(times) if times else None)
-        if times and found is not None and bool(found.unit) != (times[0].dtype.kind == "M"):
-            what = "time stamps" if found.unit == "" else "plain numbers"
-            raise UserError("data.frequency", f"one for {what}", repr(str(found)), fix="data.frequency=null")
-        if self.time_features and not any(
-            frame.times is not None and frame.times.dtype.kind == "M" for frame in frames
-        ):
-            got = "a file without them"
-            raise UserError(
-                "data.time_features", "time stamps", got, fix="data.time_features=false, or data.time=column"
-            )
-        self.season = self.season or (found.season if found else 1)
-        return found
-
     def _on_grid(self, frames: list[Frame]) -> list[Frame]:
-        if not self.form.fill_gaps:
-            return frames
-        if self.frequency is None or any(frame.times is None for frame in frames):
-            got = "a file without them"
-            raise UserError("data.fill_gaps", "time stamps", got, fix="data.fill_gaps=false, or data.time=column")
-        return [filled(frame, self.frequency) for frame in frames]
+        return [filled(frame, self.frequency) for frame in frames] if self.form.fill_gaps else frames
 
-    def _encode(self, splits: Mapping[str, Windows]) -> None:
-        """The tensors of a panel, scaled as learnt or, where a series is new, by what lies before its first window."""
-        panel = next(iter(splits.values())).panel
-        encoding = self._learnt
-        channels = panel.values.shape[1]
-        location_SC, scale_SC = np.zeros((len(panel), channels)), np.ones((len(panel), channels))
-        firsts: dict[int, int] = {}
-        for windows in splits.values():
-            for place in windows.firsts:
-                series, origin = int(windows.series[place]), int(windows.origins[place])
-                firsts[series] = min(origin, firsts.get(series, origin))
-        new = 0
-        for series, name in enumerate(panel.ids):
-            if name in encoding.location:
-                location_SC[series], scale_SC[series] = encoding.location[name], encoding.scale[name]
-            elif series in firsts:
-                found = observed_scale(panel, series, firsts[series], self.scaling, self._channels)
-                location_SC[series], scale_SC[series] = found
-                new += 1
-        if new:
-            logger.info("%s series that training did not have, scaled by their own past", f"{new:,}")
-        encoded = encode(panel, encoding, location_SC, scale_SC)
-        for windows in splits.values():
+    def _encode(self, splits: Sequence[Windows]) -> None:
+        encoded = encode(splits[0].panel, self._learnt, first_origins(splits), self.scaling, self._channels)
+        for windows in splits:
             windows.encoded = encoded
 
     def _check_splits(self, splits: Mapping[str, Windows]) -> None:
@@ -346,31 +307,3 @@ class ForecastData(SequenceData[Window]):
         for name, fix in needed.items():
             if name not in splits:
                 raise UserError(f"{name} split", "windows with values", "none", fix=fix)
-
-    def _usable(self, frames: list[Frame]) -> tuple[Panel, NDArray[np.int64]]:
-        """The series, and where their splits end; those that are too short for a split are refused or left out."""
-        panel = Panel.of(frames, self.frequency)
-        ends_S3 = np.array([self.division.ends(frame, self.source.files) for frame in panel.frames])
-        short_S3 = too_short(panel, ends_S3, self.horizon)
-        short_S: NDArray[np.bool_] = short_S3.max(1)
-        if not short_S.any():
-            return panel, ends_S3
-        if self.drop_short and not short_S.all():
-            logger.warning("%s of %s series are too short and left out", f"{short_S.sum():,}", f"{len(panel):,}")
-            kept = iter((~short_S).tolist())
-            left = [frame.only([next(kept) for _ in frame.ids]) for frame in frames]
-            return Panel.of([frame for frame in left if frame.ids], self.frequency), ends_S3[~short_S]
-        series = int(short_S.argmax())
-        split = SPLITS[int(short_S3[series].argmax())]
-        start, end = (0, *ends_S3[series])[SPLITS.index(split) :][:2]
-        more = f" and of {short_S.sum() - 1:,} more" if short_S.sum() > 1 else ""
-        raise UserError(
-            "data.horizon",
-            f"{self.horizon} steps or more of every series in the {split} split, and one before them",
-            f"{max(0, end - start):,} of {panel.lengths[series]:,} steps{_of(panel.ids[series])}{more}",
-            fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more, or data.drop_short=true",
-        )
-
-
-def _of(series: str) -> str:
-    return f" of series {series}" if series else ""

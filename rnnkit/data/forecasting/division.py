@@ -1,6 +1,7 @@
 """Which steps of a series are for training, validation and test, and which windows lie in each."""
 
-from collections.abc import Container
+import logging
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -9,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.source import SPLITS
 from rnnkit.data.forecasting.table import parsed_time
 from rnnkit.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,42 @@ class Division:
         if steps is not None:
             return int(steps)
         return len(frame) - int(round(len(frame) * (1 - getattr(self, f"{split}_fraction")), 6))
+
+
+def usable(
+    frames: Sequence[Frame],
+    frequency: Frequency | None,
+    ends: Callable[[Frame], tuple[int, int, int]],
+    horizon: int,
+    *,
+    drop: bool,
+) -> tuple[Panel, NDArray[np.int64]]:
+    """The series and where their splits end, [S, 3]; those that are too short for a split are left out by `drop`.
+
+    Raises UserError, naming one, where they are not, or where all are too short.
+    """
+    panel = Panel.of(frames, frequency)
+    ends_S3 = np.array([ends(frame) for frame in panel.frames])
+    short_S3 = too_short(panel, ends_S3, horizon)
+    short_S: NDArray[np.bool_] = short_S3.max(1)
+    if not short_S.any():
+        return panel, ends_S3
+    if drop and not short_S.all():
+        logger.warning("%s of %s series are too short and left out", f"{short_S.sum():,}", f"{len(panel):,}")
+        kept = iter((~short_S).tolist())
+        left = [frame.only([next(kept) for _ in frame.ids]) for frame in frames]
+        return Panel.of([frame for frame in left if frame.ids], frequency), ends_S3[~short_S]
+    series = int(short_S.argmax())
+    split = SPLITS[int(short_S3[series].argmax())]
+    start, end = (0, *ends_S3[series])[SPLITS.index(split) :][:2]
+    name = f" of series {panel.ids[series]}" if panel.ids[series] else ""
+    more = f" and of {short_S.sum() - 1:,} more" if short_S.sum() > 1 else ""
+    raise UserError(
+        "data.horizon",
+        f"{horizon} steps or more of every series in the {split} split, and one before them",
+        f"{max(0, end - start):,} of {panel.lengths[series]:,} steps{name}{more}",
+        fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more, or data.drop_short=true",
+    )
 
 
 def too_short(panel: Panel, ends_S3: NDArray[np.int64], horizon: int) -> NDArray[np.bool_]:

@@ -99,9 +99,13 @@ def observed_scale(
 
 
 def encode(
-    panel: Panel, encoding: Encoding, location_SC: NDArray[np.float64], scale_SC: NDArray[np.float64]
+    panel: Panel, encoding: Encoding, firsts: Mapping[int, int], scaling: str, channels: Sequence[str]
 ) -> Encoded:
-    """The tensors of a panel whose series are scaled as given."""
+    """The tensors of a panel; `firsts` has for the series that are used the step where the first forecast begins.
+
+    Raises UserError for a series that training did not have and that has no value before that step.
+    """
+    location_SC, scale_SC = _scales(panel, encoding, firsts, scaling, channels)
     frames = panel.own_frames()
     numbers = np.concatenate([frame.numbers for frame in frames])
     categories = np.concatenate([frame.categories for frame in frames])
@@ -123,6 +127,23 @@ def encode(
         location=_float(location_SC),
         scale=_float(scale_SC),
     )
+
+
+def _scales(
+    panel: Panel, encoding: Encoding, firsts: Mapping[int, int], scaling: str, channels: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Location and scale as learnt or, where a series is new, by what lies before its first window."""
+    location_SC, scale_SC = np.zeros((len(panel), len(channels))), np.ones((len(panel), len(channels)))
+    new = 0
+    for series, name in enumerate(panel.ids):
+        if name in encoding.location:
+            location_SC[series], scale_SC[series] = encoding.location[name], encoding.scale[name]
+        elif series in firsts:
+            location_SC[series], scale_SC[series] = observed_scale(panel, series, firsts[series], scaling, channels)
+            new += 1
+    if new:
+        logger.info("%s series that training did not have, scaled by their own past", f"{new:,}")
+    return location_SC, scale_SC
 
 
 def _statistics(numbers: NDArray[np.float64]) -> list[tuple[float, float]]:

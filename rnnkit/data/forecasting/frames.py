@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.frequency import Times
-from rnnkit.data.forecasting.table import Table, read_ragged, read_table
+from rnnkit.data.forecasting.reading import read_ragged, read_table
+from rnnkit.data.forecasting.table import Table
 from rnnkit.errors import UserError
 
 

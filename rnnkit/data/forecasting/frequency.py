@@ -123,6 +123,22 @@ def detect_frequency(series: Sequence[Times]) -> Frequency | None:
     return Frequency("us", middle)
 
 
+def frequency_of(series: Sequence[Times | None], given: Frequency | None, *, dated: bool) -> Frequency | None:
+    """The frequency that was given, or else the one found in the times of some series.
+
+    Raises UserError for one that does not fit the times, or for times that are not `dated` where they must be.
+    """
+    times = [one for one in series if one is not None]
+    found = given or (detect_frequency(times) if times else None)
+    if times and found is not None and bool(found.unit) != (times[0].dtype.kind == "M"):
+        what = "time stamps" if found.unit == "" else "plain numbers"
+        raise UserError("data.frequency", f"one for {what}", repr(str(found)), fix="data.frequency=null")
+    if dated and not any(one.dtype.kind == "M" for one in times):
+        fix = "data.time_features=false, or data.time=column"
+        raise UserError("data.time_features", "time stamps", "a file without them", fix=fix)
+    return found
+
+
 def _by_month(times: Times) -> tuple[NDArray[np.int64], NDArray[np.float64], bool]:
     """The month of each time, the part of the month before it, and whether all lie at the same place in theirs."""
     month = times.astype("datetime64[M]")

@@ -9,14 +9,16 @@ from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.errors import UserError
 
 
-def filled(frame: Frame, frequency: Frequency) -> Frame:
+def filled(frame: Frame, frequency: Frequency | None) -> Frame:
     """The frame with a step for every multiple of the frequency between its first time and its last.
 
     What is put in has NaN for numbers and no categories, and counts to the file of the step that follows.
 
-    Raises UserError where the times lie on no such grid.
+    Raises UserError where there are no times, or they lie on no such grid.
     """
-    assert frame.times is not None
+    if frequency is None or frame.times is None:
+        fix = "data.fill_gaps=false, or data.time=column"
+        raise UserError("data.fill_gaps", "time stamps", "a file without them", fix=fix)
     exact = frequency.positions(frame.times)
     steps = np.round(exact - exact[0]).astype(np.int64)
     off = np.abs(exact - exact[0] - steps) > 1e-6 * np.maximum(1, np.abs(exact))

@@ -154,5 +154,15 @@ class Windows(Sequence[Window]):
         return self._drawn[1]
 
 
+def first_origins(splits: Sequence[Windows]) -> dict[int, int]:
+    """The number of each series that has a window, and the first of their origins."""
+    found: dict[int, int] = {}
+    for windows in splits:
+        for place in windows.firsts:
+            series, origin = int(windows.series[place]), int(windows.origins[place])
+            found[series] = min(origin, found.get(series, origin))
+    return found
+
+
 def _rows(values: Tensor, index_BT: Tensor) -> Tensor:
     return values.index_select(0, index_BT.flatten()).view(*index_BT.shape, *values.shape[1:])

@@ -13,9 +13,9 @@ from rnnkit.data.labelled.division import Division
 from rnnkit.data.labelled.groups import check_apart
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.labels import Labels
-from rnnkit.data.labelled.origin import Origin, check_parts
 from rnnkit.data.labelled.quantities import Numbers
 from rnnkit.data.labelled.targets import Targets
+from rnnkit.data.origin import Origin, check_parts
 from rnnkit.data.sequences import SequenceData
 from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
@@ -81,8 +81,7 @@ class LabelledData(SequenceData[Labelled]):
         if target != "label" and target not in self.kinds:
             kinds = " or ".join(["label", *self.kinds])
             raise UserError("data.target", f"{kinds} for {type(self).__name__}", repr(target), fix="data.target=label")
-        parts = {"train": train, "valid": valid, "test": test}
-        self.origin = Origin(path, {name: paths for name, paths in parts.items() if paths}, dataset)
+        self.origin = Origin.of(dataset, path, train, valid, test)
         self.target = target
         self.targets: Targets = Labels(relabel, relabel_test) if target == "label" else self.kinds[target]()
         self.task = self.targets.task

@@ -1,7 +1,6 @@
 """Sentences for a tagger: from a name or path to batches."""
 
 import logging
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -9,14 +8,13 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from rnnkit.batch import IGNORED, SequenceBatch, TokenInputs
-from rnnkit.data import catalog
-from rnnkit.data.batches import padded
+from rnnkit.batch import SequenceBatch
+from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
-from rnnkit.data.sources import Paths, read
+from rnnkit.data.sources import Paths
 from rnnkit.data.tagging import python_names
-from rnnkit.data.tagging.columns import Columns, numbered, read_columns
-from rnnkit.data.tagging.json_lines import read_json_lines
+from rnnkit.data.tagging.collation import collate
+from rnnkit.data.tagging.files import Files
 from rnnkit.data.tagging.schemes import convert, scheme_of
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.data.tagging.vectors import read_vectors
@@ -27,9 +25,6 @@ from rnnkit.errors import UserError
 from rnnkit.layers.tag_schemes import SCHEMES, split_tag
 
 logger = logging.getLogger(__name__)
-
-FORMATS = ("conllu", "columns", "jsonl")
-_FORMAT_OF = {".conllu": "conllu", ".jsonl": "jsonl", ".json": "jsonl"}
 
 
 class TagData(SequenceData[Sentence]):
@@ -99,17 +94,13 @@ class TagData(SequenceData[Sentence]):
         for name, count in (("min_count", min_count), ("max_characters", max_characters)):
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
-        if format is not None and format not in FORMATS:
-            expected = f"null or one of {', '.join(FORMATS)}"
-            raise UserError("data.format", expected, repr(format), fix="data.format=columns")
         if scheme is not None and scheme not in SCHEMES:
             raise UserError(
                 "data.scheme", f"null or one of {', '.join(SCHEMES)}", repr(scheme), fix="data.scheme=bioes"
             )
-        self.dataset, self.path = dataset, path
-        self.paths = {name: paths for name, paths in (("train", train), ("valid", valid), ("test", test)) if paths}
-        self.format = format
-        self.columns = {"token": token_column, "tag": tag_column}
+        self.origin = Origin.of(dataset, path, train, valid, test)
+        self.origin.require("sentences", fix="data.path=a.conllu or data=python_names")
+        self.files = Files(format, token_column, tag_column)
         self.scheme = scheme
         self.min_count, self.lowercase, self.max_characters = min_count, lowercase, max_characters
         self.vectors_file = vectors
@@ -117,13 +108,6 @@ class TagData(SequenceData[Sentence]):
         self.vocabulary = Vocabulary()
         self.vectors: Tensor | None = None
         self._own_scheme = "bio"  # that of the files
-        self._own_format = "columns"
-        if path and self.paths:
-            given = ", ".join(f"data.{name}" for name in self.paths)
-            expected = "either data.path or data.train and data.valid"
-            raise UserError("data.path", expected, f"{given} too", fix="data.path=null")
-        if not path and not self.paths and not dataset:
-            raise UserError("data.path", "sentences to read", "nothing", fix="data.path=a.conllu or data=python_names")
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -158,21 +142,12 @@ class TagData(SequenceData[Sentence]):
                 self._count_repairs(name, sentences)
 
     def read(self) -> Mapping[str, list[Sentence]]:
-        if self.path:
-            return self._divided(self._read(self.path, "data.path"))
-        if self.paths:
-            if not self._is_restored and not {"train", "valid"} <= self.paths.keys():
-                given = " and ".join(f"data.{name}" for name in self.paths)
-                fix = "data.train=a.conllu data.valid=b.conllu, or data.path=a.conllu to have one file divided"
-                raise UserError("data.train and data.valid", "both", f"{given} only", fix=fix)
-            return {name: self._read(paths, f"data.{name}") for name, paths in self.paths.items()}
-        assert self.dataset is not None
-        found = catalog.find(self.dataset)
-        if not found:
-            return python_names.read(*self.fractions)
+        if not self._is_restored:
+            self.origin.require_both("corpus.conllu")
+        found = {name: self.files.read(*given, known=self._is_restored) for name, given in self.origin.found().items()}
         if "path" in found:
-            return self._divided(self._read(found["path"], "data.dataset"))
-        return {name: self._read(path, "data.dataset") for name, path in found.items()}
+            return self._divided(found["path"])
+        return found or python_names.read(*self.fractions)
 
     def learn(self, train: list[Sentence]) -> None:
         if self.scheme is not None and not any(split_tag(tag)[0] != "O" for s in train for tag in s.tags or ()):
@@ -195,52 +170,23 @@ class TagData(SequenceData[Sentence]):
         return {
             "vocabulary": self.vocabulary.plain(),
             "own_scheme": self._own_scheme,
-            "own_format": self._own_format,
+            "own_format": self.files.usual,
             "vector_size": self._vector_size,
         }
 
     def restore(self, learnt: dict[str, Any]) -> None:
         self.vocabulary = Vocabulary(**learnt["vocabulary"])
-        self._own_scheme, self._own_format = learnt["own_scheme"], learnt["own_format"]
+        self._own_scheme, self.files.usual = learnt["own_scheme"], learnt["own_format"]
         self._vector_size = learnt["vector_size"]
 
     def length(self, example: Sentence) -> int:
         return len(example.tokens)
 
     def collate(self, examples: Sequence[Sentence]) -> SequenceBatch:
-        tables = {None if sentence.encoded is None else id(sentence.encoded.forms) for sentence in examples}
-        if None in tables or len(tables) > 1:  # new sentences, or such as come from several splits
-            self.vocabulary.encode(examples)
-        encoded = [sentence.encoded for sentence in examples if sentence.encoded is not None]
-        sizes = [len(sentence.tokens) for sentence in examples]
-        ids_NX = torch.cat([one.ids for one in encoded])
-        words, vectors, form, usual, tags = padded([one.ids for one in encoded]).unbind(-1)
-        distinct_U, index_N = torch.unique(ids_NX[:, 2], return_inverse=True)
-        forms = encoded[0].forms
-        sizes_U = forms.sizes[distinct_U]
-        characters_UK = forms.characters[distinct_U, : int(sizes_U.max())].long()
-        is_full = min(sizes) == max(sizes)
-        lengths = torch.tensor(sizes)
-        index = index_N.view_as(form) if is_full else torch.zeros_like(form)
-        if not is_full:
-            valid_BT = torch.arange(form.shape[1]) < lengths[:, None]
-            index[valid_BT] = index_N
-            tags = tags.masked_fill(~valid_BT, IGNORED)
-        words, vectors, usual, tags = (ids_BT.contiguous() for ids_BT in (words, vectors, usual, tags))
-        inputs = TokenInputs(words, vectors, index, characters_UK, sizes_U, usual)
-        return SequenceBatch(inputs, tags, None if is_full else lengths, valid=None if is_full else sum(sizes))
+        return collate(examples, self.vocabulary)
 
     def read_inputs(self, path: Path | None) -> Iterator[Sentence]:
-        if path is None:
-            self._input_format = self.format or self._own_format
-            yield from self._sentences("standard input", _typed(), self._input_format, tagged=False, keep=True)
-            return
-        for document in read(path, argument="--input"):
-            self._input_format = self._format(document.name)
-            lines = document.text.split("\n")
-            yield from self._sentences(document.name, lines, self._input_format, tagged=False, keep=True)
-
-    _input_format = "columns"
+        return self.files.inputs(path)
 
     def rows(self, example: Sentence, prediction: list[str]) -> Iterable[dict[str, Any]]:
         return [
@@ -249,40 +195,11 @@ class TagData(SequenceData[Sentence]):
         ]
 
     def writer(self, sink: TextIO, format_: str) -> Write:
-        write = sentence_writer(sink, format_, lambda: (self._input_format, self._columns(self._input_format).tag))
+        write = sentence_writer(sink, format_, self.files.of_input)
         return lambda example, prediction: write(example, self._in_own_scheme(prediction))
 
     def _in_own_scheme(self, tags: list[str]) -> list[str]:
         return tags if self.scheme is None else convert(tags, self._own_scheme)
-
-    def _read(self, paths: Paths, argument: str) -> list[Sentence]:
-        found: list[Sentence] = []
-        for document in read(paths, argument=argument):
-            format_ = self._format(document.name)
-            if not self._is_restored:
-                self._own_format = format_
-            found.extend(self._sentences(document.name, document.text.split("\n"), format_, tagged=True, keep=False))
-        if not found:
-            got = f"none in {paths}"
-            raise UserError(argument, "sentences", got, fix=f"{argument}=a file with sentences")
-        return found
-
-    def _format(self, name: str) -> str:
-        path = Path(Path(name).stem) if name.endswith((".gz", ".xz")) else Path(name)
-        known = _FORMAT_OF.get(path.suffix)
-        return self.format or known or (self._own_format if self._is_restored else "columns")
-
-    def _sentences(
-        self, name: str, lines: Iterable[str], format_: str, *, tagged: bool, keep: bool
-    ) -> Iterator[Sentence]:
-        if format_ == "jsonl":
-            return read_json_lines(lines, name, tagged=tagged)
-        return read_columns(lines, name, format_, self._columns(format_), tagged=tagged, keep=keep)
-
-    def _columns(self, format_: str) -> Columns:
-        usual = {"token": "form", "tag": "upos"} if format_ == "conllu" else {"token": 0, "tag": -1}
-        chosen = {what: usual[what] if column is None else column for what, column in self.columns.items()}
-        return Columns(*(numbered(chosen[what], format_, f"data.{what}_column") for what in ("token", "tag")))
 
     def _divided(self, sentences: list[Sentence]) -> dict[str, list[Sentence]]:
         tested, validated = (round(len(sentences) * fraction) for fraction in reversed(self.fractions))
@@ -299,14 +216,6 @@ class TagData(SequenceData[Sentence]):
         if repaired:
             text = "%s: %s tags are not as %s has them; read as conlleval reads them"
             logger.warning(text, name, f"{repaired:,}", self._own_scheme)
-
-
-def _typed() -> Iterator[str]:
-    try:
-        yield from sys.stdin
-    except UnicodeDecodeError as error:
-        fix = "iconv -f LATIN1 -t UTF-8 before it"
-        raise UserError("--input", "UTF-8 text", f"standard input ({error})", fix=fix) from error
 
 
 def check_fractions(valid: float, test: float) -> tuple[float, float]:

@@ -1,0 +1,40 @@
+"""Tables from Parquet files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit.data.forecasting.table import Table, check_names
+from rnnkit.errors import UserError
+
+
+def read_parquet(path: Path, argument: str) -> Table:
+    """The table in a Parquet file; UserError, naming `argument`, where it cannot be read or pyarrow is missing."""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise UserError(
+            argument, "pyarrow, to read Parquet", "it is not installed", fix="pip install 'rnnkit[timeseries]'"
+        ) from error
+    try:
+        table = parquet.read_table(path)
+    except (OSError, arrow.ArrowException) as error:
+        raise UserError(
+            argument, "a Parquet file that can be read", f"{path}: {error}", fix=f"{argument}=another"
+        ) from error
+    columns: dict[str, Any] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type
+        if arrow.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+        if arrow.types.is_decimal(kind) or arrow.types.is_boolean(kind):
+            column = column.cast("float64")
+        values = column.to_numpy()
+        is_time = arrow.types.is_timestamp(kind) or arrow.types.is_date(kind)
+        columns[name] = np.asarray(values, "datetime64[us]") if is_time else values
+    check_names(table.column_names, str(path), argument)
+    if not table.num_rows:
+        raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.parquet")
+    return Table(str(path), argument, columns, table.num_rows, lambda row: f"row {row + 1}")
