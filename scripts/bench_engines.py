@@ -6,19 +6,21 @@ All candidates of a table take turns in one process, warm; a ratio is one of med
 aim. Times mean something only on a machine that does nothing else: on two cores a second busy process makes OpenMP's
 threads wait for each other. Compile times and memory are measured in processes of their own.
 
-Sections: engines (forward + backward), linear, cells, memory, compile, inference, cuda (where there is a GPU).
+Sections: engines (forward + backward), linear, cells, memory, compile, inference, cuda (where there is a GPU). For the
+table of a GPU alone: --only cuda.
 """
 
 import argparse
 import inspect
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from bench import apart
 from bench.candidates import Candidate, Size, with_every_engine
 from bench.report import Ratio, Report, machine
-from bench.timing import Clock, interleaved, on_cpu, on_gpu
+from bench.timing import Clock, interleaved, on_cpu, on_gpu, peak_on_gpu
 from torch import nn
 
 import rnnkit
@@ -62,7 +64,7 @@ def compare(
     timings = interleaved({name: candidate.step for name, candidate in candidates.items()}, given.seconds, clock)
     engines = {name: candidate.engine() for name, candidate in candidates.items()}
     threads = torch.get_num_threads()
-    where = f"threads {threads}" if device == "cpu" else device + ", bfloat16" * autocast
+    where = f"threads {threads}" if device == "cpu" else device
     title = f"{section}: T, B, I, H = {size}, {where}, forward + backward"
     report.times(section, title, timings, engines, ratios, size=size, threads=threads, device=device, bf16=autocast)
 
@@ -175,22 +177,54 @@ def inference(report: Report, given: argparse.Namespace) -> None:
 
 
 def cuda(report: Report, given: argparse.Namespace) -> None:
-    """Against cuDNN, in float32 and under bfloat16 autocast."""
+    """Against cuDNN in float32, in TF32 and under bfloat16 autocast; the first call, and the memory of a step."""
     if not torch.cuda.is_available():
         report.note("cuda: left out, there is no GPU here")
         return
-    names = [
-        "nn.LSTM",
-        "LSTM auto",
-        *(f"{cell} {engine}" for cell in ("LayerNormLSTM", "unseen") for engine in ("auto", "reference")),
-    ]
+    on_device(report, given, "cuda", GPU_SIZES, on_gpu)
     for size in GPU_SIZES:
-        aim = 1.5 if size.H == 64 else 1.0
-        ratios = [Ratio("LSTM auto", "nn.LSTM", 1.0, aim)]
-        ratios += [Ratio(f"{cell} auto", "nn.LSTM", 0.4, aim) for cell in ("LayerNormLSTM", "unseen")]
-        ratios += [Ratio(f"{cell} auto", f"{cell} reference") for cell in ("LayerNormLSTM", "unseen")]
-        for autocast in (False, True):
-            compare(report, "cuda", names, size, ratios, given, device="cuda", autocast=autocast, clock=on_gpu)
+        names = ["nn.LSTM", "LSTM auto", "LayerNormLSTM auto", "unseen auto"]
+        mebibytes = {name: peak_on_gpu(Candidate(name, size, "cuda").step) for name in names}
+        found = [
+            (Ratio(name, "nn.LSTM", 1.5, 1.0, below=True), mebibytes[name] / mebibytes["nn.LSTM"]) for name in names[1:]
+        ]
+        report.figures(
+            "cuda", f"cuda: T, B, I, H = {size}, peak of one training step", "MiB", mebibytes, found, size=size
+        )
+    seconds, found = {}, []
+    for name in ("LayerNormLSTM compiled", "unseen compiled"):
+        with tempfile.TemporaryDirectory() as cache:
+            for attempt in ("first in all", "from the disk"):
+                label = f"{name}, {attempt}"
+                seconds[label] = apart.measured("first-call-on-gpu", name, FIRST_SIZE, cache=cache)
+                found.append(
+                    (
+                        Ratio(label, "", *((15, 5) if attempt == "first in all" else (2, None)), below=True),
+                        seconds[label],
+                    )
+                )
+    report.figures("cuda", "cuda: the first training step beyond a usual one", "seconds", seconds, found)
+
+
+def on_device(report: Report, given: argparse.Namespace, device: str, sizes: Sequence[Size], clock: Clock) -> None:
+    """The table of a GPU, with the same precision of products for all candidates."""
+    customs = ("LayerNormLSTM", "unseen")
+    names = ["nn.LSTM", "nn.GRU", "LSTM auto", "GRU auto", "LSTM compiled", "GRU compiled"]
+    names += [f"{cell} {engine}" for cell in customs for engine in ("auto", "reference")]
+    precision = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.rnn.fp32_precision
+    try:
+        for size in sizes:
+            aim = 1.5 if size.H == 64 else 1.0
+            ratios = [Ratio("LSTM auto", "nn.LSTM", 1.0, aim), Ratio("GRU auto", "nn.GRU", 1.0, aim)]
+            ratios += [Ratio("LSTM compiled", "nn.LSTM"), Ratio("GRU compiled", "nn.GRU")]
+            ratios += [Ratio(f"{cell} auto", "nn.LSTM", 0.4, aim) for cell in customs]
+            ratios += [Ratio(f"{cell} auto", f"{cell} reference") for cell in customs]
+            for products, autocast in (("ieee", False), ("tf32", False), ("ieee", True)):
+                torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = products
+                section = f"cuda, {'bfloat16' if autocast else 'float32' if products == 'ieee' else 'TF32'}"
+                compare(report, section, names, size, ratios, given, device=device, autocast=autocast, clock=clock)
+    finally:
+        torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.rnn.fp32_precision = precision
 
 
 SECTIONS = {section.__name__: section for section in (engines, linear, cells, memory, compile, inference, cuda)}

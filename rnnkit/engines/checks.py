@@ -42,10 +42,11 @@ def check_state(name: str, state: Any, initial: Any, batch_size: int) -> None:
                 fix=f"initial_state({batch_size}), or state=None to start afresh",
             )
         return
+    fields = getattr(initial, "_fields", tuple(map(str, range(len(initial)))))  # a plain tuple has numbers for names
     if type(state) is not type(initial) or len(state) != len(initial):
-        wanted = f"{type(initial).__name__}({', '.join(initial._fields)})"
+        wanted = f"{type(initial).__name__}({', '.join(fields)})"
         raise UserError(name, wanted, type(state).__name__, fix=f"state={wanted}, or state=None to start afresh")
-    for field, part, initial_part in zip(initial._fields, state, initial, strict=True):
+    for field, part, initial_part in zip(fields, state, initial, strict=True):
         check_state(f"{name}.{field}", part, initial_part, batch_size)
 
 

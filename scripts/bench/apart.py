@@ -1,6 +1,7 @@
 """What only a fresh process can tell: the first call of a cell, and the peak of its memory.
 
 python -m bench.apart first-call "LSTM compiled" 64 16 64 64        seconds of the first step beyond a usual one
+python -m bench.apart first-call-on-gpu "unseen compiled" 64 16 64 64
 python -m bench.apart peak-memory "LSTM auto" 256 64 64 256 [16]    MiB of a step [with checkpoint_every=16]
 """
 
@@ -10,7 +11,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 SCRIPTS = Path(__file__).parents[1]
 
@@ -20,22 +24,33 @@ def measured(kind: str, name: str, size: tuple[int, ...], *more: int, threads: i
     # With a fixed threshold glibc returns every large block at once, so that freed memory is not counted as in use.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MALLOC_MMAP_THRESHOLD_": "65536"}
     if cache:
-        environment["RNNKIT_CACHE"] = cache
+        for variable in ("RNNKIT_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+            environment[variable] = cache
     command = [sys.executable, "-m", "bench.apart", kind, name, *map(str, (*size, *more))]
     done = subprocess.run(command, cwd=SCRIPTS, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
 
-def first_call(name: str, *size: int) -> float:
+def first_call(name: str, *size: int, device: str = "cpu", wait: Callable[[], None] = lambda: None) -> float:
     from bench.candidates import Candidate, Size
 
-    candidate = Candidate(name, Size(*size))
+    candidate = Candidate(name, Size(*size), device)
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
         candidate.step()
+        wait()
         seconds.append(time.perf_counter() - started)
     return seconds[0] - min(seconds)
+
+
+def first_call_on_gpu(name: str, *size: int) -> float:
+    from bench.candidates import Candidate, Size
+
+    # The device and its libraries, which every program sets up.
+    Candidate("nn.LSTM", Size(*size), "cuda").step()
+    torch.cuda.synchronize()
+    return first_call(name, *size, device="cuda", wait=torch.cuda.synchronize)
 
 
 def peak_memory(name: str, T: int, B: int, I: int, H: int, every: int | None = None) -> float:  # noqa: E741
@@ -69,4 +84,5 @@ def _kibibytes(field: str) -> int:
 
 if __name__ == "__main__":
     kind, name, *numbers = sys.argv[1:]
-    print({"first-call": first_call, "peak-memory": peak_memory}[kind](name, *map(int, numbers)))
+    kinds = {"first-call": first_call, "first-call-on-gpu": first_call_on_gpu, "peak-memory": peak_memory}
+    print(kinds[kind](name, *map(int, numbers)))

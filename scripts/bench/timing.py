@@ -40,6 +40,17 @@ def on_gpu(work: Callable[[], None], calls: int) -> float:
     return start.elapsed_time(end) / 1000
 
 
+def peak_on_gpu(work: Callable[[], None]) -> float:
+    """MiB that a call takes at most beyond what is there before it, by the allocator's own count, after two calls."""
+    for _ in range(2):
+        work()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
 def interleaved(
     work: Mapping[str, Callable[[], None]], seconds: float, clock: Clock = on_cpu, rounds: int = ROUNDS
 ) -> dict[str, Timing]:

@@ -4,10 +4,8 @@ The tasks and the training are those of `scripts/learning_checks.py`, which puts
 """
 
 import math
-import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from torch import Generator, Tensor
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, map_state
 from rnnkit.engines import ENGINES
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 checks = import_module("learning_checks")
 tasks = import_module("learning.tasks")
 

@@ -1,13 +1,15 @@
-"""The recurrence compiler: any cell's step, traced with its backward, as two time loops in C++.
+"""The recurrence compiler: any cell's step, traced with its backward, as two time loops: in C++, or as CUDA graphs.
 
 `trace` has the `step` as a graph, `graphs` tidies it, `partition` cuts it into what runs once and what runs in the
-loop, `schedule` orders the loop, `writer` has it as C++ (both with `reading`, `expressions` and `index`), `plan` holds
-all of it, `kernel` runs it, and `stepper` runs a single step.
+loop, `plan` says where each value stands, `differentiable` is what autograd sees of it.
+
+On a CPU `schedule` orders the loop, `writer` has it as C++ (both with `reading`, `expressions` and `index`), `kernel`
+runs it, and `stepper` runs a single step. On a GPU `loop` has it as a graph of operations, `fusion` hands that to
+Inductor, `chunk` is the memory of some steps, `capture` records them, `repeated` takes windows of any size, and `cuda`
+runs it.
 """
 
-import functools
 import threading
-import warnings
 from collections.abc import Hashable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,11 +22,12 @@ from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.state import map_state, state_leaves
-from rnnkit.engines import native, reference, toolchain
+from rnnkit.engines import native, parallel, reference, toolchain
 from rnnkit.engines.compiled.condition import condition
+from rnnkit.engines.compiled.once import warn_once as _warn
 from rnnkit.engines.hooks import watched
 from rnnkit.engines.weights import ComputedWeight, computed_weights
-from rnnkit.engines.window import Window
+from rnnkit.engines.window import Window, valid_steps
 
 FEWEST_STEPS = 16
 MOST_KERNELS = 32
@@ -42,13 +45,16 @@ _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionar
 
 def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
     """Why the compiler would not compute what the cell computes; None where it does."""
-    reason = toolchain.missing()
+    device = x_BTI.device
+    if device.type not in _KERNELS:
+        return f"the compiler knows CPUs and CUDA devices, not {device.type}"
+    reason = toolchain.missing() if device.type == "cpu" else None
     if reason is not None:
         _warn(f"rnnkit runs without its compiler: {reason}")
         return reason
     tensors = [x_BTI, *state_leaves(state), *cell.parameters(), *cell.buffers()]
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        return "the compiler writes code for CPUs"
+    if any(tensor.device != device for tensor in tensors):
+        return "x, the state and the weights are not on one device"
     if any(tensor.is_complex() for tensor in tensors):
         return "the compiler knows no complex numbers"
     if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
@@ -67,9 +73,20 @@ def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
     B, T = x_BTI.shape[:2]
     if T < FEWEST_STEPS:
         return f"{T} steps are too few to be worth compiling"
+    if x_BTI.is_cuda:
+        return _better_on_cuda(cell, x_BTI, state)
     weights = sum(parameter.numel() for parameter in cell.parameters())
     if T * B * weights < LEAST_WORK.get(type(cell), 0) and native.unsuitable(cell, x_BTI, state) is None:
         return "torch has a kernel for this cell, and for so little work it need not be faster"
+    return None
+
+
+def _better_on_cuda(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+    """What else is faster on a GPU, where it is: one pass over all steps, or cuDNN's kernels."""
+    if parallel.unsuitable(cell, x_BTI, state) is None and parallel.unprofitable(cell, x_BTI, state) is None:
+        return "on a GPU a linear recurrence is faster all at once"
+    if native.unsuitable(cell, x_BTI, state) is None:
+        return "cuDNN has a kernel for this cell"
     return None
 
 
@@ -77,7 +94,7 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
     masked = window.lengths is not None or window.fresh is not None
     state = _promoted(state, cell.initial_state(1))
-    if x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
+    if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
         done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
         if done is not None:
             return done
@@ -85,13 +102,12 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
-        _ = kernel.library
+        kernel.prepare()
     except toolchain.CompilerError as error:
         _warn(f"{type(cell).__name__} runs as a Python loop: {error}")
         return reference.run(cell, x_BTI, state, window)
     if window.lengths is not None:
-        padded_BT1 = torch.arange(x_BTI.shape[1]) >= window.lengths[:, None]
-        x_BTI = x_BTI.masked_fill(padded_BT1[..., None], 0)
+        x_BTI = x_BTI.masked_fill(~valid_steps(window.lengths, x_BTI.shape[1])[..., None], 0)
     initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
@@ -100,7 +116,6 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tupl
     """The kernel for this cell in its present condition, or the reason why there is none; and the cell's weights."""
     # What a trace needs takes a second to import.
     from rnnkit.engines.compiled.graphs import Untraceable
-    from rnnkit.engines.compiled.kernel import Kernel
     from rnnkit.engines.compiled.trace import trace
 
     weights, computed = _weights(cell)
@@ -113,7 +128,7 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tupl
         x_grad,
         x_BTI.dtype,
         *(leaf.dtype for leaf in state_leaves(state)),
-        condition(cell, weights),
+        condition(cell, weights, x_BTI.device),
     )
     kernels = _kernels.setdefault(cell, {})
     if key in kernels:
@@ -124,7 +139,8 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tupl
         if key not in kernels:
             try:
                 asked = {"masked": masked, "backward": backward, "x_grad": x_grad}
-                kernels[key] = Kernel(trace(cell, x_BTI.dtype, state, weights, computed, **asked), backward=backward)
+                step = trace(cell, x_BTI.dtype, state, weights, computed, **asked)
+                kernels[key] = _KERNELS[x_BTI.device.type]()(step, backward=backward)
             except Untraceable as reason:
                 kernels[key] = str(reason)
     return kernels[key], weights
@@ -151,7 +167,7 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
     from rnnkit.engines.compiled.trace import trace
 
     weights, computed = _weights(cell)
-    key = (x_B1I.dtype, condition(cell, weights))
+    key = (x_B1I.dtype, condition(cell, weights, x_B1I.device))
     if computed or _stepless.get(cell) == key:
         return None
     try:
@@ -162,6 +178,22 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
         _stepless[cell] = key
         return None
     return quick_step(cell, x_B1I, state)
+
+
+def _cpu_kernel() -> Any:
+    from rnnkit.engines.compiled.kernel import Kernel
+
+    return Kernel
+
+
+def _cuda_kernel() -> Any:
+    from rnnkit.engines.compiled.cuda import GraphKernel
+
+    return GraphKernel
+
+
+_KERNELS = {"cpu": _cpu_kernel, "cuda": _cuda_kernel}
+"""What runs a step, by the type of device; what it needs takes a second to import."""
 
 
 def _weights(cell: Cell[Any]) -> tuple[dict[str, Tensor], list[ComputedWeight]]:
@@ -181,9 +213,3 @@ def _promoted(state: State, other: State) -> State:
         return leaf.to(torch.promote_types(leaf.dtype, as_leaf.dtype))
 
     return map_state(promote, state, other)
-
-
-@functools.cache
-def _warn(message: str) -> None:
-    """Once for each message."""
-    warnings.warn(message, stacklevel=2)

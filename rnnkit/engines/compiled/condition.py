@@ -13,12 +13,12 @@ INTERNAL = frozenset({*vars(nn.Module()), "forward"})
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
 
 
-def condition(cell: Cell[Any], weights: dict[str, Tensor]) -> Hashable:
+def condition(cell: Cell[Any], weights: dict[str, Tensor], device: torch.device) -> Hashable:
     """The modules inside with their modes and options, the weights' shapes and dtypes, and torch's own settings."""
     modules = tuple((id(type(module)), module.training, *options(vars(module))) for module in cell.modules())
     tensors = tuple((tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in weights.values())
-    autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-    return modules, tensors, autocast, torch.get_default_dtype()
+    autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+    return modules, tensors, autocast, torch.get_default_dtype(), device
 
 
 def options(attributes: dict[str, Any]) -> list[Hashable]:

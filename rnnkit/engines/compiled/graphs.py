@@ -23,7 +23,7 @@ SAME = {
     aten.lift_fresh.default, aten._to_copy.default, aten.to.dtype, aten.expand.default, aten.view.default,
     aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
 }  # fmt: skip
-"""Operations that change nothing where shape and dtype come out as they went in."""
+"""Operations that change nothing where shape, dtype and device come out as they went in."""
 VIEWS = {
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.expand.default,
     aten.unsqueeze.default, aten.squeeze.dims, aten.squeeze.dim, aten.slice.Tensor, aten.select.int, operator.getitem,
@@ -188,7 +188,7 @@ def _changes_nothing(node: fx.Node) -> bool:
     if node.target not in SAME or not isinstance(node.args[0], fx.Node):
         return False
     before, after = node.args[0].meta["val"], node.meta["val"]
-    if before.shape != after.shape or before.dtype != after.dtype:
+    if (before.shape, before.dtype, before.device) != (after.shape, after.dtype, after.device):
         return False
     return node.target is not aten.permute.default or list(operands(node)[1]) == sorted(operands(node)[1])
 

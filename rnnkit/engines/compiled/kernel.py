@@ -1,40 +1,53 @@
-"""A compiled step at work: the buffers of a window, the calls of its loops, and autograd's view of them."""
+"""A compiled step on a CPU: its text and its library, the buffers of a window, the calls of its loops."""
 
 import ctypes
+from functools import cache, cached_property
+from importlib import resources
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.autograd.function import once_differentiable
 
-from rnnkit.cells.state import state_leaves
+from rnnkit.engines import toolchain
+from rnnkit.engines.compiled.differentiable import Differentiable, Values
 from rnnkit.engines.compiled.graphs import batch_axis, features, value
-from rnnkit.engines.compiled.plan import Plan
-from rnnkit.engines.compiled.products import SPARES
-from rnnkit.engines.compiled.schedule import Argument
-from rnnkit.engines.compiled.step import structured
+from rnnkit.engines.compiled.layout import by_row, masks, rows_first, wide
+from rnnkit.engines.compiled.plan import Written
+from rnnkit.engines.compiled.products import SPARES, tiles
+from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
+from rnnkit.engines.compiled.step import Step
 from rnnkit.engines.compiled.writer import Writer
 from rnnkit.engines.window import Window
 
-Values = dict[fx.Node, Tensor]
-"""Values by node. Those of a lane hold all steps: where the trace has the batch, they have T * B rows in time order."""
+
+@cache
+def runtime() -> str:
+    """What every generated text begins with."""
+    return tiles() + resources.files(__package__).joinpath("runtime.hpp").read_text()
 
 
-class Kernel(Plan):
-    """A step in one mode, for any number of lanes and steps."""
+class Kernel(Differentiable):
+    """A step in one mode, as two time loops in C++."""
 
-    def __call__(self, x_BTI: Tensor, state: Any, initial: Any, window: Window, weights: dict[str, Tensor]) -> Any:
-        """Outputs and state, as an engine's `run`."""
-        leaves = state_leaves(state)
-        # An initial state may be one row, expanded.
-        first = [leaf.contiguous() for leaf in state_leaves(initial)] if self.step.initial else []
-        given = [*leaves, *first, *(weights[name] for name in self.step.weights)]
-        if self.partition.backward is None:
-            y_BTO, ends, _ = self.forward(x_BTI, given, window)
-        else:
-            y_BTO, *ends = _Scan.apply(self, window, x_BTI, *given)
-        return y_BTO, structured(state, ends)
+    def __init__(self, step: Step, *, backward: bool) -> None:
+        self.source = runtime()
+        super().__init__(step, backward=backward)
+
+    def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Writer:
+        """The function of a loop, whose text joins the source."""
+        writer = Writer(name, Schedule(known, written), backward=name == "backward")
+        self.source += writer.text()
+        return writer
+
+    @cached_property
+    def library(self) -> ctypes.CDLL:
+        """The compiled text."""
+        return toolchain.load(self.source)
+
+    def prepare(self) -> None:
+        """Compile the text, or find it compiled."""
+        _ = self.library
 
     def forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
         """Outputs, final state, and the values of the nodes that are saved."""
@@ -43,7 +56,7 @@ class Kernel(Plan):
         values: Values = {step.x: x_BTI.transpose(0, 1).reshape(T * B, x_BTI.shape[2])}
         values.update(zip(chain(step.state, step.initial, step.weights.values()), given, strict=True))
         if step.valid is not None and step.fresh is not None:
-            values[step.valid], values[step.fresh] = _masks(window, B, T)
+            values[step.valid], values[step.fresh] = (mask_BT.t().reshape(T * B) for mask_BT in masks(window, x_BTI))
         rooms = self._lanes(values, T)
         self.partition.weights.run(0, values)
         direction.before.run(T * B, values)
@@ -55,8 +68,8 @@ class Kernel(Plan):
             rooms[Argument("history" if kept else "turn", old)] = room
         for node in direction.stored:
             rooms[Argument("step", node)] = _room(node, T * B)
-        self._run(self.forward_program, self.library.forward, values, rooms, (T, B, reverse))
-        values.update({node: _by_row(rooms[Argument("step", node)], node) for node in direction.stored})
+        self._run(self.forward_loop, self.library.forward, values, rooms, (T, B, reverse))
+        values.update({node: by_row(rooms[Argument("step", node)], node) for node in direction.stored})
         ends = []
         for old, kept in zip(step.state, self.kept, strict=True):
             room = rooms[Argument("history" if kept else "turn", old)]
@@ -64,7 +77,7 @@ class Kernel(Plan):
         histories = self._histories(rooms)
         self._show_states(values, histories, T, reverse)
         direction.after.run(T * B, values)
-        y_BTO = _rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1]).transpose(0, 1)
+        y_BTO = rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1]).transpose(0, 1)
         values.update(histories)
         values.update({node: rooms[Argument("lane", node)] for node in step.initial})
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
@@ -94,18 +107,18 @@ class Kernel(Plan):
             rooms[Argument("step", node)] = _room(node, T * B)
         threads = _threads(B)
         for node in direction.summed:
-            rooms[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=_wide(node))
+            rooms[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=wide(node))
         for initial, leaving in zip(step.initial, step.initial_grads, strict=True):
             if leaving is not None:
-                rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=_wide(initial))
-        self._run(self.backward_program, self.library.backward, values, rooms, shape)
-        values.update({node: _by_row(rooms[Argument("step", node)], node) for node in direction.stored})
+                rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=wide(initial))
+        self._run(self.backward_loop, self.library.backward, values, rooms, shape)
+        values.update({node: by_row(rooms[Argument("step", node)], node) for node in direction.stored})
         sums = {
             node: rooms[Argument("sum", node)].sum(0).to(value(node).dtype).unsqueeze(batch_axis(node) or 0)
             for node in direction.summed
         }
         direction.after.run(T * B, values, sums)
-        x_grad = None if step.x_grad is None else _rows_first(values[step.x_grad], step.x_grad)
+        x_grad = None if step.x_grad is None else rows_first(values[step.x_grad], step.x_grad)
         weight_grads = [None if grad is None else values[grad] for grad in step.weight_grads.values()]
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
         SPARES.give(spare, [x_grad, y_grad_BTO, *state_grads, *weight_grads])
@@ -138,14 +151,14 @@ class Kernel(Plan):
         """The states before and after every step, as parts of their histories."""
         pairs = [(old, new) for old, new in zip(self.step.state, self.step.new_state, strict=True) if old in histories]
         for old, new in pairs:
-            values[new] = _by_row(histories[old][1 - reverse : 1 - reverse + T].flatten(0, 1), new)
+            values[new] = by_row(histories[old][1 - reverse : 1 - reverse + T].flatten(0, 1), new)
         # Last, because a new state may be another's old one.
         for old, _ in pairs:
-            values[old] = _by_row(histories[old][reverse : reverse + T].flatten(0, 1), old)
+            values[old] = by_row(histories[old][reverse : reverse + T].flatten(0, 1), old)
 
     def _run(
         self,
-        program: Writer,
+        writer: Writer,
         function: Any,
         values: Values,
         rooms: dict[Argument, Tensor],
@@ -153,18 +166,18 @@ class Kernel(Plan):
     ) -> None:
         """Call a generated function with a pointer for each argument."""
         tensors = []
-        for argument in program.arguments:
+        for argument in writer.arguments:
             if argument in rooms:
                 tensors.append(rooms[argument])
             elif argument.kind == "weight":
                 factor = values[argument.node]
                 tensors.append(factor.float() if factor.dtype == torch.bfloat16 else factor)
             else:
-                tensors.append(_rows_first(values[argument.node], argument.node))
-        by_node = {a.node: tensor for a, tensor in zip(program.arguments, tensors, strict=True) if a.kind == "weight"}
+                tensors.append(rows_first(values[argument.node], argument.node))
+        by_node = {a.node: tensor for a, tensor in zip(writer.arguments, tensors, strict=True) if a.kind == "weight"}
         strides = [
             stride
-            for _, weights in program.schedule.products.values()
+            for _, weights in writer.schedule.products.values()
             for stride in ((0,) * (3 - by_node[weights].dim()) + by_node[weights].stride())
         ]
         pointers = (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
@@ -172,51 +185,8 @@ class Kernel(Plan):
         function(T, B, reverse, ctypes.c_long(_threads(shape[1])), pointers, (ctypes.c_long * len(strides))(*strides))
 
 
-class _Scan(torch.autograd.Function):
-    """All steps forward, and all steps back."""
-
-    @staticmethod
-    def forward(ctx: Any, kernel: Kernel, window: Window, x_BTI: Tensor, *given: Tensor) -> Any:
-        y_BTO, ends, values = kernel.forward(x_BTI, list(given), window)
-        ctx.kernel = kernel
-        ctx.shape = (x_BTI.shape[1], x_BTI.shape[0], int(window.reverse))
-        ctx.save_for_backward(*(values[node] for node in kernel.saved))
-        ctx.mark_non_differentiable(*(end for end in ends if not end.is_floating_point()))
-        return y_BTO, *ends
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
-        values = dict(zip(ctx.kernel.saved, ctx.saved_tensors, strict=True))
-        with torch.autocast("cpu", enabled=False):
-            grads = ctx.kernel.backward(values, ctx.shape, y_grad_BTO, list(state_grads))
-        return None, None, *grads
-
-
-def _masks(window: Window, B: int, T: int) -> tuple[Tensor, Tensor]:
-    t_T = torch.arange(T)[:, None]
-    valid_TB = torch.ones(T, B, dtype=torch.bool) if window.lengths is None else t_T < window.lengths
-    fresh_TB = torch.zeros(T, B, dtype=torch.bool) if window.fresh is None else window.fresh.t()
-    return valid_TB.reshape(T * B), fresh_TB.reshape(T * B)
-
-
 def _room(node: fx.Node, rows: int) -> Tensor:
     return SPARES.take((rows, *features(node)), value(node).dtype)
-
-
-def _wide(node: fx.Node) -> torch.dtype:
-    """The type to sum in."""
-    return torch.float32 if value(node).dtype == torch.bfloat16 else value(node).dtype
-
-
-def _by_row(room: Tensor, node: fx.Node) -> Tensor:
-    """[T * B, F...] with the rows where the trace has the batch."""
-    return room.movedim(0, batch_axis(node) or 0)
-
-
-def _rows_first(tensor: Tensor, node: fx.Node) -> Tensor:
-    """The inverse, in memory too."""
-    return tensor.movedim(batch_axis(node) or 0, 0).contiguous()
 
 
 def _threads(lanes: int) -> int:

@@ -206,13 +206,19 @@ def _extract(outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iter
             if node in copies:
                 continue
             lookup = totals if node in sums else copies
-            copy = part.node_copy(node, lookup.__getitem__)
-            copy.args = fx.node.map_aggregate(copy.args, lambda arg: rows if arg == ROWS and type(arg) is int else arg)
+            copy = copy_of(part, node, lookup, rows)
             if copy.target is aten.mm.default:
                 copy.target = matmul
-            if copy.target in (aten.view.default, aten._unsafe_view.default):
-                # Copies that changed no value are gone from the graph, and with them the strides a view relied on.
-                copy.target = aten.reshape.default
             copies[node] = copy
     part.output([copies[node] for node in outputs])
     return Eager(inputs, summed, outputs, fx.GraphModule({}, part).forward if outputs else lambda *_: [])
+
+
+def copy_of(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, Any], rows: Any) -> fx.Node:
+    """A node again in another graph, for so many rows in place of the trace's."""
+    copy = graph.node_copy(node, copies.__getitem__)
+    copy.args = fx.node.map_aggregate(copy.args, lambda arg: rows if arg == ROWS and type(arg) is int else arg)
+    if copy.target in (aten.view.default, aten._unsafe_view.default):
+        # Copies that changed no value are gone from the graph, and with them the strides a view relied on.
+        copy.target = aten.reshape.default
+    return copy

@@ -26,7 +26,8 @@ def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
     M, K = a_MK.shape
     N = b_KN.shape[1]
     along_columns = a_MK.stride(1) != 1
-    if a_MK.dtype not in FUNCTIONS or 0 in (M, N, K) or (along_columns and min(M, N) < NARROW):
+    ours = a_MK.is_cpu and a_MK.dtype in FUNCTIONS
+    if not ours or 0 in (M, N, K) or (along_columns and min(M, N) < NARROW):
         return torch.mm(a_MK, b_KN)
     if along_columns and M > N:
         return matmul(b_KN.t(), a_MK.t()).t()

@@ -55,12 +55,6 @@ class Place:
     at: str = ""
 
 
-FLATTENING = {
-    aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.unsqueeze.default,
-    aten.squeeze.dims, aten.squeeze.dim,
-}  # fmt: skip
-
-
 @dataclass
 class Task:
     """One value to compute for every lane and to write down; a reduction sums up over its `axes`, a part of a
@@ -107,6 +101,8 @@ class Schedule:
     """
 
     def __init__(self, known: dict[fx.Node, Place], written: list[tuple[fx.Node, Place]]) -> None:
+        if not written:
+            raise Untraceable("no gradient passes through its state, and so none of its steps needs the other")
         self.known = known
         self.written: dict[fx.Node, list[Place]] = {}
         for node, place in written:

@@ -11,8 +11,8 @@ from rnnkit.cells.state import state_leaves
 from rnnkit.engines import toolchain
 from rnnkit.engines.compiled.condition import options
 from rnnkit.engines.compiled.graphs import Untraceable, ancestors, batch_axis, features, is_random, is_tensor, value
+from rnnkit.engines.compiled.kernel import runtime
 from rnnkit.engines.compiled.partition import weight_values
-from rnnkit.engines.compiled.plan import runtime
 from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
 from rnnkit.engines.compiled.step import Step, structured
 from rnnkit.engines.compiled.writer import Writer
@@ -79,13 +79,14 @@ class Stepper:
             type(state) is not self._type
             or x_B1I.dtype is not self._x_dtype
             or x_B1I.shape[1:] != (1, self._input_size)
+            or not x_B1I.is_cpu
         ):
             return False
         leaves, lanes = state_leaves(state), x_B1I.shape[0]
         return (
             len(leaves) == len(self._leaves)
             and all(
-                leaf.dtype is dtype and leaf.shape[1:] == shape and leaf.shape[0] == lanes
+                leaf.dtype is dtype and leaf.shape[1:] == shape and leaf.shape[0] == lanes and leaf.is_cpu
                 for leaf, (dtype, shape) in zip(leaves, self._leaves, strict=True)
             )
             and all(tensor.data_ptr() == at and tensor._version == now for tensor, at, now in self._stamps)

@@ -1,5 +1,6 @@
 """One step of a cell with its backward, as a graph of ATen operations."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from rnnkit.cells.base import Cell
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
 from rnnkit.engines.compiled.lanes import check_lanes
+from rnnkit.engines.compiled.plain_cells import PlainCells
 from rnnkit.engines.compiled.primitives import decompositions
 from rnnkit.engines.compiled.step import Step, named, structured
 from rnnkit.engines.compiled.twin import twin_of, unchanged
@@ -44,20 +46,21 @@ def trace(
     cell, computed = twin_of(cell, weights, computed)
     mode = FakeTensorMode()
     with mode, torch.no_grad():
-        x_BI = torch.empty(ROWS, cell.input_size, dtype=dtype)
         leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
+        device = leaves[0].device
+        x_BI = torch.empty(ROWS, cell.input_size, dtype=dtype, device=device)
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
         inputs |= {"x": x_BI, "state": leaves}
         if masked:
             inputs["initial"] = [torch.empty_like(leaf) for leaf in leaves]
-            inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool) for _ in range(2))
+            inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool, device=device) for _ in range(2))
         asks = {
             "weights": {name: backward and tensor.requires_grad for name, tensor in weights.items()},
             "x": backward and x_grad,
             "state": [backward and leaf.is_floating_point() for leaf in leaves],
             "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
         }
-        tangents: dict[str, Any] = {"y": torch.empty(ROWS, cell.output_size, dtype=dtype)}
+        tangents: dict[str, Any] = {"y": torch.empty(ROWS, cell.output_size, dtype=dtype, device=device)}
         tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
 
     names = {weight.name for weight in computed}
@@ -67,7 +70,8 @@ def trace(
         if masked:
             before = select_rows(given["fresh"], structured(state, given["initial"]), before)
         stored = {name: tensor for name, tensor in given["weights"].items() if name not in names}
-        with held([weight._replace(value=given["weights"][weight.name]) for weight in computed]):
+        once = held([weight._replace(value=given["weights"][weight.name]) for weight in computed])
+        with once, nullcontext() if device.type == "cpu" else PlainCells():
             y_BO, after = functional_call(cell, stored, (given["x"], before))
         _check_same(before, after)
         if masked:

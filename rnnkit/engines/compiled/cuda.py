@@ -1,0 +1,160 @@
+"""A compiled step on a GPU: what is hoisted as torch's operations, the loops as CUDA graphs of fused steps.
+
+Values lie in the order in which steps are taken; where time runs backwards, input and output are turned round.
+"""
+
+from itertools import chain
+
+import torch
+from torch import Tensor, fx
+
+from rnnkit.engines import toolchain
+from rnnkit.engines.compiled.chunk import Rooms
+from rnnkit.engines.compiled.differentiable import Differentiable, Values
+from rnnkit.engines.compiled.graphs import batch_axis, features, value
+from rnnkit.engines.compiled.layout import by_row, masks, rows_first, wide
+from rnnkit.engines.compiled.loop import room_dtype
+from rnnkit.engines.compiled.partition import Eager
+from rnnkit.engines.compiled.plan import Written
+from rnnkit.engines.compiled.repeated import Repeated
+from rnnkit.engines.compiled.schedule import Argument, Place
+from rnnkit.engines.window import Window
+
+
+class GraphKernel(Differentiable):
+    """A step in one mode, as two loops of ATen operations that are recorded and repeated."""
+
+    def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Repeated:
+        """The loop, as a graph that runs."""
+        return Repeated(known, written, backward=name == "backward")
+
+    def prepare(self) -> None:
+        """Refuse to crawl."""
+        if self.forward_loop.crawls or (self.partition.backward is not None and self.backward_loop.crawls):
+            raise toolchain.CompilerError("neither Inductor nor CUDA graphs work here")
+
+    def forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
+        """Outputs, final state, and the values of the nodes that are saved."""
+        # Memory that outlives an inference mode must not be that mode's; the graph itself says where it casts.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(x_BTI.device.type, enabled=False):
+            return self._forward(x_BTI, given, window)
+
+    def backward(
+        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+    ) -> list[Tensor | None]:
+        """The gradients of x, state, initial state and weights."""
+        with torch.no_grad():
+            return self._backward(values, shape, y_grad_BTO, state_grads)
+
+    def _forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
+        step, direction, loop = self.step, self.partition.forward, self.forward_loop
+        B, T = x_BTI.shape[:2]
+        values: Values = {step.x: _in_order(x_BTI, window.reverse).reshape(T * B, x_BTI.shape[2])}
+        values.update(zip(chain(step.state, step.initial, step.weights.values()), given, strict=True))
+        if step.valid is not None and step.fresh is not None:
+            ordered = (_in_order(mask_BT, window.reverse) for mask_BT in masks(window, x_BTI))
+            values[step.valid], values[step.fresh] = (mask_TB.reshape(T * B) for mask_TB in ordered)
+        self.partition.weights.run(0, values)
+        self._run_eager(direction.before, values, T, B)
+        rooms = self._rooms(loop, values, T, B)
+        by_state = {argument.node: argument for argument in loop.carries}
+        keep = [argument for argument in loop.carries if argument.kind == "history"]
+        ends = loop.run(rooms, {by_state[old]: values[old] for old in step.state}, T, B, keep)
+        values.update(_stored(direction.stored, rooms))
+        histories = {argument.node: rooms[argument] for argument in keep}
+        self._show_states(values, histories)
+        self._run_eager(direction.after, values, T, B)
+        y_TBO = rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1])
+        values.update(histories)
+        return _in_time(y_TBO, window.reverse), [ends[by_state[old]] for old in step.state], values
+
+    def _backward(
+        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+    ) -> list[Tensor | None]:
+        step, direction, loop = self.step, self.partition.backward, self.backward_loop
+        assert direction is not None
+        T, B, reverse = shape[0], shape[1], bool(shape[2])
+        histories = {old: values[old] for old in step.state if old in values}
+        if step.y_grad is not None:
+            y_grad = _in_order(y_grad_BTO, reverse).reshape(T * B, y_grad_BTO.shape[2])
+            values[step.y_grad] = y_grad.to(value(step.y_grad).dtype)
+        self._show_states(values, histories)
+        self._run_eager(direction.before, values, T, B)
+        rooms = self._rooms(loop, values | histories, T, B)
+        entering = dict(zip(step.state_grad, state_grads, strict=True))
+        carries = {
+            argument: entering[argument.node]
+            if argument.kind == "turn"
+            else y_grad_BTO.new_zeros(B, *features(argument.node), dtype=room_dtype(argument))
+            for argument in loop.carries
+        }
+        ends = loop.run(rooms, carries, T, B)
+        values.update(_stored(direction.stored, rooms))
+        sums = {node: _summed(node, values, ends) for node in direction.summed}
+        self._run_eager(direction.after, values, T, B, sums)
+        x_grad_BTI = None
+        if step.x_grad is not None:
+            x_grad = rows_first(values[step.x_grad], step.x_grad)
+            x_grad_BTI = _in_time(x_grad.view(T, B, x_grad.shape[1]), reverse)
+        return [
+            x_grad_BTI,
+            *(None if node is None else ends.get(Argument("turn", node)) for node in step.state_grad),
+            *(
+                None if grad is None else ends[Argument("lane sum", node)].to(value(node).dtype)
+                for node, grad in zip(step.initial, step.initial_grads, strict=True)
+            ),
+            *(None if grad is None else values[grad] for grad in step.weight_grads.values()),
+        ]
+
+    def _run_eager(
+        self, part: Eager, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
+    ) -> None:
+        """Compute what is hoisted, with the initial state, which is a lane's, in every row."""
+        lanes = {node: values[node] for node in part.inputs if node in self.step.initial}
+        repeated = {node: leaf.repeat(T, *[1] * (leaf.dim() - 1)) for node, leaf in lanes.items()}
+        found = values | repeated
+        part.run(T * B, found, sums)
+        values.update({node: found[node] for node in part.outputs})
+
+    def _rooms(self, loop: Repeated, values: Values, T: int, B: int) -> Rooms:
+        """What a loop reads, as its buffers have it."""
+        return {
+            argument: rows_first(values[argument.node], argument.node).view(T, B, *features(argument.node))
+            if argument.kind == "step"
+            else values[argument.node]
+            for argument in loop.inputs
+        }
+
+    def _show_states(self, values: Values, histories: Values) -> None:
+        """The states before and after every step, as parts of their histories."""
+        pairs = [(old, new) for old, new in zip(self.step.state, self.step.new_state, strict=True) if old in histories]
+        for old, new in pairs:
+            values[new] = by_row(histories[old][1:].flatten(0, 1), new)
+        # Last, because a new state may be another's old one.
+        for old, _ in pairs:
+            values[old] = by_row(histories[old][:-1].flatten(0, 1), old)
+
+
+def _in_order(x_BTF: Tensor, reverse: bool) -> Tensor:
+    """[T, B, ...], step by step as they are taken."""
+    x_TBF = x_BTF.transpose(0, 1)
+    return x_TBF.flip(0) if reverse else x_TBF
+
+
+def _in_time(x_TBF: Tensor, reverse: bool) -> Tensor:
+    """[B, T, F], from the first step in time to the last."""
+    return (x_TBF.flip(0) if reverse else x_TBF).transpose(0, 1)
+
+
+def _stored(nodes: list[fx.Node], rooms: Rooms) -> Values:
+    """What a loop has written, by rows."""
+    return {node: by_row(rooms[Argument("step", node)].flatten(0, 1), node) for node in nodes}
+
+
+def _summed(node: fx.Node, values: Values, ends: Rooms) -> Tensor:
+    """The sum over all lanes and steps, with one row for the batch."""
+    axis = batch_axis(node) or 0
+    total = ends.get(Argument("sum", node))
+    if total is None:
+        return values[node].sum(axis, keepdim=True, dtype=wide(node)).to(value(node).dtype)
+    return total.sum(0).to(value(node).dtype).unsqueeze(axis)
