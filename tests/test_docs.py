@@ -1,9 +1,11 @@
 """The README and the pages of docs/ say nothing that does not work: their code runs, their commands run."""
 
+import os
 import re
 import shlex
 from pathlib import Path
 
+import own_files as own
 import pytest
 
 from rnnkit.cli import run
@@ -89,13 +91,62 @@ def test_the_commands_run(page: Path, corpus: Path, tmp_path: Path, monkeypatch:
         assert run(words) == 0, command
 
 
+def own_commands(page: Path) -> list[str]:
+    """Those on a reader's own files: `sh` blocks, a line that goes on in the next one joined with it."""
+    lines = [line for block in blocks(page, "sh") for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    return [line for line in lines if "rnnkit " in line and "experiment=" not in line]
+
+
+def own_files(words: list[str]) -> list[str]:
+    """The files that a command reads, by the names that stand in it."""
+    values = [word.partition("=")[2] for word in words if re.match(r"data\.(path|train|valid|test|vectors)=", word)]
+    return values + [words[place + 1] for place, word in enumerate(words) if word in ("--input", "-f")]
+
+
+PAGES_WITH_OWN = [page for page in PAGES if own_commands(page)]
+
+
+def test_the_commands_on_files_of_ones_own_are_found() -> None:
+    assert sum(len(own_commands(page)) for page in PAGES_WITH_OWN) >= 17
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_OWN, ids=[page.name for page in PAGES_WITH_OWN])
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*You defined a `validation_step`.*")
+def test_the_commands_on_files_of_ones_own_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs: dict[str, str] = {}  # from the file that a run has learnt from to its folder
+    for number, command in enumerate(own_commands(page)):
+        words = shlex.split(command)
+        read = own_files(words)
+        for name in read:
+            if not (tmp_path / name).exists():
+                own.write_own(name, tmp_path)
+        asked = words[words.index("rnnkit") + 1 :]
+        if asked[0] == "train":
+            runs.setdefault(read[0], f"runs/{number}")
+            asked += ["model.hidden_size=8", "data.batch_size=4", *QUICK, f"run_dir=runs/{number}"]
+        else:
+            asked = [runs[own.TRAINED_ON[read[0]]] if word == "runs/RUN" else word for word in asked]
+        capsys.readouterr()
+        with open(tmp_path / read[0] if "|" in words else os.devnull) as typed:
+            monkeypatch.setattr("sys.stdin", typed)
+            assert run(asked) == 0, command
+        if asked[0] == "predict":
+            printed = capsys.readouterr().out
+            said = Path(asked[asked.index("--output") + 1]).read_text() if "--output" in asked else printed
+            assert len(said.splitlines()) >= 10, command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_links_and_make_targets_exist(page: Path) -> None:
     text = page.read_text()
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
         assert (page.parent / link).exists(), link
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert {word for word in re.findall(r"`?make ([a-z-]+)`?", text) if f"make {word}" in text} <= targets | {"check"}
+    code = [*re.findall(r"`([^`\n]+)`", text), *"".join(blocks(page, "bash")).splitlines()]
+    assert {word for line in code for word in re.findall(r"^make ([a-z-]+)", line)} <= targets
 
 
 def test_every_make_target_explains_itself() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rnnkit.data.sources import Paths, read
 from rnnkit.errors import UserError
 
 COLUMNS = 26
+SENSORS = 21
 
 
 class CMAPSSData(SeriesLabelData):
@@ -32,21 +33,33 @@ class CMAPSSData(SeriesLabelData):
         remaining: the remaining lives of the test engines, one a line; None takes that of `dataset`, or RUL_FD001.txt
             beside test_FD001.txt.
         cap: flights; None for no cap.
+        sensors: numbers of the measurements that are read, from 1; None reads all of them, and the settings.
         others: see `SeriesLabelData`; the layout of tables does not matter.
 
     Raises:
-        UserError: with the line, for a row without 26 numbers, flights that do not follow each other, and more or fewer
-            remaining lives than engines.
+        UserError: with the line, for a row without 26 numbers, flights that do not follow each other, more or fewer
+            remaining lives than engines, and sensors that there are not.
     """
 
-    def __init__(self, *, remaining: str | Path | None = None, cap: int | None = 125, **others: Any) -> None:
+    def __init__(
+        self,
+        *,
+        remaining: str | Path | None = None,
+        cap: int | None = 125,
+        sensors: Sequence[int] | None = None,
+        **others: Any,
+    ) -> None:
         super().__init__(**{"target": "curve", **others})
         if self.target != "curve":
             raise UserError("data.target", "curve for C-MAPSS", repr(self.target), fix="data.target=curve")
         if cap is not None and cap < 1:
             raise UserError("data.cap", "1 or more, or null", str(cap), fix="data.cap=125")
+        if sensors is not None and (not sensors or not set(sensors) <= set(range(1, SENSORS + 1))):
+            expected = f"some of the measurements 1 to {SENSORS}, or null"
+            raise UserError("data.sensors", expected, str(list(sensors)), fix="data.sensors=null")
         self.remaining = remaining
         self.cap = cap
+        self._read_columns = list(range(2, COLUMNS)) if sensors is None else [4 + number for number in sensors]
 
     def read_files(self, part: str, paths: Paths, argument: str) -> list[Labelled]:
         engines = list(self._engines(paths, argument))
@@ -62,13 +75,13 @@ class CMAPSSData(SeriesLabelData):
         engines = (
             self._engines(path, "--input")
             if path is not None
-            else iter(_engines(sys.stdin.read(), "standard input", "--input"))
+            else iter(_engines(sys.stdin.read(), "standard input", "--input", self._read_columns))
         )
         return (engine._replace(inputs=self.encode_inputs(engine)) for engine in engines)
 
     def _engines(self, paths: Paths, argument: str) -> Iterator[Labelled]:
         for document in read(paths, argument=argument):
-            yield from _engines(document.text, document.name, argument)
+            yield from _engines(document.text, document.name, argument, self._read_columns)
 
     def _capped(self, steps: int) -> NDArray[np.float64]:
         left_T = np.arange(steps - 1, -1, -1, dtype=np.float64)
@@ -105,7 +118,7 @@ def _at_the_end(steps: int, value: float) -> NDArray[np.float64]:
     return target_T
 
 
-def _engines(text: str, name: str, argument: str) -> list[Labelled]:
+def _engines(text: str, name: str, argument: str, columns: Sequence[int]) -> list[Labelled]:
     rows = [(number, line.split()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     wrong = next(((number, row) for number, row in rows if len(row) != COLUMNS), None)
     if wrong is not None or not rows:
@@ -121,6 +134,6 @@ def _engines(text: str, name: str, argument: str) -> list[Labelled]:
             raise UserError(argument, "flights 1, 2, 3, ... of every engine", got, fix="the rows in order")
         unit = str(int(values_NI[start, 0]))
         engines.append(
-            Labelled(values_NI[start:end, 2:].astype(np.float32), None, unit, f"{name} line {rows[start][0]}")
+            Labelled(values_NI[start:end, columns].astype(np.float32), None, unit, f"{name} line {rows[start][0]}")
         )
     return engines

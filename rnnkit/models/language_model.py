@@ -50,6 +50,8 @@ class LanguageModel(nn.Module):
     (2, 7, 65)
     """
 
+    tasks = ("language_modeling",)
+
     def __init__(
         self,
         vocabulary_size: int,

@@ -65,6 +65,8 @@ class SequenceModel(nn.Module):
     True
     """
 
+    tasks = ("classification", "regression")
+
     def __init__(
         self,
         outputs: int,

@@ -65,6 +65,8 @@ class Tagger(nn.Module):
     (torch.Size([2, 3, 3]), torch.Size([2, 3]))
     """
 
+    tasks = ("tagging",)
+
     def __init__(
         self,
         vocabulary_size: int,

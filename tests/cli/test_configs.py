@@ -117,6 +117,16 @@ def test_experiments_hold_differences_only(experiment: str) -> None:
     assert len((config_folder() / "experiment" / f"{experiment}.yaml").read_text().splitlines()) <= 35
 
 
+@pytest.mark.parametrize("output", groups()["output"])
+@pytest.mark.parametrize("experiment", ["etth1_segrnn", "exchange_rate", "m4_hourly", "mackey_glass"])
+def test_recipes_of_forecasts_take_another_output(experiment: str, output: str) -> None:
+    """What a recipe says of its own output must not reach the one that takes its place."""
+    config = composed(f"experiment={experiment}", f"output={output}")
+    chosen = OmegaConf.load(config_folder() / "output" / f"{output}.yaml")
+    assert config.output == chosen.get("output", chosen)
+    assert construct(config, "output") is not None
+
+
 def test_the_wheel_carries_the_configuration() -> None:
     """The installed package finds the folder inside itself; a checkout finds it beside."""
     assert config_folder() == ROOT / "configs"

@@ -1,5 +1,6 @@
 """Data that need no file, and the turbofan engines."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_remaining_life_at_every_step(engines: dict[str, Path], caplog: pytest.L
     last = [curve[length - 1].item() for curve, length in zip(batch.targets, batch.lengths, strict=True)]
     assert last == [300, 7]  # the longer engine first; as the file says, not capped
     assert int((~batch.targets.isnan()).sum()) == 2
+
+
+def test_sensors_are_chosen_by_the_numbers_that_papers_give_them(
+    engines: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, some = CMAPSSData(**engines), CMAPSSData(**engines, sensors=[2, 21])
+    for data in (everything, some):
+        data.setup()
+    assert some.sizes == {"input_size": 2, "outputs": 1}
+    kept = everything.standardize.learn(everything.read_files("train", engines["train"], "data.train"))["kept"]
+    for example, of_all in zip(some.splits["test"], everything.splits["test"], strict=True):
+        assert example.inputs.equal(of_all.inputs[:, [kept.index(2 + 2), kept.index(2 + 21)]])
+    monkeypatch.setattr("sys.stdin", io.StringIO(engines["test"].read_text()))
+    for typed, example in zip(some.read_inputs(None), some.splits["test"], strict=True):
+        assert typed.inputs.equal(example.inputs)
+    for wrong in ([0], [22], []):
+        with pytest.raises(UserError, match=r"data\.sensors: expected some of the measurements 1 to 21, or null"):
+            CMAPSSData(**engines, sensors=wrong)
 
 
 def test_evaluation_on_other_engines_needs_their_remaining_lives(engines: dict[str, Path], tmp_path: Path) -> None:

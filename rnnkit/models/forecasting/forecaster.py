@@ -58,6 +58,8 @@ class Forecaster(nn.Module, ABC):
     Raises UserError for sizes below 1, and a scaling that does not go with the output.
     """
 
+    tasks = ("forecasting",)
+
     def __init__(self, output: Output, channels: int, horizon: int, scaling: str) -> None:
         super().__init__()
         for name, size in (("channels", channels), ("horizon", horizon)):

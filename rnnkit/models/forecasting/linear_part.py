@@ -30,7 +30,8 @@ class LinearPart(nn.Module):
             expected = f"0 to {context}, the steps of data.context"
             raise UserError("model.linear", expected, str(steps), fix=f"model.linear={context}")
         self.steps = steps
-        self.weight = nn.Parameter(torch.zeros(horizon, steps))
+        # without a gradient where it is empty: processes side by side would wait for it
+        self.weight = nn.Parameter(torch.zeros(horizon, steps), requires_grad=steps > 0)
 
     def forward(self, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
         """[B, H, C] from values on the scale of the window [B, T, C]."""
