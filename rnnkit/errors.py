@@ -17,7 +17,8 @@ class UserError(ValueError):
     """
 
     def __init__(self, argument: str, expected: str, got: str, *, fix: str) -> None:
-        got = " ".join(got.split())  # what libraries say can fill many lines
+        got = " ".join(_shown(got).split())  # what libraries say can fill many lines
+        expected = _shown(expected)
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument
         self.got = got
@@ -58,3 +59,8 @@ class Problems:
         together = UserError("configuration", "no problems", f"{len(self.found)}", fix="as each of them says")
         together.args = ("\n  ".join([f"{len(self.found)} problems", *map(str, self.found)]),)
         raise together
+
+
+def _shown(text: str) -> str:
+    """The text or, where it holds a line of some file that has no end, its beginning and its end."""
+    return text if len(text) <= 2000 else f"{text[:1000]} ... {text[-1000:]}"

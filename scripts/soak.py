@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from resident import watched, write_text
 
 FAULTS = Path(__file__).parents[1] / "tests" / "faults"
 SHORT = [
@@ -32,6 +33,7 @@ RUNS = {
         *("schedule=reduce_on_plateau", "patience=5", "model/cell=gru"),
     ],
     "tagging with a CRF": ["task=tagging", "data=columns", "data.path={conll}", "data.scheme=bioes", "model.crf=true"],
+    "tagging with two loader workers": ["task=tagging", "data=columns", "data.path={conll}", "data.workers=2"],
     "classification of series": ["task=classification", "data=cylinder_bell_funnel", "model.hidden_size=16"],
     "regression": ["task=regression", "model.hidden_size=16"],
     "forecasting": ["task=forecasting", "model.hidden_size=16"],
@@ -47,30 +49,18 @@ def killed(name: str, overrides: list[str], kills: int, seed: int) -> dict[str, 
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def resident(overrides: list[str], steps: int, folder: str) -> tuple[int, int]:
-    """MiB of resident memory of a run after a tenth of its steps, and the most of its last tenth."""
-    command = [sys.executable, "-m", "rnnkit", "train", *overrides, f"trainer.max_steps={steps}", f"run_dir={folder}"]
-    command += [
-        "trainer.max_epochs=-1",
-        "trainer.enable_progress_bar=false",
-        f"trainer.log_every_n_steps={steps // 100}",
-    ]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-    sizes: list[tuple[int, int]] = []  # of the steps that metrics.csv has
-    while process.poll() is None:
-        time.sleep(0.2)
-        try:
-            logged = Path(folder, "metrics.csv").read_text().rstrip().rpartition("\n")[2].partition(",")[0]
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            continue
-        kib = next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), None)
-        if logged.isdigit() and kib:
-            sizes.append((int(logged), int(kib) // 1024))
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    first = next(size for step, size in sizes if step >= steps // 10)
-    return first, max(size for step, size in sizes if step >= steps - steps // 10)
+def large(gib: float, steps: int, folder: Path) -> None:
+    """A table of runs on a text of so many GiB and, for comparison, on one of 16 MiB."""
+    print("\n| text | level | s to read it | MiB until then | after a tenth of the steps | at the end | tokens/s |")
+    print("|---|---|---|---|---|---|---|")
+    for level in ("char", "byte"):
+        for name, size in (("16 MiB", 1 << 24), (f"{gib:g} GiB", int(gib * 2**30))):
+            text = folder / "large.txt"
+            write_text(text, size)
+            overrides = [f"data.path={text}", f"data.level={level}", "trainer.limit_val_batches=10"]
+            found = watched(overrides, steps, folder / f"{level} {size}")
+            text.unlink()
+            print("|", " | ".join([name, level, f"{found.seconds:.0f}", *map(str, found[1:])]), "|", flush=True)
 
 
 def main() -> None:
@@ -78,15 +68,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=40, help="for each run")
     parser.add_argument("--cases", type=int, default=1000, help="damaged files of each format")
     parser.add_argument("--steps", type=int, default=20_000, help="of the runs whose memory is watched")
+    parser.add_argument("--corpus-gib", type=float, default=2, help="of a text that is trained on; 0 for none")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path.insert(0, str(FAULTS))
     import fuzz
 
     print(
-        "| run | kills | begun again | resumed | bytes of the weights that differ | points of the curves that differ |"
+        "| run | kills | begun again | resumed | steps lost | differing bytes of the weights | points of the curves |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         files = {"text": Path(folder, "text.txt"), "conll": Path(folder, "entities.conll")}
         files["text"].write_bytes(b"the river runs to the sea and the sea is never full\n" * 400)
@@ -97,8 +88,10 @@ def main() -> None:
         print("\n| run | steps | MiB after a tenth of them | MiB at the end, at most |\n|---|---|---|---|")
         for name in ("language modelling", "tagging with a CRF", "classification of series"):
             overrides = [item.format(**files) for item in RUNS[name]]
-            sizes = resident(overrides, given.steps, str(Path(folder, "flat" + name)))
-            print("|", " | ".join(map(str, [name, given.steps, *sizes])), "|", flush=True)
+            sizes = watched(overrides, given.steps, Path(folder, "flat" + name))
+            print("|", " | ".join(map(str, [name, given.steps, sizes.first, sizes.last])), "|", flush=True)
+        if given.corpus_gib:
+            large(given.corpus_gib, 400, Path(folder))
     done = subprocess.run(
         [sys.executable, str(FAULTS / "fuzz.py"), "--cases", str(given.cases), "--seed", str(given.seed)],
         stdout=subprocess.PIPE,

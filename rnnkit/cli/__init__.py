@@ -1,6 +1,7 @@
 """`rnnkit COMMAND ...`: argument in, exit code out.
 
-Exit codes: 0 done, 1 a fault of rnnkit, 2 a mistake that the user can repair, 130 stopped by Ctrl-C or SIGTERM.
+Exit codes: 0 done, 1 a fault of rnnkit, 2 a mistake that the user can repair, 130 stopped ahead of the end, by Ctrl-C,
+SIGTERM, SIGUSR1 or the time limit.
 Commands are imported when they are called, so that help and mistakes need no torch.
 """
 
@@ -9,6 +10,7 @@ import sys
 from importlib import import_module
 
 from rnnkit import __version__
+from rnnkit.cli.signals import like_ctrl_c
 from rnnkit.cli.suggestions import nearest
 from rnnkit.errors import UserError
 
@@ -42,7 +44,8 @@ def run(arguments: list[str]) -> int:
     """Runs one command; its exit code."""
     debug = "debug=true" in arguments
     try:
-        return _dispatch(arguments)
+        with like_ctrl_c():
+            return _dispatch(arguments)
     except UserError as error:
         if debug:
             raise

@@ -1,7 +1,7 @@
 """The configuration folder, and what is said when a key or a choice does not exist."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,12 @@ from rnnkit.errors import UserError
 
 COUNT_OR_SHARE = ("trainer.val_check_interval", "trainer.limit_train_batches", "trainer.limit_val_batches")
 """Keys that take a whole number of windows or a share of them."""
+
+SEVERAL_KINDS = (*COUNT_OR_SHARE, "deterministic", "trainer.deterministic")
+"""Keys whose values are not all of the kind of the usual one."""
+
+CAN_BE_LEFT_OUT = ("averaging", "clipping", "experiment", "schedule")
+"""Groups of which a run needs none."""
 
 
 def config_folder() -> Path:
@@ -35,6 +41,21 @@ def keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{name}"
         if isinstance(value, Mapping):
             yield from keys(value, f"{prefix}{name}.")
+
+
+def check_choices(overrides: Iterable[str]) -> None:
+    """UserError for `model.cell=gru`, a choice set as a value, and `averaging=null`, which Hydra takes for a choice."""
+    known = groups()
+    overrides = list(overrides)
+    for key, _, value in (item.partition("=") for item in overrides):
+        group = key.replace(".", "/")
+        if "." in key and value in known.get(group, []):
+            expected = f"its keys, such as {key}._target_, or a choice with a slash"
+            raise UserError(key, expected, repr(value), fix=f"{group}={value}")
+    for group in (item.removesuffix("=null") for item in overrides if item.endswith("=null")):
+        if group in known:
+            fix = f"~{group}, which leaves it out" if group in CAN_BE_LEFT_OUT else f"{group}={known[group][0]}"
+            raise UserError(group, f"one of {', '.join(known[group])}", "null", fix=fix)
 
 
 def explained(error: Exception, overrides: list[str]) -> UserError:
@@ -65,16 +86,32 @@ def unknown_choice(group: str, choice: str) -> UserError:
 def unknown_key(key: str, overrides: list[str]) -> UserError:
     """For `optimizer.lrr=1` and `model/cel=gru`."""
     value = next((item.split("=", 1)[1] for item in overrides if item.lstrip("+").split("=")[0] == key), "...")
+    usual = defaults(overrides)
+    group = key.split(".")[0]
+    if group in groups() and group not in usual:
+        return _unused_group(group, f"{key}={value}")
     if "/" in key:
         near = nearest_keys(key, groups())
         expected = f"a group of choices such as {', '.join(near or sorted(groups()))}"
     else:
-        near = nearest_keys(key, {*keys(defaults(overrides)), *groups()})
+        near = nearest_keys(key, {*keys(usual), *groups()})
         # `cell=gru` means the group that has a gru, not a key that looks alike
         near.sort(key=lambda name: value not in groups().get(name, []))
         expected = f"a key of the configuration such as {', '.join(near)}" if near else "a key of the configuration"
     fix = f"{near[0]}={value}" if near else f"+{key}={value}, if it is meant as a new argument"
     return UserError(key, expected, "a key that does not exist", fix=fix)
+
+
+def _unused_group(group: str, override: str) -> UserError:
+    """For `output=student_t` in a task without outputs, and for `averaging.decay=0.9` without averaging."""
+    files = sorted((config_folder() / "task").glob("*.yaml"))
+    tasks = [file.stem for file in files if re.search(rf"^ *- /{group}:", file.read_text(), flags=re.MULTILINE)]
+    if tasks:
+        expected = f"a task that has it, {' or '.join(tasks)}"
+        return UserError(group, expected, "another task", fix=f"task={tasks[0]} {override}")
+    choices = groups()[group]
+    expected = f"one of {', '.join(choices)} to be chosen first"
+    return UserError(override.split("=")[0], expected, "none", fix=f"{group}={choices[0]} {override}")
 
 
 def check_type(key: str, usual: Any, value: Any) -> None:
@@ -84,7 +121,7 @@ def check_type(key: str, usual: Any, value: Any) -> None:
         int: ("a whole number", (int,)),
         float: ("a number", (int, float)),
     }
-    if type(usual) not in kinds or value is None or key in COUNT_OR_SHARE:
+    if type(usual) not in kinds or value is None or key in SEVERAL_KINDS:
         return
     name, accepted = kinds[type(usual)]
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):

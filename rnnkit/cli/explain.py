@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_type, config_folder, defaults, explained
+from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
 
@@ -43,6 +43,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
+    check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
     usual = OmegaConf.create(defaults(overrides))
     GlobalHydra.instance().clear()

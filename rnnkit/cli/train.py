@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnkit.cli.configuration import check_type, config_folder, defaults, explained, groups
+from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained, groups
 from rnnkit.errors import Problems, UserError
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
@@ -48,6 +48,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
+    check_choices(arguments)
     return _train(arguments)
 
 
@@ -75,7 +76,7 @@ def _train(arguments: list[str]) -> int:
         try:
             figures = _run_one(config, overrides, folder)
             results.append(Result(folder, overrides, figures, config.monitor_mode == "max"))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             _remove_if_empty(folder)
             raise
         except Exception as error:  # kept from Hydra, which would print it its own way
@@ -123,15 +124,18 @@ def typed_targets(overrides: list[str]) -> set[str]:
 
 def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[str, Any]:
     """Trains, and says what came of it; exits with 130 where training was asked to stop."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from rnnkit.training import fit
     from rnnkit.training.stopping import Interrupted
 
     try:
         figures = fit(config, folder, resume=resume)
-    except Interrupted:
-        print(f"Stopped, nothing is lost. Go on with: rnnkit resume {folder}")
+    except Interrupted as stop:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of the processes of a distributed run says it
+            print(stop)
         sys.exit(130)
-    _report(folder, figures)
+    rank_zero_only(_report)(folder, figures)  # of processes side by side one speaks
     return figures
 
 

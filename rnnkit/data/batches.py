@@ -1,11 +1,12 @@
 """Whole sequences in batches of like length."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.data.workers import Collate, Workers
 from rnnkit.errors import UserError
 
 POOL = 50
@@ -24,10 +25,13 @@ class Batches:
     each batch, so that all processes have the same number of batches of about the same length. The last batch holds
     what is left; where that is less than one sequence for each process, it joins the batch before.
 
-    `state_dict` holds the position, as that of `rnnkit.data.Windows` does.
+    `state_dict` holds the position, as that of `rnnkit.data.Windows` does: it counts the batches handed out, not those
+    that `workers` have made ahead.
 
     * `lengths`: how long each sequence is.
     * `collate`: makes a `SequenceBatch` of the sequences with these indices.
+    * `workers`: the processes that call it; None for none.
+    * `pin`: whether workers' batches are moved to memory that a GPU reads directly.
 
     Raises UserError for no sequences, fewer than processes, and a `batch_size` that the processes cannot share.
 
@@ -41,13 +45,15 @@ class Batches:
     def __init__(
         self,
         lengths: Sequence[int],
-        collate: Callable[[list[int]], SequenceBatch],
+        collate: Collate,
         batch_size: int,
         *,
         shuffle: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        workers: Workers | None = None,
+        pin: bool = False,
     ) -> None:
         if batch_size < 1 or batch_size % world_size:
             fitting = world_size * max(1, round(batch_size / world_size))
@@ -61,6 +67,7 @@ class Batches:
         self._shuffle = shuffle
         self._seed = seed
         self._rank, self._world_size = rank, world_size
+        self._workers, self._pin = workers or Workers(), pin
         full, rest = divmod(len(lengths), batch_size)
         self._count = max(1, full + (rest >= world_size))
         self._epoch = 0
@@ -76,14 +83,28 @@ class Batches:
         """The number of the epoch that is under way, from 0."""
         return self._epoch
 
+    @property
+    def lanes(self) -> int:
+        """Sequences in a batch of all processes, at most."""
+        return min(self._batch_size, len(self._lengths))
+
+    def longest(self, count: int) -> SequenceBatch:
+        """Of the longest sequences as many as are asked for, `count`; the last is the shortest, so that it is padded.
+
+        Some are there twice where there are fewer.
+        """
+        order = self._by_length(torch.arange(len(self._lengths))).tolist()
+        return self._collate([*(order[n % len(order)] for n in range(count - 1)), order[-1]])
+
     def __iter__(self) -> Iterator[SequenceBatch]:
         """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
         start, self._start = self._start, 0
         self._epoch += self._position > start  # unless the epoch goes on
-        batches = self._dealt()
-        for index in range(start, len(self)):
-            self._position = index + 1
-            yield self._collate(batches[index][self._rank :: self._world_size])
+        own = [batch[self._rank :: self._world_size] for batch in self._dealt()[start:]]
+        for batch in self._workers.collated(own, self._collate, pin=self._pin):
+            start += 1
+            self._position = start
+            yield batch
 
     def state_dict(self, epoch_batches: float | None = None) -> dict[str, int]:
         """The position and what it depends on. The end of an epoch is the next one's start.

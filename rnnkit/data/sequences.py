@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.atomic import replacing
 from rnnkit.data.batches import Batches
+from rnnkit.data.workers import Workers
 from rnnkit.data.writing import Write, row_writer
 from rnnkit.errors import UserError
 
@@ -30,12 +31,13 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         batch_size: sequences in a training batch, over all processes.
         eval_batch_size: the same for validation, test and prediction.
         seed: decides the order of the training sequences.
+        workers: processes that collate batches ahead; see `rnnkit.data.workers.Workers`.
     """
 
     task: str
     """The task that these data are for, by the name of its configuration."""
 
-    def __init__(self, batch_size: int, eval_batch_size: int, seed: int) -> None:
+    def __init__(self, batch_size: int, eval_batch_size: int, seed: int, workers: int = 0) -> None:
         super().__init__()
         for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if not isinstance(size, int) or size < 1:
@@ -43,6 +45,7 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
+        self.workers = Workers(workers)
         self.splits: dict[str, Sequence[Example]] = {}
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
@@ -160,6 +163,8 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
             seed=self.seed,
             rank=rank,
             world_size=world_size,
+            workers=self.workers,
+            pin=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """From what the user names (files, folders, globs) to documents: text with a name."""
 
 import glob
-import gzip
 import logging
-import lzma
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
+from rnnkit.data.stream.blocks import NotTextError, byte_blocks, text_blocks
 from rnnkit.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +38,8 @@ def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> lis
 
     Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; all else stays as it is. With `raw` nothing
     is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates ("surrogateescape"), from which
-    `ByteTokenizer` has them back. Empty files are left out.
+    `ByteTokenizer` has them back. Empty files are left out. All of it is in memory; see `rnnkit.data.stream.corpus`
+    for more than that.
 
     Raises UserError, naming `argument`, when a path does not exist or cannot be read, a glob matches nothing, an
     archive is damaged, a file is no text, or there is no text at all.
@@ -55,17 +54,17 @@ def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> lis
     found = files(paths, argument)
     documents = []
     for file in found:
-        content = read_bytes(file.path, argument)
-        if not content:
-            continue
-        if raw:
-            documents.append(Document(file.name, content.decode("utf-8", "surrogateescape")))
-        elif file.named or b"\0" not in content:
-            documents.append(Document(file.name, _text(content, file.path, argument)))
-        else:
+        try:
+            blocks = [*text_blocks(file.path, raw=raw, argument=argument)]
+        except NotTextError:
+            if file.named:
+                raise
             logger.info("%s is no text and left out", file.path)
+            continue
+        if blocks:
+            documents.append(Document(file.name, "".join(blocks)))
     if not documents:
-        _fail(argument, "text", f"{len(found)} files under {paths}, none of them with text")
+        raise no_text(paths, len(found), argument)
     return documents
 
 
@@ -86,20 +85,12 @@ def read_bytes(path: Path, argument: str = "data.path") -> bytes:
 
     Raises UserError, naming `argument`, when the file cannot be read or unpacked.
     """
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                return file.read()
-        if path.suffix == ".xz":
-            with lzma.open(path) as file:
-                return file.read()
-        return path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-        raise UserError(
-            argument, f"a whole {path.suffix} file", f"{path}: {error}", fix="packing or downloading the file again"
-        ) from error
-    except OSError as error:
-        _fail(argument, "a file that can be read", f"{path}: {error.strerror or error}")
+    return b"".join(byte_blocks(path, argument))
+
+
+def no_text(paths: Paths, number: int, argument: str) -> UserError:
+    """The error for a `number` of files that hold no text."""
+    return _refusal(argument, "text", f"{number} files under {paths}, none of them with text")
 
 
 def _find(path: Path, argument: str) -> Iterator[Found]:
@@ -112,7 +103,7 @@ def _find(path: Path, argument: str) -> Iterator[Found]:
     else:
         matches = glob.glob(str(path), recursive=True)
         if not matches:
-            _fail(argument, "a glob that matches files", f"{path}, which matches none in {Path.cwd()}")
+            raise _refusal(argument, "a glob that matches files", f"{path}, which matches none in {Path.cwd()}")
         fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
         for match in map(Path, matches):
             if match.is_dir():
@@ -126,36 +117,18 @@ def _find(path: Path, argument: str) -> Iterator[Found]:
 
 def _below(folder: Path, argument: str) -> Iterator[Found]:
     def refuse(error: OSError) -> None:
-        _fail(argument, "a folder that can be read", f"{error.filename}: {error.strerror}")
+        raise _refusal(argument, "a folder that can be read", f"{error.filename}: {error.strerror}")
 
     for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith("."):
                 path = Path(place, name)
-                yield Found(path.relative_to(folder).as_posix(), path, named=False)
+                if path.is_fifo() or path.is_socket():
+                    logger.info("%s is no file and left out", path)  # and reading it might never end
+                else:
+                    yield Found(path.relative_to(folder).as_posix(), path, named=False)
 
 
-def _text(content: bytes, path: Path, argument: str) -> str:
-    nul = content.find(b"\0")
-    if nul >= 0:
-        raise UserError(
-            argument,
-            "text",
-            f"{path}, which has a NUL byte at offset {nul:,}: a binary file, or UTF-16",
-            fix=f"{argument}=a/text/file.txt, or for a language model data.level=byte",
-        )
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            argument,
-            "UTF-8 text",
-            f"{path}, whose byte {content[error.start]:#04x} at offset {error.start:,} is not UTF-8",
-            fix="to re-encode it: iconv -f LATIN1 -t UTF-8 old.txt > new.txt; for a language model data.level=byte",
-        ) from error
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
-
-
-def _fail(argument: str, expected: str, got: str) -> NoReturn:
-    raise UserError(argument, expected, got, fix=f"{argument}=my_corpus.txt, a folder, or '{argument}=texts/*.txt'")
+def _refusal(argument: str, expected: str, got: str) -> UserError:
+    return UserError(argument, expected, got, fix=f"{argument}=my_corpus.txt, a folder, or '{argument}=texts/*.txt'")

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
-from rnnkit.data.sources import Document
+from rnnkit.data.stream.codes import Block
+from rnnkit.data.stream.corpus import Corpus, Document
 from rnnkit.errors import UserError
 
 MANY_FILES = 100
@@ -11,9 +12,9 @@ MANY_FILES = 100
 
 
 def split(
-    documents: Sequence[Document], valid_fraction: float, test_fraction: float, level: str = "char"
-) -> dict[str, str]:
-    """Divide a corpus into "train", "valid" and, unless `test_fraction` is 0, "test".
+    corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
+) -> dict[str, list[Block]]:
+    """Divide documents of a corpus into "train", "valid" and, unless `test_fraction` is 0, "test".
 
     * Fewer than `MANY_FILES` files are joined in their order and cut: training text first, test text last. At word
       level a cut moves on to the end of its line.
@@ -24,16 +25,19 @@ def split(
     Fractions are of the characters in the first case and of the files in the second. Raises UserError when they are
     no fractions or leave a split empty.
 
-    >>> split([Document("digits", "0123456789")], valid_fraction=0.2, test_fraction=0.1)
-    {'train': '0123456', 'valid': '78', 'test': '9'}
+    >>> from rnnkit.data.stream.corpus import pieces
+    >>> corpus = Corpus("char")
+    >>> found = split(corpus, [corpus.add("digits", ["0123456789"])], valid_fraction=0.2, test_fraction=0.1)
+    >>> {name: pieces(blocks) for name, blocks in found.items()}
+    {'train': [(0, 7)], 'valid': [(7, 9)], 'test': [(9, 10)]}
     """
-    _check(valid_fraction, test_fraction)
+    check_fractions(valid_fraction, test_fraction)
     deal = _by_name if len(documents) >= MANY_FILES else _by_position
-    texts = deal(documents, valid_fraction, test_fraction, level)
+    found = deal(corpus, documents, valid_fraction, test_fraction)
     if test_fraction == 0:
-        del texts["test"]
-    for name, text in texts.items():
-        if not text:
+        del found["test"]
+    for name, blocks in found.items():
+        if not blocks:
             argument = "data.test_fraction" if name == "test" else "data.valid_fraction"
             raise UserError(
                 argument,
@@ -41,36 +45,24 @@ def split(
                 f"nothing, from {len(documents)} files, {valid_fraction=} and {test_fraction=}",
                 fix=f"{argument}=0.1, or data.train=a.txt data.valid=b.txt",
             )
-    return texts
-
-
-def join(documents: Sequence[Document], level: str = "char") -> str:
-    r"""The documents as one text.
-
-    Where a file's last line lacks its newline, one is put between it and the next file; at word level also behind the
-    last file, because there every line ends in `<eos>`. At byte level nothing is added.
-
-    >>> join([Document("a", "one"), Document("b", "two")])
-    'one\ntwo'
-    """
-    if level == "byte" or not documents:
-        return "".join(document.text for document in documents)
-    text = "\n".join(document.text.removesuffix("\n") for document in documents)
-    return text + "\n" if level == "word" or documents[-1].text.endswith("\n") else text
+    return found
 
 
 def _by_position(
-    documents: Sequence[Document], valid_fraction: float, test_fraction: float, level: str
-) -> dict[str, str]:
-    text = join(documents, level)
+    corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
+) -> dict[str, list[Block]]:
+    whole = corpus.joined(documents)
+    length = sum(block.measure.characters for block in whole)
     # rounded, because 50 * (1 - 0.42) is a little less than 29 in floating point, and the cut would come one early
-    cuts = [int(round(len(text) * (1 - rest), 6)) for rest in (valid_fraction + test_fraction, test_fraction)]
-    if level == "word":
-        cuts = [text.find("\n", cut - 1) + 1 for cut in cuts]
-    return {"train": text[: cuts[0]], "valid": text[cuts[0] : cuts[1]], "test": text[cuts[1] :]}
+    first, second = (int(round(length * (1 - rest), 6)) for rest in (valid_fraction + test_fraction, test_fraction))
+    rest, test = corpus.cut(whole, second)
+    train, valid = corpus.cut(rest, first)
+    return {"train": train, "valid": valid, "test": test}
 
 
-def _by_name(documents: Sequence[Document], valid_fraction: float, test_fraction: float, level: str) -> dict[str, str]:
+def _by_name(
+    corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
+) -> dict[str, list[Block]]:
     dealt: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
     for document in sorted(documents, key=lambda document: (_place(document.name), document.name)):
         place = _place(document.name)
@@ -80,7 +72,7 @@ def _by_name(documents: Sequence[Document], valid_fraction: float, test_fraction
             dealt["test"].append(document)
         else:
             dealt["train"].append(document)
-    return {name: join(documents, level) for name, documents in dealt.items()}
+    return {name: corpus.joined(documents) for name, documents in dealt.items()}
 
 
 def _place(name: str) -> float:
@@ -89,7 +81,8 @@ def _place(name: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _check(valid_fraction: float, test_fraction: float) -> None:
+def check_fractions(valid_fraction: float, test_fraction: float) -> None:
+    """Raises UserError for what are no fractions, or fractions that leave nothing for training."""
     if not 0 < valid_fraction < 1:
         raise UserError(
             "data.valid_fraction", "a number between 0 and 1", str(valid_fraction), fix="data.valid_fraction=0.05"

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ from torch import Tensor
 
 from rnnkit.data import python_source
 from rnnkit.data.origin import Origin
-from rnnkit.data.sources import Paths, read
-from rnnkit.data.splits import join, split
+from rnnkit.data.sources import Paths
+from rnnkit.data.splits import check_fractions, split
+from rnnkit.data.stream.codes import Block
+from rnnkit.data.stream.corpus import Corpus, pieces
+from rnnkit.data.stream.measure import Length
+from rnnkit.data.stream.tokens import StoredTokens
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
-from rnnkit.data.tokenizers.byte import as_bytes
+from rnnkit.data.tokenizers.tokenizer import UNKNOWN
 from rnnkit.data.windows import Windows
 from rnnkit.errors import UserError
 
@@ -25,11 +30,12 @@ logger = logging.getLogger(__name__)
 class TextSplit:
     """One split: its `tokens` [N] int32, and how long it is in units that do not depend on the tokenizer.
 
-    `words` counts one for the end of every line, as perplexities of the literature do. `unknown` is the number of
-    tokens that are `<unk>`. A loss summed over the split, divided by one of these counts, is a loss per such unit.
+    The tokens of a large corpus lie on disk: they have a length, and slices of them are tensors. `words` counts one for
+    the end of every line, as perplexities of the literature do. `unknown` is the number of tokens that are `<unk>`. A
+    loss summed over the split, divided by one of these counts, is a loss per such unit.
     """
 
-    tokens: Tensor
+    tokens: Tensor | StoredTokens
     characters: int
     bytes: int
     words: int
@@ -37,7 +43,7 @@ class TextSplit:
 
 
 class TextData(LightningDataModule):
-    """A text corpus as windows for truncated BPTT.
+    """A text corpus of any size as windows for truncated BPTT.
 
     What is read, the first of these that is given:
 
@@ -54,10 +60,14 @@ class TextData(LightningDataModule):
     windows `eval_lanes` lanes, or fewer where the split is short. All lanes are totals over the processes of a
     distributed run.
 
+    Files are read once, block by block. Up to 64 Mi tokens are kept in memory, more in a temporary file in the folder
+    that TMPDIR names: a byte for each character, or two where there are more than 256 of them, and two to four for each
+    word. Each process of a distributed run has its own.
+
     After `setup`: `tokenizer`, and `splits` from "train", "valid", "test" to `TextSplit`.
 
     Raises UserError for a number below 1, an unknown level or data set, paths that exclude each other, and in `setup`
-    for files that cannot be read and splits that are too short.
+    for files that cannot be read, splits that are too short and a disk without room for the temporary file.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +113,8 @@ class TextData(LightningDataModule):
         self.origin.require("a text", fix="data.path=my_corpus.txt or data=python_stdlib")
         if tokenizer is None:
             self.origin.require_both("corpus.txt")
+        if self.origin.path:
+            check_fractions(valid_fraction, test_fraction)
         self.level = tokenizer.level if tokenizer else level
         self.min_count = min_count
         self.valid_fraction = valid_fraction
@@ -135,10 +147,18 @@ class TextData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read, split and encode the text, once; for training (`stage` "fit" or None) see that it is long enough."""
         if not self.splits:
-            texts = self._texts()
+            corpus = Corpus(self.level)
+            parts = self._parts(corpus)
+            counts = {name: corpus.codes.counts(pieces(blocks)) for name, blocks in parts.items()}
             if self._tokenizer is None:
-                self._tokenizer = LEVELS[self.level].build(texts["train"], self.min_count)
-            self.splits = {name: self._encoded(name, text) for name, text in texts.items()}
+                self._tokenizer = LEVELS[self.level].from_counts(counts["train"], self.min_count)
+            ids = corpus.codes.ids(self.tokenizer)
+            splits = {}
+            for name, blocks in parts.items():
+                tokens = StoredTokens(corpus.codes.numbers, pieces(blocks), ids)
+                length = Length.of(block.measure for block in blocks)
+                splits[name] = self._checked(name, tokens, length, counts[name])
+            self.splits = splits
         if stage in (None, "fit"):
             self._check_training_length()
 
@@ -189,18 +209,14 @@ class TextData(LightningDataModule):
         lanes += -lanes % world_size  # lanes may be empty, processes may not
         return Windows(tokens, lanes, steps, rank=rank, world_size=world_size)
 
-    def _texts(self) -> dict[str, str]:
-        raw = self.level == "byte"
-        found = {
-            name: read(paths, raw=raw, argument=argument) for name, (paths, argument) in self.origin.found().items()
-        }
+    def _parts(self, corpus: Corpus) -> dict[str, list[Block]]:
+        found = {name: corpus.read(paths, argument) for name, (paths, argument) in self.origin.found().items()}
         if found and "path" not in found:
-            return {name: join(documents, self.level) for name, documents in found.items()}
-        documents = found["path"] if found else python_source.documents()
-        return split(documents, self.valid_fraction, self.test_fraction, self.level)
+            return {name: corpus.joined(documents) for name, documents in found.items()}
+        documents = found.get("path") or [corpus.add(name, [text]) for name, text in python_source.documents()]
+        return split(corpus, documents, self.valid_fraction, self.test_fraction)
 
-    def _encoded(self, name: str, text: str) -> TextSplit:
-        tokens = self.tokenizer.encode(text)
+    def _checked(self, name: str, tokens: StoredTokens, length: Length, counts: Mapping[str, int]) -> TextSplit:
         if len(tokens) < 2:
             raise UserError(
                 f"{name} split",
@@ -208,10 +224,10 @@ class TextData(LightningDataModule):
                 f"{len(tokens)}",
                 fix=f"a longer text, or data.{name}=another.txt",
             )
-        unknown = 0 if self.tokenizer.unknown is None else int((tokens == self.tokenizer.unknown).sum())
-        lines = text.count("\n") + (not text.endswith("\n"))
+        known = {*self.tokenizer.tokens} - {UNKNOWN}
+        unknown = sum(times for token, times in counts.items() if token not in known)
         logger.info("%s: %s tokens, %s of them unknown", name, f"{len(tokens):,}", f"{unknown:,}")
-        return TextSplit(tokens, len(text), len(as_bytes(text)), len(text.split()) + lines, unknown)
+        return TextSplit(tokens if tokens.is_on_disk else tokens[:], *length, unknown)
 
     def _check_training_length(self) -> None:
         predictions = len(self._split("train").tokens) - 1

@@ -1,18 +1,25 @@
 """Truncated BPTT as a property of the data: one long text as lanes, the lanes as consecutive windows."""
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from rnnkit.batch import IGNORED, SequenceBatch
+from rnnkit.data.stream.tokens import StoredTokens
 from rnnkit.data.window_lengths import random_lengths
 from rnnkit.errors import UserError
+
+AHEAD = 1 << 20
+"""Tokens of all lanes together that are read at a time, or one window if that is more."""
 
 
 class Windows:
     """The windows of one epoch over `tokens` [N] int, an iterable of `SequenceBatch` with a length and a position.
+
+    Tokens may lie on disk (`StoredTokens`): several windows are read at a time, and memory does not grow with N.
 
     N tokens make N - 1 predictions. They are divided into `lanes` contiguous stretches whose sizes differ by at most
     one, and every lane is walked in order, `steps` predictions a window: each token but the first is the target exactly
@@ -43,7 +50,7 @@ class Windows:
 
     def __init__(
         self,
-        tokens: Tensor,
+        tokens: Tensor | StoredTokens,
         lanes: int,
         steps: int,
         *,
@@ -66,11 +73,12 @@ class Windows:
         ends = sizes.cumsum(0)
         own = slice(rank, None, world_size)
         self._sizes_B = sizes[own]
-        # every lane laid out once, with the token that follows it: a window is then two slices, whatever its lanes
-        self._tokens_BL = tokens.new_full((len(self._sizes_B), self._longest + 1), IGNORED)
-        for row, (size, end) in enumerate(zip(self._sizes_B.tolist(), ends[own].tolist(), strict=True)):
-            self._tokens_BL[row, : size + 1] = tokens[end - size : end + 1]
+        self._ends_B = ends[own]
         self._shortest = int(self._sizes_B.min())
+        self._tokens = tokens
+        # some windows of every lane laid out, with the token that follows them: one of them is then two slices
+        self._tokens_BL = torch.empty((0, 0), dtype=torch.int32)
+        self._laid = range(0)  # the steps of these windows
         self._first_B = torch.ones(len(self._sizes_B), dtype=torch.bool)
         self._later_B = torch.zeros(len(self._sizes_B), dtype=torch.bool)
         self._random = random_steps
@@ -88,10 +96,10 @@ class Windows:
         # a generator's body waits for the first window: Lightning may make several iterators and use the last one only
         start, self._start = self._start, 0
         self._epoch += self._position > start  # unless the epoch goes on
-        bounds = [0, *self._ends()]
+        ends = self._ends()
         for index in range(start, len(self)):
             self._position = index + 1
-            yield self._window(bounds[index], bounds[index + 1])
+            yield self._window(ends[index - 1] if index else 0, min(ends[index], self._longest))
 
     def state_dict(self, epoch_windows: float | None = None) -> dict[str, int]:
         """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start.
@@ -126,21 +134,35 @@ class Windows:
         self._start = self._position = state["window"]
         self._epoch = state.get("epoch", 0)
 
-    def _ends(self) -> list[int]:
-        """Where each window of the current epoch ends, in steps from the beginning of a lane."""
+    def _ends(self) -> Sequence[int]:
+        """Where each window of the epoch ends, in steps from the beginning of a lane; the last may end beyond it."""
         if self._random:
-            return list(accumulate(random_lengths(self._longest, self._steps, self._epoch)))
-        return [*range(self._steps, self._longest, self._steps), self._longest]
+            return array("q", accumulate(random_lengths(self._longest, self._steps, self._epoch)))
+        return range(self._steps, self._longest + self._steps, self._steps)
 
     def _window(self, start: int, end: int) -> SequenceBatch:
-        inputs_BT = self._tokens_BL[:, start:end].long()
-        targets_BT = self._tokens_BL[:, start + 1 : end + 1].long()
+        if start not in self._laid or end > self._laid.stop:
+            self._lay(start, max(end, min(start + AHEAD // len(self._sizes_B), self._longest)))
+        begin, stop = start - self._laid.start, end - self._laid.start
+        inputs_BT = self._tokens_BL[:, begin:stop].long()
+        targets_BT = self._tokens_BL[:, begin + 1 : stop + 1].long()
         reset_B = self._first_B if start == 0 else self._later_B
         if self._shortest >= end:
             return SequenceBatch(inputs_BT, targets_BT, None, reset_B)
         lengths_B = (self._sizes_B - start).clamp(0, end - start)
         inputs_BT.masked_fill_(torch.arange(end - start) >= lengths_B[:, None], 0)
         return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset_B, int(lengths_B.sum()))
+
+    def _lay(self, start: int, end: int) -> None:
+        """Lay out the steps from `start` to `end` of all lanes."""
+        width = end - start + 1
+        self._laid = range(start, end)
+        if self._tokens_BL.shape[1] != width:
+            self._tokens_BL = torch.empty((len(self._sizes_B), width), dtype=torch.int32)
+        for row, (size, lane_end) in enumerate(zip(self._sizes_B.tolist(), self._ends_B.tolist(), strict=True)):
+            part = self._tokens[lane_end - size + start : lane_end - max(size - end, 0) + 1]
+            self._tokens_BL[row, : len(part)] = part
+            self._tokens_BL[row, len(part) :] = IGNORED
 
 
 def _lane_sizes(predictions: int, lanes: int) -> tuple[Tensor, int]:

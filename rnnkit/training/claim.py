@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from rnnkit.errors import UserError
 
@@ -31,7 +32,7 @@ def claimed(folder: Path, *, new: bool) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
-    with path.open("a+") as file:
+    with path.open("a+") as file, _not_in_children(file):
         if not _lock(file.fileno(), path):
             file.seek(0)
             raise UserError(
@@ -53,6 +54,28 @@ def claimed(folder: Path, *, new: bool) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+_open: list[TextIO] = []
+
+
+@contextlib.contextmanager
+def _not_in_children(file: TextIO) -> Iterator[None]:
+    """Lets processes forked in the block close the file: one that outlives this one must not hold the folder."""
+    _open.append(file)
+    try:
+        yield
+    finally:
+        _open.remove(file)
+
+
+def _close_in_child() -> None:
+    for file in _open:
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _lock(handle: int, path: Path) -> bool:

@@ -59,18 +59,23 @@ def locate(model: nn.Module, loss: Any) -> str:
     return "nowhere: all is finite this time" if bool(norm.isfinite()) else "the norm of a gradient of finite parts"
 
 
+def cell_names(model: nn.Module) -> dict[nn.Module, str]:
+    """Every cell of a model's recurrent stacks, by its layer and direction."""
+    return {
+        cell: f"{name or 'rnn'}, layer {place // (2 if module.bidirectional else 1) + 1}"
+        + (", backward" if module.bidirectional and place % 2 else "")
+        for name, module in model.named_modules()
+        if isinstance(module, RNN)
+        for place, cell in enumerate(module.cells)
+    }
+
+
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
     """What the parts of a model give while the block runs; of recurrent stacks, every layer and direction."""
     outputs: list[_Output] = []
     names = {module: name or "rnn" for name, module in model.named_modules()}
-    cells = {
-        cell: f"{names[module]}, layer {place // (2 if module.bidirectional else 1) + 1}"
-        + (", backward" if module.bidirectional and place % 2 else "")
-        for module in model.modules()
-        if isinstance(module, RNN)
-        for place, cell in enumerate(module.cells)
-    }
+    cells = cell_names(model)
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.is_floating_point():

@@ -16,15 +16,18 @@ from rnnkit.training.bad_numbers import BadNumbers
 from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
+from rnnkit.training.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.foresight import foresee_batches
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.monitor import Monitor
-from rnnkit.training.preflight import check_kind, check_parts
+from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
+from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
-from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd
+from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
 from rnnkit.training.storage import Storage
 
 
@@ -38,9 +41,9 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
 
     Raises:
         UserError: for a configuration that cannot run or a folder in use; nothing is written then.
-        Interrupted: after SIGINT or SIGTERM, with last.ckpt written.
+        Interrupted: where it was stopped ahead of its end, after SIGINT or SIGTERM for one, with last.ckpt written.
     """
-    with claimed(folder, new=not resume):
+    with claimed(folder, new=not resume), stopping_at_once(folder, new=not resume), settings_kept():
         return _fit(config, Run(folder), resume)
 
 
@@ -54,6 +57,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
     problems = Problems()
+    problems.attempt(agree, config)
     trainer = problems.attempt(_trainer, config, run, monitor, resumed_step)
     data = problems.attempt(_data, config)
     check_parts(config, problems)
@@ -64,7 +68,12 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     with open_dict(config):
         config.model.update(data.sizes)
         config.task.update(data.facts)
+    check_model(config)
     task = build_task(config)
+    foresee_batches(config, trainer, task, data)
+    check_determinism(config, trainer, task, data)
+    if resumed is not None:
+        check_resumed(checkpoint, resumed, data, task)
     if trainer.is_global_zero:
         run.start(config)
         data.save(run.folder)
@@ -110,6 +119,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
             enable_model_summary=False,
             use_distributed_sampler=False,
             plugins=[Storage()],
+            max_time=None,  # SaveAndStop knows it: Lightning would validate once more, and count the time of all starts
         )
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
@@ -129,14 +139,16 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         monitor,
         RandomState(),
         AfterAnEpoch(),
+        Provenance(run.folder),
         StepPlateau(),
         ValidateAtTheEnd(),
         BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
         *(construct(config.callbacks, name) for name in config.callbacks),
         construct(config, "averaging"),
-        SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10)),  # after all that changes at a step
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
+        # Lightning calls the three after all others, in this order
+        SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10), config.trainer.get("max_time")),
     ]
     if config.patience is not None:
         # after validations, which a run that is resumed at the end of an epoch does not have at that of its first

@@ -7,19 +7,29 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
+from torch import nn
 
 from rnnkit.errors import Problems, UserError
 from rnnkit.training.construct import construct
+from rnnkit.training.foresight import foresee_weights
 
 
 def check_parts(config: DictConfig, problems: Problems) -> None:
     """Note what is wrong with the model, the optimiser, the schedule and clipping."""
     with torch.random.fork_rng(devices=[]):  # the model of the run is to be drawn as if there had been no other
-        problems.attempt(_build_model, config)
+        problems.attempt(check_model, config)
         optimizer = problems.attempt(_build_optimizer, config)
         if optimizer is not None and config.get("schedule") is not None:
             problems.attempt(lambda: construct(config, "schedule")(optimizer, 100))
         problems.attempt(construct, config, "clipping")
+
+
+def check_model(config: DictConfig) -> None:
+    """Build the model without memory for its weights, and refuse one whose weights would have none."""
+    _check_use(config)
+    model = _without_weights(config)
+    if model is not None:
+        foresee_weights(config, model, _without_weights)
 
 
 def check_kind(config: DictConfig, data: Any) -> None:
@@ -34,8 +44,34 @@ def check_kind(config: DictConfig, data: Any) -> None:
         raise UserError("data", f"data for {wanted}", got, fix=f"task={there}, beside data=...")
 
 
-def _build_model(config: DictConfig) -> None:
-    """The model, with 2 for each size that only the data know."""
+def _check_use(config: DictConfig) -> None:
+    """Refuse a model of ours in a task of ours that it is not for; what is the user's may go with anything."""
+    try:
+        task, model = (hydra.utils.get_class(config[key]._target_) for key in ("task", "model"))
+        wanted, uses = task.kind, model.tasks  # type: ignore[attr-defined]
+    except Exception:  # as above
+        return
+    if wanted not in uses and all(made.__module__.startswith("rnnkit.") for made in (task, model)):
+        got = f"{model.__name__}, which is for {' or '.join(uses)}"
+        raise UserError("model", f"a model for {wanted}", got, fix=f"task={uses[0]}")
+
+
+def _without_weights(config: DictConfig) -> nn.Module | None:
+    """The model with weights that have a shape and no memory, or as it is if it cannot be built so; None: not yet."""
+    try:
+        with torch.device("meta"):
+            return _build_model(config)
+    except UserError:
+        raise
+    except Exception as error:  # an initialiser that looks at numbers, say
+        if "overflow" in str(error):
+            size, fix = "sizes whose product can be counted", "model.hidden_size=128"
+            raise UserError("model", size, str(error), fix=fix) from error
+        return _build_model(config)
+
+
+def _build_model(config: DictConfig) -> nn.Module | None:
+    """The model, with 2 for each size that only the data know; None where they must tell more than sizes."""
     stand_ins: dict[str, Any] = {}
     untold: list[inspect.Parameter] = []
     with contextlib.suppress(Exception):  # the constructor says what is wrong with its target
@@ -44,15 +80,16 @@ def _build_model(config: DictConfig) -> None:
         untold = [p for p in parameters if p.kind in named and p.name not in config.model]
         lacking = [p for p in untold if p.default is p.empty]
         if any(p.annotation not in (int, p.empty) for p in lacking):
-            return  # more than a size: once the data are read, the constructor says what is wrong
+            return None  # more than a size: once the data are read, the constructor says what is wrong
         stand_ins = dict.fromkeys((p.name for p in lacking), 2)
     try:
-        construct(config, "model", **stand_ins)
+        model: nn.Module = construct(config, "model", **stand_ins)
     except UserError as error:
         name = error.argument.removeprefix("model.")  # a size that the data give or not, by what they are
         if name not in {p.name for p in untold} - stand_ins.keys():
             raise
-        construct(config, "model", **stand_ins, **{name: 2})
+        model = construct(config, "model", **stand_ins, **{name: 2})
+    return model
 
 
 def _build_optimizer(config: DictConfig) -> Any:

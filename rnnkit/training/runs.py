@@ -21,6 +21,7 @@ from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
+from rnnkit.training.provenance import check_format, check_learnt, check_weights
 from rnnkit.training.targets import check_targets
 
 
@@ -111,14 +112,17 @@ class Run:
 
     def newest(self) -> tuple[Path, dict[str, Any]]:
         """The file to go on from, and what it holds: last.ckpt or, where that is damaged, the one before."""
-        before = self.checkpoint_file(storage.BEFORE_LAST)
+        name = storage.LAST
         try:
-            return self.checkpoint_file(storage.LAST), self.checkpoint(storage.LAST)
+            found = self.checkpoint(name)
         except UserError as error:
-            if not before.exists():
+            if not self.checkpoint_file(storage.BEFORE_LAST).exists():
                 raise
-            print(f"{error.got}: going on from {before.name}", file=sys.stderr)
-            return before, self.checkpoint(storage.BEFORE_LAST)
+            name = storage.BEFORE_LAST
+            print(f"{error.got}: going on from {name}.ckpt", file=sys.stderr)
+            found = self.checkpoint(name)
+        check_format(found, self.checkpoint_file(name))
+        return self.checkpoint_file(name), found
 
     def data(self, config: DictConfig | None = None) -> Any:
         """The data, with what was learnt when the model was trained; nothing is read yet."""
@@ -127,20 +131,16 @@ class Run:
         return data
 
     def task(self, checkpoint: str = "best") -> Task:
-        """The trained task in eval mode, on the CPU."""
-        config = self.config()
-        task = build_task(config)
-        weights = self.checkpoint(checkpoint)["state_dict"]
-        try:
-            task.load_state_dict(weights)
-        except RuntimeError as error:
-            details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-            raise UserError(
-                "run",
-                "a checkpoint of the model in config.yaml",
-                details,
-                fix="the config.yaml that it was trained with",
-            ) from error
+        """The trained task in eval mode, on the CPU.
+
+        Raises UserError where checkpoint, config.yaml and what the data learnt do not belong together.
+        """
+        task = build_task(self.config())
+        found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
+        check_format(found, path)
+        check_learnt(found, self.folder)
+        check_weights(task.state_dict(), found, path)
+        task.load_state_dict(found["state_dict"])
         return task.eval()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.data import TextData, Windows
+from rnnkit.data import TextData, Windows, window_lengths
 from rnnkit.data.window_lengths import random_lengths
 from rnnkit.errors import UserError
 
@@ -24,6 +24,16 @@ def test_the_lengths_add_up_and_every_epoch_has_the_same_ones(total: int, steps:
     assert sum(lengths) == total
     assert min(lengths) >= 1
     assert sorted(lengths) == sorted(random_lengths(total, steps, epoch + 1))
+
+
+@pytest.mark.parametrize("total", [1, 80, 320, 325, 330, 395, 400, 405, 1000, 5003])
+@pytest.mark.parametrize("steps", [1, 5, 70])
+def test_the_lengths_do_not_depend_on_how_many_are_drawn_at_a_time(
+    total: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = random_lengths(total, steps, 3)
+    monkeypatch.setattr(window_lengths, "BLOCK", 32)
+    assert random_lengths(total, steps, 3) == expected
 
 
 def test_the_lengths_are_those_of_the_paper() -> None:

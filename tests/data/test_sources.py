@@ -47,6 +47,12 @@ def test_no_file_is_read_twice(tmp_path: Path) -> None:
     assert [d.text for d in read([tmp_path / "b.txt", f"{tmp_path}/*.txt", tmp_path])] == ["2", "1"]
 
 
+def test_a_pipe_met_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": "1"})
+    os.mkfifo(tmp_path / "b.txt")
+    assert read(tmp_path) == [Document("a.txt", "1")]
+
+
 def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
     write(tmp_path, {"chapter[1].txt": "1", "chapter1.txt": "wrong"})
     assert [d.text for d in read(tmp_path / "chapter[1].txt")] == ["1"]
@@ -128,9 +134,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 def test_a_refusal_of_the_system_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"a.txt": "x"})
 
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UserError, match=r"a\.txt: Permission denied"):
         read(tmp_path)

@@ -196,6 +196,7 @@ def test_a_split_that_does_not_exist(corpus: Path) -> None:
         ({"path": "a", "bptt_steps": -1}, r"data\.bptt_steps: .*; got -1"),
         ({"path": "a", "eval_lanes": 2.5}, r"data\.eval_lanes: .*; got 2\.5"),
         ({"path": "a", "min_count": 0}, r"data\.min_count: "),
+        ({"path": "a", "valid_fraction": 0.0}, r"data\.valid_fraction: expected a number between 0 and 1; got 0\.0"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_read(arguments: dict[str, object], message: str) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -5,6 +6,9 @@ from hypothesis import strategies as st
 
 from rnnkit.batch import IGNORED
 from rnnkit.data import Windows
+from rnnkit.data.stream import store
+from rnnkit.data.stream.store import Store
+from rnnkit.data.stream.tokens import StoredTokens
 from rnnkit.errors import UserError
 
 sizes = st.tuples(st.integers(2, 120), st.integers(1, 9), st.integers(1, 12), st.integers(1, 3))
@@ -73,6 +77,51 @@ def test_a_restored_position_gives_the_rest_of_the_epoch_then_whole_ones(
     assert len(rest) == len(expected)
     assert all(torch.equal(a, b) for a, b in zip(rest, expected, strict=True))
     assert len([*again]) == len(again) == len(whole)
+
+
+@given(sizes, st.integers(1, 40), st.booleans(), st.data())
+def test_windows_from_the_disk_are_those_from_memory(
+    size: tuple[int, int, int, int], ahead: int, random_steps: bool, data: st.DataObject
+) -> None:
+    n, lanes, steps, world_size = size
+    numbers = torch.arange(1, n + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "CHUNK", 5)
+        patch.setattr(store, "IN_MEMORY", 0)
+        kept = Store()
+        kept.append(numbers.numpy())
+        middle = data.draw(st.integers(0, n))
+        stored = StoredTokens(kept, [(0, middle), (middle, n)], np.arange(n + 1, dtype=np.int32) * 3)
+        for rank in range(world_size):
+            options = {"random_steps": random_steps, "rank": rank, "world_size": world_size}
+            whole = Windows(numbers * 3, lanes * world_size, steps, **options)  # type: ignore[arg-type]
+            expected = [*whole, *whole]
+            patch.setattr("rnnkit.data.windows.AHEAD", ahead)
+            parts = Windows(stored, lanes * world_size, steps, **options)  # type: ignore[arg-type]
+            assert kept.is_on_disk
+            found = [*parts, *parts]
+            patch.undo()
+            for one, other in zip(found, expected, strict=True):
+                assert one.inputs.tolist() == other.inputs.tolist()
+                assert one.targets.tolist() == other.targets.tolist()
+                assert one.reset.tolist() == other.reset.tolist()
+                assert one.valid == other.valid
+                assert (one.lengths is None) == (other.lengths is None)
+
+
+def test_a_batch_stays_what_it_was_when_the_next_is_made() -> None:
+    batches = list(Windows(torch.arange(8), lanes=2, steps=3))
+    assert [batch.targets.tolist() for batch in batches] == [[[1, 2, 3], [5, 6, 7]], [[4], [IGNORED]]]
+
+
+def test_what_is_read_at_a_time_does_not_grow_with_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnnkit.data.windows.AHEAD", 100)
+    sizes = []
+    for n in (1_000, 100_000):
+        some = Windows(torch.arange(n), lanes=4, steps=5)
+        next(iter(some))
+        sizes.append(some._tokens_BL.numel())
+    assert sizes == [4 * 26] * 2
 
 
 def test_a_resumed_epoch_resets_nothing() -> None:

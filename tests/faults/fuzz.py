@@ -86,6 +86,10 @@ SEQUENCES = {
 SEQUENCES["text.gz"] = (SEQUENCES["text"][0], "txt.gz", gzip.compress(SEQUENCES["text"][2]))
 
 
+OF_RUNS = ("checkpoint", "config.yaml", "vocabulary.json")
+"""Files of a run folder."""
+
+
 def mutated(content: bytes, dice: random.Random) -> bytes:
     """The content, damaged at one to three places."""
     data = bytearray(content)
@@ -119,7 +123,7 @@ def mutated(content: bytes, dice: random.Random) -> bytes:
 
 def reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], object]]:
     """A whole file of a kind, and what reads a file like it."""
-    if kind in ("checkpoint", "config.yaml"):
+    if kind in OF_RUNS:
         return _run_reader(kind, folder)
     from hydra import compose, initialize_config_dir
 
@@ -142,6 +146,7 @@ def reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], object]]:
 
 def _run_reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], object]]:
     from rnnkit.cli import run
+    from rnnkit.data import load_tokenizer
     from rnnkit.training import Run
 
     (folder / "corpus.txt").write_bytes(SEQUENCES["text"][2])
@@ -158,7 +163,8 @@ def _run_reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], objec
 
     def read(data: bytes) -> object:
         path.write_bytes(data)
-        return Run.open(folder / "run").task()
+        opened = Run.open(folder / "run")
+        return opened.task(), load_tokenizer(opened.vocabulary_file)
 
     return path.read_bytes(), read
 
@@ -204,7 +210,7 @@ def fuzz(kind: str, cases: int, seed: int, keep: Path) -> Counter[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", default=[*SEQUENCES, "checkpoint", "config.yaml"])
+    parser.add_argument("kinds", nargs="*", default=[*SEQUENCES, *OF_RUNS])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir(), "rnnkit-fuzz"))

@@ -4,28 +4,60 @@
 
 A child process runs `rnnkit train`, later `rnnkit resume`, and kills itself with SIGKILL when it is about to do its
 n-th operation on files, n drawn at random; so no handler, no flush and no clean-up runs. Once all kills are spent the
-run goes on to its end. Its last weights are compared, byte for byte, with those of a run that was never killed.
+run goes on to its end. Its last weights are compared, byte for byte, with those of a run that was never killed, which
+has no loader workers. Counted are also the steps that were lost: those that a process had taken after the checkpoint
+that the next one goes on from.
 """
 
 import argparse
 import csv
 import json
+import mmap
 import os
 import random
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 TIMES = ("step", "seconds", "train/tokens_per_second")
 OPERATIONS = ("open", "os.rename", "os.link", "os.remove", "os.truncate", "os.mkdir")
 """Audit events of what changes files; `open` for writing only."""
 
 
-def child(arguments: list[str], die_at: int) -> int:
+class Steps:
+    """How far a child has come, in memory that it shares with this process: a kill cannot take it away."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    @property
+    def taken(self) -> int:
+        return int(struct.unpack("q", self._memory[:8])[0])
+
+    @taken.setter
+    def taken(self, number: int) -> None:
+        self._memory[:8] = struct.pack("q", number)
+
+    def watch(self) -> None:
+        """Counts those of this process."""
+        from rnnkit.training import Monitor
+
+        original = Monitor.on_train_batch_end
+
+        def counting(monitor: Any, trainer: Any, *rest: Any) -> None:
+            self.taken = trainer.global_step
+            original(monitor, trainer, *rest)
+
+        Monitor.on_train_batch_end = counting  # type: ignore[method-assign]
+
+
+def child(arguments: list[str], die_at: int, steps: Steps) -> int:
     """Exit code of one `rnnkit` command, -9 where it was killed."""
     process = os.fork()
     if process:
@@ -46,6 +78,7 @@ def child(arguments: list[str], die_at: int) -> int:
         os.dup2(nowhere.fileno(), 2)
     from rnnkit.cli import run
 
+    steps.watch()
     code = run(arguments)
     os._exit(code)
 
@@ -53,20 +86,31 @@ def child(arguments: list[str], die_at: int) -> int:
 def survive(folder: Path, overrides: list[str], kills: int, within: int, seed: int) -> dict[str, int]:
     """Train in `folder` under so many kills; what it took."""
     dice = random.Random(seed)
-    counts = {"kills": 0, "restarts": 0, "resumes": 0}
+    counts = {"kills": 0, "restarts": 0, "resumes": 0, "steps_lost": 0}
+    steps = Steps()
     while True:
         started = any((folder / "checkpoints").glob("*.ckpt"))
+        saved = saved_steps(folder) if started else 0
+        counts["steps_lost"] += steps.taken - saved
+        steps.taken = saved  # the next process may be killed before its first step
         if not started and folder.exists():
             counts["restarts"] += 1  # killed before there was anything to go on from
             shutil.rmtree(folder)
         counts["resumes"] += started
         command = ["resume", str(folder)] if started else ["train", *overrides, f"run_dir={folder}"]
-        code = child(command, dice.randint(1, within) if counts["kills"] < kills else -1)
+        code = child(command, dice.randint(1, within) if counts["kills"] < kills else -1, steps)
         if code == 0:
             return counts
         if code != -signal.SIGKILL:
             raise SystemExit(f"{' '.join(command)} ended with {code}")
         counts["kills"] += 1
+
+
+def saved_steps(folder: Path) -> int:
+    """Those of the checkpoint that `rnnkit resume` goes on from."""
+    from rnnkit.training import Run
+
+    return int(Run(folder).newest()[1]["global_step"])
 
 
 def differing_bytes(one: Path, other: Path) -> int:
@@ -123,7 +167,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         whole, killed = Path(place, "whole"), Path(place, "killed")
-        if child(["train", *overrides, f"run_dir={whole}"], -1):
+        alone = [item for item in overrides if not item.startswith("data.workers=")]
+        if child(["train", *alone, f"run_dir={whole}"], -1, Steps()):
             raise SystemExit("the run does not even end without kills")
         counts = survive(killed, overrides, given.kills, given.within, given.seed)
         found = {

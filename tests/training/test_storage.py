@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -159,3 +160,28 @@ def test_a_run_folder_has_one_writer(tmp_path: Path, capsys: pytest.CaptureFixtu
     with claimed(folder, new=True):  # nothing is left of a process that was killed
         pass
     assert not list(folder.iterdir())
+
+
+def test_a_worker_that_outlives_a_killed_run_does_not_hold_its_folder(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, time\n"
+        "from rnnkit.training.claim import claimed\n"
+        f"with claimed(pathlib.Path({str(tmp_path)!r}), new=True):\n"
+        "    if child := os.fork():\n"
+        "        print(child, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    with pytest.raises(ValueError, match=f"which process {holder.pid} is writing to"), claimed(tmp_path, new=True):
+        pass
+    holder.kill()
+    holder.wait()
+    try:
+        os.kill(child, 0)  # it is alive
+        with claimed(tmp_path, new=True):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()

@@ -126,8 +126,9 @@ class ForecastData(SequenceData[Window]):
         batch_size: int = 64,
         eval_batch_size: int = 256,
         seed: int = 1,
+        workers: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(batch_size, eval_batch_size, seed, workers)
         counts = {"context": context, "horizon": horizon, "stride": stride, "eval_stride": eval_stride}
         given = {"windows_per_series": windows_per_series, "season": season}
         for name, count in (counts | {name: count for name, count in given.items() if count is not None}).items():

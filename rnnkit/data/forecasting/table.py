@@ -1,6 +1,8 @@
 """Tables whose cells become numbers, words or times when they are asked for."""
 
+import difflib
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +42,8 @@ class Table:
         if name not in self.columns:
             have = list(self.columns)
             shown = ", ".join(have[:12]) + (f" and {len(have) - 12} more" if len(have) > 12 else "")
-            near = next((column for column in have if column.lower() == name.lower()), have[-1])
+            near = next((column for column in have if column.lower() == name.lower()), None)
+            near = near or (difflib.get_close_matches(name, have, n=1, cutoff=0.4) or have[-1:])[0]
             raise UserError(argument, f"a column of {self.source}: {shown}", repr(name), fix=f"{argument}={near}")
         return self.columns[name]
 
@@ -152,7 +155,7 @@ def parsed_time(cell: str, time_format: str | None) -> datetime | None:
 
 def check_names(names: list[str], source: str, argument: str) -> None:
     """UserError where two columns have one name."""
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         got = f"{source}, line 1: {twice!r} twice"
         raise UserError(argument, "a header with distinct names", got, fix="renaming one, or data.header=false")

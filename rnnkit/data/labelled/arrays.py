@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.packed import check_unpacked
 from rnnkit.errors import UserError
 
 
@@ -70,10 +71,12 @@ def _target(value: Any, length: int) -> Any:
 
 def _load(content: bytes, name: str, argument: str) -> dict[str, NDArray[Any]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)):  # whatever else it is, NumPy would take it for a pickle
-            pass
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # of whatever else it is, NumPy would say it is a pickle
+            check_unpacked(sum(member.file_size for member in archive.infolist()), len(content), name, argument)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
+    except UserError:
+        raise
     except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         if "Object arrays" in str(error):
             fix = "x padded to [N, T, I] beside lengths [N]"

@@ -47,7 +47,7 @@ class LabelledData(SequenceData[Labelled]):
         valid_fraction: of the sequences of `path` or, without `valid`, of `train`.
         test_fraction: of the sequences of `path`; 0 makes no test split.
         valid_groups, test_groups: whole groups for validation and test, in place of the fractions.
-        batch_size, eval_batch_size, seed: see `SequenceData`.
+        batch_size, eval_batch_size, seed, workers: see `SequenceData`.
 
     Raises:
         UserError: for fractions that leave nothing to train or validate on, an unknown kind of target and, in `setup`,
@@ -75,8 +75,9 @@ class LabelledData(SequenceData[Labelled]):
         batch_size: int = 32,
         eval_batch_size: int = 128,
         seed: int = 1,
+        workers: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(batch_size, eval_batch_size, seed, workers)
         self.division = Division(valid_fraction, test_fraction, valid_groups, test_groups)
         if target != "label" and target not in self.kinds:
             kinds = " or ".join(["label", *self.kinds])

@@ -124,7 +124,7 @@ def _one_each(
     cells_N: Sequence[str], rows_of: Sequence[NDArray[np.int64]], line: Callable[[int], str], role: str
 ) -> list[str]:
     """The one value of each series."""
-    text_N = np.array(cells_N)
+    text_N = np.array(cells_N, object)  # of str, all would be as wide as the longest
     for rows_T in rows_of:
         differs_T = text_N[rows_T] != text_N[rows_T[0]]
         if differs_T.any():

@@ -54,6 +54,8 @@ def _members(content: bytes, name: str, argument: str) -> Iterator[tuple[str, by
             members = [member for member in archive if member.isfile() and member.name.lower().endswith(".wav")]
             for member in sorted(members, key=lambda member: member.name):
                 if not PurePosixPath(member.name).name.startswith("."):  # what macOS adds
+                    if member.size > len(content):  # a sparse one, which holds nothing but promises
+                        raise tarfile.ReadError(f"{member.name} would have {member.size:,} bytes")
                     file = archive.extractfile(member)
                     assert file is not None
                     yield member.name, file.read()

@@ -5,6 +5,7 @@ import difflib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -121,12 +122,18 @@ def positions(
         elif column in names:
             found[role] = names.index(str(column))
         elif role not in optional:
-            near = difflib.get_close_matches(str(column), names, n=1, cutoff=0.4) or names[-1:] or ["..."]
+            near = _nearest(column, names)
             argument = f"data.{role}_column"
             got = f"{', '.join(names)} at {where}" if any(names) else f"{len(names)} columns without names at {where}"
-            fix = f"{argument}={near[0]}, or data.header=false" if any(names) else f"{argument}=0"
+            fix = f"{argument}={near}, or data.header=false" if any(names) else f"{argument}=0"
             raise UserError(argument, f"a column {column!r}", got, fix=fix)
     return found
+
+
+def _nearest(column: Column, names: Iterable[str]) -> str:
+    """The likeliest of the first names, which may be far too many and too long for it, or the last of them."""
+    short = [name for name in islice(names, 1000) if len(name) <= 100]
+    return (difflib.get_close_matches(str(column), short, n=1, cutoff=0.4) or short[-1:] or ["..."])[0]
 
 
 def _numbered(wanted: Mapping[str, Column], width: int, where: str, optional: Sequence[str]) -> dict[str, int]:
@@ -157,7 +164,7 @@ def _read_objects(
         found = {role: row[str(column)] for role, column in wanted.items() if row.get(str(column)) is not None}
         for role, column in wanted.items():
             if role not in found and role not in optional:
-                near = difflib.get_close_matches(str(column), row, n=1, cutoff=0.4) or [*row][-1:] or ["..."]
                 got = f"{', '.join(row) or 'nothing'} at {name} line {number}"
-                raise UserError(f"data.{role}_column", f"a key {column!r}", got, fix=f"data.{role}_column={near[0]}")
+                fix = f"data.{role}_column={_nearest(column, row)}"
+                raise UserError(f"data.{role}_column", f"a key {column!r}", got, fix=fix)
         yield number, found

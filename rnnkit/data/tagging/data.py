@@ -51,7 +51,7 @@ class TagData(SequenceData[Sentence]):
         min_count, lowercase, max_characters: see above.
         vectors: a text file of word vectors, as GloVe and fastText have it.
         valid_fraction, test_fraction: shares of the sentences of `path`; a `test_fraction` of 0 makes no test split.
-        batch_size, eval_batch_size, seed: see `SequenceData`.
+        batch_size, eval_batch_size, seed, workers: see `SequenceData`.
 
     Raises UserError for numbers below 1, unknown formats and schemes, paths that exclude each other, and in `setup`
     for files that cannot be read, with the line that is wrong.
@@ -89,8 +89,9 @@ class TagData(SequenceData[Sentence]):
         batch_size: int = 32,
         eval_batch_size: int = 64,
         seed: int = 0,
+        workers: int = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(batch_size, eval_batch_size, seed, workers)
         for name, count in (("min_count", min_count), ("max_characters", max_characters)):
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")

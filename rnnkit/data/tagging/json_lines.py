@@ -21,7 +21,7 @@ def read_json_lines(lines: Iterable[str], name: str, *, tagged: bool = True) -> 
             continue
         try:
             content = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _refuse(f"{name}, line {number}: {error}")
         tokens = _words(content, "tokens")
         tags = _words(content, "tags") if tagged else []

@@ -1,7 +1,7 @@
 """Bytes: 256 tokens, nothing unknown, any file."""
 
 import codecs
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 import numpy as np
@@ -30,6 +30,11 @@ class ByteTokenizer(Tokenizer):
 
     def __init__(self, tokens: Iterable[str] = TOKENS) -> None:
         super().__init__(tokens)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
+        """The same 256 tokens for any text."""
+        return cls()
 
     @classmethod
     def build(cls, text: str, min_count: int = 1) -> Self:

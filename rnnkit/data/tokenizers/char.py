@@ -1,6 +1,6 @@
 """Characters: one Unicode code point, one token."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 import numpy as np
@@ -41,13 +41,18 @@ class CharTokenizer(Tokenizer):
         self._id_of_code[codes] = [i for i in range(len(self.tokens)) if i != self.unknown]
 
     @classmethod
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
+        """The characters counted, most frequent first."""
+        return cls(by_frequency(counts, min_count))
+
+    @classmethod
     def build(cls, text: str, min_count: int = 1) -> Self:
         """The characters of `text`, most frequent first."""
         counts = np.zeros(CODE_POINTS, dtype=np.int64)
         for codes in _blocks_of_codes(text):
             counts += np.bincount(codes, minlength=CODE_POINTS)
         seen = np.flatnonzero(counts)
-        return cls(by_frequency({chr(code): int(counts[code]) for code in seen}, min_count))
+        return cls.from_counts({chr(code): int(counts[code]) for code in seen}, min_count)
 
     def encode(self, text: str) -> Tensor:
         """The characters of `text` as ids [N], int32."""

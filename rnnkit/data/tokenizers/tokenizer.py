@@ -36,16 +36,21 @@ class Tokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, text: str, min_count: int = 1) -> Self:
-        """Take the vocabulary from `text`, the training split and nothing else.
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
+        """Take the vocabulary from how often each token occurs in the training split, and nothing else.
 
         Tokens seen fewer than `min_count` times become unknown. The most frequent has id 0; equals stand in code
         point order, so that the same text gives the same ids on every machine.
         """
 
+    @classmethod
+    @abstractmethod
+    def build(cls, text: str, min_count: int = 1) -> Self:
+        """Take the vocabulary from `text`, as `from_counts` does."""
+
     @abstractmethod
     def encode(self, text: str) -> Tensor:
-        """Ids [N] of `text`, int32 (half the memory of int64: a corpus lies in memory whole)."""
+        """Ids [N] of `text`, int32."""
 
     @abstractmethod
     def missing(self, text: str) -> list[str]:

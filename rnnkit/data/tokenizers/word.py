@@ -1,7 +1,7 @@
 """Words: what stands between blanks, and the ends of lines."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 import numpy as np
@@ -36,9 +36,14 @@ class WordTokenizer(Tokenizer):
         self.unknown = self._id_of[UNKNOWN]
 
     @classmethod
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
+        """The words counted, most frequent first."""
+        return cls(by_frequency(counts, min_count, keep=frozenset({END_OF_LINE})))
+
+    @classmethod
     def build(cls, text: str, min_count: int = 1) -> Self:
         """The words of `text`, most frequent first."""
-        return cls(by_frequency(Counter(_words(text)), min_count, keep=frozenset({END_OF_LINE})))
+        return cls.from_counts(Counter(_words(text)), min_count)
 
     def encode(self, text: str) -> Tensor:
         """The words and line ends of `text` as ids [N], int32."""

@@ -1,0 +1,28 @@
+"""What a batch system sends before it ends a job."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def like_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 raise KeyboardInterrupt in the block, which then can tidy up; training has its own handlers.
+
+    >>> import os
+    >>> try:
+    ...     with like_ctrl_c():
+    ...         os.kill(os.getpid(), signal.SIGTERM)
+    ... except KeyboardInterrupt:
+    ...     print("tidied up")
+    tidied up
+    """
+    names = ("SIGTERM", "SIGUSR1") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
