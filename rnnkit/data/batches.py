@@ -22,8 +22,8 @@ class Batches:
     sequences are sorted by length as a whole, the longest first.
 
     `batch_size` is that of all `world_size` processes together; number `rank` takes every `world_size`-th sequence of
-    each batch, so that all processes have the same number of batches of about the same length. The last batch holds
-    what is left; where that is less than one sequence for each process, it joins the batch before.
+    each batch, from another one on in each, so that all processes have the same number of batches of like length. The
+    last batch holds what is left; where that is less than one sequence for each process, it joins the batch before.
 
     `state_dict` holds the position, as that of `rnnkit.data.Windows` does: it counts the batches handed out, not those
     that `workers` have made ahead.
@@ -100,7 +100,9 @@ class Batches:
         """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
         start, self._start = self._start, 0
         self._epoch += self._position > start  # unless the epoch goes on
-        own = [batch[self._rank :: self._world_size] for batch in self._dealt()[start:]]
+        # in turn, because the first of a batch is the longest, and no process is to have more to do than the others
+        number, count = self._rank, self._world_size
+        own = [batch[(number + index) % count :: count] for index, batch in enumerate(self._dealt())][start:]
         for batch in self._workers.collated(own, self._collate, pin=self._pin):
             start += 1
             self._position = start
