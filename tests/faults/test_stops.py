@@ -84,8 +84,9 @@ def test_a_worker_that_is_killed_ends_the_run_with_all_its_steps(corpus: Path) -
         "rnnkit: data.workers: expected worker processes that live as long as they are needed; got one that did not"
     )
     assert message in case["said"]
-    assert re.search(
-        r"last\.ckpt holds all (2[7-9]|3[0-3]) steps\)?\. Try: rnnkit resume \S+ data\.workers=0", case["said"]
-    )
+    told = re.search(r"last\.ckpt holds all (\d+) steps\)?\. Try: rnnkit resume \S+ data\.workers=0", case["said"])
+    assert told
+    # how many batches were made by then is the machine's affair; the next epoch has workers of its own
+    assert 27 <= int(told[1]) <= 40
     assert "Traceback" not in case["said"]
     assert (case["bytes_differing"], case["points_differing"]) == (0, 0)
