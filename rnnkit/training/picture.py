@@ -65,6 +65,7 @@ class Picture(L.Callback, ABC):
         if figure is None:
             return
         pixels = rasterized(figure)
+        figure.clear()  # its parts hold on to each other, and Python's collector may look minutes later
         from matplotlib.image import imsave
 
         for board in boards:
