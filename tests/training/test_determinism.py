@@ -1,10 +1,10 @@
 """The same numbers again: which operations stand in the way is told, by layer, before a run begins."""
 
-import csv
 from pathlib import Path
 
 import pytest
 import torch
+from curves import figures
 
 from rnnkit.cli import run
 from rnnkit.training.diagnosis import cell_names
@@ -158,11 +158,3 @@ def test_the_same_seed_gives_the_same_figures(task: str, corpus: Path, tmp_path:
         assert run(["train", f"task={task}", *TASKS[task], *own.get(task, []), *few, f"run_dir={folder}"]) == 0
     assert len(figures(tmp_path / "one")) == 6
     assert figures(tmp_path / "one") == figures(tmp_path / "other")
-
-
-def figures(folder: Path) -> list[dict[str, str]]:
-    """All of metrics.csv but what a clock says."""
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    clocks = ("seconds", "train/tokens_per_second")
-    return [{name: value for name, value in row.items() if name not in clocks} for row in rows]

@@ -1,6 +1,5 @@
 """Memory is foreseen before a run begins, from what a few lanes of it take; looking leaves no trace."""
 
-import csv
 import re
 import resource
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from curves import figures
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells import GRUCell, LSTMCell
@@ -274,13 +274,6 @@ def test_a_run_that_was_foreseen_is_bit_for_bit_one_that_was_not(
     weights = [{name: value.nan_to_num() for name, value in found["state_dict"].items()} for found in (one, other)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
     assert figures(tmp_path / "true") == figures(tmp_path / "false")
-
-
-def figures(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    clocks = ("seconds", "train/tokens_per_second")
-    return [{name: value for name, value in row.items() if name not in clocks} for row in rows]
 
 
 def test_what_cannot_be_tried_is_not_refused(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
