@@ -70,7 +70,8 @@ def foresee_batches(config: DictConfig, trainer: L.Trainer, task: Task, data: An
     """Refuse batches with which a training step, or a validation, does not fit into what is free.
 
     What a batch takes is measured: the longest sequences, two and three lanes of them, are trained on and validated,
-    without a trace, and what each operation leaves in memory is extrapolated to the batch. That takes a few steps' time. What cannot be tried so is not refused.
+    without a trace, and what each operation leaves in memory is extrapolated to the batch. That takes as long as a few
+    steps. What cannot be tried so is not refused.
 
     * `config`: with what the data have told.
     * `trainer`: before it begins.
