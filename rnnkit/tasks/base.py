@@ -102,7 +102,8 @@ class Task(L.LightningModule, ABC):
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         if self.clip is None:
             return
-        self.clipping = self.clip([p for p in self.model.parameters() if p.grad is not None])
+        trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self.clipping = self.clip(trained)
         # a scaler of float16 gradients looks for itself, and skips steps in the ordinary course of things
         if getattr(self.trainer.precision_plugin, "scaler", None) is None and not bool(self.clipping[0].isfinite()):
             self.refused = True

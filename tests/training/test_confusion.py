@@ -1,5 +1,6 @@
 """The picture of the confusion matrix: in TensorBoard, in the run folder, or one warning."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def test_pictures_are_drawn_as_often_as_there_is_time(tmp_path: Path, monkeypatc
     monkeypatch.setattr(picture, "SECONDS", 0.0)
     assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
     assert images(tmp_path / "run") == [2, 4, 6]
+
+
+def test_a_drawing_is_gone_once_it_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    monkeypatch.setattr(picture, "SECONDS", 0.0)
+    gc.collect()
+    assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
+    assert gc.isenabled()
+    assert not any(type(thing) is figure for thing in gc.get_objects())
 
 
 def test_without_matplotlib_one_warning_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
