@@ -1,19 +1,20 @@
 """Training of each task's default through the command line against a bare loop; throughput and peak memory.
 
-    python scripts/bench_tasks.py [--rounds 7] [--steps 40] [--threads 2] [--only tagging,regression]
+    python scripts/bench_tasks.py [--blocks 20] [--threads 2] [--only tagging,regression]
 
-Both sides train on the same batches, one after the other in one process, so that a machine whose speed drifts treats
-them alike; neither validates. The bare loop runs the same model and loss and no more than a person would write around
-them. Where that is short, the third column is the same model written in plain torch as well, `nn.LSTM` over packed
-sequences. Printed are medians of valid steps a second, and of the ratios of each round; the peak is the resident memory
-of a process that does nothing but train.
+After every block of steps of `rnnkit train`, as many as lie between two lines of its log, a bare loop takes as many on
+the same batches: each pair of neighbouring blocks is a comparison, so that a machine whose speed drifts treats both
+alike. Neither validates. The bare loop runs the same model and loss and no more than a person would write around them.
+Where that is short, another is the same model written in plain torch as well, `nn.LSTM` over packed sequences.
+Printed are medians of valid steps a second, and of the ratios of the pairs with their quartiles; the peak is the
+resident memory of a process that does nothing but train.
 """
 
 import argparse
 import contextlib
+import importlib
 import io
 import itertools
-import json
 import logging
 import os
 import statistics
@@ -21,12 +22,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -81,8 +85,8 @@ def prepared(case: str) -> tuple[DictConfig, Any]:
     return config, data
 
 
-def bare_loop(config: DictConfig, data: Any, steps: int, *, written: bool) -> float:
-    """Valid steps a second."""
+def bare_loop(config: DictConfig, data: Any, *, written: bool) -> Iterator[int]:
+    """Trains without end; the valid steps of every batch."""
     torch.manual_seed(config.seed)
     task = build_task(config)
     model: Callable[..., Any] = task.model.train()
@@ -94,24 +98,59 @@ def bare_loop(config: DictConfig, data: Any, steps: int, *, written: bool) -> fl
         assert sum(p.numel() for p in parameters) == sum(p.numel() for p in task.model.parameters())
     optimizer = construct(config, "optimizer")(parameters)
     loader = data.train_dataloader()
-    seen = 0
-    started = time.perf_counter()
-    for batch in itertools.islice((batch for _ in itertools.count() for batch in loader), steps):
+    for batch in (batch for _ in itertools.count() for batch in loader):
         outputs = model(batch.inputs, lengths=batch.lengths)
         loss = task.loss(outputs, batch)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        seen += batch.tokens
-    return seen / (time.perf_counter() - started)
+        yield batch.tokens
 
 
-def through_the_command_line(case: str, steps: int, folder: Path) -> float:
-    """Valid steps a second that the run reports: everything but validation, logging included."""
+class Pairs(Checkpoint):
+    """Lets the bare loops follow every block of steps; a checkpoint callback, so that it comes after all others."""
+
+    def __init__(self, loops: list[Iterator[int]], block: int) -> None:
+        self.loops = loops
+        self.block = block
+        self.speeds: list[list[float]] = []
+        """Of each block but the first, which warms up: valid steps a second of the run, then of each loop."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        self._tokens, self._clock = 0, time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._tokens += batch.tokens
+        if trainer.global_step % self.block:
+            return
+        speeds = [self._tokens / (time.perf_counter() - self._clock)]
+        for loop in self.loops:
+            started = time.perf_counter()
+            tokens = sum(itertools.islice(loop, self.block))
+            assert tokens == self._tokens
+            speeds.append(tokens / (time.perf_counter() - started))
+        if trainer.global_step > self.block:
+            self.speeds.append(speeds)
+        self._tokens, self._clock = 0, time.perf_counter()
+
+
+def compared(case: str, blocks: int, folder: Path) -> list[list[float]]:
+    """What `Pairs` has seen of a run."""
+    config, data = prepared(case)
+    block = config.trainer.log_every_n_steps
+    loops = [bare_loop(config, data, written=False)]
+    if case in WRITTEN:
+        loops.append(bare_loop(config, data, written=True))
+    pairs = Pairs(loops, block)
+    module = importlib.import_module("rnnkit.training.fit")
+    callbacks = module._callbacks  # type: ignore[attr-defined]
+    module._callbacks = lambda *arguments: [*callbacks(*arguments), pairs]
     with contextlib.redirect_stdout(io.StringIO()):
-        assert run(["train", *CASES[case], *USUAL, f"trainer.max_steps={steps}", f"run_dir={folder}"]) == 0
-    return float(json.loads((folder / "summary.json").read_text())["tokens_per_second"])
+        steps = f"trainer.max_steps={block * (blocks + 1)}"
+        assert run(["train", *CASES[case], *USUAL, steps, f"run_dir={folder}"]) == 0
+    module._callbacks = callbacks
+    return pairs.speeds
 
 
 def peak_mebibytes(case: str, steps: int, folder: Path, threads: int) -> float:
@@ -128,35 +167,25 @@ def peak_mebibytes(case: str, steps: int, folder: Path, threads: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", default="", help="tasks by the beginning of their names, divided by commas")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     logging.disable(logging.WARNING)  # what the data say of themselves, every time
-    print(f"{given.threads} threads, {given.steps} steps a round, {given.rounds} rounds, torch {torch.__version__}")
-    print(
-        f"{'valid steps a second':<24}{'rnnkit train':>14}{'bare loop':>12}{'ratio':>7}{'plain torch':>13}{'ratio':>7}",
-        end="",
-    )
-    print(f"{'peak MiB':>10}")
+    print(f"{given.threads} threads, {given.blocks} pairs of blocks, torch {torch.__version__}; valid steps a second")
+    print(f"{'':<24}{'beside':<13}{'rnnkit train':>12}{'beside':>10}{'ratio':>7}{'quartiles':>12}{'peak MiB':>10}")
     only = tuple(given.only.split(","))
     with tempfile.TemporaryDirectory() as folder:
         for place, case in enumerate(case for case in CASES if case.startswith(only)):
-            config, data = prepared(case)
-            rounds = []  # of which the first warms up
-            for number in range(given.rounds + 1):
-                ours = through_the_command_line(case, given.steps, Path(folder, f"{place}-{number}"))
-                bare = bare_loop(config, data, given.steps, written=False)
-                plain = bare_loop(config, data, given.steps, written=True) if case in WRITTEN else float("nan")
-                rounds.append((ours, bare, ours / bare, plain, ours / plain))
-            ours, bare, ratio, plain, plain_ratio = (
-                statistics.median(column) for column in zip(*rounds[1:], strict=True)
-            )
-            peak = peak_mebibytes(case, given.steps, Path(folder, f"{place}-peak"), given.threads)
-            beside = f"{plain:>13,.0f}{plain_ratio:>7.2f}" if case in WRITTEN else f"{'-':>13}{'-':>7}"
-            print(f"{case:<24}{ours:>14,.0f}{bare:>12,.0f}{ratio:>7.2f}{beside}{peak:>10,.0f}", flush=True)
+            ours, *others = zip(*compared(case, given.blocks, Path(folder, str(place))), strict=True)
+            peak = peak_mebibytes(case, 40, Path(folder, f"{place}-peak"), given.threads)
+            for beside, other in zip(("bare loop", "plain torch"), others, strict=False):
+                low, ratio, high = statistics.quantiles(map(truediv, ours, other), n=4)
+                print(
+                    f"{case:<24}{beside:<13}{statistics.median(ours):>12,.0f}{statistics.median(other):>10,.0f}", end=""
+                )
+                print(f"{ratio:>7.2f}{f'{low:.2f}-{high:.2f}':>12}{peak:>10,.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import Problems, UserError
@@ -18,9 +17,11 @@ from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
 from rnnkit.training.determinism import agree, check_determinism, settings_kept
 from rnnkit.training.foresight import foresee_batches
+from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.monitor import Monitor
+from rnnkit.training.patience import EarlyStopping
 from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.provenance import Provenance, check_resumed
@@ -79,12 +80,12 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         data.save(run.folder)
         _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
     trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
-    if trainer.global_step == resumed_step:
+    if trainer.global_step == resumed_step == run.summarized_step():
         raise UserError(
             "trainer",
             "something left to train",
-            f"{trainer.current_epoch} epochs and {trainer.global_step} steps, all done before",
-            fix=f"trainer.max_epochs={trainer.current_epoch + 10}",
+            f"{monitor.epochs} epochs and {trainer.global_step} steps, all done before",
+            fix=_more(trainer, monitor.epochs),
         )
     figures = _figures(trainer, task, monitor)
     if trainer.is_global_zero:
@@ -100,6 +101,16 @@ def _check_epochs(most: int | None, begun: int) -> None:
             str(most),
             fix=f"trainer.max_epochs={begun + 10}",
         )
+
+
+def _more(trainer: L.Trainer, epochs: int) -> str:
+    """The override with which a run that has ended goes on."""
+    stopped = trainer.early_stopping_callback
+    if stopped is not None and stopped.wait_count >= stopped.patience:
+        return f"patience={stopped.wait_count + 10}"
+    if trainer.global_step == trainer.max_steps:
+        return f"trainer.max_steps={2 * trainer.max_steps}"
+    return f"trainer.max_epochs={epochs + 10}"
 
 
 def _data(config: DictConfig) -> Any:
@@ -124,6 +135,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
     assert isinstance(trainer, L.Trainer)
+    skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     if trainer.max_epochs == -1 and trainer.max_steps == -1:
         raise UserError(
             "trainer.max_epochs",
@@ -151,9 +163,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10), config.trainer.get("max_time")),
     ]
     if config.patience is not None:
-        # after validations, which a run that is resumed at the end of an epoch does not have at that of its first
-        wait = {"patience": config.patience, "check_on_train_epoch_end": False}
-        callbacks.append(EarlyStopping(config.monitor, mode=config.monitor_mode, **wait))
+        callbacks.append(EarlyStopping(config.monitor, config.monitor_mode, config.patience))
     if config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(monitor))
     return [callback for callback in callbacks if callback is not None]
@@ -178,9 +188,10 @@ def _figures(trainer: L.Trainer, task: Task, monitor: Monitor) -> dict[str, Any]
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {
         **monitor.latest,
+        **monitor.validated,
         **final,
         f"best_{best.monitor}": None if best.best_model_score is None else float(best.best_model_score),
-        "epochs": trainer.current_epoch,
+        "epochs": monitor.epochs,
         "steps": trainer.global_step,
         "tokens": monitor.tokens,
         "seconds": round(monitor.seconds, 3),

@@ -25,8 +25,13 @@ class Monitor(L.Callback):
     def __init__(self, every: int) -> None:
         self.every = every
         self.latest: dict[str, float] = {}
+        """What was logged last of training."""
+        self.validated: dict[str, float] = {}
+        """What was logged last of a validation."""
         self.tokens = 0
         """Valid time steps trained on since the run began, over all lanes and processes."""
+        self.epochs = 0
+        """Epochs begun."""
         self.seconds = 0.0
         """Time spent training since the run began, validation not counted."""
         self._clock: float | None = None
@@ -42,12 +47,15 @@ class Monitor(L.Callback):
         # what has been summed up since the last line goes along, so that the next line is the same after a resume
         counts = {"windows": self._windows, "updates": self._updates, "rectangle": self._rectangle}
         at = {"tokens_at": self._tokens_at, "seconds_at": self._seconds_at}
-        return {"tokens": self.tokens, "seconds": self.seconds, "sums": dict(self._sums), **counts, **at}
+        logged = {"latest": self.latest, "validated": self.validated, "epochs": self.epochs}
+        return {"tokens": self.tokens, "seconds": self.seconds, "sums": dict(self._sums), **counts, **at, **logged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
         self._clear()
-        self._sums = dict(state_dict.get("sums", {}))  # checkpoints of 0.1.0 have none
+        self._sums = dict(state_dict.get("sums", {}))  # the first checkpoints have none, and nothing that follows
+        for name in ("latest", "validated", "epochs"):
+            setattr(self, name, state_dict.get(name, getattr(self, name)))
         for name in ("windows", "updates", "rectangle", "tokens_at", "seconds_at"):
             setattr(self, f"_{name}", state_dict.get(name, getattr(self, f"_{name}")))
 
@@ -70,7 +78,8 @@ class Monitor(L.Callback):
         self._pause()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer, {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")})
+        self.validated = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        self._write(trainer, self.validated)
         self._clock = time.perf_counter()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -85,6 +94,7 @@ class Monitor(L.Callback):
         self.tokens += batch.tokens * trainer.world_size
         self._rectangle += lanes * steps * trainer.world_size
         self._windows += 1
+        self.epochs = trainer.current_epoch + 1
         self._add("loss", outputs["loss"].detach())
         if trainer.global_step == self._step:  # still accumulating
             return

@@ -17,6 +17,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from omegaconf import DictConfig, OmegaConf
 
+from rnnkit.data.atomic import replacing
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training import storage
@@ -66,8 +67,8 @@ class Run:
 
     def start(self, config: DictConfig) -> None:
         """Writes the configuration and the command."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.config_file.write_text(OmegaConf.to_yaml(config, resolve=True))
+        with replacing(self.config_file) as part:
+            part.write_text(OmegaConf.to_yaml(config, resolve=True))
         with (self.folder / "command.txt").open("a") as file:
             print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
 
@@ -87,7 +88,15 @@ class Run:
 
     def summarize(self, figures: dict[str, Any]) -> None:
         """Writes summary.json."""
-        self.summary_file.write_text(json.dumps(figures, indent=2) + "\n")
+        with replacing(self.summary_file) as part:
+            part.write_text(json.dumps(figures, indent=2) + "\n")
+
+    def summarized_step(self) -> int | None:
+        """The last step that summary.json tells of; None where there is no whole one."""
+        try:
+            return int(json.loads(self.summary_file.read_text())["steps"])
+        except (OSError, ValueError, KeyError):
+            return None
 
     def checkpoint(self, name: str = "best") -> dict[str, Any]:
         """What a checkpoint holds, read without running any code from it."""
