@@ -9,8 +9,8 @@ from lightning.pytorch import callbacks
 class EarlyStopping(callbacks.EarlyStopping):
     """Lightning's, made exact: a run that is resumed ends where it would have ended.
 
-    It looks after validations only: at the end of its first epoch a resumed run may have none to look at. A run that was
-    killed after it had been told to end, and before it had, trains no further. And `patience` is that of the
+    It looks after validations only: at the end of its first epoch a resumed run may have none to look at. A run that
+    was killed after it had been told to end, and before it had, trains no further. And `patience` is that of the
     configuration, so that a resumed run can be given more, where Lightning takes the checkpoint's.
     """
 
