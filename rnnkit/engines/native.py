@@ -86,6 +86,32 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     return (flip_valid(y_BTO, lengths_B) if reverse else y_BTO), state
 
 
+def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
+    """Whether the kernel knows these two as the directions of one layer; on a CPU, where that could be tested."""
+    one, other = cells
+    if type(one) is not type(other) or not isinstance(one, LSTMCell | GRUCell | ElmanCell):
+        return False
+    alike = one.hidden_size == other.hidden_size and (one.bias_ih is None) == (other.bias_ih is None)
+    if isinstance(one, ElmanCell):
+        alike = alike and one.nonlinearity == cast(ElmanCell, other).nonlinearity
+    return alike and x_BTI.is_cpu and x_BTI.shape[1] > 2
+
+
+def run_both(cells: tuple[Any, Any], x_BTI: Tensor, states: list[Any]) -> tuple[Tensor, tuple[Any, Any]]:
+    """A pair over full lanes in one call of the kernel: outputs side by side, and both states."""
+    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+    has_bias = cells[0].bias_ih is not None
+    weights = [getattr(cell, name) for cell in cells for name in names[: 4 if has_bias else 2]]
+    options = (has_bias, 1, 0.0, torch.is_grad_enabled(), True, True)
+    if isinstance(cells[0], LSTMCell):
+        hx = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+        y_BTH, h_2BH, c_2BH = _kernels.lstm(x_BTI, hx, weights, *options)
+        return y_BTH, (LSTMState(h_2BH[0], c_2BH[0]), LSTMState(h_2BH[1], c_2BH[1]))
+    kernel = _kernel_of(cells[0])
+    y_BTH, h_2BH = kernel(x_BTI, torch.stack(states), weights, *options)
+    return y_BTH, (h_2BH[0], h_2BH[1])
+
+
 def _in_segments(
     cell: Cell[State], x_BTI: Tensor, state: State, lengths_B: Tensor | None, fresh_BT: Tensor
 ) -> tuple[Tensor, State]:
@@ -156,9 +182,12 @@ def _kernel(cell: Any, x_BTI: Tensor, state: Any, weight_ih: Tensor) -> tuple[Te
         hx = (state.hidden.contiguous()[None], state.cell.contiguous()[None])
         y_BTH, h_1BH, c_1BH = _kernels.lstm(x_BTI, hx, weights, *options)
         return y_BTH, LSTMState(hidden=h_1BH[0], cell=c_1BH[0])
-    kernel = _kernels.gru if isinstance(cell, GRUCell) else getattr(_kernels, f"rnn_{cell.nonlinearity}")
-    y_BTH, h_1BH = kernel(x_BTI, state.contiguous()[None], weights, *options)
+    y_BTH, h_1BH = _kernel_of(cell)(x_BTI, state.contiguous()[None], weights, *options)
     return y_BTH, h_1BH[0]
+
+
+def _kernel_of(cell: GRUCell | ElmanCell) -> Any:
+    return _kernels.gru if isinstance(cell, GRUCell) else getattr(_kernels, f"rnn_{cell.nonlinearity}")
 
 
 def _lstm_steps(cell: LSTMCell, x_BTI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:

@@ -111,7 +111,7 @@ def scan(
                 state = select_rows(reset, cell.initial_state(B), state)
             state = cell.begin(state)
         window = Window(lengths, _fresh_steps(reset, lengths, reverse), reverse)
-        run = ENGINES[_choose(cell, x_BTI, state, engine)].run
+        run = ENGINES[choose(cell, x_BTI, state, engine)].run
         if T == 0:
             return x_BTI.new_zeros(B, 0, cell.output_size), state
         if checkpoint_every is None or not torch.is_grad_enabled():
@@ -134,7 +134,7 @@ def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = 
     """
     check_input(cell, x_BTI)
     state = cell.initial_state(x_BTI.shape[0]) if state is None else state
-    chosen = _choose(cell, x_BTI, state, engine)
+    chosen = choose(cell, x_BTI, state, engine)
     not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was asked for"
     return Explanation(
         chosen,
@@ -150,7 +150,8 @@ def _as_given(new: Tensor, given: Tensor) -> Tensor:
     return new if new.dtype == given.dtype else new.to(given.dtype)
 
 
-def _choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
+def choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
+    """The name of the engine that runs; UserError for an unknown one, and for one that cannot run this cell."""
     if engine == "auto":
         arguments = (cell, x_BTI, state)
         return next(

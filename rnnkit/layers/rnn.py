@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
-import torch
 from torch import Tensor, nn
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.probability import check_probability
 from rnnkit.engines import scan
+from rnnkit.engines.both import scan_both
 from rnnkit.errors import UserError
 from rnnkit.layers import torch_interop
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
@@ -43,6 +43,7 @@ class RNN(nn.Module):
     Raises `UserError` for `num_layers` below 1, another number of widths, widths that `residual` cannot add, and a
     dropout outside [0, 1).
 
+    >>> import torch
     >>> from rnnkit.cells import LSTMCell
     >>> rnn = RNN(LSTMCell, input_size=3, hidden_size=5, num_layers=2, bidirectional=True)
     >>> y_BTO, state = rnn(torch.randn(2, 7, 3), lengths=torch.tensor([7, 4]))
@@ -121,26 +122,20 @@ class RNN(nn.Module):
         Raises `UserError` for a state of another structure, and where `scan` does.
         """
         before = self._by_cell(state)
+        options: dict[str, Any] = {"lengths": lengths, "reset": reset}
+        options |= {"engine": engine, "checkpoint_every": checkpoint_every}
         after: list[Any] = []
         for layer in range(self.num_layers):
-            outputs = []
             if layer > 0:
                 x_BTI = self.dropout(x_BTI)
-            for reverse in (False, True) if self.bidirectional else (False,):
-                i = len(after)
-                y_BTO, end = scan(
-                    self.cell_at(i),
-                    x_BTI,
-                    before[i],
-                    lengths=lengths,
-                    reset=reset,
-                    reverse=reverse,
-                    engine=engine,
-                    checkpoint_every=checkpoint_every,
-                )
-                outputs.append(y_BTO)
+            i = len(after)
+            if self.bidirectional:
+                cells, states = (self.cell_at(i), self.cell_at(i + 1)), (before[i], before[i + 1])
+                y_BTO, ends = scan_both(cells, x_BTI, states, **options)
+                after.extend(ends)
+            else:
+                y_BTO, end = scan(self.cell_at(i), x_BTI, before[i], **options)
                 after.append(end)
-            y_BTO = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
             x_BTI = y_BTO + x_BTI if self.residual and layer > 0 else y_BTO
         return x_BTI, self._by_layer(after)
 

@@ -49,6 +49,13 @@ class Task(L.LightningModule, ABC):
         self.refused = False
         """Whether a gradient that was not finite has been dropped, and its step not taken."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes which hook it is in, fifty times a step; a module looks long whether that is a parameter
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def loss(self, outputs: Any, batch: SequenceBatch) -> Tensor:
         """The mean loss over the valid targets of a batch."""
