@@ -99,13 +99,16 @@ def partition(step: Step) -> Partition:
     forward.known -= set(step.new_state) - inputs
     if not any(node is not None for node in grads):
         return Partition(prologue, forward, None)
+    known = inputs | set(kept) | set(step.new_state)
     entering = {node for node in (step.y_grad, *step.state_grad) if node is not None}
+    # Of the forward direction the loop computes again what is not kept.
+    again = (ancestors(tangents, known.__contains__) & set(free)) - known
     backward = _direction(
-        calls=[node for node in calls if node in tangents],
+        calls=[node for node in calls if node in tangents or node in again],
         carry=step.state_grad,
         carried=step.state_grads,
         results=[step.x_grad, *step.weight_grads.values()],
-        known=inputs | set(kept) | set(step.new_state) | entering,
+        known=known | entering,
         passing={node for node in step.state_grad if node is not None},
     )
     return Partition(prologue, forward, backward)

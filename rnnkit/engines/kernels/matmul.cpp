@@ -6,7 +6,7 @@
 #include <omp.h>
 
 constexpr int SLIVER = 6;
-constexpr long DEPTH = 384, HEIGHT = 96;
+constexpr long DEPTH = 384, HEIGHT = 144;
 
 template <class S>
 struct Tile {
@@ -80,8 +80,8 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
   constexpr int L = Vector<S>::lanes;
   constexpr long wide = PANEL * L;
   const long panels = (N + wide - 1) / wide, slivers = (M + SLIVER - 1) / SLIVER;
-  // Packing a pays when several panels of b pass over it, and when its sums do not run along its rows.
-  const bool packs = panels > 2 || ak != 1;
+  // Rows of a are read as they lie; where sums do not run along them, they are packed.
+  const bool packs = ak != 1;
   S* const packed_b = room<S>(panels * wide * std::min(K, DEPTH));
 #pragma omp parallel num_threads(threads)
   {
@@ -92,9 +92,18 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
     for (long k0 = 0; k0 < K; k0 += DEPTH) {
       const long depth = std::min(DEPTH, K - k0);
 #pragma omp barrier
-      for (long p = thread; p < panels; p += count) {
-        const long first = p * wide, width = std::min(wide, N - first);
-        pack_panel(b + k0 * bk + first * bn, bk, bn, depth, width, (width + L - 1) / L * L, packed_b + first * depth);
+      if (bn == 1) {
+        // Row by row, which is how b lies in memory.
+        for (long k = depth * thread / count; k < depth * (thread + 1) / count; ++k)
+          for (long p = 0; p < panels; ++p) {
+            const long first = p * wide, width = std::min(wide, N - first), whole = (width + L - 1) / L * L;
+            pack_panel(b + (k0 + k) * bk + first, bk, bn, 1, width, whole, packed_b + first * depth + k * whole);
+          }
+      } else {
+        for (long p = thread; p < panels; p += count) {
+          const long first = p * wide, width = std::min(wide, N - first);
+          pack_panel(b + k0 * bk + first * bn, bk, bn, depth, width, (width + L - 1) / L * L, packed_b + first * depth);
+        }
       }
 #pragma omp barrier
       for (long m0 = lo; m0 < hi; m0 += HEIGHT) {
