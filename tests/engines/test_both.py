@@ -48,7 +48,10 @@ def compare(cells: tuple[Cell[Any], Cell[Any]], engine: str, **options: Any) -> 
         return [*values, *torch.autograd.grad(loss.sum(), learnt)]
 
     found = everything(*scan_both(cells, x_BTI, engine=engine, **options))
-    scans = [scan(cell, x_BTI, reverse=back, engine="reference", **options) for cell, back in zip(cells, (False, True))]
+    scans = [
+        scan(cell, x_BTI, reverse=back, engine="reference", **options)
+        for cell, back in zip(cells, (False, True), strict=True)
+    ]
     expected = everything(torch.cat([y_BTO for y_BTO, _ in scans], dim=2), (scans[0][1], scans[1][1]))
     torch.testing.assert_close(found, expected)
 
