@@ -70,6 +70,14 @@ def test_no_more_is_kept_of_a_step_than_its_gates(name: str, masked: bool) -> No
     assert kept(kernel) <= most
 
 
+def test_what_a_product_reads_again_comes_from_the_loop() -> None:
+    """r * h, which the gradient of U_n needs: not kept for every step, and not computed by torch afterwards."""
+    kernel = kernel_of(GRUCell(5, H, reset_after=False))
+    after = kernel.partition.backward.after
+    assert not [node for node in after.function.__self__.graph.nodes if node.name.startswith(("mul", "sigmoid"))]
+    assert kept(kernel) <= 4 * H
+
+
 def test_an_lstm_keeps_four_gates() -> None:
     kernel = kernel_of(LSTMCell(5, H))
     assert kept(kernel) == 4 * H

@@ -45,17 +45,35 @@ static S* room(long n) {
   return static_cast<S*>(std::aligned_alloc(64, (n * (long)sizeof(S) + 63) / 64 * 64));
 }
 
-// Columns from `first` on, at all depths, in `wide` columns side by side; beyond the last one there are zeros.
+// A range of n things that one of several threads takes.
+struct Share {
+  long begin, end;
+  Share(long n, long thread, long count) : begin(n * thread / count), end(n * (thread + 1) / count) {}
+};
+
+// Panels of b, each with its columns side by side at every depth, `apart` a column; beyond the last one there are zeros.
 template <class S>
-static void pack_panel(const S* b, long bk, long bn, long depth, long width, long wide, S* to) {
-  if (bn == 1) {
-    for (long k = 0; k < depth; ++k) {
-      std::copy_n(b + k * bk, width, to + k * wide);
-      std::fill(to + k * wide + width, to + (k + 1) * wide, S(0));
+static void pack_panels(const S* b, long bk, long bn, long N, Share panels, Share depths, S* to, long apart) {
+  constexpr long L = Vector<S>::lanes, most = PANEL * L;
+  const auto pack = [&](long p, long k_begin, long k_end) {
+    const long first = p * most, width = std::min(most, N - first), wide = (width + L - 1) / L * L;
+    S* const panel = to + first * apart;
+    if (bn == 1) {
+      for (long k = k_begin; k < k_end; ++k) {
+        std::copy_n(b + k * bk + first, width, panel + k * wide);
+        std::fill(panel + k * wide + width, panel + (k + 1) * wide, S(0));
+      }
+    } else {
+      for (long n = 0; n < wide; ++n)
+        for (long k = k_begin; k < k_end; ++k) panel[k * wide + n] = n < width ? b[k * bk + (first + n) * bn] : S(0);
     }
+  };
+  if (bn == 1) {
+    // Row by row, as b lies in memory.
+    for (long k = depths.begin; k < depths.end; ++k)
+      for (long p = panels.begin; p < panels.end; ++p) pack(p, k, k + 1);
   } else {
-    for (long n = 0; n < wide; ++n)
-      for (long k = 0; k < depth; ++k) to[k * wide + n] = n < width ? b[k * bk + n * bn] : S(0);
+    for (long p = panels.begin; p < panels.end; ++p) pack(p, depths.begin, depths.end);
   }
 }
 
@@ -82,41 +100,41 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
   const long panels = (N + wide - 1) / wide, slivers = (M + SLIVER - 1) / SLIVER;
   // Rows of a are read as they lie; where sums do not run along them, they are packed.
   const bool packs = ak != 1;
-  S* const packed_b = room<S>(panels * wide * std::min(K, DEPTH));
+  const long apart = std::min(K, DEPTH);
+  S* const packed_b = room<S>(panels * wide * apart);
 #pragma omp parallel num_threads(threads)
   {
     const long thread = omp_get_thread_num(), count = omp_get_num_threads();
-    const long lo = slivers * thread / count * SLIVER, hi = std::min(M, slivers * (thread + 1) / count * SLIVER);
-    S* const packed_a = packs ? room<S>(HEIGHT * std::min(K, DEPTH)) : nullptr;
+    // Threads share the rows of c and what is packed of b. Long sums are done in blocks of b, of which there are many to
+    // wait for: there each thread takes columns, and packs for itself.
+    const bool alone = K > DEPTH && M <= N && panels >= count;
+    const Share all_panels(panels, 0, 1), own_panels(panels, thread, count);
+    const Share columns = alone ? own_panels : all_panels, rows(slivers, alone ? 0 : thread, alone ? 1 : count);
+    const long lo = rows.begin * SLIVER, hi = std::min(M, rows.end * SLIVER);
+    S* const packed_a = packs ? room<S>(HEIGHT * apart) : nullptr;
     S edge[SLIVER * wide];
     for (long k0 = 0; k0 < K; k0 += DEPTH) {
       const long depth = std::min(DEPTH, K - k0);
+      const bool splits_depth = !alone && bn == 1;
+      if (!alone) {
 #pragma omp barrier
-      if (bn == 1) {
-        // Row by row, which is how b lies in memory.
-        for (long k = depth * thread / count; k < depth * (thread + 1) / count; ++k)
-          for (long p = 0; p < panels; ++p) {
-            const long first = p * wide, width = std::min(wide, N - first), whole = (width + L - 1) / L * L;
-            pack_panel(b + (k0 + k) * bk + first, bk, bn, 1, width, whole, packed_b + first * depth + k * whole);
-          }
-      } else {
-        for (long p = thread; p < panels; p += count) {
-          const long first = p * wide, width = std::min(wide, N - first);
-          pack_panel(b + k0 * bk + first * bn, bk, bn, depth, width, (width + L - 1) / L * L, packed_b + first * depth);
-        }
       }
+      pack_panels(b + k0 * bk, bk, bn, N, splits_depth ? all_panels : own_panels,
+                  splits_depth ? Share(depth, thread, count) : Share(depth, 0, 1), packed_b, apart);
+      if (!alone) {
 #pragma omp barrier
+      }
       for (long m0 = lo; m0 < hi; m0 += HEIGHT) {
         const long height = std::min(HEIGHT, hi - m0);
         if (packs) pack_rows(a + m0 * am + k0 * ak, am, ak, depth, height, packed_a);
-        for (long p = 0; p < panels; ++p) {
+        for (long p = columns.begin; p < columns.end; ++p) {
           const long first = p * wide, width = std::min(wide, N - first);
           const int vectors = (int)((width + L - 1) / L);
           for (long s = 0; s < height; s += SLIVER) {
             const int rows = (int)std::min<long>(SLIVER, height - s);
             S* const to = c + (m0 + s) * N + first;
             const S* const from = packs ? packed_a + s * depth : a + (m0 + s) * am + k0 * ak;
-            Tile<S> whole{depth, from, packs ? 1 : am, packs ? SLIVER : ak, packed_b + first * depth, to, N, k0 > 0};
+            Tile<S> whole{depth, from, packs ? 1 : am, packs ? SLIVER : ak, packed_b + first * apart, to, N, k0 > 0};
             if (width % L == 0) {
               whole(rows, vectors);
             } else {
