@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells.base import Cell
-from rnnkit.engines import native
+from rnnkit.engines import native, scanning
 from rnnkit.engines.checks import check_input
-from rnnkit.engines.scanning import choose, scan
+from rnnkit.engines.scanning import scan
 from rnnkit.engines.weights import computed_weights
 
 Pair = tuple[Any, Any]
@@ -40,7 +40,7 @@ def scan_both(
         if (
             native.are_a_pair(cells, x_BTI)
             and not any(computed_weights(cell) for cell in cells)
-            and all(choose(cell, x_BTI, start, engine) == "native" for cell, start in zip(cells, starts, strict=True))
+            and all(scanning.choose(cell, x_BTI, s, engine) == "native" for cell, s in zip(cells, starts, strict=True))
         ):
             return native.run_both(cells, x_BTI, starts)
     options: dict[str, Any] = {"lengths": lengths, "reset": reset}

@@ -3,7 +3,8 @@
 import copy
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import ModuleType
 from typing import Any
 
 import lightning as L
@@ -14,12 +15,10 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells.state import map_state
-from rnnkit.engines import explain
-from rnnkit.layers import rnn as rnn_module
+from rnnkit.engines import both, native, scanning
+from rnnkit.layers import rnn
 from rnnkit.tasks import Task
 
-_module: Any = rnn_module
-"""Where every layer finds its `scan`."""
 _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
 """Precisions in which the weights stay what they are."""
 
@@ -105,38 +104,44 @@ def untouched(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Itera
 @contextmanager
 def engines_of(lanes: int, *, tried: int) -> Iterator[None]:
     """Layers that are given `tried` lanes take the engine that they would take for `lanes`."""
-    scan = _module.scan
+    choose = scanning.choose
 
-    def as_with_all(cell: Any, x_BTI: Tensor, state: Any = None, **options: Any) -> Any:
-        if x_BTI.shape[1] == 1 or options.get("engine") != "auto":
-            return scan(cell, x_BTI, state, **options)
+    def as_with_all(cell: Any, x_BTI: Tensor, state: Any, engine: str) -> str:
+        if x_BTI.shape[1] == 1:
+            return choose(cell, x_BTI, state, engine)
         rows = max(1, len(x_BTI) * lanes // tried)  # a model may lay its lanes out as several rows each
 
         def as_many(leaf: Tensor) -> Tensor:
             return leaf[:1].expand(rows, *leaf.shape[1:])
 
-        given = cell.initial_state(1) if state is None else state
-        engine = explain(cell, as_many(x_BTI), map_state(as_many, given)).engine
-        return scan(cell, x_BTI, state, **{**options, "engine": engine})
+        return choose(cell, as_many(x_BTI), map_state(as_many, state), engine)
 
-    _module.scan = as_with_all
-    try:
+    with _replaced(scanning, "choose", as_with_all):
         yield
-    finally:
-        _module.scan = scan
 
 
 @contextmanager
 def noted_scans(note: Callable[[Any], AbstractContextManager[None]]) -> Iterator[None]:
-    """Every layer over time runs within what `note` gives for its cell."""
-    scan = _module.scan
+    """Every layer over time runs within what `note` gives for its cell, both directions at once for the first one."""
 
-    def noted(cell: Any, *arguments: Any, **options: Any) -> Any:
-        with note(cell):
-            return scan(cell, *arguments, **options)
+    def noted(run: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(cell: Any, *arguments: Any, **options: Any) -> Any:
+            with note(cell[0] if isinstance(cell, tuple) else cell):
+                return run(cell, *arguments, **options)
 
-    _module.scan = noted
+        return noting
+
+    with ExitStack() as stack:
+        for module, name in ((rnn, "scan"), (both, "scan"), (native, "run_both")):
+            stack.enter_context(_replaced(module, name, noted(getattr(module, name))))
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, by: Callable[..., Any]) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, by)
     try:
         yield
     finally:
-        _module.scan = scan
+        setattr(module, name, original)
