@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state
 from rnnkit.engines import native, scanning
 from rnnkit.engines.checks import check_input
 from rnnkit.engines.scanning import scan
@@ -34,7 +35,7 @@ def scan_both(
     >>> y_BTO.shape, torch.equal(y_BTO[:, 0, 5:], backward.hidden)
     (torch.Size([2, 4, 10]), True)
     """
-    if states == (None, None) and lengths is None and reset is None and checkpoint_every is None:
+    if all(given is None for given in (*states, lengths, reset, checkpoint_every)):
         check_input(cells[0], x_BTI)
         starts = [cell.initial_state(x_BTI.shape[0]) for cell in cells]
         if (
@@ -42,12 +43,11 @@ def scan_both(
             and not any(computed_weights(cell) for cell in cells)
             and all(scanning.choose(cell, x_BTI, s, engine) == "native" for cell, s in zip(cells, starts, strict=True))
         ):
-            return native.run_both(cells, x_BTI, starts)
+            y_BTO, ends = native.run_both(cells, x_BTI, starts)
+            forward, backward = (map_state(scanning.as_given, end, s) for end, s in zip(ends, starts, strict=True))
+            return y_BTO, (forward, backward)
     options: dict[str, Any] = {"lengths": lengths, "reset": reset}
     options |= {"engine": engine, "checkpoint_every": checkpoint_every}
-    outputs, ends = [], []
-    for cell, state, reverse in zip(cells, states, (False, True), strict=True):
-        y_BTO, end = scan(cell, x_BTI, state, reverse=reverse, **options)
-        outputs.append(y_BTO)
-        ends.append(end)
-    return torch.cat(outputs, dim=-1), (ends[0], ends[1])
+    y_BTO, forward = scan(cells[0], x_BTI, states[0], **options)
+    reversed_BTO, backward = scan(cells[1], x_BTI, states[1], reverse=True, **options)
+    return torch.cat([y_BTO, reversed_BTO], dim=-1), (forward, backward)

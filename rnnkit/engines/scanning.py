@@ -119,7 +119,7 @@ def scan(
         else:
             y_BTO, after = run_in_chunks(run, cell, x_BTI, state, window, weights, checkpoint_every)
     # Under autocast some cells come out in lower precision; the carry keeps the one it had.
-    return y_BTO, map_state(_as_given, after, state)
+    return y_BTO, map_state(as_given, after, state)
 
 
 def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = "auto") -> Explanation:
@@ -146,7 +146,8 @@ def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = 
     )
 
 
-def _as_given(new: Tensor, given: Tensor) -> Tensor:
+def as_given(new: Tensor, given: Tensor) -> Tensor:
+    """A part of a state in the precision that it had before."""
     return new if new.dtype == given.dtype else new.to(given.dtype)
 
 

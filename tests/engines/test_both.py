@@ -85,6 +85,19 @@ def test_computed_weights_and_given_states_are_two_scans(calls: list[str]) -> No
     x_BTI, (one, other) = torch.randn(4, 7, 3, dtype=torch.float64), pair(LSTMCell)
     states = (one.initial_state(4), other.initial_state(4))
     y_BTO, _ = scan_both((one, other), x_BTI, states, engine="native")
+    compared, _ = scan_both(pair(GRUCell), x_BTI, (torch.zeros(4, 5).double(), torch.zeros(4, 5).double()))
+    assert compared.shape == (4, 7, 10)
     assert calls == []
     torch.testing.assert_close(y_BTO, scan_both((one, other), x_BTI, engine="native")[0])
     assert calls == ["both"]
+
+
+def test_no_lanes_few_steps_and_lower_precision() -> None:
+    cells = (LSTMCell(3, 5), LSTMCell(3, 5))
+    for B, T in ((0, 7), (4, 0), (4, 1), (4, 2)):
+        y_BTO, ends = scan_both(cells, torch.zeros(B, T, 3))
+        assert y_BTO.shape == (B, T, 10)
+        assert [leaf.shape for end in ends for leaf in state_leaves(end)] == [(B, 5)] * 4
+    with torch.autocast("cpu", torch.bfloat16):
+        _, ends = scan_both(cells, torch.randn(4, 7, 3), engine="native")
+    assert {leaf.dtype for end in ends for leaf in state_leaves(end)} == {torch.float32}

@@ -109,8 +109,8 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
     // wait for: there each thread takes columns, and packs for itself.
     const bool alone = K > DEPTH && M <= N && panels >= count;
     const Share all_panels(panels, 0, 1), own_panels(panels, thread, count);
-    const Share columns = alone ? own_panels : all_panels, rows(slivers, alone ? 0 : thread, alone ? 1 : count);
-    const long lo = rows.begin * SLIVER, hi = std::min(M, rows.end * SLIVER);
+    const Share columns = alone ? own_panels : all_panels, own(slivers, alone ? 0 : thread, alone ? 1 : count);
+    const long lo = own.begin * SLIVER, hi = std::min(M, own.end * SLIVER);
     S* const packed_a = packs ? room<S>(HEIGHT * apart) : nullptr;
     S edge[SLIVER * wide];
     for (long k0 = 0; k0 < K; k0 += DEPTH) {
