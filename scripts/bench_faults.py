@@ -77,7 +77,8 @@ class Alternate(Checkpoint):
 
 def clip(task: Any) -> None:
     """What `Task.configure_gradient_clipping` does, without a look at the norm."""
-    task.clipping = task.clip([p for p in task.model.parameters() if p.grad is not None])
+    groups = task.trainer.optimizers[0].param_groups
+    task.clipping = task.clip([p for group in groups for p in group["params"] if p.grad is not None])
 
 
 def main() -> None:
