@@ -106,7 +106,7 @@ def _check_epochs(most: int | None, begun: int) -> None:
 def _more(trainer: L.Trainer, epochs: int) -> str:
     """The override with which a run that has ended goes on."""
     stopped = trainer.early_stopping_callback
-    if stopped is not None and stopped.wait_count >= stopped.patience:
+    if isinstance(stopped, EarlyStopping) and stopped.is_over:
         return f"patience={stopped.wait_count + 10}"
     if trainer.global_step == trainer.max_steps:
         return f"trainer.max_steps={2 * trainer.max_steps}"

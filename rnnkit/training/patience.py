@@ -20,6 +20,11 @@ class EarlyStopping(callbacks.EarlyStopping):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({**state_dict, "patience": self.patience})
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the validations so far were enough without a better one."""
+        return self.wait_count >= max(1, self.patience)
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.wait_count >= self.patience:
+        if self.is_over:
             trainer.should_stop = True

@@ -13,6 +13,7 @@ ENDS = {
     "epochs": ["trainer.max_epochs=2"],
     "steps": ["trainer.max_epochs=-1", "trainer.max_steps=7"],
     "no better validation": ["trainer.max_epochs=9", "patience=2", "optimizer.lr=0", "clipping=none"],
+    "no patience": ["trainer.max_epochs=9", "patience=0", "optimizer.lr=0"],
     "no better validation in an epoch": [
         *("trainer.max_epochs=9", "patience=2", "optimizer.lr=0", "trainer.val_check_interval=2"),
     ],
@@ -38,6 +39,11 @@ def test_resume_finishes_it(end: str, small: list[str], tmp_path: Path, capsys: 
     capsys.readouterr()
     assert run(["resume", str(folder)]) == 2
     assert "all done before" in capsys.readouterr().err
+
+
+def test_no_patience_is_until_the_first_validation_that_is_no_better(small: list[str], tmp_path: Path) -> None:
+    assert run(["train", *small, *ENDS["no patience"], f"run_dir={tmp_path / 'run'}"]) == 0
+    assert summary(tmp_path / "run")["epochs"] == 2
 
 
 def test_more_patience_goes_on(small: list[str], tmp_path: Path) -> None:
