@@ -1,6 +1,6 @@
 """Where a number that is not finite comes from: module, layer, time step and lane."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -8,10 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from rnnkit.layers import RNN
-from rnnkit.layers import rnn as rnn_module
-
-_module: Any = rnn_module
-"""Where every layer finds its `scan`."""
+from rnnkit.training.scans import each_scan
 
 
 class _Output(NamedTuple):
@@ -84,18 +81,19 @@ def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
     inside = {part for cell in cells for part in cell.modules()}
     leaves = [m for m in model.modules() if not any(m.children()) and m not in inside]
     hooks = [module.register_forward_hook(note) for module in leaves]
-    scan = _module.scan
 
-    def noted_scan(cell: Any, *arguments: Any, **options: Any) -> Any:
-        y_BTO, state = scan(cell, *arguments, **options)
-        outputs.append(_Output(cells.get(cell, type(cell).__name__), y_BTO))
-        return y_BTO, state
+    def noted(scan: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(cell: Any, *arguments: Any, **options: Any) -> Any:
+            y_BTO, state = scan(cell, *arguments, **options)
+            outputs.append(_Output(cells.get(cell, type(cell).__name__), y_BTO))
+            return y_BTO, state
 
-    _module.scan = noted_scan
+        return noting
+
     try:
-        yield outputs
+        with each_scan(noted):
+            yield outputs
     finally:
-        _module.scan = scan
         for hook in hooks:
             hook.remove()
 

@@ -3,8 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from types import ModuleType
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import lightning as L
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells.state import map_state
-from rnnkit.engines import both, native, scanning
-from rnnkit.layers import rnn
+from rnnkit.engines import scanning
 from rnnkit.tasks import Task
+from rnnkit.training.scans import each_scan, replaced
 
 _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
 """Precisions in which the weights stay what they are."""
@@ -116,32 +115,20 @@ def engines_of(lanes: int, *, tried: int) -> Iterator[None]:
 
         return choose(cell, as_many(x_BTI), map_state(as_many, state), engine)
 
-    with _replaced(scanning, "choose", as_with_all):
+    with replaced(scanning, "choose", as_with_all):
         yield
 
 
 @contextmanager
 def noted_scans(note: Callable[[Any], AbstractContextManager[None]]) -> Iterator[None]:
-    """Every layer over time runs within what `note` gives for its cell, both directions at once for the first one."""
+    """Every layer over time runs within what `note` gives for its cell."""
 
-    def noted(run: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(scan: Callable[..., Any]) -> Callable[..., Any]:
         def noting(cell: Any, *arguments: Any, **options: Any) -> Any:
-            with note(cell[0] if isinstance(cell, tuple) else cell):
-                return run(cell, *arguments, **options)
+            with note(cell):
+                return scan(cell, *arguments, **options)
 
         return noting
 
-    with ExitStack() as stack:
-        for module, name in ((rnn, "scan"), (both, "scan"), (native, "run_both")):
-            stack.enter_context(_replaced(module, name, noted(getattr(module, name))))
+    with each_scan(noted):
         yield
-
-
-@contextmanager
-def _replaced(module: ModuleType, name: str, by: Callable[..., Any]) -> Iterator[None]:
-    original = getattr(module, name)
-    setattr(module, name, by)
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
