@@ -120,6 +120,7 @@ class MetricsFile(Logger):
     def finalize(self, status: str) -> None:
         self.save()
 
+    @rank_zero_only  # what another process would rename away could be this one's
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:
