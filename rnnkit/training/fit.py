@@ -51,10 +51,11 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
 def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     keep_freed_memory()
     L.seed_everything(config.seed, workers=True, verbose=False)
-    resumed, resumed_step = None, None
+    resumed, resumed_step, summarized_step = None, None, None
     if resume:
         resumed, checkpoint = run.newest()
         resumed_step = int(checkpoint["global_step"])
+        summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
     problems = Problems()
@@ -80,7 +81,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         data.save(run.folder)
         _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
     trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
-    if trainer.global_step == resumed_step == run.summarized_step():
+    if trainer.global_step == resumed_step == summarized_step:
         raise UserError(
             "trainer",
             "something left to train",

@@ -18,5 +18,6 @@ def skip_empty_hooks(callbacks: Iterable[L.Callback]) -> None:
     """
     for callback in callbacks:
         for name in OF_A_STEP:
-            if getattr(type(callback), name) is getattr(L.Callback, name):
+            is_empty = getattr(type(callback), name) is getattr(L.Callback, name)
+            if is_empty and name not in vars(callback):  # where LambdaCallback has its own
                 setattr(callback, name, None)
