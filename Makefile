@@ -39,6 +39,7 @@ check: setup ## lint, types, and the floors of the design
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file= --strict tests/typed/user_lab.py
 	$(BIN)/lint-imports --no-logo
 
 format: setup ## format the code

@@ -1,7 +1,7 @@
 """The interface of a recurrence: one step in time."""
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -45,6 +45,10 @@ class Cell(nn.Module, ABC, Generic[State]):
     @abstractmethod
     def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: the input [B, I] and the state before it give the output [B, O] and the state after it."""
+
+    if TYPE_CHECKING:  # torch leaves calls of a module untyped
+
+        def __call__(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]: ...
 
     def begin(self, state: State) -> State:
         """A given state as a window starts with it: what is random for a whole window is drawn here.

@@ -1,7 +1,7 @@
 """The recurrent layer: any cell, over time, in depth and in both directions."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -138,6 +138,9 @@ class RNN(nn.Module):
                 after.append(end)
             x_BTI = y_BTO + x_BTI if self.residual and layer > 0 else y_BTO
         return x_BTI, self._by_layer(after)
+
+    if TYPE_CHECKING:  # torch leaves calls of a module untyped
+        __call__ = forward
 
     @classmethod
     def from_torch(cls, module: TorchRNN) -> "RNN":
