@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow test-gpu soak check format smoke board bench clean
+.PHONY: help setup train test test-slow test-gpu soak check format smoke board bench docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -59,5 +59,8 @@ bench: setup ## time the engines, then training through the command line against
 	$(BIN)/python scripts/bench_engines.py $(ARGS)
 	$(BIN)/python scripts/bench_training.py --steps 60 --rounds 7
 
+docs: setup ## build the documentation as a site in docs/_build
+	$(BIN)/sphinx-build -q -E -W --keep-going docs docs/_build
+
 clean: ## remove the environment and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build docs/_build
