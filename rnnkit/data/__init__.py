@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rnnkit.data.text import TextSplit as TextSplit
     from rnnkit.data.tokenizers import ByteTokenizer as ByteTokenizer
     from rnnkit.data.tokenizers import CharTokenizer as CharTokenizer
+    from rnnkit.data.tokenizers import SubwordTokenizer as SubwordTokenizer
     from rnnkit.data.tokenizers import Tokenizer as Tokenizer
     from rnnkit.data.tokenizers import WordTokenizer as WordTokenizer
     from rnnkit.data.tokenizers import load_tokenizer as load_tokenizer
@@ -50,6 +51,7 @@ _HOME = {
     "CharTokenizer": "tokenizers",
     "ByteTokenizer": "tokenizers",
     "WordTokenizer": "tokenizers",
+    "SubwordTokenizer": "tokenizers",
     "load_tokenizer": "tokenizers",
 }
 

@@ -3,8 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from rnnkit.data.stream.codes import Block
-from rnnkit.data.stream.corpus import Corpus, Document
+from rnnkit.data.stream.corpus import Block, Corpus, Document
 from rnnkit.errors import UserError
 
 MANY_FILES = 100
@@ -25,11 +24,11 @@ def split(
     Fractions are of the characters in the first case and of the files in the second. Raises UserError when they are
     no fractions or leave a split empty.
 
-    >>> from rnnkit.data.stream.corpus import pieces
-    >>> corpus = Corpus("char")
+    >>> from rnnkit.data import CharTokenizer
+    >>> corpus = Corpus(CharTokenizer)
     >>> found = split(corpus, [corpus.add("digits", ["0123456789"])], valid_fraction=0.2, test_fraction=0.1)
-    >>> {name: pieces(blocks) for name, blocks in found.items()}
-    {'train': [(0, 7)], 'valid': [(7, 9)], 'test': [(9, 10)]}
+    >>> {name: "".join(corpus.texts(blocks)) for name, blocks in found.items()}
+    {'train': '0123456', 'valid': '78', 'test': '9'}
     """
     check_fractions(valid_fraction, test_fraction)
     deal = _by_name if len(documents) >= MANY_FILES else _by_position

@@ -2,11 +2,12 @@
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning import LightningDataModule
 from torch import Tensor
 
@@ -14,12 +15,11 @@ from rnnkit.data import python_source
 from rnnkit.data.origin import Origin
 from rnnkit.data.sources import Paths
 from rnnkit.data.splits import check_fractions, split
-from rnnkit.data.stream.codes import Block
-from rnnkit.data.stream.corpus import Corpus, pieces
+from rnnkit.data.stream.corpus import Block, Corpus
 from rnnkit.data.stream.measure import Length
+from rnnkit.data.stream.store import Store
 from rnnkit.data.stream.tokens import StoredTokens
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
-from rnnkit.data.tokenizers.tokenizer import UNKNOWN
 from rnnkit.data.windows import Windows
 from rnnkit.errors import UserError
 
@@ -53,16 +53,18 @@ class TextData(LightningDataModule):
       them will do, because nothing has to be learnt from the training text;
     * `dataset`: a name of `rnnkit data list`.
 
-    `level` is what a token is: "char", "byte" or "word". Characters or words seen fewer than `min_count` times in the
-    training text are unknown. A `tokenizer`, for the evaluation of a trained model, replaces both.
+    `level` is what a token is: "char", "byte", "word" or "subword". Characters or words seen fewer than `min_count`
+    times in the training text, and all but the `vocabulary_size` most frequent, are unknown. Of subwords there are
+    `vocabulary_size` (8,000 where it is None). A `tokenizer`, one of another text or of a trained model, replaces the
+    three.
 
     Training windows have `lanes` lanes of `bptt_steps` steps, with `random_steps` on average only; validation and test
     windows `eval_lanes` lanes, or fewer where the split is short. All lanes are totals over the processes of a
     distributed run.
 
-    Files are read once, block by block. Up to 64 Mi tokens are kept in memory, more in a temporary file in the folder
-    that TMPDIR names: a byte for each character, or two where there are more than 256 of them, and two to four for each
-    word. Each process of a distributed run has its own.
+    Files are read once, block by block. Up to 64 Mi bytes of text, then as many tokens, are kept in memory, more in a
+    temporary file in the folder that TMPDIR names: the text itself while it is encoded, and one to four bytes for each
+    token. Each process of a distributed run has its own.
 
     After `setup`: `tokenizer`, and `splits` from "train", "valid", "test" to `TextSplit`.
 
@@ -93,6 +95,7 @@ class TextData(LightningDataModule):
         test: Paths | None = None,
         level: str = "char",
         min_count: int = 1,
+        vocabulary_size: int | None = None,
         valid_fraction: float = 0.05,
         test_fraction: float = 0.05,
         lanes: int = 64,
@@ -109,6 +112,9 @@ class TextData(LightningDataModule):
         for name, count in counts.items():
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
+        least = 2 if vocabulary_size is None else vocabulary_size
+        if not isinstance(least, int) or least < 2:
+            raise UserError("data.vocabulary_size", "2 or more, or null", repr(least), fix="data.vocabulary_size=8000")
         self.origin = Origin.of(dataset, path, train, valid, test)
         self.origin.require("a text", fix="data.path=my_corpus.txt or data=python_stdlib")
         if tokenizer is None:
@@ -117,6 +123,7 @@ class TextData(LightningDataModule):
             check_fractions(valid_fraction, test_fraction)
         self.level = tokenizer.level if tokenizer else level
         self.min_count = min_count
+        self.vocabulary_size = vocabulary_size
         self.valid_fraction = valid_fraction
         self.test_fraction = test_fraction
         self.lanes = lanes
@@ -147,18 +154,13 @@ class TextData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read, split and encode the text, once; for training (`stage` "fit" or None) see that it is long enough."""
         if not self.splits:
-            corpus = Corpus(self.level)
+            kind = type(self._tokenizer) if self._tokenizer else LEVELS[self.level]
+            corpus = Corpus(kind)
             parts = self._parts(corpus)
-            counts = {name: corpus.codes.counts(pieces(blocks)) for name, blocks in parts.items()}
             if self._tokenizer is None:
-                self._tokenizer = LEVELS[self.level].from_counts(counts["train"], self.min_count)
-            ids = corpus.codes.ids(self.tokenizer)
-            splits = {}
-            for name, blocks in parts.items():
-                tokens = StoredTokens(corpus.codes.numbers, pieces(blocks), ids)
-                length = Length.of(block.measure for block in blocks)
-                splits[name] = self._checked(name, tokens, length, counts[name])
-            self.splits = splits
+                texts = corpus.texts(parts["train"])
+                self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
+            self.splits = {name: self._encoded(name, corpus, blocks) for name, blocks in parts.items()}
         if stage in (None, "fit"):
             self._check_training_length()
 
@@ -216,7 +218,14 @@ class TextData(LightningDataModule):
         documents = found.get("path") or [corpus.add(name, [text]) for name, text in python_source.documents()]
         return split(corpus, documents, self.valid_fraction, self.test_fraction)
 
-    def _checked(self, name: str, tokens: StoredTokens, length: Length, counts: Mapping[str, int]) -> TextSplit:
+    def _encoded(self, name: str, corpus: Corpus, blocks: Sequence[Block]) -> TextSplit:
+        ids, unknown = Store(), 0
+        ids.expected = sum(block.stop - block.start for block in blocks)
+        for text in corpus.texts(blocks):
+            part = self.tokenizer.encode(text).numpy()
+            unknown += int(np.count_nonzero(part == self.tokenizer.unknown))
+            ids.append(part)
+        tokens = StoredTokens(ids)
         if len(tokens) < 2:
             raise UserError(
                 f"{name} split",
@@ -224,9 +233,8 @@ class TextData(LightningDataModule):
                 f"{len(tokens)}",
                 fix=f"a longer text, or data.{name}=another.txt",
             )
-        known = {*self.tokenizer.tokens} - {UNKNOWN}
-        unknown = sum(times for token, times in counts.items() if token not in known)
         logger.info("%s: %s tokens, %s of them unknown", name, f"{len(tokens):,}", f"{unknown:,}")
+        length = Length.of(block.measure for block in blocks)
         return TextSplit(tokens if tokens.is_on_disk else tokens[:], *length, unknown)
 
     def _check_training_length(self) -> None:

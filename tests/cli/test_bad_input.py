@@ -30,7 +30,7 @@ BAD_OVERRIDES = {
     "+model.depth=3": r"model: expected what rnnkit\.models\.LanguageModel takes; got .*'depth'",
     "model.cell._target_=my_lab.Cell": r"model\.cell\._target_: expected something .*; got my_lab\.Cell",
     "data.path=nowhere.txt": r"data\.path: expected a file that can be read; got nowhere\.txt: No such file",
-    "data.level=chars": r"data\.level: expected one of char, byte, word; got 'chars'\. Try: data\.level=char",
+    "data.level=chars": r"data\.level: expected one of char, byte, word, subword; got 'chars'\. Try: data\.level=char",
     "data.lanes=0": r"data\.lanes: expected a whole number, 1 or more; got 0",
     "trainer.precision=bf17": r"trainer: expected what lightning\.Trainer takes; got Precision 'bf17' is invalid",
     "model.checkpoint_every=0": r"model\.checkpoint_every: expected a number of steps.*got 0",

@@ -146,12 +146,13 @@ def test_a_researchers_own_cell_is_named_by_its_dotted_path(small: list[str], tm
     assert (tmp_path / "mine" / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_byte_and_word_models_train_and_write(
+def test_byte_word_and_subword_models_train_and_write(
     small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for level, prompt in (("byte", "the sea"), ("word", "the sea")):
-        folder = str(tmp_path / level)
-        assert run(["train", *small, f"data.level={level}", "trainer.max_epochs=1", f"run_dir={folder}"]) == 0
+    for level in ("byte", "word", "subword"):
+        prompt, folder = "the sea", str(tmp_path / level)
+        own = ["data.vocabulary_size=300"] if level == "subword" else []
+        assert run(["train", *small, *own, f"data.level={level}", "trainer.max_epochs=1", f"run_dir={folder}"]) == 0
         capsys.readouterr()
         assert output_of(capsys, "generate", folder, "--prompt", prompt, "--length", "5").startswith("the sea")
         assert "bits_per_word" in output_of(capsys, "evaluate", folder, "--json")

@@ -8,37 +8,26 @@ from hypothesis import strategies as st
 from rnnkit.data import splits
 from rnnkit.data.sources import Document
 from rnnkit.data.splits import MANY_FILES
-from rnnkit.data.stream.codes import Block
-from rnnkit.data.stream.corpus import Corpus, pieces
+from rnnkit.data.stream.corpus import Corpus
+from rnnkit.data.tokenizers import LEVELS
 from rnnkit.errors import UserError
 
 MANY = [Document(f"folder{i % 7}/file{i}.txt", f"[{i}]\n") for i in range(4 * MANY_FILES)]
 
 
-def text_of(corpus: Corpus, blocks: Sequence[Block]) -> str:
-    """What stands in the store; at word level the words, with a blank before each but the first of a line."""
-    numbers = [number for start, stop in pieces(blocks) for number in corpus.codes.numbers.read(start, stop).tolist()]
-    if corpus.level == "byte":
-        return bytes(numbers).decode()
-    if corpus.level == "char":
-        return "".join(chr(corpus.codes._codes[number]) for number in numbers)  # type: ignore[attr-defined]
-    words = ["\n" if number == 0 else [*corpus.codes._number][number] for number in numbers]  # type: ignore[attr-defined]
-    return " ".join(words).replace(" \n", "\n").replace("\n ", "\n")
-
-
 def stored(documents: Sequence[Document], level: str) -> tuple[Corpus, list[splits.Document]]:
-    corpus = Corpus(level)
+    corpus = Corpus(LEVELS[level])
     return corpus, [corpus.add(name, [text]) for name, text in documents]
 
 
 def split(documents: Sequence[Document], valid: float, test: float, level: str = "char") -> dict[str, str]:
     corpus, found = stored(documents, level)
-    return {name: text_of(corpus, blocks) for name, blocks in splits.split(corpus, found, valid, test).items()}
+    return {name: "".join(corpus.texts(blocks)) for name, blocks in splits.split(corpus, found, valid, test).items()}
 
 
 def join(documents: Sequence[Document], level: str = "char") -> str:
     corpus, found = stored(documents, level)
-    return text_of(corpus, corpus.joined(found))
+    return "".join(corpus.texts(corpus.joined(found)))
 
 
 @given(st.integers(20, 3000), st.integers(1, 40), st.integers(0, 40))

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from rnnkit.data.sources import read, read_bytes
 from rnnkit.data.stream import blocks
 from rnnkit.data.stream.blocks import byte_blocks, text_blocks
-from rnnkit.data.stream.corpus import Corpus, pieces
-from rnnkit.data.stream.measure import CODE_POINTS, Length, Measure, _blanks, codes_of
+from rnnkit.data.stream.corpus import Corpus
+from rnnkit.data.stream.measure import Length, Measure, _blanks, codes_of
+from rnnkit.data.tokenizers import LEVELS
+from rnnkit.data.tokenizers.char import CODE_POINTS
 from rnnkit.errors import UserError
 
 content = st.lists(
@@ -87,13 +89,13 @@ def test_a_binary_file_met_late_leaves_nothing_behind(
     monkeypatch.setattr(blocks, "BLOCK", 3)
     for name, data in {"a": b"one\n", "b": b"two lines\nand words\0", "c": b"three\n"}.items():
         (tmp_path / name).write_bytes(data)
-    corpus = Corpus(level)
+    corpus = Corpus(LEVELS[level])
     documents = corpus.read(tmp_path, "data.path")
     assert [document.name for document in documents] == ["a", "c"]
     found = corpus.joined(documents)
     assert Length.of(block.measure for block in found) == (10, 10, 4)
-    counts = corpus.codes.counts(pieces(found))
-    assert sum(counts.values()) == len(corpus.codes.numbers) == (10 if level == "char" else 4)
+    assert "".join(corpus.texts(found)) == "one\nthree\n"
+    assert len(corpus.content) == 10
     train, valid = corpus.cut(found, 4)
     assert [Length.of(block.measure for block in part).characters for part in (train, valid)] == [4, 6]
 

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnkit.data.stream import store, tokens
+from rnnkit.data.stream import store
 from rnnkit.data.stream.store import Store
 from rnnkit.data.stream.tokens import StoredTokens
 from rnnkit.errors import UserError
@@ -50,27 +51,23 @@ def test_any_part_of_it_is_read_as_it_was_written(
         assert found.read(0, 99).tolist() == [*whole[:start], 7]
 
 
-@given(numbers, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=5), st.integers(0, 40), st.data())
-def test_tokens_are_the_pieces_in_their_order(
-    parts: list[list[int]], places: list[tuple[int, int]], start: int, data: st.DataObject
-) -> None:
+@given(numbers, st.integers(0, 40), st.integers(0, 40), st.integers(1, 5), st.integers(0, 20))
+def test_tokens_are_read_as_int32(parts: list[list[int]], start: int, stop: int, chunk: int, in_memory: int) -> None:
     whole = [number for part in parts for number in part]
-    pieces = [(min(at, len(whole)), min(at + length, len(whole))) for at, length in places]
-    ids = np.arange(1_114_112, dtype=np.int32)[::-1].copy()
-    expected = [int(ids[number]) for begin, end in pieces for number in whole[begin:end]]
-    found = StoredTokens(stored(parts), pieces, ids)
-    stop = data.draw(st.integers(0, 40))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokens, "BLOCK", data.draw(st.integers(1, 9)))
-        assert len(found) == len(expected)
-        assert found[:].tolist() == expected
-        assert found[start:stop].tolist() == expected[start:stop]
-        assert found[-3:].tolist() == expected[-3:]
+        patch.setattr(store, "CHUNK", chunk)
+        patch.setattr(store, "IN_MEMORY", in_memory)
+        found = StoredTokens(stored(parts))
+        assert len(found) == len(whole)
+        assert found[start:stop].dtype == torch.int32
+        assert found[:].tolist() == whole
+        assert found[start:stop].tolist() == whole[start:stop]
+        assert found[-3:].tolist() == whole[-3:]
 
 
 def test_tokens_are_read_forwards() -> None:
     with pytest.raises(ValueError, match="no step"):
-        StoredTokens(stored([[1, 2]]), [(0, 2)], np.arange(3, dtype=np.int32))[::-1]
+        StoredTokens(stored([[1, 2]]))[::-1]
 
 
 def test_the_smallest_type_that_will_do_is_written(small: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ def test_the_vocabulary_is_the_training_split_s_and_the_unknown_is_counted(tmp_p
 
 
 def test_a_given_tokenizer_is_kept_and_decides_the_level(corpus: Path) -> None:
-    tokenizer = WordTokenizer.build("bottles of beer\n")
+    tokenizer = WordTokenizer.train(["bottles of beer\n"])
     data = TextData(test=corpus, tokenizer=tokenizer)
     data.setup("test")
     assert data.tokenizer is tokenizer
@@ -190,7 +190,10 @@ def test_a_split_that_does_not_exist(corpus: Path) -> None:
         ),
         ({"train": "b"}, r"both; got data\.train only\. Try: data\.train=corpus\.txt data\.valid=other_corpus\.txt"),
         ({"test": "b", "dataset": "ptb"}, r"both; got data\.test only"),
-        ({"path": "a", "level": "charakter"}, r"one of char, byte, word; got 'charakter'\. Try: data\.level=char"),
+        (
+            {"path": "a", "level": "charakter"},
+            r"one of char, byte, word, subword; got 'charakter'\. Try: data\.level=char",
+        ),
         ({"path": "a", "level": "words"}, r"Try: data\.level=word"),
         ({"path": "a", "lanes": 0}, r"data\.lanes: expected a whole number, 1 or more; got 0"),
         ({"path": "a", "bptt_steps": -1}, r"data\.bptt_steps: .*; got -1"),

@@ -31,8 +31,9 @@ class TextLabelData(LabelledData):
         group_column: of which person or document a text is; see `LabelledData`.
         id_column: what predictions name a text by; None takes its number, from 0.
         header: whether CSV and TSV begin with the names of columns.
-        level: what a token is: char, word (what stands between blanks) or byte.
+        level: what a token is: char, word (what stands between blanks), subword or byte.
         min_count: times that a token occurs in the training texts.
+        vocabulary_size: the most frequent tokens that are kept; None keeps all, and makes 8,000 subwords.
         max_length: tokens read of a text; None reads all.
         others: see `LabelledData`.
 
@@ -62,19 +63,27 @@ class TextLabelData(LabelledData):
         header: bool = True,
         level: str = "word",
         min_count: int = 1,
+        vocabulary_size: int | None = None,
         max_length: int | None = None,
         **others: Any,
     ) -> None:
         super().__init__(**others)
         if level not in LEVELS:
             raise UserError("data.level", f"one of {', '.join(LEVELS)}", repr(level), fix="data.level=word")
-        for name, count in (("min_count", min_count), ("max_length", 1 if max_length is None else max_length)):
-            if not isinstance(count, int) or count < 1:
-                raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
+        for name, count, least in (
+            ("min_count", min_count, 1),
+            ("vocabulary_size", 2 if vocabulary_size is None else vocabulary_size, 2),
+            ("max_length", 1 if max_length is None else max_length, 1),
+        ):
+            if not isinstance(count, int) or count < least:
+                raise UserError(
+                    f"data.{name}", f"a whole number, {least} or more", repr(count), fix=f"data.{name}={least}"
+                )
         self.columns = {"text": text_column, "target": target_column, "group": group_column, "id": id_column}
         self.header = header
         self.level = level
         self.min_count = min_count
+        self.vocabulary_size = vocabulary_size
         self.max_length = max_length
         self._tokenizer: Tokenizer | None = None
         self._cut = 0
@@ -122,13 +131,13 @@ class TextLabelData(LabelledData):
                 yield example._replace(inputs=self.encode_inputs(example))
 
     def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
-        between = " " if self.level == "word" else ""
-        text = between.join(example.inputs for example in train)
-        self._tokenizer = LEVELS[self.level].build(text, self.min_count)
-        return {"level": self.level, "tokens": list(self._tokenizer.tokens), "format": self._format}
+        texts = (example.inputs for example in train)
+        kind = LEVELS[self.level]
+        self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
+        return {**self._tokenizer.content(), "format": self._format}
 
     def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
-        self._tokenizer = LEVELS[learnt["level"]](learnt["tokens"])
+        self._tokenizer = LEVELS[learnt["level"]].of(learnt)
         self._format = learnt["format"]
 
     def encode_inputs(self, example: Labelled) -> torch.Tensor:

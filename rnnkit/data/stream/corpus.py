@@ -1,18 +1,31 @@
 """Documents, stored as they are read."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
+
 from rnnkit.data.sources import Paths, files, no_text
 from rnnkit.data.stream.blocks import NotTextError, text_blocks
-from rnnkit.data.stream.codes import Block, ByteCodes, CharCodes, Codes
-from rnnkit.data.stream.words import WordCodes
+from rnnkit.data.stream.measure import Measure, codes_of
+from rnnkit.data.stream.store import Store
+from rnnkit.data.tokenizers import Tokenizer
+from rnnkit.data.tokenizers.byte import as_bytes
 
 logger = logging.getLogger(__name__)
 
-CODES: dict[str, type[Codes]] = {"char": CharCodes, "byte": ByteCodes, "word": WordCodes}
+READ = 1 << 22
+"""Bytes of a text that are read back at a time."""
+
+
+class Block(NamedTuple):
+    """A piece of a text: where its bytes stand in the store, and its measure."""
+
+    start: int
+    stop: int
+    measure: Measure
 
 
 class Document(NamedTuple):
@@ -24,30 +37,31 @@ class Document(NamedTuple):
 
 
 class Corpus:
-    """The text of files as numbers (`codes`); memory does not grow with them.
+    r"""The text of files, as UTF-8 (`content`); memory does not grow with them.
 
     Every file is read once, so that what happens to it later does no harm.
 
-    `level` is char, byte or word.
+    `kind` is the class of the tokenizer, which decides how files are read and where a text may be cut.
 
-    >>> corpus = Corpus("char")
+    >>> from rnnkit.data import CharTokenizer
+    >>> corpus = Corpus(CharTokenizer)
     >>> a, b = corpus.add("a", ["to be ", "or"]), corpus.add("b", ["not"])
-    >>> [pieces(corpus.joined(documents)) for documents in ([a, b], [b, a])]
-    [[(0, 12)], [(9, 13), (0, 8)]]
+    >>> ["".join(corpus.texts(corpus.joined(documents))) for documents in ([a, b], [b, a])]
+    ['to be or\nnot', 'not\nto be or']
     """
 
-    def __init__(self, level: str) -> None:
-        self.level = level
-        self.codes = CODES[level]()
+    def __init__(self, kind: type[Tokenizer]) -> None:
+        self.kind = kind
+        self.content = Store()
 
     def read(self, paths: Paths, argument: str) -> list[Document]:
         """Read files as `rnnkit.data.sources.read` does, and raise what it raises."""
         found = files(paths, argument)
-        self.codes.numbers.expected += sum(file.path.stat().st_size for file in found if file.path.is_file())
+        self.content.expected += sum(file.path.stat().st_size for file in found if file.path.is_file())
         documents = []
         for file in found:
-            mark = self.codes.mark()
-            blocks = text_blocks(file.path, raw=self.level == "byte", argument=argument)
+            mark = len(self.content)
+            blocks = text_blocks(file.path, raw=self.kind.raw, argument=argument)
             try:
                 first = next(blocks, None)
                 if first is not None:
@@ -56,43 +70,87 @@ class Corpus:
                 if file.named:
                     raise
                 logger.info("%s is no text and left out", file.path)
-                self.codes.rewind(mark)
+                self.content.truncate(mark)
         if not documents:
             raise no_text(paths, len(found), argument)
         return documents
 
     def add(self, name: str, texts: Iterable[str]) -> Document:
-        """Store a document that comes in pieces; a last line without its newline gets one, but not at byte level."""
+        """Store a document that comes in pieces; a last line without its newline gets one, unless any bytes will do."""
         blocks, ended = [], False
-        for text in texts:
-            ended = text.endswith("\n") if text else ended
-            blocks.append(self.codes.append(text))
-        newline = not ended and self.level != "byte"
+        for text in filter(None, texts):
+            ended = text.endswith("\n")
+            blocks.append(self._append(text))
+        newline = not ended and not self.kind.raw
         if newline:
-            blocks.append(self.codes.append("\n"))
-        return Document(name, [block for block in blocks if block], newline)
+            blocks.append(self._append("\n"))
+        return Document(name, blocks, newline)
 
     def joined(self, documents: Sequence[Document]) -> list[Block]:
         """The documents as one text.
 
-        Where a file's last line lacks its newline, there is one between it and the next file; at word level also
-        behind the last file, because there every line ends in `<eos>`. At byte level nothing is added.
+        Where a file's last line lacks its newline, there is one between it and the next file; for a tokenizer whose
+        texts end with a line also behind the last file. Raw bytes get none.
         """
         blocks = [block for document in documents for block in document.blocks]
-        if self.level == "char" and documents and documents[-1].newline:
+        if not self.kind.ends_lines and documents and documents[-1].newline:
             blocks.pop()
         return blocks
 
     def cut(self, blocks: Sequence[Block], characters: int) -> tuple[list[Block], list[Block]]:
-        """What is before and what is behind a cut after so many characters; words are cut at the end of a line."""
+        """What is before and what is behind a cut after so many characters.
+
+        Unless the tokenizer may cut anywhere, the cut moves on to the end of its line.
+        """
         if characters == 0:
             return [], [*blocks]
         for index, block in enumerate(blocks):
-            parts = self.codes.cut(block, characters)
+            parts = self._cut(block, characters)
             if parts is not None:
-                return [*blocks[:index], *parts[0]], [*parts[1], *blocks[index + 1 :]]
+                return [*blocks[:index], parts[0]], [*parts[1:], *blocks[index + 1 :]]
             characters -= block.measure.characters
         return [*blocks], []
+
+    def texts(self, blocks: Sequence[Block]) -> Iterator[str]:
+        """The text in parts, each of which has the tokens that it has in the whole."""
+        held = b""
+        for start, stop in pieces(blocks):
+            for begin in range(start, stop, READ):
+                held += self.content.read(begin, min(begin + READ, stop)).tobytes()
+                end = self._last_place_to_cut(held)
+                if end:
+                    yield _decoded(held[:end])
+                    held = held[end:]
+        if held:
+            yield _decoded(held)
+
+    def _append(self, text: str) -> Block:
+        start = len(self.content)
+        self.content.append(np.frombuffer(as_bytes(text), np.uint8))
+        return Block(start, len(self.content), Measure.of(text, codes_of(text)))
+
+    def _cut(self, block: Block, characters: int) -> tuple[Block, ...] | None:
+        """The block in two, or whole where the cut is at its end; None: the cut is in a block that follows."""
+        if characters > block.measure.characters:
+            return None
+        content = self.content.read(block.start, block.stop).tobytes()
+        before = len(as_bytes(_decoded(content)[: max(characters, 0)]))
+        if not self.kind.cuts_anywhere:
+            before = content.find(b"\n", max(before - 1, 0)) + 1
+            if before == 0:
+                return None
+        if before == len(content):
+            return (block,)
+        places = (block.start, block.start + before, block.stop)
+        texts = (_decoded(content[:before]), _decoded(content[before:]))
+        measures = (Measure.of(text, codes_of(text)) for text in texts)
+        return tuple(Block(*place) for place in zip(places, places[1:], measures, strict=False))
+
+    def _last_place_to_cut(self, content: bytes) -> int:
+        """Behind the last line that has ended, before the last blank where none has; 0 where there is no such place."""
+        if self.kind.cuts_anywhere:
+            return _whole_characters(content)
+        return content.rfind(b"\n") + 1 or _last_single_blank(content)
 
 
 def pieces(blocks: Iterable[Block]) -> list[tuple[int, int]]:
@@ -104,3 +162,23 @@ def pieces(blocks: Iterable[Block]) -> list[tuple[int, int]]:
         else:
             found.append((block.start, block.stop))
     return found
+
+
+def _whole_characters(content: bytes) -> int:
+    """How many bytes there are without a last character that may go on."""
+    end = len(content)
+    while end and len(content) - end < 3 and content[end - 1] & 0xC0 == 0x80:
+        end -= 1
+    return end - 1 if end and content[end - 1] >= 0xC0 else len(content)
+
+
+def _last_single_blank(content: bytes) -> int:
+    """The place of the last blank between two printable characters; 0 where there is none."""
+    place = content.rfind(b" ", 0, -1)
+    while place > 0 and not (33 <= content[place - 1] < 127 and 33 <= content[place + 1] < 127):
+        place = content.rfind(b" ", 0, place)
+    return max(place, 0)
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.tokenizers.byte import as_bytes
+from rnnkit.data.tokenizers.char import CODE_POINTS
 
-CODE_POINTS = 0x110000
 _PAST_THE_LAST_BLANK = 0x3001
 
 

@@ -1,7 +1,7 @@
 """Bytes: 256 tokens, nothing unknown, any file."""
 
 import codecs
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.data.tokenizers.tokenizer import Tokenizer, integers
+from rnnkit.errors import UserError
 
 TOKENS = tuple(chr(byte) if 0x20 <= byte < 0x7F else f"<{byte:02X}>" for byte in range(256))
 
@@ -26,24 +27,32 @@ class ByteTokenizer(Tokenizer):
     """
 
     level = "byte"
+    raw = True
+    cuts_anywhere = True
     unknown = None
 
     def __init__(self, tokens: Iterable[str] = TOKENS) -> None:
         super().__init__(tokens)
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
-        """The same 256 tokens for any text."""
-        return cls()
-
-    @classmethod
-    def build(cls, text: str, min_count: int = 1) -> Self:
-        """The same 256 tokens for any text."""
+    def train(cls, texts: Iterable[str] = (), *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
+        """The same 256 tokens for any text, which is not looked at."""
+        if vocabulary_size not in (None, len(TOKENS)):
+            raise UserError(
+                "data.vocabulary_size",
+                "null, since there are 256 bytes",
+                str(vocabulary_size),
+                fix="data.level=subword",
+            )
         return cls()
 
     def encode(self, text: str) -> Tensor:
         """The UTF-8 bytes of `text` [N], int32."""
         return torch.from_numpy(np.frombuffer(as_bytes(text), dtype=np.uint8).astype(np.int32))
+
+    @classmethod
+    def fault(cls, tokens: list[str]) -> str | None:
+        return None if tuple(tokens) == TOKENS else "tokens that are not the 256 bytes"
 
     def missing(self, text: str) -> list[str]:
         """Nothing ever is."""

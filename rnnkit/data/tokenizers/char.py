@@ -1,6 +1,6 @@
 """Characters: one Unicode code point, one token."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 import numpy as np
@@ -18,7 +18,7 @@ BLOCK = 1 << 22
 class CharTokenizer(Tokenizer):
     """Every character is a token.
 
-    >>> tokenizer = CharTokenizer.build("hello")
+    >>> tokenizer = CharTokenizer.train(["hello"])
     >>> tokenizer.tokens
     ('l', 'e', 'h', 'o', '<unk>')
     >>> tokenizer.encode("hole").tolist()
@@ -30,6 +30,7 @@ class CharTokenizer(Tokenizer):
     """
 
     level = "char"
+    cuts_anywhere = True
 
     def __init__(self, tokens: Iterable[str]) -> None:
         super().__init__(tokens)
@@ -41,18 +42,21 @@ class CharTokenizer(Tokenizer):
         self._id_of_code[codes] = [i for i in range(len(self.tokens)) if i != self.unknown]
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
-        """The characters counted, most frequent first."""
-        return cls(by_frequency(counts, min_count))
+    def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
+        """The characters of the texts, most frequent first."""
+        counts = np.zeros(CODE_POINTS, dtype=np.int64)
+        for text in texts:
+            for codes in _blocks_of_codes(text):
+                counts += np.bincount(codes, minlength=CODE_POINTS)
+        seen = np.flatnonzero(counts)
+        return cls(by_frequency({chr(code): int(counts[code]) for code in seen}, min_count, vocabulary_size))
 
     @classmethod
-    def build(cls, text: str, min_count: int = 1) -> Self:
-        """The characters of `text`, most frequent first."""
-        counts = np.zeros(CODE_POINTS, dtype=np.int64)
-        for codes in _blocks_of_codes(text):
-            counts += np.bincount(codes, minlength=CODE_POINTS)
-        seen = np.flatnonzero(counts)
-        return cls.from_counts({chr(code): int(counts[code]) for code in seen}, min_count)
+    def fault(cls, tokens: list[str]) -> str | None:
+        if UNKNOWN not in tokens:
+            return f"no token {UNKNOWN}"
+        several = any(len(token) != 1 for token in tokens if token != UNKNOWN)
+        return "a token of more than one character" if several else None
 
     def encode(self, text: str) -> Tensor:
         """The characters of `text` as ids [N], int32."""

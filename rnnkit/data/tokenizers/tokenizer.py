@@ -1,10 +1,10 @@
-"""What a tokenizer promises: text to ids and back, as one stream or one id at a time."""
+"""The protocol of a tokenizer: train on text, encode, decode, save."""
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ UNKNOWN = "<unk>"
 class Tokenizer(ABC):
     """A vocabulary and the way to cut text into it.
 
-    * `level`: what a token is: "char", "byte" or "word".
+    * `level`: what a token is: "char", "byte", "word" or "subword".
     * `tokens`: the printable text of every id; ids run from 0 to `len(tokenizer) - 1`.
     * `unknown`: the id of `<unk>`, or None where nothing can be unknown. It exists even when the training text
       has no rare token, because a validation text may hold a character that training never saw. A generator never
@@ -26,6 +26,13 @@ class Tokenizer(ABC):
     """
 
     level: ClassVar[str]
+    raw: ClassVar[bool] = False
+    """Whether any bytes will do, and a text is read as they are; otherwise it must be UTF-8, and CRLF becomes LF."""
+    cuts_anywhere: ClassVar[bool] = False
+    """Whether the parts of a text that is cut anywhere have the tokens of the whole; otherwise it is cut between lines
+    or, where a line is very long, before a blank."""
+    ends_lines: ClassVar[bool] = False
+    """Whether the end of a text is the end of its last line, with or without a newline."""
     unknown: int | None
 
     def __init__(self, tokens: Iterable[str]) -> None:
@@ -36,17 +43,15 @@ class Tokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
-        """Take the vocabulary from how often each token occurs in the training split, and nothing else.
+    def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
+        """Take the vocabulary from the training texts, or from the parts of one, and from nothing else.
 
-        Tokens seen fewer than `min_count` times become unknown. The most frequent has id 0; equals stand in code
-        point order, so that the same text gives the same ids on every machine.
+        Tokens seen fewer than `min_count` times become unknown, and so do all but the `vocabulary_size` most frequent
+        ones. The most frequent has id 0; equals stand in code point order, so that the same text gives the same ids on
+        every machine.
+
+        Raises UserError for a `vocabulary_size` that this level cannot have.
         """
-
-    @classmethod
-    @abstractmethod
-    def build(cls, text: str, min_count: int = 1) -> Self:
-        """Take the vocabulary from `text`, as `from_counts` does."""
 
     @abstractmethod
     def encode(self, text: str) -> Tensor:
@@ -64,20 +69,54 @@ class Tokenizer(ABC):
         """The text of `ids` [N]."""
         return "".join(map(self.decoder(), integers(ids)))
 
+    def content(self) -> dict[str, Any]:
+        """What `of` makes the same tokenizer from, as JSON can hold it."""
+        return {"level": self.level, "tokens": list(self.tokens)}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """The tokenizer whose `content` this is.
+
+        Raises ValueError, with what is wrong, for the content of another one.
+        """
+        tokens = content.get("tokens")
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            raise ValueError("tokens that are no list of strings")
+        if len(set(tokens)) < len(tokens):
+            raise ValueError("the same token twice")
+        if fault := cls.fault(tokens):
+            raise ValueError(fault)
+        return cls(tokens)
+
+    @classmethod
+    def fault(cls, tokens: list[str]) -> str | None:
+        """Why these cannot be the tokens of this level; None where they can."""
+        return None
+
     def save(self, path: str | Path) -> None:
         """Write the vocabulary as JSON, whole or not at all; `load_tokenizer` reads it."""
-        content = {"format": FORMAT, "level": self.level, "tokens": self.tokens}
+        content = {"format": FORMAT, **self.content()}
         with replacing(Path(path)) as part:
             part.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
 
 
-def by_frequency(counts: Mapping[str, int], min_count: int, keep: frozenset[str] = frozenset()) -> list[str]:
+def by_frequency(
+    counts: Mapping[str, int],
+    min_count: int = 1,
+    vocabulary_size: int | None = None,
+    keep: frozenset[str] = frozenset(),
+) -> list[str]:
     """Tokens seen `min_count` times or listed in `keep`, and `<unk>` with the count of all others, most frequent first.
 
     >>> by_frequency({"a": 5, "c": 2, "b": 2, "z": 1}, min_count=2)
     ['a', 'b', 'c', '<unk>']
+    >>> by_frequency({"a": 5, "c": 2, "b": 2, "z": 1}, vocabulary_size=3)
+    ['a', '<unk>', 'b']
     """
     kept = {token: n for token, n in counts.items() if token != UNKNOWN and (n >= min_count or token in keep)}
+    if vocabulary_size is not None and len(kept) >= vocabulary_size:
+        ranked = sorted(kept, key=lambda token: (token not in keep, -kept[token], token))
+        kept = {token: kept[token] for token in ranked[: vocabulary_size - 1]}
     kept[UNKNOWN] = sum(counts.values()) - sum(kept.values())
     return sorted(kept, key=lambda token: (-kept[token], token))
 

@@ -1,7 +1,7 @@
 """Words: what stands between blanks, and the ends of lines."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import numpy as np
@@ -19,7 +19,7 @@ class WordTokenizer(Tokenizer):
     A literal `<unk>` in the text is the unknown token. Nothing is lower-cased and punctuation is not cut off: prepared
     texts have that behind them. A prompt without a final newline gets no `<eos>`, so that the model continues its line.
 
-    >>> tokenizer = WordTokenizer.build("a b a\n\n")
+    >>> tokenizer = WordTokenizer.train(["a b a\n\n"])
     >>> tokenizer.tokens
     ('<eos>', 'a', 'b', '<unk>')
     >>> tokenizer.encode("a c b\n").tolist()
@@ -29,6 +29,7 @@ class WordTokenizer(Tokenizer):
     """
 
     level = "word"
+    ends_lines = True
 
     def __init__(self, tokens: Iterable[str]) -> None:
         super().__init__(tokens)
@@ -36,14 +37,16 @@ class WordTokenizer(Tokenizer):
         self.unknown = self._id_of[UNKNOWN]
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> Self:
-        """The words counted, most frequent first."""
-        return cls(by_frequency(counts, min_count, keep=frozenset({END_OF_LINE})))
+    def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
+        """The words of the texts, most frequent first; the end of a line is always among them."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(_words(text))
+        return cls(by_frequency(counts, min_count, vocabulary_size, keep=frozenset({END_OF_LINE})))
 
     @classmethod
-    def build(cls, text: str, min_count: int = 1) -> Self:
-        """The words of `text`, most frequent first."""
-        return cls.from_counts(Counter(_words(text)), min_count)
+    def fault(cls, tokens: list[str]) -> str | None:
+        return None if UNKNOWN in tokens else f"no token {UNKNOWN}"
 
     def encode(self, text: str) -> Tensor:
         """The words and line ends of `text` as ids [N], int32."""
