@@ -24,6 +24,7 @@ from rnnkit.cells.residual import Residual
 from rnnkit.cells.rg_lru import RGLRUCell
 from rnnkit.cells.slstm import SLSTMCell, SLSTMState
 from rnnkit.cells.sru import SRUCell
+from rnnkit.cells.stack import Stack
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.cells.variational import VariationalDropout, VariationalState
 from rnnkit.cells.weight_drop import WeightDrop
@@ -60,6 +61,7 @@ __all__ = [
     "SLSTMCell",
     "SLSTMState",
     "SRUCell",
+    "Stack",
     "VariationalDropout",
     "VariationalState",
     "WeightDrop",

@@ -1,0 +1,69 @@
+"""Cells one above another, as one cell."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from rnnkit.cells.base import Cell
+from rnnkit.errors import UserError
+
+
+class Stack(Cell[tuple[Any, ...]]):
+    r"""Each cell reads the output of the one below it, within one step.
+
+    .. math::
+        y^0_t = x_t, \qquad y^l_t, s^l_t = \mathrm{cell}_l(y^{l-1}_t, s^l_{t-1})
+
+    A stack is a cell: it can be wrapped, stacked and fed back as a whole. The layers of an `rnnkit.RNN` compute the
+    same, one layer after the other over the whole sequence. The state is a tuple with the state of each cell.
+
+    Raises `UserError` for no cell, what is no finished cell, and a cell that does not fit onto the one below.
+
+    >>> import torch
+    >>> from rnnkit.cells import GRUCell, LSTMCell, Residual
+    >>> cell = Stack([GRUCell(3, 5), Residual(LSTMCell(5, 5))])
+    >>> output, (h_BH, lstm) = cell(torch.zeros(2, 3), cell.initial_state(2))
+    >>> output.shape, lstm.cell.shape
+    (torch.Size([2, 5]), torch.Size([2, 5]))
+    """
+
+    def __init__(self, cells: Sequence[Cell[Any]]) -> None:
+        super().__init__()
+        if len(cells) == 0:
+            raise UserError("cells", "one cell or more", "none", fix="cells=[LSTMCell(8, 16)]")
+        for index, cell in enumerate(cells):
+            if not isinstance(cell, Cell):
+                got = cell.__name__ if isinstance(cell, type) else type(cell).__name__
+                raise UserError(f"cells[{index}]", "a finished rnnkit.cells.Cell", got, fix="LSTMCell(8, 16)")
+        for index, (below, above) in enumerate(pairwise(cells), 1):
+            if above.input_size != below.output_size:
+                raise UserError(
+                    f"cells[{index}]",
+                    f"a cell that reads the {below.output_size} outputs of cells[{index - 1}]",
+                    f"one that reads {above.input_size}",
+                    fix=f"{type(above).__name__}({below.output_size}, ...)",
+                )
+        self.cells = nn.ModuleList(cells)
+        self.input_size = cells[0].input_size
+        self.output_size = cells[-1].output_size
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """That of each cell."""
+        return tuple(cell.initial_state(batch_size) for cell in self._each())
+
+    def begin(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Passed on to each cell."""
+        return tuple(cell.begin(own) for cell, own in zip(self._each(), state, strict=True))
+
+    def forward(self, x_BI: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        """One step of every cell, from the lowest to the highest."""
+        output, after = x_BI, []
+        for cell, own in zip(self._each(), state, strict=True):
+            output, new = cell(output, own)
+            after.append(new)
+        return output, tuple(after)
+
+    def _each(self) -> list[Cell[Any]]:
+        return [cast("Cell[Any]", cell) for cell in self.cells]
