@@ -202,4 +202,4 @@ def _initial(module: Any, lanes: int) -> Any:
 
 def real_of(tensor: Tensor) -> Tensor:
     """A complex tensor with its two parts as a last axis."""
-    return torch.view_asreal_of(tensor) if tensor.is_complex() else tensor
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -26,7 +26,7 @@ ZEROS = torch.zeros(2, 5)
         ({"lengths": torch.tensor([4])}, r"lengths: expected whole numbers of shape \[2\].*shape \[1\].*mask.sum"),
         ({"lengths": torch.ones(2)}, r"lengths: expected whole numbers .*torch.float32"),
         ({"lengths": torch.tensor([True, True])}, r"lengths: expected whole numbers .*torch.bool"),
-        ({"lengths": torch.tensor([4, 5])}, r"lengths: expected values from 0 to the 4 steps.*got values from 4 to 5"),
+        ({"lengths": torch.tensor([4, 5])}, r"lengths: expected values from 0 to the 4 steps of x; got values from 4 to 5"),
         ({"lengths": torch.tensor([-1, 4])}, r"lengths: .*got values from -1 to 4.*clamp\(0, 4\)"),
         (
             {"reset": torch.zeros(3, dtype=torch.bool)},
