@@ -6,6 +6,7 @@ engine refuses, it does so by a `UserError` about `engine`, which `auto` never d
 few hundred cases, `scripts/soak.py --differential` at any number.
 """
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -215,12 +216,19 @@ def _line(error: Exception) -> str:
 
 
 def kind_of(case: Case, engine: str, verdict: str) -> str:
-    """What two disagreements have in common that have one cause: numbers and names left out."""
-    what = verdict.split(" is off")[0].split(": ")[0]
-    family = "state" if what.startswith(("end", "gradient of state")) else "gradient" if "gradient" in what else what
-    raised = verdict if "raises" in verdict else family
-    mixed = "mixed dtypes" if {case.weights} != {case.x, case.state or case.weights} else case.weights
-    return f"{engine}, {case.mode}, {mixed}: {raised}"
+    """What two disagreements have in common that may have one cause: sizes and the names of weights left out."""
+    what = verdict if "raises" in verdict else re.sub(r" by .*| of (cells|x).*| is off.*", "", verdict)
+    mixed = {case.x, case.state or case.weights} != {case.weights}
+    circumstances = {
+        case.mode: True,
+        "mixed dtypes": mixed,
+        case.weights: not mixed,
+        "autocast": case.autocast,
+        str(case.meddling): case.meddling,
+    }
+    return (
+        f"{engine}, {', '.join(word for word, holds in circumstances.items() if holds)}: {re.sub('[0-9]+', 'N', what)}"
+    )
 
 
 def smallest(case: Case, fails: Callable[[Case], bool]) -> Case:

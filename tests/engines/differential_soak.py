@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=None, help="a random one where it is not given")
     parser.add_argument("--cells", default=None, help="names with commas between them; all where it is not given")
-    parser.add_argument("--shrink", type=int, default=20, help="kinds of disagreement whose case is made smaller")
+    parser.add_argument("--shrink", type=int, default=5, help="kinds of disagreement whose case is made smaller")
     given_arguments = parser.parse_args()
     torch.set_num_threads(1)
     start = random.SystemRandom().randrange(2**20) if given_arguments.seed is None else given_arguments.seed
