@@ -136,8 +136,10 @@ class _LogPartition(torch.autograd.Function):
 
 def _recorded(chain: Chain, lengths_B: Tensor | None, grad_B: Tensor, asked: tuple[bool, ...]) -> list[Tensor | None]:
     """The gradients, with a graph of their own."""
-    sources = [part for part, wanted in zip(chain, asked, strict=False) if wanted]
-    log_z_B = log_recursion(*chain, lengths_B)
+    # Not the tensors themselves: emissions may have been computed from the other scores.
+    e_BTC, transitions_CC, start_C, end_C = begun = tuple(part.view_as(part) for part in chain)
+    sources = [part for part, wanted in zip(begun, asked, strict=False) if wanted]
+    log_z_B = log_recursion(e_BTC, transitions_CC, start_C, end_C, lengths_B)
     found = iter(torch.autograd.grad(log_z_B, sources, grad_B, create_graph=True, allow_unused=True))
     return [next(found) if wanted else None for wanted in asked[: len(chain)]]
 

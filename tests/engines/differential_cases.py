@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import torch
-from differential_cells import factory_of, is_random_per_step
+from differential_cells import factory_of, is_random
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -62,7 +62,11 @@ MEDDLINGS = ("relu_ on y", "mul_ on y", "x overwritten", "weights stepped", "ano
 
 @st.composite
 def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: list[str], mixed: bool = True) -> Case:
-    """Any case; every choice stands at its plainest as often as not, so that one in some cases is odd in one way."""
+    """Any case, with most choices at their plainest more often than not.
+
+    A cell has one size for each dtype, and a few cells have autocast: each of these would be another kernel to compile,
+    where lanes, steps and forms share one.
+    """
 
     def mostly(usual: Any, others: Any) -> Any:
         return draw(st.sampled_from(list(others))) if draw(st.integers(0, 3)) == 0 else usual
@@ -73,9 +77,10 @@ def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: lis
     if state is not None and mixed:
         state = mostly(state, mostly([state], [DTYPES]))
     mode = draw(st.sampled_from(["grad", "second", "no_grad", "inference"]))
+    number = crc32(f"{cell} {weights}".encode())
     return Case(
         cell=cell,
-        sizes=draw(st.sampled_from(sizes)),
+        sizes=sizes[number % len(sizes)],
         weights=weights,
         x=x,
         state=state,
@@ -90,8 +95,8 @@ def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: lis
         mode=mode,
         meddling=mostly(None, MEDDLINGS) if mode in ("grad", "second") else None,
         checkpoint_every=mostly(None, [1, 3, 100]),
-        training=draw(st.booleans()) and not is_random_per_step(cell),
-        autocast=mixed and mostly(False, [False, True]),
+        training=is_random(cell) and draw(st.booleans()),
+        autocast=mixed and number % 8 == 0 and mostly(False, [True]),
         seed=draw(st.integers(0, 2**16)),
     )
 

@@ -211,6 +211,6 @@ def factory_of(name: str) -> Factory:
     return partial(Composed, number=int(number)) if kind == "composed" else CELLS[name]
 
 
-def is_random_per_step(name: str) -> bool:
-    """Engines draw at each step in orders of their own: in training there is nothing to compare."""
-    return name == "zoneout_lstm"
+def is_random(name: str) -> bool:
+    """Random for a whole window in training; zoneout draws at each step, and each engine in an order of its own."""
+    return name.startswith(("variational", "weight drop", "weight_drop"))
