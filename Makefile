@@ -32,7 +32,7 @@ test-slow: setup ## run the tests that take minutes
 test-gpu: setup ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 
-soak: setup ## kill runs and damage files for half an hour, and print what survived
+soak: setup ## kill runs, damage files and compare engines for an hour, and print what survived
 	$(BIN)/python scripts/soak.py $(ARGS)
 
 check: setup ## lint, types, and the floors of the design

@@ -1,9 +1,12 @@
-"""Runs killed and files damaged at length; prints what survived: `make soak`.
+"""Runs killed, files damaged and engines compared at length; prints what survived: `make soak`.
 
     python scripts/soak.py --kills 40 --cases 1000
+    python scripts/soak.py --differential 200000 --seed 1  # the engines alone
 
 Every run below is killed with SIGKILL between any two writes, again and again, and compared with the same run left in
-peace; every format is damaged at random (`tests/faults/kills.py`, `tests/faults/fuzz.py`). The tables are Markdown.
+peace; every format is damaged at random (`tests/faults/kills.py`, `tests/faults/fuzz.py`). Random calls of every engine
+are compared with the Python loop (`tests/engines/differential_soak.py`); Ctrl-C ends them early, with the table of what
+was seen until then. The tables are Markdown.
 """
 
 import argparse
@@ -17,7 +20,8 @@ from pathlib import Path
 
 from resident import watched, write_text
 
-FAULTS = Path(__file__).parents[1] / "tests" / "faults"
+TESTS = Path(__file__).parents[1] / "tests"
+FAULTS = TESTS / "faults"
 SHORT = [
     *("trainer.max_epochs=3", "trainer.limit_train_batches=15", "trainer.limit_val_batches=2"),
     *("trainer.log_every_n_steps=4", "save_minutes=1e-9"),
@@ -70,14 +74,30 @@ def large(gib: float, steps: int, folder: Path) -> None:
             print("|", " | ".join([name, level, f"{found.seconds:.0f}", *map(str, found[1:])]), "|", flush=True)
 
 
+def differential(examples: int, seed: int | None) -> int:
+    """Compare the engines over so many random calls; the exit code."""
+    command = [sys.executable, str(TESTS / "engines" / "differential_soak.py"), "--examples", str(examples)]
+    command += [] if seed is None else ["--seed", str(seed)]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # meant for both: it ends with its table
+            continue
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=40, help="for each run")
     parser.add_argument("--cases", type=int, default=1000, help="damaged files of each format")
     parser.add_argument("--steps", type=int, default=20_000, help="of the runs whose memory is watched")
     parser.add_argument("--corpus-gib", type=float, default=2, help="of a text that is trained on; 0 for none")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--differential", type=int, help="compare the engines over so many random calls, nothing else")
+    parser.add_argument("--seed", type=int, help="of what is random; 0, and a new one for the calls of engines")
     given = parser.parse_args()
+    if given.differential is not None:
+        raise SystemExit(differential(given.differential, given.seed))
+    given.seed = given.seed or 0
     sys.path.insert(0, str(FAULTS))
     import fuzz
 
@@ -109,8 +129,10 @@ def main() -> None:
     for line in done.stdout.splitlines():
         counts = json.loads(line)
         print("|", " | ".join([counts["kind"], *(str(counts.get(k, 0)) for k in ("read", "refused", "failed"))]), "|")
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    print(flush=True)
+    code = differential(2000, given.seed)
+    if done.returncode or code:
+        raise SystemExit(done.returncode or code)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnkit import testing
 from rnnkit.cells import Cell, GRUCell
-from rnnkit.engines import ENGINES, reference
+from rnnkit.engines import ENGINES, reference, scanning
 from rnnkit.testing import check_cell
 
 
@@ -213,6 +214,114 @@ def test_a_broken_engine_is_caught(run: Any, message: str, monkeypatch: pytest.M
     monkeypatch.setitem(ENGINES, "broken", BrokenEngine(run))
     with pytest.raises(AssertionError, match=message):
         check_cell(GRUCell)
+
+
+class OnceDifferentiable(torch.autograd.Function):
+    """The outputs as they are, whose gradient says nothing of how it depends on them."""
+
+    @staticmethod
+    def forward(ctx: Any, y_BTO: Tensor) -> Tensor:
+        return y_BTO.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].detach()
+
+
+def second_derivative_lost(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    return OnceDifferentiable.apply(y_BTO), end
+
+
+def output_needed_backwards(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    """As an engine that saves the outputs that it hands out, without a word to autograd."""
+    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    return Doubled.apply(y_BTO), end
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y_BTO: Tensor) -> Tensor:
+        ctx.before, ctx.after = y_BTO, y_BTO.clone()
+        return ctx.after
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] + (ctx.after - ctx.before).detach()
+
+
+class Views(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y_BTO: Tensor) -> tuple[Tensor, Tensor]:
+        return y_BTO.view_as(y_BTO), y_BTO[:, :1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+def view_given_out(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    return Views.apply(y_BTO)[0], end
+
+
+def everything_cast(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    dtype = next(cell.parameters()).dtype
+    return reference.run(cell, x_BTI.to(dtype), state.to(dtype), window)
+
+
+def short_windows_checked_alone(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    """As an engine that takes memory of one type for another where it does the work itself."""
+    if x_BTI.shape[1] < 16:
+        return reference.run(cell, x_BTI, state, window)
+    return everything_cast(cell, x_BTI, state, window)
+
+
+def float16_unknown(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
+    return dict.fromkeys((torch.float64, torch.float32, torch.bfloat16), reference.run)[x_BTI.dtype](
+        cell, x_BTI, state, window
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (
+            second_derivative_lost,
+            r"the gradient of a gradient over 8 steps \(engine auto\) and the Python loop disagree",
+        ),
+        (
+            output_needed_backwards,
+            r"outputs written into, of 8 steps \(engine .*\) and the Python loop disagree in the grad",
+        ),
+        (view_given_out, r"outputs written into, of 8 steps \(engine .*\) raises RuntimeError.*inplace"),
+        (everything_cast, r"x of torch.float64 over 1 steps \(engine .*\) should raise RuntimeError.* got no error"),
+        (short_windows_checked_alone, r"x of torch.float64 over 16 steps \(engine .*\) should raise RuntimeError"),
+        (float16_unknown, "float16"),
+    ],
+)
+def test_an_engine_that_breaks_under_the_code_around_a_cell_is_caught(
+    run: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the only one beside the loop, so that it is what `auto` takes."""
+    monkeypatch.setattr(scanning, "ENGINES", {"broken": BrokenEngine(run), "reference": reference})
+    for module in (testing.calls, testing.forms):
+        monkeypatch.setattr(module, "ENGINES", scanning.ENGINES)
+    monkeypatch.setattr(testing.calls, "FAST", ("auto", "broken"))
+    with pytest.raises((AssertionError, KeyError), match=message):
+        check_cell(MGUCell)
+
+
+def test_a_line_for_each_promise() -> None:
+    """All are told when a check begins, so that the last one is what fails."""
+    lines: list[str] = []
+    with pytest.raises(AssertionError):
+        check_cell(StateIgnored, progress=lines.append)
+    assert lines == [
+        "StateIgnored: sizes, shapes and types",
+        "StateIgnored: equal seeds give equal numbers",
+        "StateIgnored: the state matters, and rows do not mix",
+    ]
 
 
 def test_the_callers_random_numbers_are_left_alone() -> None:

@@ -11,6 +11,7 @@ from rnnkit.engines import native, scanning
 from rnnkit.engines.checks import check_input
 from rnnkit.engines.scanning import scan
 from rnnkit.engines.weights import computed_weights
+from rnnkit.masks import Lengths, Resets
 
 Pair = tuple[Any, Any]
 
@@ -20,8 +21,8 @@ def scan_both(
     x_BTI: Tensor,
     states: Pair = (None, None),
     *,
-    lengths: Tensor | None = None,
-    reset: Tensor | None = None,
+    lengths: Lengths | None = None,
+    reset: Resets | None = None,
     engine: str = "auto",
     checkpoint_every: int | None = None,
 ) -> tuple[Tensor, Pair]:

@@ -1,16 +1,18 @@
-"""What may be handed to `scan`, checked before a kernel answers in its own words."""
+"""What may be handed to `scan`, checked before a kernel answers in its own words; `rnnkit.masks` has the rest."""
 
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from rnnkit.cells.base import Cell
 from rnnkit.errors import UserError
 
 
-def check_input(cell: Cell[Any], x_BTI: Tensor) -> None:
-    """[B, T, I] with the cell's I."""
+def check_input(cell: Cell[Any], x_BTI: Any) -> None:
+    """A tensor [B, T, I] with the cell's I."""
+    if not isinstance(x_BTI, Tensor):
+        raise _no_tensor(cell, x_BTI)
     shape = list(x_BTI.shape)
     if len(shape) != 3:
         raise UserError(
@@ -26,6 +28,22 @@ def check_input(cell: Cell[Any], x_BTI: Tensor) -> None:
             f"shape {shape}",
             fix=f"input_size={shape[2]} where the cell or the RNN is built",
         )
+
+
+def _no_tensor(cell: Cell[Any], x: Any) -> UserError:
+    if isinstance(x, PackedSequence):
+        return UserError(
+            "x_BTI",
+            "a padded tensor [batch, time, features], and lengths=",
+            "a PackedSequence",
+            fix="x, lengths = torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True); rnn(x, lengths=lengths)",
+        )
+    return UserError(
+        "x_BTI",
+        f"a tensor [batch, time, {cell.input_size}]",
+        type(x).__name__,
+        fix="x = torch.as_tensor(x, dtype=torch.float32)",
+    )
 
 
 def check_state(name: str, state: Any, initial: Any, batch_size: int) -> None:
@@ -48,39 +66,6 @@ def check_state(name: str, state: Any, initial: Any, batch_size: int) -> None:
         raise UserError(name, wanted, type(state).__name__, fix=f"state={wanted}, or state=None to start afresh")
     for field, part, initial_part in zip(fields, state, initial, strict=True):
         check_state(f"{name}.{field}", part, initial_part, batch_size)
-
-
-def check_lengths(lengths: Tensor, x_BTI: Tensor) -> None:
-    """[B] whole numbers from 0 to T; the values are looked at only where that does not wait for a GPU."""
-    B, T = x_BTI.shape[:2]
-    if list(lengths.shape) != [B] or lengths.is_floating_point() or lengths.dtype == torch.bool:
-        raise UserError(
-            "lengths",
-            f"whole numbers of shape [{B}], one for each lane",
-            f"{lengths.dtype} of shape {list(lengths.shape)}",
-            fix="lengths=mask.sum(dim=1) for a [batch, time] mask",
-        )
-    if lengths.device.type == "cpu" and B > 0 and not torch.compiler.is_compiling():
-        low, high = (int(bound) for bound in torch.aminmax(lengths))
-        if low < 0 or high > T:
-            raise UserError(
-                "lengths",
-                f"values from 0 to the {T} steps of x_BTI",
-                f"values from {low} to {high}",
-                fix=f"lengths=lengths.clamp(0, {T}), or an x_BTI with all its steps",
-            )
-
-
-def check_reset(reset: Tensor, x_BTI: Tensor) -> None:
-    """Booleans [B] or [B, T]."""
-    B, T = x_BTI.shape[:2]
-    if reset.dtype != torch.bool or list(reset.shape) not in ([B], [B, T]):
-        raise UserError(
-            "reset",
-            f"torch.bool of shape [{B}] or [{B}, {T}]",
-            f"{reset.dtype} of shape {list(reset.shape)}",
-            fix="reset=reset.bool() with one value for each lane, or for each lane and step",
-        )
 
 
 def check_checkpoint_every(checkpoint_every: int, steps: int) -> None:

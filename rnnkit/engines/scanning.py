@@ -10,10 +10,11 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state
 from rnnkit.engines import compiled, native, parallel, reference
 from rnnkit.engines.checkpointing import run_in_chunks
-from rnnkit.engines.checks import check_checkpoint_every, check_input, check_lengths, check_reset, check_state
+from rnnkit.engines.checks import check_checkpoint_every, check_input, check_state
 from rnnkit.engines.weights import computed_weights, held
 from rnnkit.engines.window import Window, select_rows, valid_steps
 from rnnkit.errors import UserError
+from rnnkit.masks import Lengths, Resets, as_lengths, as_reset
 
 
 class Engine(Protocol):
@@ -47,8 +48,8 @@ def scan(
     x_BTI: Tensor,
     state: State | None = None,
     *,
-    lengths: Tensor | None = None,
-    reset: Tensor | None = None,
+    lengths: Lengths | None = None,
+    reset: Resets | None = None,
     reverse: bool = False,
     engine: str = "auto",
     checkpoint_every: int | None = None,
@@ -58,7 +59,8 @@ def scan(
     Shapes: B sequences (lanes), T time steps, I input, O output features. Both B and T may be 0.
 
     * `state`: the state before the first step, of the cell's own type; None for `cell.initial_state(B)`.
-    * `lengths` [B]: the valid steps of each lane, from 0 to T; None where all are. Outputs beyond are zero, the
+    * `lengths` [B]: the valid steps of each lane, from 0 to T, as a tensor of any integer dtype, a list, a tuple or a
+      NumPy array; None where all are. Outputs beyond are zero, the
       returned state is the one after the last valid step, and nothing that stands in the padding, NaN included,
       reaches an output, a state or a gradient.
     * `reset` [B] booleans: lanes whose given state is ignored for the cell's initial one. [B, T] booleans: a new
@@ -74,8 +76,8 @@ def scan(
     Values and gradients are the same with every engine, to rounding. The state keeps its type and, under autocast too,
     its dtype, so that it can be carried into the next window.
 
-    Raises `UserError` for arguments that do not fit each other, for an unknown engine, for one that cannot run this
-    cell, and for a `checkpoint_every` below 1.
+    Raises `UserError` for arguments that do not fit each other, for a `PackedSequence`, for an unknown engine, for one
+    that cannot run this cell, and for a `checkpoint_every` below 1.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -86,19 +88,22 @@ def scan(
     >>> torch.equal(state.hidden[1], y_BTO[1, 0])
     True
     """
-    if engine in _QUICK and state is not None and lengths is None and reset is None and not torch.is_grad_enabled():
+    if (
+        engine in _QUICK
+        and state is not None
+        and lengths is None
+        and reset is None
+        and not torch.is_grad_enabled()
+        and isinstance(x_BTI, Tensor)
+    ):
         # A live stream has no time for what follows.
         done = _QUICK[engine](cell, x_BTI, state)
         if done is not None:
             return done
     check_input(cell, x_BTI)
     B, T = x_BTI.shape[:2]
-    if lengths is not None:
-        check_lengths(lengths, x_BTI)
-        lengths = lengths.to(x_BTI.device)
-    if reset is not None:
-        check_reset(reset, x_BTI)
-        reset = reset.to(x_BTI.device)
+    lengths_B = None if lengths is None else as_lengths(lengths, x_BTI)
+    reset_BT = None if reset is None else as_reset(reset, x_BTI)
     if checkpoint_every is not None:
         check_checkpoint_every(checkpoint_every, T)
     weights = computed_weights(cell)
@@ -107,10 +112,10 @@ def scan(
             state = cell.initial_state(B)
         else:
             check_state("state", state, cell.initial_state(1), B)
-            if reset is not None and reset.dim() == 1:
-                state = select_rows(reset, cell.initial_state(B), state)
+            if reset_BT is not None and reset_BT.dim() == 1:
+                state = select_rows(reset_BT, cell.initial_state(B), state)
             state = cell.begin(state)
-        window = Window(lengths, _fresh_steps(reset, lengths, reverse), reverse)
+        window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
         run = ENGINES[choose(cell, x_BTI, state, engine)].run
         if T == 0:
             return x_BTI.new_zeros(B, 0, cell.output_size), state

@@ -11,6 +11,7 @@ from rnnkit.cells.base import Cell
 from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
 from rnnkit.layers.rnn import RNN
+from rnnkit.masks import Lengths, as_lengths
 
 GROUP = 64
 """Words that a CPU reads side by side."""
@@ -44,8 +45,9 @@ class CharRNN(nn.Module):
         self.rnn = RNN(cell, embedding_size, hidden_size, bidirectional=True)
         self.output_size = self.rnn.output_size
 
-    def forward(self, characters_UK: Tensor, sizes_U: Tensor) -> Tensor:
-        """Each word [U, O] from its characters and their number."""
+    def forward(self, characters_UK: Tensor, sizes_U: Lengths) -> Tensor:
+        """Each word [U, O] from its characters and their number, one or more."""
+        sizes_U = as_lengths(sizes_U, characters_UK, "sizes_U")
         if characters_UK.device.type != "cpu" or len(sizes_U) <= GROUP:
             return self._read(characters_UK, sizes_U)
         # Words of like length together: a CPU would spend more than half of its time on the padding of short words.
@@ -54,7 +56,7 @@ class CharRNN(nn.Module):
         filled_U = torch.cat([order_U, order_U[-1:].expand(-len(order_U) % GROUP)])
         groups = []
         for some_U in filled_U.split(GROUP):
-            longest = int(sizes_U[some_U[0]])
+            longest = max(int(sizes_U[some_U[0]]), 1)
             groups.append(self._read(characters_UK[some_U, : longest + longest % 2], sizes_U[some_U]))
         return torch.cat(groups).index_select(0, order_U.argsort())
 
@@ -96,8 +98,9 @@ class CharCNN(nn.Module):
         self.kernel_size = kernel_size
         self.output_size = filters
 
-    def forward(self, characters_UK: Tensor, sizes_U: Tensor) -> Tensor:
-        """Each word [U, O] from its characters and their number."""
+    def forward(self, characters_UK: Tensor, sizes_U: Lengths) -> Tensor:
+        """Each word [U, O] from its characters and their number, one or more."""
+        sizes_U = as_lengths(sizes_U, characters_UK, "sizes_U")
         A, I = self.embedding.weight.shape  # noqa: E741
         n = self.kernel_size
         # What a character adds to a filter at each of its n places: a small table, so that the convolution is a sum of
@@ -106,7 +109,40 @@ class CharCNN(nn.Module):
         table_nAO = torch.einsum("ai,oni->nao", weight_AI, self.filters.weight.view(-1, n, I))
         rows_UKn = pad(characters_UK, (n // 2, n // 2)).unfold(1, n, 1)
         rows_UKn = rows_UKn + A * torch.arange(n, device=rows_UKn.device)
-        y_RO = embedding_bag(rows_UKn.flatten(0, 1), table_nAO.flatten(0, 1).float(), mode="sum")
-        y_UKO = y_RO.view(*characters_UK.shape, -1)
+        dtype = torch.promote_types(table_nAO.dtype, torch.float32)
+        y_RO: Tensor = _RowSums.apply(table_nAO.flatten(0, 1).to(dtype), rows_UKn.flatten(0, 1))
         padded_UK1 = ~valid_steps(sizes_U, characters_UK.shape[1])[..., None]
-        return torch.relu(y_UKO.masked_fill_(padded_UK1, -torch.inf).amax(1) + self.filters.bias)
+        largest_UO = y_RO.view(*characters_UK.shape, -1).masked_fill_(padded_UK1, -torch.inf).amax(1)
+        return torch.relu(largest_UO.to(self.filters.bias.dtype) + self.filters.bias)
+
+
+class _RowSums(torch.autograd.Function):
+    """[R, O], the sums of n rows each of a table; `embedding_bag` has no second derivative and a slow first one."""
+
+    @staticmethod
+    def forward(ctx: Any, table_AO: Tensor, rows_Rn: Tensor) -> Tensor:
+        ctx.save_for_backward(rows_Rn)
+        ctx.size = len(table_AO)
+        return embedding_bag(rows_Rn, table_AO, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, grad_RO: Tensor) -> tuple[Tensor, None]:
+        (rows_Rn,) = ctx.saved_tensors
+        return _Spread.apply(grad_RO, rows_Rn, ctx.size), None
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of `_RowSums`: each of R values is added to its n rows of a table of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, values_RO: Tensor, rows_Rn: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(rows_Rn)
+        table_AO = values_RO.new_zeros(size, values_RO.shape[1])
+        for rows_R in rows_Rn.unbind(1):
+            table_AO.index_put_((rows_R,), values_RO, accumulate=True)
+        return table_AO
+
+    @staticmethod
+    def backward(ctx: Any, grad_AO: Tensor) -> tuple[Tensor, None, None]:
+        (rows_Rn,) = ctx.saved_tensors
+        return _RowSums.apply(grad_AO, rows_Rn), None, None

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from rnnkit.engines.window import valid_steps
-from rnnkit.layers.forward_backward import log_partition, marginals
+from rnnkit.layers.forward_backward import log_partition, marginals, wide, wide_log_partition
 from rnnkit.layers.tag_schemes import LegalTags
 from rnnkit.layers.viterbi import n_best, viterbi
+from rnnkit.masks import Lengths, as_lengths
 
 
 class CRF(nn.Module):
@@ -60,24 +61,27 @@ class CRF(nn.Module):
             self.end.masked_fill(~self.allowed_end, -torch.inf),
         )
 
-    def log_likelihood(self, e_BTC: Tensor, tags_BT: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def log_likelihood(self, e_BTC: Tensor, tags_BT: Tensor, lengths: Lengths | None = None) -> Tensor:
         """The logarithm of p for the tags of each lane [B], never narrower than float32; 0 for an empty lane."""
-        scores = self.scores()
-        return path_score(e_BTC, tags_BT, *scores, lengths) - log_partition(e_BTC, *scores, lengths)
+        lengths_B = None if lengths is None else as_lengths(lengths, e_BTC)
+        dtype = torch.promote_types(torch.promote_types(e_BTC.dtype, self.start.dtype), torch.float32)
+        # Both are large where sentences are long, and their difference is not: it is taken before it is rounded.
+        chain = wide(e_BTC, *self.scores())
+        return (path_score(*chain, tags_BT, lengths_B) - wide_log_partition(*chain, lengths_B)).to(dtype)
 
-    def decode(self, e_BTC: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def decode(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
         """The most probable tags [B, T], zero at padding."""
-        return viterbi(e_BTC, *self.scores(), lengths)
+        return viterbi(e_BTC, *self.scores(), None if lengths is None else as_lengths(lengths, e_BTC))
 
-    def n_best(self, e_BTC: Tensor, n: int, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def n_best(self, e_BTC: Tensor, n: int, lengths: Lengths | None = None) -> tuple[Tensor, Tensor]:
         """The n most probable sequences of tags [B, n, T], best first, and their log-probabilities [B, n]."""
-        scores = self.scores()
-        paths_BNT, scores_BN = n_best(e_BTC, *scores, n, lengths)
-        return paths_BNT, scores_BN - log_partition(e_BTC, *scores, lengths)[:, None]
+        scores, lengths_B = self.scores(), None if lengths is None else as_lengths(lengths, e_BTC)
+        paths_BNT, scores_BN = n_best(e_BTC, *scores, n, lengths_B)
+        return paths_BNT, scores_BN - log_partition(e_BTC, *scores, lengths_B)[:, None]
 
-    def marginals(self, e_BTC: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def marginals(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
         """The probability of each tag at each step [B, T, C], whatever the others are; zero at padding."""
-        return marginals(e_BTC, *self.scores(), lengths)
+        return marginals(e_BTC, *self.scores(), None if lengths is None else as_lengths(lengths, e_BTC))
 
     def extra_repr(self) -> str:
         """The number of tags, as `print(module)` shows it."""
@@ -85,11 +89,13 @@ class CRF(nn.Module):
 
 
 def path_score(
-    e_BTC: Tensor, tags_BT: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
+    e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, tags_BT: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
     """The score of one path a lane, [B]; tags at padding may be anything."""
     _, T, C = e_BTC.shape
-    e_BTC = e_BTC.float() if e_BTC.dtype in (torch.bfloat16, torch.float16) else e_BTC
+    tags_BT = tags_BT.long()
+    if T == 0:
+        return e_BTC.sum((1, 2))
     valid_BT = None if lengths_B is None else valid_steps(lengths_B, T)
     if valid_BT is not None:
         tags_BT = tags_BT.masked_fill(~valid_BT, 0)

@@ -1,24 +1,29 @@
 """The sum over all paths of a linear chain, and its gradient, in one pass over time."""
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnnkit.engines.window import flip_valid, valid_steps
+from rnnkit.layers.log_recursion import log_recursion
+
+Chain = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Emissions [B, T, C], transitions [C, C], start [C], end [C]."""
 
 
 class Messages(NamedTuple):
     r"""What reaches each state of each step from both sides, each [T, B, C] and scaled to a sum that does not matter.
 
-    `before` is the message from the start with the step's own score in it, `after` the one from the end without it, so
-    that their product is in proportion to the marginals; `back` is `after` with the step's own score.
+    `before` is the message from the start, `back` the one from the end, both with the step's own score in them. `unary`
+    are the marginals, zero at padding, and `total` [T, B, 1] the sums that scaled them.
     """
 
     before: Tensor
-    after: Tensor
     back: Tensor
+    unary: Tensor
+    total: Tensor
 
 
 def log_partition(
@@ -32,24 +37,62 @@ def log_partition(
 
     The forward and the backward recursion (Rabiner 1989) run side by side over one loop of T small matrix products, in
     probabilities that are scaled at every step, with float64 where the device has it: what autograd would need another
-    loop for, twice as long, is there when the value is. A score of minus infinity forbids a transition exactly.
+    loop for, twice as long, is there when the value is. A score of minus infinity forbids a state or a transition
+    exactly.
 
-    Axes: B lanes, T steps, C states. `lengths_B` None says that all lanes are full.
+    Where the paths that are allowed lose more than e^-300 at one step against what is not, probabilities cannot tell
+    them apart. On a CPU such a batch is summed in logarithms (`log_recursion`); elsewhere, where to find out would wait
+    for the device, such a lane is NaN, and transitions further than that below the largest one count as forbidden. A
+    gradient that is itself differentiated is computed in logarithms too.
+
+    Axes: B lanes, T steps, C states. `lengths_B` None says that all lanes are full. The result is never narrower than
+    float32.
     """
+    dtype = _result_dtype(e_BTC, transitions_CC, start_C, end_C)
+    return wide_log_partition(e_BTC, transitions_CC, start_C, end_C, lengths_B).to(dtype)
+
+
+def wide_log_partition(
+    e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
+) -> Tensor:
+    """`log_partition` as it is computed, in float64 where the device has it."""
+    inputs = wide(e_BTC, transitions_CC, start_C, end_C)
+    if e_BTC.shape[1] == 0:
+        return inputs[0].sum((1, 2))
     with torch.autocast(e_BTC.device.type, enabled=False):
-        wide = e_BTC.float() if e_BTC.dtype in (torch.bfloat16, torch.float16) else e_BTC
-        log_z_B: Tensor = _LogPartition.apply(wide, transitions_CC, start_C, end_C, lengths_B)
-        return log_z_B
+        if _within_reach(*inputs[1:]):
+            log_z_B: Tensor = _LogPartition.apply(*inputs, lengths_B)
+            if not (log_z_B.is_cpu and log_z_B.isnan().any()):
+                return log_z_B
+        return log_recursion(*inputs, lengths_B)
 
 
 def marginals(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
     """The probability of each state at each step, [B, T, C], zero at padding; no gradient flows through it."""
+    dtype = _result_dtype(e_BTC, transitions_CC, start_C, end_C)
+    if e_BTC.shape[1] == 0:
+        return e_BTC.to(dtype)
+    inputs = wide(e_BTC, transitions_CC, start_C, end_C)
     with torch.no_grad(), torch.autocast(e_BTC.device.type, enabled=False):
-        messages, _ = _run(e_BTC.float(), transitions_CC, start_C, end_C, lengths_B)
-        unary_TBC, _ = _unary(messages, lengths_B)
-        return unary_TBC.transpose(0, 1).to(transitions_CC.dtype)
+        if _within_reach(*inputs[1:]):
+            messages, log_z_B = _run(*inputs, lengths_B)
+            doubtful_B = log_z_B.isnan()
+            if not (doubtful_B.is_cpu and doubtful_B.any()):
+                unary_TBC = messages.unary.masked_fill(doubtful_B[:, None], torch.nan)
+                return unary_TBC.transpose(0, 1).to(dtype)
+    # They are the gradient of the sum. Copies, since a tensor made under inference mode takes part in no graph.
+    with torch.inference_mode(False), torch.enable_grad():
+        e_BTC, transitions_CC, start_C, end_C = (part.detach().clone() for part in inputs)
+        log_z_B = log_recursion(e_BTC.requires_grad_(), transitions_CC, start_C, end_C, lengths_B)
+        return torch.autograd.grad(log_z_B.sum(), e_BTC)[0].to(dtype)
+
+
+def wide(e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor) -> Chain:
+    """The same in float64, or in float32 where the device has no float64."""
+    dtype = torch.float32 if e_BTC.device.type == "mps" else torch.float64
+    return e_BTC.to(dtype), transitions_CC.to(dtype), start_C.to(dtype), end_C.to(dtype)
 
 
 class _LogPartition(torch.autograd.Function):
@@ -63,53 +106,60 @@ class _LogPartition(torch.autograd.Function):
         lengths_B: Tensor | None,
     ) -> Tensor:
         messages, log_z_B = _run(e_BTC, transitions_CC, start_C, end_C, lengths_B)
-        ctx.save_for_backward(*messages, transitions_CC, lengths_B)
-        ctx.dtypes = e_BTC.dtype, transitions_CC.dtype
-        return log_z_B.to(e_BTC.dtype)
+        ctx.save_for_backward(*messages, e_BTC, transitions_CC, start_C, end_C, lengths_B)
+        return log_z_B
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_B: Tensor) -> tuple[Tensor | None, ...]:
-        *messages, transitions_CC, lengths_B = ctx.saved_tensors
+        *messages, e_BTC, transitions_CC, start_C, end_C, lengths_B = ctx.saved_tensors
+        if torch.is_grad_enabled():  # this pass is itself recorded
+            chain = e_BTC, transitions_CC, start_C, end_C
+            return *_recorded(chain, lengths_B, grad_B, ctx.needs_input_grad), None
         found = Messages(*messages)
-        unary_TBC, total_TB1 = _unary(found, lengths_B)
-        grad_B1 = grad_B[:, None].to(unary_TBC.dtype)
-        unary_TBC = unary_TBC * grad_B1
+        unary_TBC = found.unary * grad_B[:, None]
         T, _, C = found.before.shape
         # the expected number of times that j follows i: one product over all steps and lanes
-        weight_TB1 = grad_B1 / total_TB1[:-1]
+        weight_TB1 = grad_B[:, None] / found.total[:-1]
         if lengths_B is not None:
             followed_TB1 = valid_steps(lengths_B - 1, T - 1).T[..., None]
             weight_TB1 = torch.where(followed_TB1, weight_TB1, 0)
         pairs_CC = (found.before[:-1] * weight_TB1).reshape(-1, C).T @ found.back[1:].reshape(-1, C)
-        pairs_CC = pairs_CC * _odds(transitions_CC, unary_TBC.dtype)
         last_BC = unary_TBC[-1] if lengths_B is None else _at_end(unary_TBC, lengths_B)
-        e_dtype, dtype = ctx.dtypes
         return (
-            unary_TBC.transpose(0, 1).to(e_dtype),
-            pairs_CC.to(dtype),
-            unary_TBC[0].sum(0).to(dtype),
-            last_BC.sum(0).to(dtype),
+            unary_TBC.transpose(0, 1),
+            pairs_CC * _odds(transitions_CC),
+            unary_TBC[0].sum(0),
+            last_BC.sum(0),
             None,
         )
+
+
+def _recorded(chain: Chain, lengths_B: Tensor | None, grad_B: Tensor, asked: tuple[bool, ...]) -> list[Tensor | None]:
+    """The gradients, with a graph of their own."""
+    # Not the tensors themselves: emissions may have been computed from the other scores.
+    e_BTC, transitions_CC, start_C, end_C = begun = tuple(part.view_as(part) for part in chain)
+    sources = [part for part, wanted in zip(begun, asked, strict=False) if wanted]
+    log_z_B = log_recursion(e_BTC, transitions_CC, start_C, end_C, lengths_B)
+    found = iter(torch.autograd.grad(log_z_B, sources, grad_B, create_graph=True, allow_unused=True))
+    return [next(found) if wanted else None for wanted in asked[: len(chain)]]
 
 
 def _run(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> tuple[Messages, Tensor]:
-    dtype = torch.float32 if e_BTC.device.type == "mps" else torch.float64
     B, T, _ = e_BTC.shape
-    e_BTC = e_BTC.to(dtype)
     if lengths_B is not None:  # nothing that stands in the padding, NaN included, gets into the sums below
         e_BTC = e_BTC.masked_fill(~valid_steps(lengths_B, T)[..., None], 0)
     top_BT = e_BTC.amax(-1)
+    top_BT = top_BT.masked_fill(top_BT == -torch.inf, 0)
     # not 0, so that no step can lose all its states to underflow
-    x_BTC = (e_BTC - top_BT[..., None]).exp_().clamp_(min=torch.finfo(dtype).tiny ** 0.5)
-    odds_CC = _odds(transitions_CC, dtype)
+    floor = torch.finfo(e_BTC.dtype).tiny ** 0.5
+    x_BTC = (e_BTC - top_BT[..., None]).exp_().clamp_(min=floor).masked_fill_(e_BTC == -torch.inf, 0)
+    odds_CC = _odds(transitions_CC)
     # The way back is the way forth through the reversed lane, so both run as one batched product.
     x_T2BC = torch.stack([x_BTC, flip_valid(x_BTC, lengths_B)]).permute(2, 0, 1, 3).contiguous()
     odds_2CC = torch.stack([odds_CC, odds_CC.T])
-    ends_2C, tops_2 = _scaled(torch.stack([start_C, end_C]).to(dtype))
+    ends_2C, tops_2 = _scaled(torch.stack([start_C, end_C]))
     received_T2BC, sent_T2BC = torch.empty_like(x_T2BC), torch.empty_like(x_T2BC)
     scale_T2B1 = x_T2BC.new_empty(T, 2, B, 1)
     received_T2BC[0] = ends_2C[:, None]
@@ -128,33 +178,43 @@ def _run(
         for messages_T2BC in (received_T2BC, sent_T2BC)
     )
     log_BT = scale_T2B1[:, 0, :, 0].log().T + top_BT
-    top = tops_2.sum() + (_steps(T, lengths_B) - 1) * _top(transitions_CC).to(dtype)
+    top = tops_2.sum() + (_steps(T, lengths_B) - 1) * _top(transitions_CC)
     if lengths_B is None:
         log_z_B = log_BT.sum(1) + (before_TBC[-1] @ ends_2C[1]).log() + top
     else:
         log_BT = log_BT.masked_fill(~valid_steps(lengths_B, T), 0)
         log_z_B = log_BT.sum(1) + (_at_end(before_TBC, lengths_B) @ ends_2C[1]).log() + top
-        log_z_B = torch.where(lengths_B > 0, log_z_B, 0)
-    return Messages(before_TBC, after_TBC, back_TBC), log_z_B
-
-
-def _unary(messages: Messages, lengths_B: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Marginals [T, B, C], zero at padding, and the sums [T, B, 1] that scaled them."""
-    unary_TBC = messages.before * messages.after
+    unary_TBC = before_TBC * after_TBC
     total_TB1 = unary_TBC.sum(-1, keepdim=True)
     unary_TBC = unary_TBC / total_TB1
     if lengths_B is not None:
-        padded_TB1 = ~valid_steps(lengths_B, unary_TBC.shape[0]).T[..., None]
-        unary_TBC = unary_TBC.masked_fill(padded_TB1, 0)
-    return unary_TBC, total_TB1
+        unary_TBC = unary_TBC.masked_fill(~valid_steps(lengths_B, T).T[..., None], 0)
+    # States that were kept alive at the floor should have no part in the sum.
+    doubtful_B = (unary_TBC * (x_T2BC[:, 0] == floor)).sum((0, 2)) > 1e-9
+    log_z_B = log_z_B.masked_fill(doubtful_B, torch.nan)
+    if lengths_B is not None:
+        log_z_B = torch.where(lengths_B > 0, log_z_B, 0)
+    return Messages(before_TBC, back_TBC, unary_TBC, total_TB1), log_z_B
+
+
+def _within_reach(*scores: Tensor) -> bool:
+    """Whether no score that is not minus infinity vanishes beside the largest one; looked at on a CPU alone."""
+    if not scores[0].is_cpu:
+        return True
+    lowest = [part.masked_fill(part == -torch.inf, torch.inf).amin() - _top(part) for part in scores]
+    return bool(torch.stack(lowest).amin() > -300)
+
+
+def _result_dtype(*scores: Tensor) -> torch.dtype:
+    return functools.reduce(torch.promote_types, (part.dtype for part in scores), torch.float32)
 
 
 def _top(scores: Tensor) -> Tensor:
     return scores.detach().amax()
 
 
-def _odds(transitions_CC: Tensor, dtype: torch.dtype) -> Tensor:
-    return (transitions_CC.detach().to(dtype) - _top(transitions_CC).to(dtype)).exp()
+def _odds(transitions_CC: Tensor) -> Tensor:
+    return (transitions_CC.detach() - _top(transitions_CC)).exp()
 
 
 def _scaled(scores_2C: Tensor) -> tuple[Tensor, Tensor]:

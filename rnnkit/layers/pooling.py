@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
+from rnnkit.masks import Lengths, as_lengths
 
 
 class LastPooling(nn.Module):
@@ -27,17 +28,20 @@ class LastPooling(nn.Module):
         self.output_size = input_size
         self.bidirectional = bidirectional
 
-    def forward(self, y_BTH: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
         """[B, H], zero for a lane without a step."""
         if lengths is None:
-            last_BH = y_BTH[:, -1]
-        else:
-            place_B11 = (lengths - 1).clamp(min=0)[:, None, None]
-            last_BH = y_BTH.gather(1, place_B11.expand(-1, 1, y_BTH.shape[2])).squeeze(1)
-        if self.bidirectional:
-            half = self.output_size // 2
-            last_BH = torch.cat([last_BH[:, :half], y_BTH[:, 0, half:]], dim=1)
-        return last_BH if lengths is None else last_BH.masked_fill((lengths == 0)[:, None], 0)
+            return self._ends(y_BTH, y_BTH[:, -1])
+        lengths_B = as_lengths(lengths, y_BTH)
+        place_B11 = (lengths_B - 1).clamp(min=0)[:, None, None]
+        last_BH = y_BTH.gather(1, place_B11.expand(-1, 1, y_BTH.shape[2])).squeeze(1)
+        return self._ends(y_BTH, last_BH).masked_fill((lengths_B == 0)[:, None], 0)
+
+    def _ends(self, y_BTH: Tensor, last_BH: Tensor) -> Tensor:
+        if not self.bidirectional:
+            return last_BH
+        half = self.output_size // 2
+        return torch.cat([last_BH[:, :half], y_BTH[:, 0, half:]], dim=1)
 
 
 class MeanPooling(nn.Module):
@@ -53,12 +57,15 @@ class MeanPooling(nn.Module):
         super().__init__()
         self.output_size = input_size
 
-    def forward(self, y_BTH: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
         """[B, H], zero for a lane without a step."""
         if lengths is None:
             return y_BTH.mean(dim=1)
-        total_BH = y_BTH.masked_fill(~valid_steps(lengths, y_BTH.shape[1])[..., None], 0).sum(dim=1)
-        return total_BH / lengths.clamp(min=1)[:, None]
+        lengths_B = as_lengths(lengths, y_BTH)
+        # In float16 a sum could be too large where a mean is not.
+        dtype = torch.promote_types(y_BTH.dtype, torch.float32)
+        total_BH = y_BTH.masked_fill(~valid_steps(lengths_B, y_BTH.shape[1])[..., None], 0).sum(dim=1, dtype=dtype)
+        return (total_BH / lengths_B.clamp(min=1)[:, None]).to(y_BTH.dtype)
 
 
 class MaxPooling(nn.Module):
@@ -74,13 +81,14 @@ class MaxPooling(nn.Module):
         super().__init__()
         self.output_size = input_size
 
-    def forward(self, y_BTH: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
         """[B, H], zero for a lane without a step."""
         if lengths is None:
             return y_BTH.amax(dim=1)
-        padded_BT1 = ~valid_steps(lengths, y_BTH.shape[1])[..., None]
-        largest_BH = y_BTH.masked_fill(padded_BT1, torch.finfo(y_BTH.dtype).min).amax(dim=1)
-        return largest_BH.masked_fill((lengths == 0)[:, None], 0)
+        lengths_B = as_lengths(lengths, y_BTH)
+        padded_BT1 = ~valid_steps(lengths_B, y_BTH.shape[1])[..., None]
+        largest_BH = y_BTH.masked_fill(padded_BT1, -torch.inf).amax(dim=1)
+        return largest_BH.masked_fill((lengths_B == 0)[:, None], 0)
 
 
 class AttentionPooling(nn.Module):
@@ -113,18 +121,20 @@ class AttentionPooling(nn.Module):
         self.hidden = nn.Linear(input_size, hidden_size or input_size)
         self.scores = nn.Linear(hidden_size or input_size, heads, bias=False)
 
-    def weights(self, y_BTH: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def weights(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
         """How much each step counts [B, K, T]: they sum to 1 over the valid steps and are 0 at padding."""
-        scores_BKT: Tensor = self.scores(torch.tanh(self.hidden(y_BTH))).transpose(1, 2).float()
+        scores_BKT: Tensor = self.scores(torch.tanh(self.hidden(y_BTH))).transpose(1, 2)
+        scores_BKT = scores_BKT.to(torch.promote_types(scores_BKT.dtype, torch.float32))
         if lengths is None:
             return scores_BKT.softmax(dim=2)
-        padded_B1T = ~valid_steps(lengths, y_BTH.shape[1])[:, None]
+        padded_B1T = ~valid_steps(as_lengths(lengths, y_BTH), y_BTH.shape[1])[:, None]
         # the lowest number, not -inf: a lane without a step would become NaN
         scores_BKT = scores_BKT.masked_fill(padded_B1T, torch.finfo(scores_BKT.dtype).min)
         return scores_BKT.softmax(dim=2).masked_fill(padded_B1T, 0)
 
-    def forward(self, y_BTH: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
         """[B, K * H], zero for a lane without a step."""
         if lengths is not None:
+            lengths = as_lengths(lengths, y_BTH)
             y_BTH = y_BTH.masked_fill(~valid_steps(lengths, y_BTH.shape[1])[..., None], 0)
         return torch.bmm(self.weights(y_BTH, lengths).to(y_BTH.dtype), y_BTH).flatten(1)

@@ -12,6 +12,7 @@ from rnnkit.engines.both import scan_both
 from rnnkit.errors import UserError
 from rnnkit.layers import torch_interop
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
+from rnnkit.masks import Lengths, Resets
 
 
 class BothDirections(NamedTuple):
@@ -109,8 +110,8 @@ class RNN(nn.Module):
         x_BTI: Tensor,
         state: tuple[Any, ...] | None = None,
         *,
-        lengths: Tensor | None = None,
-        reset: Tensor | None = None,
+        lengths: Lengths | None = None,
+        reset: Resets | None = None,
         engine: str = "auto",
         checkpoint_every: int | None = None,
     ) -> tuple[Tensor, tuple[Any, ...]]:

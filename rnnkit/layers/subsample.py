@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
+from rnnkit.masks import Lengths, as_lengths
 
 
 class Subsample(nn.Module):
@@ -39,11 +40,12 @@ class Subsample(nn.Module):
         self.stride = stride
         self.convolution = nn.Conv1d(input_size, output_size, kernel_size, stride, padding=kernel_size // 2)
 
-    def forward(self, x_BTI: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x_BTI: Tensor, lengths: Lengths | None = None) -> tuple[Tensor, Tensor | None]:
         """The steps that are kept [B, T', O], zero at padding, and how many of them each lane has."""
         if lengths is None:
             return self.convolution(x_BTI.transpose(1, 2)).relu().transpose(1, 2), None
-        x_BTI = x_BTI.masked_fill(~valid_steps(lengths, x_BTI.shape[1])[..., None], 0)
+        lengths_B = as_lengths(lengths, x_BTI)
+        x_BTI = x_BTI.masked_fill(~valid_steps(lengths_B, x_BTI.shape[1])[..., None], 0)
         y_BTO = self.convolution(x_BTI.transpose(1, 2)).relu().transpose(1, 2)
-        lengths = (lengths + self.stride - 1) // self.stride
-        return y_BTO.masked_fill(~valid_steps(lengths, y_BTO.shape[1])[..., None], 0), lengths
+        lengths_B = (lengths_B + self.stride - 1) // self.stride
+        return y_BTO.masked_fill(~valid_steps(lengths_B, y_BTO.shape[1])[..., None], 0), lengths_B

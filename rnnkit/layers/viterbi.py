@@ -21,7 +21,9 @@ def viterbi(
     >>> viterbi(e_BTC, never_from_1_to_0, torch.zeros(2), torch.zeros(2))
     tensor([[1, 1]])
     """
-    T = e_BTC.shape[1]
+    B, T, _ = e_BTC.shape
+    if T == 0:
+        return torch.zeros(B, 0, dtype=torch.long, device=e_BTC.device)
     e_BTC = _clean(e_BTC, lengths_B)
     into_CC = transitions_CC.T.contiguous()  # [to, from]
     best_BC = start_C + e_BTC[:, 0]
@@ -46,7 +48,7 @@ def n_best(
     """The `n` paths with the highest scores, best first: paths [B, n, T], zero at padding, and scores [B, n].
 
     Exact: every state of every step keeps the n best ways into it. Where a lane has fewer than n paths, the scores of
-    the others are minus infinity.
+    the others are minus infinity; an empty lane has one, with score 0.
 
     >>> paths_BNT, scores_BN = n_best(torch.zeros(1, 2, 2), torch.eye(2), torch.zeros(2), torch.zeros(2), n=2)
     >>> sorted(paths_BNT[0].tolist()), scores_BN
@@ -54,6 +56,9 @@ def n_best(
     """
     B, T, C = e_BTC.shape
     e_BTC = _clean(e_BTC, lengths_B)
+    of_empty_N = torch.tensor([0.0] + [-torch.inf] * (n - 1), device=e_BTC.device, dtype=e_BTC.dtype)
+    if T == 0:
+        return torch.zeros(B, n, 0, dtype=torch.long, device=e_BTC.device), of_empty_N.expand(B, n)
     none = e_BTC.new_full((B, n - 1, C), -torch.inf)
     best_BNC = torch.cat([(start_C + e_BTC[:, 0])[:, None], none], 1)
     table, origins = [best_BNC], [torch.zeros(B, n, C, dtype=torch.long, device=e_BTC.device)]
@@ -76,11 +81,12 @@ def n_best(
     path_BNT = torch.stack(path[::-1], 2)
     if lengths_B is not None:
         path_BNT = path_BNT.masked_fill(~valid_steps(lengths_B, T)[:, None], 0)
+        scores_BN = torch.where(lengths_B[:, None] > 0, scores_BN, of_empty_N)
     return path_BNT, scores_BN
 
 
 def _clean(e_BTC: Tensor, lengths_B: Tensor | None) -> Tensor:
-    e_BTC = e_BTC.float() if e_BTC.dtype in (torch.bfloat16, torch.float16) else e_BTC
+    e_BTC = e_BTC.to(torch.promote_types(e_BTC.dtype, torch.float32))
     if lengths_B is None:
         return e_BTC
     return e_BTC.masked_fill(~valid_steps(lengths_B, e_BTC.shape[1])[..., None], 0)

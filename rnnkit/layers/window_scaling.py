@@ -51,18 +51,20 @@ class WindowScaling(nn.Module):
 
     def forward(self, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
         """Location and scale [B, C] of windows [B, T, C] in which NaN is missing or padded."""
+        dtype = x_BTC.dtype if x_BTC.is_floating_point() else torch.get_default_dtype()
+        x_BTC = x_BTC.to(torch.promote_types(dtype, torch.float32))  # in float16 a sum could be too large
         known_BTC = ~x_BTC.isnan()
         count_BC = known_BTC.sum(1)
         any_BC = count_BC > 0
         location_BC, scale_BC = self._of_known(x_BTC, known_BTC, count_BC.clamp(min=1))
         location_BC = location_BC.masked_fill(~any_BC, 0)
         # constant up to rounding: what is left of it would be noise blown up
-        constant_BC = ~(scale_BC > 1e-6 * location_BC.abs().clamp(min=1e-6))
+        constant_BC = ~(scale_BC > 1e-6 * location_BC.abs())
         scale_BC = scale_BC.masked_fill(constant_BC | ~any_BC, 1)
         if self.kind == "reversible":
             scale_BC = scale_BC * torch.exp(-self.log_gamma)
             location_BC = location_BC - self.beta * scale_BC
-        return location_BC, scale_BC
+        return location_BC.to(dtype), scale_BC.to(dtype)
 
     def extra_repr(self) -> str:
         """The kind, as `print(module)` shows it."""
@@ -85,12 +87,24 @@ class WindowScaling(nn.Module):
             return filled_BTC.gather(1, last_B1C)[:, 0], one_BC
         mean_BC = filled_BTC.sum(1) / count_BC
         apart_BTC = (filled_BTC - mean_BC[:, None]).masked_fill(~known_BTC, 0)
-        return mean_BC, (apart_BTC.square().sum(1) / count_BC).sqrt()
+        # Squares of values near 1 are neither too large nor too small for their type; a power of two rounds nothing.
+        unit_BC = _power_of_two(apart_BTC)
+        variance_BC = (apart_BTC / unit_BC[:, None]).square().sum(1) / count_BC
+        # The root of zero has no gradient, and autograd would make zero times infinity of it.
+        none_BC = variance_BC == 0
+        return mean_BC, unit_BC * variance_BC.masked_fill(none_BC, 1).sqrt().masked_fill(none_BC, 0)
 
 
 def scaled(x_BTC: Tensor, location_BC: Tensor, scale_BC: Tensor) -> Tensor:
     """(x - location) / scale, and 0 where x is missing."""
     return ((x_BTC - location_BC[:, None]) / scale_BC[:, None]).nan_to_num(nan=0.0)
+
+
+def _power_of_two(x_BTC: Tensor) -> Tensor:
+    """[B, C], the power of two that brings the largest value of a window between 1/2 and 1; no gradient."""
+    largest_BC = x_BTC.detach().abs().amax(1)
+    limit = 1000 if x_BTC.dtype == torch.float64 else 120
+    return torch.ldexp(torch.ones_like(largest_BC), largest_BC.frexp().exponent.clamp(-limit, limit))
 
 
 def _quartiles(x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> list[Tensor]:

@@ -9,6 +9,7 @@ from rnnkit.cells import Cell
 from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout, WordDropout
+from rnnkit.masks import Lengths, Resets
 
 
 class LanguageModel(nn.Module):
@@ -121,7 +122,7 @@ class LanguageModel(nn.Module):
         return self.rnn.initial_state(batch_size)
 
     def features(
-        self, ids_BT: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+        self, ids_BT: Tensor, state: Any = None, *, lengths: Lengths | None = None, reset: Resets | None = None
     ) -> tuple[Tensor, Tensor, Any]:
         """What the last layer gives [B, T, H], the same after dropout, and the state after the last token."""
         x_BTI = self.input_dropout(self.word_dropout(self.embedding(ids_BT), ids_BT))
@@ -129,7 +130,7 @@ class LanguageModel(nn.Module):
         return y_BTH, self.output_dropout(y_BTH), state
 
     def forward(
-        self, ids_BT: Tensor, state: Any = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+        self, ids_BT: Tensor, state: Any = None, *, lengths: Lengths | None = None, reset: Resets | None = None
     ) -> tuple[Tensor, Any]:
         """Logits [B, T, V] for the token after each token of `ids_BT`, and the state after the last."""
         _, dropped_BTH, state = self.features(ids_BT, state, lengths=lengths, reset=reset)

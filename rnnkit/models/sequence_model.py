@@ -18,6 +18,7 @@ from rnnkit.layers import (
     Subsample,
     WordDropout,
 )
+from rnnkit.masks import Lengths, as_lengths
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -142,21 +143,22 @@ class SequenceModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         nn.init.zeros_(self.output.bias)
 
-    def features(self, inputs: Tensor, *, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def features(self, inputs: Tensor, *, lengths: Lengths | None = None) -> tuple[Tensor, Tensor | None]:
         """What the last recurrent layer gives at every step [B, T, H], and how many steps each lane has there."""
+        lengths_B = None if lengths is None else as_lengths(lengths, inputs)
         if isinstance(self.embedding, nn.Embedding):
             x_BTI = self.word_dropout(self.embedding(inputs), inputs)
         else:
             x_BTI = inputs if self.embedding is None else self.embedding(inputs)
         for layer in self.convolutions:
-            x_BTI, lengths = layer(x_BTI, lengths)
-        y_BTH, _ = self.rnn(self.input_dropout(x_BTI), lengths=lengths)
-        return y_BTH, lengths
+            x_BTI, lengths_B = layer(x_BTI, lengths_B)
+        y_BTH, _ = self.rnn(self.input_dropout(x_BTI), lengths=lengths_B)
+        return y_BTH, lengths_B
 
-    def forward(self, inputs: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Tensor, *, lengths: Lengths | None = None) -> Tensor:
         """Ids [B, T] or values [B, T, I] to outputs [B, O] or, without pooling, [B, T, O]."""
-        y_BTH, lengths = self.features(inputs, lengths=lengths)
-        pooled = y_BTH if self.pooling is None else self.pooling(y_BTH, lengths)
+        y_BTH, lengths_B = self.features(inputs, lengths=lengths)
+        pooled = y_BTH if self.pooling is None else self.pooling(y_BTH, lengths_B)
         outputs: Tensor = self.output(self.output_dropout(pooled))
         return outputs
 

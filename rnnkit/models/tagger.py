@@ -12,6 +12,7 @@ from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import CRF, RNN, CharCNN, CharRNN, LockedDropout, legal_tags
 from rnnkit.layers.viterbi import viterbi
+from rnnkit.masks import Lengths, as_lengths
 
 
 class Tagger(nn.Module):
@@ -141,7 +142,7 @@ class Tagger(nn.Module):
         if self.embedding is not None:
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
-    def forward(self, inputs: TokenInputs, *, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: TokenInputs, *, lengths: Lengths | None = None) -> Tensor:
         """The scores [B, T, C] of each tag at each token; those at padding mean nothing."""
         parts = []
         if self.embedding is not None:
@@ -157,7 +158,7 @@ class Tagger(nn.Module):
         e_BTC: Tensor = self.output(self.output_dropout(y_BTH))
         return e_BTC
 
-    def decode(self, e_BTC: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def decode(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
         """The best tags [B, T] for what `forward` gave: the CRF's, or the most probable that are legal together."""
         if self.crf is not None:
             return self.crf.decode(e_BTC, lengths)
@@ -167,7 +168,8 @@ class Tagger(nn.Module):
             torch.zeros_like(ok, dtype=torch.float32).masked_fill_(~ok, -torch.inf).to(e_BTC.device)
             for ok in self._legal
         )
-        return viterbi(e_BTC.float(), transitions_CC, start_C, end_C, lengths)
+        lengths_B = None if lengths is None else as_lengths(lengths, e_BTC)
+        return viterbi(e_BTC.float(), transitions_CC, start_C, end_C, lengths_B)
 
     def _known(self, words_BT: Tensor) -> Tensor:
         if not self.training or not (self.word_dropout or self.rare_dropout):

@@ -79,3 +79,48 @@ def test_the_cnns_gradients_are_those_of_torchs_convolution() -> None:
     found = torch.autograd.grad((encoder(CHARACTERS, SIZES) * weight_UO).sum(), parameters)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("kind", ["cnn", "rnn"])
+def test_first_and_second_derivatives_are_those_of_finite_differences(kind: str) -> None:
+    encoder = (CharCNN(8, 2, 3, 3) if kind == "cnn" else CharRNN(8, GRUCell, 2, 2)).double()
+    names, weights = zip(*encoder.named_parameters(), strict=True)
+
+    def words(*given: torch.Tensor) -> torch.Tensor:
+        by_name = dict(zip(names, given, strict=True))
+        return torch.func.functional_call(encoder, by_name, (CHARACTERS, SIZES))  # type: ignore[no-any-return]
+
+    torch.autograd.gradcheck(words, weights)
+    torch.autograd.gradgradcheck(words, weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_narrow_cnn_stays_narrow(dtype: torch.dtype) -> None:
+    encoder = CharCNN(10, 4, 6).to(dtype)
+    found_UO = encoder(CHARACTERS, SIZES)
+    assert found_UO.dtype == dtype
+    torch.testing.assert_close(found_UO.float(), encoder.float()(CHARACTERS, SIZES), atol=0.02, rtol=0.02)
+
+
+def test_a_wide_cnn_is_as_exact_as_its_numbers() -> None:
+    encoder = CharCNN(10, 4, 6, 3).double()
+    row = CHARACTERS[:1]
+    x_1IK = encoder.embedding(row).transpose(1, 2)
+    weight_OIK = encoder.filters.weight.view(6, 3, 4).transpose(1, 2)
+    y_O = F.conv1d(x_1IK, weight_OIK, encoder.filters.bias, padding=1)[0].relu().amax(1)
+    torch.testing.assert_close(encoder(row, [5])[0], y_O, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("words", [3, 150])
+@pytest.mark.parametrize("kind", ["cnn", "rnn"])
+def test_words_without_characters_are_zero_and_sizes_may_be_of_any_integer_type(kind: str, words: int) -> None:
+    encoder = CharCNN(10, 4, 6) if kind == "cnn" else CharRNN(10, GRUCell, 4, 3)
+    sizes_U = torch.randint(0, 6, (words,))
+    sizes_U[:70] = 0
+    sizes_U[-1] = 5
+    characters_UK = torch.randint(1, 10, (words, 5)).masked_fill(torch.arange(5) >= sizes_U[:, None], 0)
+    expected_UO = encoder(characters_UK, sizes_U)
+    assert not expected_UO[sizes_U == 0].any()
+    assert expected_UO[-1].any()
+    for sizes in (sizes_U.tolist(), sizes_U.to(torch.uint8), sizes_U.numpy()):
+        torch.testing.assert_close(encoder(characters_UK, sizes), expected_UO)

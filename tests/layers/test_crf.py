@@ -214,3 +214,138 @@ def test_viterbi_without_learnt_scores_is_the_argmax() -> None:
 def test_state_dicts_hold_the_learnt_scores_only() -> None:
     crf = CRF(2, LegalTags(torch.ones(2, 2), torch.ones(2), torch.tensor([True, False])))
     assert set(crf.state_dict()) == {"transitions", "start", "end"}
+
+
+def log_chain(e_BTC: Tensor, crf: CRF, lengths_B: Tensor) -> Tensor:
+    """The logarithm of the sum over all paths, lane by lane, path by path, by autograd's own operations."""
+    transitions_CC, start_C, end_C = crf.scores()
+    sums = []
+    for e_TC, length in zip(e_BTC, lengths_B.tolist(), strict=True):
+        scores = []
+        for path in itertools.product(range(e_TC.shape[1]), repeat=length):
+            score = e_TC.new_zeros(())
+            if path:
+                score = start_C[path[0]] + end_C[path[-1]] + sum(e_TC[t, y] for t, y in enumerate(path))
+                score = score + sum(transitions_CC[i, j] for i, j in itertools.pairwise(path))
+            if score > -torch.inf:
+                scores.append(score)
+        sums.append(torch.stack(scores).logsumexp(0))
+    return torch.stack(sums)
+
+
+@pytest.mark.parametrize("scheme", [None, "bio"])
+def test_second_derivatives_are_those_of_the_sum_over_all_paths(scheme: str | None) -> None:
+    crf, e_BTC = random_crf(scheme)
+    crf, e_BTC = crf.double(), e_BTC[:, :3].double().requires_grad_()
+    lengths_B = torch.tensor([3, 1, 0, 2])
+    tags_BT = crf.decode(e_BTC.detach(), lengths_B)
+    sources = [e_BTC, *crf.parameters()]
+
+    def second(log_z_B: Tensor) -> tuple[Tensor, ...]:
+        grads = torch.autograd.grad(log_z_B.square().sum(), sources, create_graph=True)
+        torch.manual_seed(1)
+        return torch.autograd.grad(sum((grad * torch.randn_like(grad)).sum() for grad in grads), sources)  # type: ignore[return-value]
+
+    for found, expected in zip(
+        second(log_partition(e_BTC, *crf.scores(), lengths_B)), second(log_chain(e_BTC, crf, lengths_B)), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+    torch.autograd.gradgradcheck(lambda e: crf.log_likelihood(e, tags_BT, lengths_B), e_BTC)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e3, 1e30])
+@pytest.mark.parametrize("scheme", [None, "bioes"])
+def test_emissions_of_any_size_are_summed_rightly(scale: float, scheme: str | None) -> None:
+    """Those that are far too small for probabilities too: a tag that is illegal may be the one the model wants."""
+    crf, e_BTC = random_crf(scheme)
+    crf = crf.double()
+    e_BTC = (scale * e_BTC[:, :4].double()).requires_grad_()
+    lengths_B = torch.tensor([4, 1, 0, 3])
+    expected_B, found_B = log_chain(e_BTC, crf, lengths_B), log_partition(e_BTC, *crf.scores(), lengths_B)
+    torch.testing.assert_close(found_B, expected_B)
+    sources = [e_BTC, *crf.parameters()]
+    wanted = torch.autograd.grad(expected_B.sum(), sources)
+    for one, other in zip(torch.autograd.grad(found_B.sum(), sources), wanted, strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(crf.marginals(e_BTC.detach(), lengths_B), wanted[0])
+    with torch.inference_mode():
+        torch.testing.assert_close(crf.marginals(e_BTC.detach(), lengths_B), wanted[0])
+
+
+def test_an_emission_of_minus_infinity_forbids_a_tag() -> None:
+    crf, e_BTC = random_crf(None)
+    crf, e_BTC = crf.double(), e_BTC[:, :4].double()
+    e_BTC[0, 2] = torch.tensor([0.3, -torch.inf, 0.1, -torch.inf, 0.2], dtype=torch.float64)
+    e_BTC[1, 1, :4] = -torch.inf
+    e_BTC.requires_grad_()
+    lengths_B = torch.tensor([4, 2, 1, 4])
+    found_B = log_partition(e_BTC, *crf.scores(), lengths_B)
+    torch.testing.assert_close(found_B, log_chain(e_BTC, crf, lengths_B))
+    (grad_BTC,) = torch.autograd.grad(found_B.sum(), e_BTC, retain_graph=True)
+    assert grad_BTC.isfinite().all()
+    assert not grad_BTC[1, 1, :4].any()
+    torch.testing.assert_close(crf.marginals(e_BTC.detach(), lengths_B), grad_BTC)
+    assert crf.decode(e_BTC.detach(), lengths_B)[1, 1] == 4
+    assert crf.decode(e_BTC.detach())[0, 2] in (0, 2, 4)
+
+
+def test_a_lane_in_which_no_tag_is_possible_has_no_path_and_spoils_no_other() -> None:
+    crf, e_BTC = random_crf("bio")
+    e_BTC[0, 2] = -torch.inf
+    e_BTC.requires_grad_()
+    log_z_B = log_partition(e_BTC, *crf.scores(), None)
+    assert log_z_B[0] == -torch.inf
+    torch.testing.assert_close(log_z_B[1:], log_partition(e_BTC[1:], *crf.scores(), None))
+    (grad_BTC,) = torch.autograd.grad(log_z_B[1:].sum(), e_BTC)
+    assert not grad_BTC[0].any()
+    assert grad_BTC.isfinite().all()
+
+
+def test_transitions_that_vanish_beside_others_still_count_where_nothing_else_is_possible() -> None:
+    e_BTC = torch.zeros(1, 2, 2, dtype=torch.float64)
+    e_BTC[0, 0, 1] = e_BTC[0, 1, 0] = -torch.inf
+    transitions_CC = torch.tensor([[0.0, -2000.0], [0.0, 0.0]], dtype=torch.float64)
+    nothing_C = torch.zeros(2, dtype=torch.float64)
+    assert log_partition(e_BTC, transitions_CC, nothing_C, nothing_C, None).item() == -2000
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.float64])
+def test_emissions_of_any_dtype(dtype: torch.dtype) -> None:
+    crf, e_BTC = random_crf("bio")
+    e_BTC = (3 * e_BTC).to(dtype)
+    as_float_BTC, tags_BT = e_BTC.float(), crf.decode(e_BTC, LENGTHS)
+    likelihood_B = crf.log_likelihood(e_BTC, tags_BT, LENGTHS)
+    assert likelihood_B.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(likelihood_B.float(), crf.log_likelihood(as_float_BTC, tags_BT.int(), LENGTHS))
+    assert torch.equal(tags_BT, crf.decode(as_float_BTC, LENGTHS))
+    for found, expected in zip(crf.n_best(e_BTC, 3, LENGTHS), crf.n_best(as_float_BTC, 3, LENGTHS), strict=True):
+        torch.testing.assert_close(found, expected, check_dtype=False)
+    torch.testing.assert_close(
+        crf.marginals(e_BTC, LENGTHS), crf.marginals(as_float_BTC, LENGTHS), check_dtype=False, atol=1e-6, rtol=1e-5
+    )
+
+
+def test_a_long_sentence_loses_no_digits_of_its_likelihood() -> None:
+    """Score and sum are near 1e5 each, their difference near 1e2."""
+    crf, _ = random_crf(None)
+    e_BTC = 100 + torch.randn(1, 1000, 5)
+    tags_BT = crf.decode(e_BTC)
+    exact = crf.double().log_likelihood(e_BTC.double(), tags_BT)
+    torch.testing.assert_close(crf.float().log_likelihood(e_BTC, tags_BT), exact.float(), rtol=1e-6, atol=1e-5)
+
+
+def test_empty_lanes_and_empty_batches() -> None:
+    crf, e_BTC = random_crf("bio")
+    lengths = [5, 0, 2, 0]
+    paths_BNT, log_p_BN = crf.n_best(e_BTC, 2, lengths)
+    assert log_p_BN[1].tolist() == [0, -torch.inf]
+    assert not paths_BNT[1].any()
+    for shape in ((4, 0, 5), (0, 3, 5)):
+        e_BTC = torch.zeros(shape, requires_grad=True)
+        tags_BT = torch.zeros(shape[:2], dtype=torch.long)
+        likelihood_B = crf.log_likelihood(e_BTC, tags_BT)
+        assert likelihood_B.tolist() == [0] * shape[0]
+        likelihood_B.sum().backward()
+        assert crf.decode(e_BTC).shape == shape[:2]
+        assert crf.marginals(e_BTC).shape == shape
+        assert crf.n_best(e_BTC, 3)[0].shape == (shape[0], 3, shape[1])

@@ -106,3 +106,53 @@ def test_what_no_convolution_can_be_is_refused() -> None:
         Subsample(3, 4, kernel_size=4)
     with pytest.raises(UserError, match=r"stride: expected 1 or more steps; got 0"):
         Subsample(3, 4, stride=0)
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_first_and_second_derivatives_are_those_of_finite_differences(name: str) -> None:
+    pool = POOLINGS[name]().double()
+    y_BTH = torch.randn(4, 4, 6, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([4, 2, 1, 0])
+    torch.autograd.gradcheck(lambda y: pool(y, lengths), y_BTH)
+    torch.autograd.gradgradcheck(lambda y: pool(y, lengths), y_BTH)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", POOLINGS)
+def test_narrow_numbers_are_pooled_as_wide_ones_and_stay_narrow(name: str, dtype: torch.dtype) -> None:
+    pool = POOLINGS[name]()
+    y_BTH = torch.randn(3, 200, 6)
+    lengths = [200, 7, 0]
+    found_BP = pool.to(dtype)(y_BTH.to(dtype), lengths)
+    assert found_BP.dtype == dtype
+    assert_close(found_BP.float(), pool.float()(y_BTH.to(dtype).float(), lengths), atol=0.03, rtol=0.03)
+
+
+def test_a_mean_may_be_where_a_sum_is_too_large() -> None:
+    y_BTH = torch.full((1, 100, 1), 3000.0, dtype=torch.float16)
+    assert MeanPooling(1)(y_BTH, [90]).item() == 3000
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, -1e30])
+@pytest.mark.parametrize("name", ["last", "both ends", "mean", "max"])
+def test_values_of_any_size(name: str, scale: float) -> None:
+    y_TH = scale * torch.rand(5, 6)
+    assert_close(POOLINGS[name]()(y_TH[None], [3])[0] / scale, by_hand(POOLINGS[name](), y_TH[:3]) / scale)
+
+
+def test_the_largest_of_nothing_but_minus_infinity_is_that() -> None:
+    y_BTH = torch.full((1, 3, 1), -torch.inf)
+    assert MaxPooling(1)(y_BTH, [2]).item() == -torch.inf
+
+
+@pytest.mark.parametrize("name", [*POOLINGS, "subsample"])
+def test_lengths_of_any_integer_type(name: str) -> None:
+    layer = Subsample(6, 4) if name == "subsample" else POOLINGS[name]()
+    y_BTH = torch.randn(4, 7, 6)
+    expected = layer(y_BTH, LENGTHS)
+    for lengths in (LENGTHS.tolist(), LENGTHS.numpy(), LENGTHS.to(torch.uint8), LENGTHS.to(torch.int16)):
+        assert_close(layer(y_BTH, lengths), expected)
+    with pytest.raises(UserError, match=r"lengths: expected whole numbers of shape \[4\].*long\(\)"):
+        layer(y_BTH, LENGTHS.float())
+    with pytest.raises(UserError, match=r"lengths: expected values from 0 to the 7 steps of x; got values from 0 to 8"):
+        layer(y_BTH, LENGTHS + LENGTHS // 7)

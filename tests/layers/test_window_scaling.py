@@ -90,3 +90,52 @@ def test_features_of_a_window_tell_location_and_scale_and_stay_small() -> None:
     back_BC = features_BF[:, :3].sign() * features_BF[:, :3].abs().expm1()
     assert_close(back_BC, location_BC)
     assert_close(features_BF[:, 3:].exp(), scale_BC)
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+@pytest.mark.parametrize("power", [-100, -40, 0, 40, 100])
+def test_values_of_any_size_are_scaled_as_those_near_one(kind: str, power: int) -> None:
+    x_BTC = windows()
+    factor = 2.0**power  # rounds nothing
+    expected = WindowScaling(kind, 2)(x_BTC)
+    found = WindowScaling(kind, 2)(factor * x_BTC)
+    scale_follows = kind not in ("none", "last")
+    assert_close(found[0] / factor, expected[0], rtol=1e-6, atol=0)
+    assert_close(found[1] / (factor if scale_follows else 1), expected[1], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+def test_windows_of_any_dtype(kind: str, dtype: torch.dtype) -> None:
+    """In float16 the squares of these values, and their sum, would be infinite."""
+    x_BTC = (20_000 + 3_000 * torch.randn(3, 40, 2)).to(dtype)
+    location_BC, scale_BC = WindowScaling(kind, 2)(x_BTC)
+    expected = WindowScaling(kind, 2)(x_BTC.double())
+    own = dtype if dtype.is_floating_point else torch.float32
+    assert location_BC.dtype == own or kind == "reversible"  # its parameters are float32
+    for found, wanted in zip((location_BC, scale_BC), expected, strict=True):
+        assert_close(found.double(), wanted.double(), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("kind", [*WINDOW_SCALINGS])
+def test_first_and_second_derivatives_are_those_of_finite_differences(kind: str) -> None:
+    x_BTC = (
+        5 + 3 * torch.randn(2, 5, 2, dtype=torch.float64)
+    ).requires_grad_()  # no ties, at which quartiles have kinks
+    scaling = WindowScaling(kind, 2).double()
+
+    def values(x_BTC: torch.Tensor) -> torch.Tensor:
+        return scaled(x_BTC, *scaling(x_BTC))
+
+    torch.autograd.gradcheck(values, x_BTC)
+    torch.autograd.gradgradcheck(values, x_BTC)
+
+
+@pytest.mark.parametrize("kind", WINDOW_SCALINGS)
+@pytest.mark.parametrize("value", [0.0, 7.0, torch.nan])
+def test_a_constant_window_has_a_gradient(kind: str, value: float) -> None:
+    x_BTC = torch.full((1, 5, 1), value, requires_grad=True)
+    location_BC, scale_BC = WindowScaling(kind, 1)(x_BTC)
+    total = location_BC.sum() + scale_BC.sum() + 0 * x_BTC.nan_to_num().sum()
+    (gradient_BTC,) = torch.autograd.grad(total, x_BTC)
+    assert gradient_BTC.isfinite().all()

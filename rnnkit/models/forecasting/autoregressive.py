@@ -12,6 +12,7 @@ from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import scaled, window_features
+from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 
@@ -99,7 +100,7 @@ class AutoregressiveForecaster(Forecaster):
         self.head = nn.Linear(self.rnn.output_size, channels * output.size)
 
     def teach(
-        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Tensor | None = None
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """The parameters of each step given the true values before it, and these values, over past and horizon."""
         parameters, values_BNC, place_BN = self._taught(inputs, targets, lengths)
@@ -107,7 +108,7 @@ class AutoregressiveForecaster(Forecaster):
         return parameters, values_BNC.masked_fill(~counted_BN[..., None], torch.nan)
 
     def foreseen(
-        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Tensor | None = None
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """The parameters of each step of the horizon given the true values before it, and these values."""
         parameters, _, _ = self._taught(inputs, targets, lengths)
@@ -115,7 +116,7 @@ class AutoregressiveForecaster(Forecaster):
         raw_BHCP = parameters.raw.gather(1, place_BH[..., None, None].expand(-1, -1, *parameters.raw.shape[2:]))
         return parameters._replace(raw=raw_BHCP), targets
 
-    def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
+    def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         """The parameters of the horizon's steps where those before them have the mean values of 100 sample paths."""
         future_BHC = self.paths(inputs, 100, lengths=lengths).mean(0)
         return self.foreseen(inputs, future_BHC, lengths=lengths)[0]
@@ -126,7 +127,7 @@ class AutoregressiveForecaster(Forecaster):
         inputs: ForecastInputs,
         samples: int,
         *,
-        lengths: Tensor | None = None,
+        lengths: Lengths | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Sample paths [S, B, H, C] in the units of the batch.
@@ -174,7 +175,7 @@ class AutoregressiveForecaster(Forecaster):
         return torch.stack(drawn, 1).view(S, B, H, C)
 
     def _taught(
-        self, inputs: ForecastInputs, targets_BHC: Tensor, lengths: Tensor | None
+        self, inputs: ForecastInputs, targets_BHC: Tensor, lengths: Lengths | None
     ) -> tuple[Parameters, Tensor, Tensor]:
         """Parameters and values of all N steps, a shorter past followed by its horizon at once, and their numbers."""
         B, T, _ = inputs.past.shape
@@ -196,7 +197,7 @@ class AutoregressiveForecaster(Forecaster):
         own_BNF = window_features(location_BC, scale_BC)[:, None].expand(-1, T + self.horizon, -1)
         lagged = self._lagged(z_BNC, values_BNC.isnan(), place_BN)
         x_BNI = torch.cat([lagged, own_BNF, known_BNF, gap_BN1], -1)
-        ends_B = None if lengths is None else lengths + self.horizon
+        ends_B = None if lengths is None else origin_B1[:, 0] + self.horizon
         y_BNO, _ = self.rnn(x_BNI, lengths=ends_B)
         return Parameters(self._raw(y_BNO), location_BC, scale_BC), values_BNC, place_BN
 
@@ -215,7 +216,7 @@ class AutoregressiveForecaster(Forecaster):
         return torch.cat([lagged_BNLC.flatten(2), missing_BNLC.to(z_BNC.dtype).flatten(2)], -1)
 
     @staticmethod
-    def _origins(inputs: ForecastInputs, lengths: Tensor | None) -> Tensor:
+    def _origins(inputs: ForecastInputs, lengths: Lengths | None) -> Tensor:
         """The steps of each past [B]."""
         B, T, _ = inputs.past.shape
-        return torch.full((B,), T, device=inputs.past.device) if lengths is None else lengths
+        return torch.full((B,), T, device=inputs.past.device) if lengths is None else as_lengths(lengths, inputs.past)

@@ -11,6 +11,7 @@ from rnnkit.cells import Cell
 from rnnkit.cells.probability import check_probability
 from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import scaled, window_features
+from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
@@ -91,17 +92,18 @@ class DirectForecaster(Forecaster):
         )
         self.linear = LinearPart(linear, horizon, context)
 
-    def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
+    def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
+        lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
         location_BC, scale_BC = self.scaling(inputs.past)
         z_BTC = scaled(inputs.past, location_BC, scale_BC)
         missing_BTC = inputs.past.isnan().to(z_BTC.dtype)
         own_BTC = window_features(location_BC, scale_BC)[:, None].expand(-1, z_BTC.shape[1], -1)
         x_BTI = torch.cat([z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.gaps[..., None]], -1)
-        y_BTO, _ = self.rnn(x_BTI, lengths=lengths)
-        c_BHS = self.steps(self.dropout(_last(y_BTO, lengths))).unflatten(1, (self.horizon, self.step_size))
+        y_BTO, _ = self.rnn(x_BTI, lengths=lengths_B)
+        c_BHS = self.steps(self.dropout(_last(y_BTO, lengths_B))).unflatten(1, (self.horizon, self.step_size))
         theta_BHX = self.step(torch.cat([c_BHS, self.covariates.future(inputs)], -1))
         raw_BHCP = theta_BHX.unflatten(2, (self.channels, self.output.size))
-        raw_BHCP = self.linear.added(raw_BHCP, self.output.moving, z_BTC, lengths)
+        raw_BHCP = self.linear.added(raw_BHCP, self.output.moving, z_BTC, lengths_B)
         return Parameters(raw_BHCP, location_BC, scale_BC)
 
 

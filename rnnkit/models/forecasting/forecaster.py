@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rnnkit.batch import ForecastInputs
 from rnnkit.errors import UserError
 from rnnkit.layers.window_scaling import WindowScaling
+from rnnkit.masks import Lengths
 
 
 class Parameters(NamedTuple):
@@ -73,11 +74,11 @@ class Forecaster(nn.Module, ABC):
             raise UserError("model.scaling", expected, repr(scaling), fix=f"model.scaling={output.scalings[-1]}")
 
     @abstractmethod
-    def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
+    def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         """Parameters for the horizon, [B, H, C, P], from the past alone."""
 
     def teach(
-        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Tensor | None = None
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """The parameters that training compares with values [B, N, C], and these values: those of the horizon."""
         return self(inputs, lengths=lengths), targets

@@ -13,6 +13,7 @@ from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN
 from rnnkit.layers.window_scaling import scaled
+from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
 
@@ -96,8 +97,9 @@ class SegmentForecaster(Forecaster):
         self.dropout = nn.Dropout(dropout)
         self.decoding = nn.Linear(self.rnn.output_size, segment * output.size)
 
-    def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
-        past_BTC = _to_the_right(inputs.past, lengths, -(-self.context // self.segment) * self.segment)
+    def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
+        lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
+        past_BTC = _to_the_right(inputs.past, lengths_B, -(-self.context // self.segment) * self.segment)
         location_BC, scale_BC = self.scaling(past_BTC)
         z_BTC = scaled(past_BTC, location_BC, scale_BC)
         missing_BTC = past_BTC.isnan().to(z_BTC.dtype)

@@ -1,0 +1,80 @@
+"""Lengths and resets as tensors, whatever they arrive as, checked before a kernel answers in its own words."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from rnnkit.errors import UserError
+
+Lengths: TypeAlias = Tensor | Sequence[int]
+"""[B] whole numbers: a tensor of any integer dtype, a list, a tuple or a NumPy array."""
+Resets: TypeAlias = Tensor | Sequence[bool] | Sequence[Sequence[bool]]
+"""[B] or [B, T] booleans: a tensor, lists or a NumPy array."""
+
+
+def as_lengths(lengths: Any, x_BT: Tensor, name: str = "lengths") -> Tensor:
+    """[B] int64 on the device of x [B, T, ...]; int64, so that no sum or difference of lengths wraps around.
+
+    The values are looked at only where that does not wait for a GPU. Raises `UserError` for what are no whole numbers,
+    for another shape, and for values that are not from 0 to T.
+
+    >>> as_lengths([3, 1], torch.zeros(2, 3))
+    tensor([3, 1])
+    >>> as_lengths(torch.tensor([3, 1], dtype=torch.uint8), torch.zeros(2, 3)).dtype
+    torch.int64
+    """
+    B, T = x_BT.shape[:2]
+    expected = f"whole numbers of shape [{B}], one for each lane"
+    given = lengths if isinstance(lengths, Tensor) else _tensor(name, lengths, expected, fix=f"{name}=[{T}] * {B}")
+    floating = given.is_floating_point()
+    if list(given.shape) != [B] or floating or given.is_complex() or given.dtype == torch.bool:
+        fix = f"{name}=mask.sum(dim=1) for a [batch, time] mask"
+        if floating and list(given.shape) == [B]:
+            fix = f"{name}=torch.as_tensor({name}).long()"
+        raise UserError(name, expected, f"{given.dtype} of shape {list(given.shape)}", fix=fix)
+    if given.dtype is not torch.int64:
+        given = given.long()
+    if given.device.type == "cpu" and B > 0 and not torch.compiler.is_compiling():
+        low, high = (int(bound) for bound in torch.aminmax(given))
+        if low < 0 or high > T:
+            raise UserError(
+                name,
+                f"values from 0 to the {T} steps of x",
+                f"values from {low} to {high}",
+                fix=f"{name}=torch.as_tensor({name}).clamp(0, {T}), or an x with all its steps",
+            )
+    return given.to(x_BT.device)
+
+
+def as_reset(reset: Any, x_BT: Tensor) -> Tensor:
+    """[B] or [B, T] booleans on the device of x [B, T, ...].
+
+    Raises `UserError` for another dtype or shape.
+
+    >>> as_reset([True, False], torch.zeros(2, 3))
+    tensor([ True, False])
+    """
+    B, T = x_BT.shape[:2]
+    expected = f"torch.bool of shape [{B}] or [{B}, {T}]"
+    given = reset if isinstance(reset, Tensor) else _tensor("reset", reset, expected, fix=f"reset=[False] * {B}")
+    if given.dtype != torch.bool or list(given.shape) not in ([B], [B, T]):
+        raise UserError(
+            "reset",
+            expected,
+            f"{given.dtype} of shape {list(given.shape)}",
+            fix="reset=torch.as_tensor(reset).bool() with one value for each lane, or for each lane and step",
+        )
+    return given.to(x_BT.device)
+
+
+def _tensor(name: str, given: Any, expected: str, *, fix: str) -> Tensor:
+    """A copy, since torch warns of an array that may not be written to; [] has the dtype of either."""
+    try:
+        if hasattr(given, "__len__") and len(given) == 0:
+            return torch.zeros(0, dtype=torch.bool if name == "reset" else torch.long)
+        return torch.tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = f"{type(given).__name__} ({' '.join(str(error).split())[:80]})"
+        raise UserError(name, expected, got, fix=fix) from error

@@ -1,0 +1,96 @@
+"""What code around a cell may do: differentiate twice, write into the outputs, hand over other dtypes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state
+from rnnkit.engines import ENGINES, scan
+from rnnkit.errors import UserError
+from rnnkit.testing.comparison import Results, compare, reached_state, require, results, sequence
+
+FAST = ("auto", *(name for name in ENGINES if name != "reference"))
+LENGTHS = (1, 8, 16, 100)
+"""`auto` takes other engines for short sequences than for long ones."""
+OTHERS: list[tuple[str, torch.dtype]] = [
+    ("x", torch.float64),
+    ("x", torch.float16),
+    ("x", torch.int64),
+    ("state", torch.float64),
+    ("state", torch.bfloat16),
+]
+"""What is handed to a cell with float32 weights in another dtype than these."""
+
+
+def check_second_derivatives(cell: Cell[Any]) -> None:
+    """The gradient of a gradient, as penalties, curvature and meta-learning ask for, is the Python loop's."""
+    for steps in LENGTHS[1:3]:
+        _agree(cell, f"the gradient of a gradient over {steps} steps", sequence(cell, steps), ("auto",), twice=True)
+
+
+def check_outputs_in_place(cell: Cell[Any]) -> None:
+    """What comes after a layer may write into its outputs before the backward pass, as `nn.ReLU(inplace=True)` does."""
+
+    def written(y_BTO: Tensor) -> Tensor:
+        return y_BTO.mul_(2).relu_()
+
+    for steps in LENGTHS[1:3]:
+        _agree(cell, f"outputs written into, of {steps} steps", sequence(cell, steps), FAST, then=written)
+
+
+def check_mixed_dtypes(cell: Cell[Any]) -> None:
+    """An input or a state that is not of the weights' dtype: what the loop computes or, as torch does, an error."""
+    for (what, dtype), steps in ((other, steps) for other in OTHERS for steps in LENGTHS):
+        x_BTI, state = sequence(cell, steps), reached_state(cell)
+        if what == "x":
+            x_BTI = x_BTI.to(dtype)
+        else:
+            state = map_state(lambda leaf, to=dtype: _as(leaf, to), state)
+        _agree(cell, f"{what} of {dtype} over {steps} steps", x_BTI, FAST, state, tolerance=1e-2)
+
+
+def _agree(
+    cell: Cell[Any],
+    title: str,
+    x_BTI: Tensor,
+    engines: tuple[str, ...],
+    state: Any = None,
+    *,
+    tolerance: float = 1e-7,
+    twice: bool = False,
+    then: Any = None,
+) -> None:
+    """Engines against the Python loop; where that raises, so do they, and one that cannot run the cell refuses."""
+    state = reached_state(cell) if state is None else state
+
+    def found(engine: str) -> Results | Exception:
+        # In place for an engine, out of place for the loop.
+        options = {} if then is None else {"then": then if engine != "reference" else lambda y_BTO: then(y_BTO.clone())}
+        try:
+            return results(cell, x_BTI, state, lambda *given: scan(*given, engine=engine), twice=twice, **options)
+        except AssertionError:
+            raise
+        except Exception as error:
+            return error
+
+    expected = found("reference")
+    for engine in engines:
+        got = found(engine)
+        if engine != "auto" and isinstance(got, UserError) and got.argument == "engine":
+            continue
+        if isinstance(expected, Exception):
+            wanted = f"{type(expected).__name__}, as the Python loop does ({expected})"
+            as_it_should = isinstance(got, (UserError, type(expected)))
+            seen = repr(got) if isinstance(got, Exception) else "no error"
+            require(as_it_should, f"{title} (engine {engine}) should raise {wanted}; got {seen}", cell)
+        else:
+            require(not isinstance(got, Exception), f"{title} (engine {engine}) raises {got!r}", cell)
+            compare(cell, f"{title} (engine {engine})", got, "the Python loop", expected, tolerance)  # type: ignore[arg-type]
+
+
+def _as(leaf: Tensor, dtype: torch.dtype) -> Tensor:
+    if leaf.is_complex():
+        return leaf.to(torch.promote_types(dtype, torch.float32).to_complex())
+    return leaf.to(dtype) if leaf.is_floating_point() else leaf

@@ -1,0 +1,115 @@
+"""What the checks of a cell share: a sequence, a state, what a run gives, and the comparison of two runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state, state_leaves
+
+Run = Callable[[Cell[Any], Tensor, Any], tuple[Tensor, Any]]
+Results = dict[str, Tensor]
+
+BATCH, STEPS, CUT = 3, 7, 3
+
+
+def results(
+    cell: Cell[Any],
+    x_BTI: Tensor,
+    state: Any,
+    run: Run,
+    *,
+    twice: bool = False,
+    then: Callable[[Tensor], Tensor] = lambda y_BTO: y_BTO,
+) -> Results:
+    """What a run returns, and the gradients of a fixed random sum of it.
+
+    * `twice`: the gradients of a sum of these gradients too.
+    * `then`: what is done to the outputs before they are summed.
+    """
+    x_BTI = x_BTI.clone().requires_grad_(x_BTI.is_floating_point())
+    given = map_state(lambda leaf: leaf.clone().requires_grad_(real(leaf).is_floating_point()), state)
+    output, end = run(cell, x_BTI, given)
+    require(type(end) is type(state), f"the state enters as {type(state)} and leaves as {type(end)}", cell)
+    for (name, old), new in zip(named("state", state), state_leaves(end), strict=True):
+        require(new.dtype == old.dtype, f"{name} enters as {old.dtype} and leaves as {new.dtype}", cell)
+    found = values(then(output), end)
+    sources = {"x": x_BTI, **dict(named("given state", given)), **dict(cell.named_parameters())}
+    sources = {name: source for name, source in sources.items() if source.requires_grad}
+    # A cell need not use all its parameters: those have a gradient of zero.
+    options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
+    tensors = list(sources.values())
+    # Squares, since the gradient of a sum that is linear in the outputs says nothing of how it depends on them.
+    total = probed_sum({name: value + value * value for name, value in found.items()} if twice else found)
+    grads = torch.autograd.grad(total, tensors, create_graph=twice, **options)
+    found |= {f"the gradient of {name}": grad for name, grad in zip(sources, grads, strict=True)}
+    if twice:
+        # The zero is for gradients that depend on nothing.
+        total = probed_sum(dict(zip(sources, grads, strict=True))) + 0 * sum(real(t).sum().double() for t in tensors)
+        seconds = torch.autograd.grad(total, tensors, **options)
+        found |= {f"the second derivative by {name}": grad for name, grad in zip(sources, seconds, strict=True)}
+    return found
+
+
+def compare(cell: Cell[Any], form: str, found: Results, reference: str, expected: Results, tolerance: float) -> None:
+    """Raise where two runs differ by more than is allowed."""
+    for name in expected:
+        got, wanted = real(found[name]), real(expected[name])
+        difference = (got.double() - wanted.double()).abs().nan_to_num(nan=torch.inf).detach()
+        allowed = tolerance * max(1.0, wanted.double().abs().nan_to_num().max().item() if wanted.numel() else 0.0)
+        if (difference > allowed).any():
+            index = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
+            require(
+                False,
+                f"{form} and {reference} disagree in {name}{list(index)}: {got[index].item():.6g} against "
+                f"{wanted[index].item():.6g}, off by {difference[index].item():.3g} where {allowed:.3g} is allowed",
+                cell,
+            )
+
+
+def probed_sum(values: Results) -> Tensor:
+    """A sum that weighs every number differently, always in the same way."""
+    probe = torch.Generator().manual_seed(3)
+    parts = map(real, values.values())
+    weighed = [(part * torch.randn(part.shape, generator=probe)).sum().double() for part in parts]
+    return torch.stack(weighed).sum()
+
+
+def real(value: Tensor) -> Tensor:
+    """A complex tensor with its two parts as a last axis."""
+    return torch.view_as_real(value) if value.is_complex() else value
+
+
+def values(output: Tensor, state: Any) -> Results:
+    """An output and the leaves of a state, by names that a message can use."""
+    return {"the output": output, **dict(named("the final state", state))}
+
+
+def named(name: str, state: Any) -> list[tuple[str, Tensor]]:
+    """The leaves of a state with their dotted names."""
+    if isinstance(state, Tensor):
+        return [(name, state)]
+    fields = getattr(state, "_fields", range(len(state)))
+    return [leaf for field, part in zip(fields, state, strict=True) for leaf in named(f"{name}.{field}", part)]
+
+
+def sequence(cell: Cell[Any], steps: int = STEPS) -> Tensor:
+    """[B, T, I], always the same, in the dtype of the weights."""
+    dtype = next((p.dtype for p in cell.parameters()), state_leaves(cell.initial_state(1))[0].dtype)
+    return torch.randn(BATCH, steps, cell.input_size, generator=torch.Generator().manual_seed(4)).to(dtype)
+
+
+def reached_state(cell: Cell[Any]) -> Any:
+    """A state that is not zero and that the cell can be in, which a random one might not be."""
+    state = cell.initial_state(BATCH)
+    for x_BI in sequence(cell).flip(1).mul(2).unbind(1)[:2]:
+        _, state = cell(x_BI, state)
+    return map_state(Tensor.detach, state)
+
+
+def require(holds: bool, message: str, cell: Any) -> None:
+    """Raise where something does not hold."""
+    if not holds:
+        raise AssertionError(f"{type(cell).__name__}: {message}")

@@ -1,0 +1,104 @@
+"""What is promised of one step."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.engines import scan
+from rnnkit.testing.comparison import (
+    BATCH,
+    Results,
+    compare,
+    named,
+    probed_sum,
+    reached_state,
+    real,
+    require,
+    results,
+    sequence,
+    values,
+)
+
+
+def check_signature(cell: Cell[Any], input_size: int) -> None:
+    """Sizes, shapes, types."""
+    require(isinstance(cell, Cell), "the factory must return a rnnkit.cells.Cell", cell)
+    require(cell.input_size == input_size, f"input_size is {cell.input_size}, but it was built for {input_size}", cell)
+    before = cell.initial_state(BATCH)
+    output, after = cell(torch.randn(BATCH, input_size, dtype=torch.float64), before)
+    expected = [BATCH, cell.output_size]
+    require(list(output.shape) == expected, f"one step's output is {list(output.shape)}, not {expected}", cell)
+    require(type(after) is type(before), f"the state enters as {type(before)} and leaves as {type(after)}", cell)
+    for (name, old), new in zip(named("state", before), state_leaves(after), strict=True):
+        require(old.shape[:1] == (BATCH,), f"{name} of initial_state({BATCH}) has shape {list(old.shape)}", cell)
+        require(new.shape == old.shape, f"{name} enters as {list(old.shape)} and leaves as {list(new.shape)}", cell)
+        require(new.dtype == old.dtype, f"{name} enters as {old.dtype} and leaves as {new.dtype}", cell)
+
+
+def check_repeatable(cell: Cell[Any], twin: Cell[Any]) -> None:
+    """Equal seeds give equal numbers; a cell that then proves random is left in evaluation mode."""
+    x_BTI, state = sequence(cell), reached_state(cell)
+
+    def run(a_cell: Cell[Any], seed: int) -> Results:
+        torch.manual_seed(seed)
+        return results(a_cell, x_BTI, state, lambda *given: scan(*given, engine="reference"))
+
+    first = run(cell, 1)
+    compare(cell, "a first run", first, "a second run with the same seed", run(cell, 1), tolerance=0)
+    compare(cell, "a first run", first, "a cell built again with the same seed", run(twin, 1), tolerance=0)
+    other = run(cell, 2)
+    cell.train(all(torch.equal(first[name], other[name]) for name in first))
+
+
+def check_state_and_rows(cell: Cell[Any]) -> None:
+    """The state matters, and no row of a batch sees another."""
+    x_BI, state = sequence(cell)[:, 0], reached_state(cell)
+    usual = values(*cell(x_BI, state))
+    afresh = values(*cell(x_BI, cell.initial_state(BATCH)))
+    matters = any(not torch.equal(usual[name], afresh[name]) for name in usual)
+    require(matters, "the given state changes nothing: a step from the initial one gives the same", cell)
+
+    def change_first(leaf: Tensor) -> Tensor:
+        return torch.cat([leaf[1:2], leaf[1:]])
+
+    changed = values(*cell(change_first(x_BI), map_state(change_first, state)))
+    others, as_they_were = ({name: leaf[1:] for name, leaf in found.items()} for found in (changed, usual))
+    compare(cell, "the other rows with row 0 changed", others, "the other rows as they were", as_they_were, 1e-9)
+
+
+def check_gradients(cell: Cell[Any]) -> None:
+    """Two steps against central differences: a detached state shows in the gradient of the given one."""
+    x_BTI, state = sequence(cell)[:2, :2], map_state(lambda leaf: leaf[:2], reached_state(cell))
+    sources = dict([*named("given state", state), ("x", x_BTI), *cell.named_parameters()])
+    sources = {name: source.detach() for name, source in sources.items()}
+
+    def probed(varied: Tensor, name: str) -> Tensor:
+        tensors = sources | {name: torch.view_as_complex(varied) if sources[name].is_complex() else varied}
+        end = _restored(state, [tensors[key] for key, _ in named("given state", state)])
+        found = {}
+        for t in range(2):
+            weights = {key: tensors[key] for key, _ in cell.named_parameters()}
+            output, end = functional_call(cell, weights, (tensors["x"][:, t], end))
+            found[f"output {t}"] = output
+        # The zero keeps a cell that detaches everything from ending in an error about the graph.
+        return probed_sum(found | dict(named("final state", end))) + 0 * varied.sum()
+
+    for name, source in zip(sources, map(real, sources.values()), strict=True):
+        if source.is_floating_point():
+            varied = source.clone().requires_grad_()
+            (found,) = torch.autograd.grad(probed(varied, name), varied)
+            with torch.no_grad():
+                nudges = 1e-5 * torch.eye(source.numel(), dtype=source.dtype).view(-1, *source.shape)
+                slopes = [(probed(source + n, name) - probed(source - n, name)) / 2e-5 for n in nudges]
+            label = f"the gradient of {name}"
+            wanted = {label: torch.stack(slopes).view_as(source)}
+            compare(cell, "backpropagation", {label: found}, "finite differences", wanted, 1e-6)
+
+
+def _restored(state: Any, leaves: list[Tensor]) -> Any:
+    remaining = iter(leaves)
+    return map_state(lambda _: next(remaining), state)
