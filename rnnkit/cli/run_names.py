@@ -16,4 +16,4 @@ def _kind_of_run(*, _root_: Any) -> str:
 
     # Hydra asks for the folder of a sweep while its settings are no more than a part of the configuration
     settings = _root_.get("hydra") or HydraConfig.get()
-    return "sweeps" if settings.mode == RunMode.MULTIRUN else str(settings.runtime.choices.task)
+    return "sweeps" if settings.mode == RunMode.MULTIRUN else str(settings.runtime.choices["task"])
