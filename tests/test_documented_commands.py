@@ -56,7 +56,9 @@ def cases() -> Iterator[Any]:
 
 
 def marks(commands: list[str]) -> list[pytest.MarkDecorator]:
-    if len(commands) > 1 or re.search(r"--multirun|experiment=|rnnkit board", commands[0]):
+    if len(commands) > 1 or re.search(
+        r"--multirun|experiment=|rnnkit board|task=(tagging|forecasting) model", commands[0]
+    ):
         return [pytest.mark.slow]
     # options of the class that is replaced are still handed on
     return [pytest.mark.xfail(strict=False)] if re.search(r"my_lab\S+$", commands[0]) else []

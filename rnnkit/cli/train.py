@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -155,12 +156,13 @@ def _report(folder: Path, figures: dict[str, Any]) -> None:
     minutes, seconds = divmod(round(figures["seconds"]), 60)
     speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
     print(f"\n{shown}  after {figures['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
+    name = shlex.quote(str(folder))
     print(f"The run is in {folder}. Next:")
-    print(f"  rnnkit evaluate {folder}")
+    print(f"  rnnkit evaluate {name}")
     if (folder / "vocabulary.json").exists():
-        print(f"  rnnkit generate {folder} --length 400 --temperature 0.8")
+        print(f"  rnnkit generate {name} --length 400 --temperature 0.8")
     else:
-        print(f"  rnnkit predict {folder} --input FILE --output FILE")
+        print(f"  rnnkit predict {name} --input FILE --output FILE")
     print("  rnnkit board")
 
 

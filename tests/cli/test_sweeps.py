@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,11 @@ def test_a_sweeper_is_told_the_best_value_of_each_run(small: list[str], tmp_path
         summary = json.loads((tmp_path / "sweep" / number / "summary.json").read_text())
         assert value == summary["best_val/loss"]
     assert {float(rate) for rate in told} == {1e-5, 3e-2, 6e-2, 1.5e-2}  # the larger is better in so few steps
+
+
+def test_the_next_commands_can_be_pasted_whatever_the_folder_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    from rnnkit.cli.train import _report
+
+    _report(Path("my runs", "it's 1"), {"seconds": 1, "tokens_per_second": 1, "steps": 1})
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if line.startswith("  rnnkit")]
+    assert [command[2:3] for command in commands] == [["my runs/it's 1"], ["my runs/it's 1"], []]
