@@ -33,12 +33,17 @@ def run(arguments: list[str]) -> int:
     except storage.DamagedFileError as error:
         raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({error})", fix="another run") from error
     config = run.config()
-    task = build_task(config, training=False)
-    case["state_dict"] = without_clipping(case["state_dict"])
     with contextlib.suppress(Exception):  # a type of inputs that it does not import is named below
         hydra.utils.get_object(config.data._target_)
-    batch = read_batch(case["batch"], path)
-    lanes, steps = batch.shape
+    try:
+        task = build_task(config, training=False)
+        case["state_dict"] = without_clipping(case["state_dict"])
+        batch = read_batch(case["batch"], path)
+        lanes, steps = batch.shape
+        found = replay(task, case, batch)
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        got = f"'{path}' ({type(error).__name__}: {error})"
+        raise UserError("run", "a bad_batch.pt of the run's model", got, fix="another run") from error
     print(f"step {case['step']}, {lanes} lanes x {steps} steps: not finite; it begins in")
-    print(f"  {replay(task, case, batch)}")
+    print(f"  {found}")
     return 0

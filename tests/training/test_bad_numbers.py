@@ -1,6 +1,7 @@
 """Numbers that are not finite: the step is not taken, the place is told, the run goes back or stops."""
 
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -247,6 +248,16 @@ def test_a_batch_of_a_strangers_run_makes_no_object_of_another_kind(name: str, t
     whole = plain(SequenceBatch(torch.ones(1, 1), torch.ones(1), None))
     with pytest.raises(UserError, match=r"bad_batch\.pt"):
         read_batch({**whole, "parts": whole["parts"][1:]}, tmp_path)
+
+
+@pytest.mark.parametrize("case", [{}, {"batch": None}, {"batch": [1]}, {"batch": 3, "state_dict": {}, "step": 1}])
+def test_a_kept_batch_that_makes_no_sense_is_named(
+    case: dict[str, Any], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    storage.write(case, tmp_path / "run" / "bad_batch.pt")
+    assert run(["replay", str(tmp_path / "run")]) == 2
+    assert "bad_batch.pt" in capsys.readouterr().err
 
 
 def test_batches_of_the_first_version_are_read(tmp_path: Path) -> None:
