@@ -1,5 +1,8 @@
 """SequenceBatch: the word that data and tasks share."""
 
+import copy
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -94,8 +97,8 @@ class SequenceBatch(NamedTuple):
 
     Axes: B lanes, T time steps, I input features, O output features.
 
-    * `inputs`: [B, T] ids or [B, T, I] values; where a model reads more than one thing, a NamedTuple whose first field
-      is such a tensor.
+    * `inputs`: [B, T] ids or [B, T, I] values; where a model reads more than one thing, a NamedTuple, a dict or
+      a dataclass whose first tensor is such a one.
     * `targets`: [B, T] ids, [B, T, O] values or [B]; ids are `IGNORED` where the lane is padded.
     * `lengths`: [B], the valid steps of each lane, 0 allowed; None says that every lane is full, which the data know
       without asking the device and which makes masks unnecessary.
@@ -119,7 +122,9 @@ class SequenceBatch(NamedTuple):
     @property
     def shape(self) -> tuple[int, int]:
         """B and T, padding included."""
-        first = self.inputs if isinstance(self.inputs, Tensor) else self.inputs[0]
+        first = self.inputs
+        while not isinstance(first, Tensor):
+            first = parts(first)[0]  # type: ignore[index]
         return first.shape[0], first.shape[1]
 
     @property
@@ -138,7 +143,42 @@ class SequenceBatch(NamedTuple):
         return self if self.targets.device == device else _moved(self, device)
 
 
+def parts(value: Any) -> list[Any] | None:
+    """What a tuple, a NamedTuple, a list, a dict or a dataclass holds, in its order; None for anything else.
+
+    >>> parts({"values": 1, "gaps": [2]}), parts(3)
+    ([1, [2]], None)
+    """
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, tuple | list):
+        return list(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return None
+
+
+def with_parts(value: Any, new: Sequence[Any]) -> Any:
+    """A structure of the same type with other parts; no constructor is called.
+
+    >>> with_parts({"values": 1, "gaps": [2]}, [3, 4])
+    {'values': 3, 'gaps': 4}
+    """
+    if isinstance(value, tuple):
+        return tuple.__new__(type(value), new)
+    made = copy.copy(value)
+    if isinstance(value, list):
+        made[:] = new
+    elif isinstance(value, dict):
+        made.update(zip(value, new, strict=True))
+    else:
+        for field, part in zip(dataclasses.fields(value), new, strict=True):
+            object.__setattr__(made, field.name, part)
+    return made
+
+
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=device.type == "cuda")
-    return type(value)(*(_moved(part, device) for part in value)) if isinstance(value, tuple) else value
+    found = parts(value)
+    return value if found is None else with_parts(value, [_moved(part, device) for part in found])

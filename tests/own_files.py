@@ -109,6 +109,39 @@ def _recordings(folder: Path) -> None:
             file.writeframes(b"".join(value.to_bytes(2, "little", signed=True) for value in values))
 
 
+LEAKY = """
+import torch
+from torch import nn
+from rnnkit.cells import Cell
+
+
+class {name}(Cell):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.input_size, self.output_size = input_size, hidden_size
+        self.input_map = nn.Linear(input_size, hidden_size)
+        self.recurrent_map = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def initial_state(self, batch_size):
+        return self.input_map.weight.new_zeros(batch_size, self.output_size)
+
+    def forward(self, x_BI, h_BH):
+        h_BH = 0.7 * h_BH + 0.3 * torch.tanh(self.input_map(x_BI) + self.recurrent_map(h_BH))
+        return h_BH, h_BH
+"""
+
+
+def write_package(folder: Path) -> None:
+    """The package `my_lab` with a cell by each name of the pages, and a folder of choices with two of them."""
+    choices = folder / "my_lab" / "conf" / "model" / "cell"
+    choices.mkdir(parents=True)
+    cells = "".join(LEAKY.format(name=name) for name in ("Leaky", "MinimalGatedCell", "MyCell"))
+    (folder / "my_lab" / "cells.py").write_text(cells)
+    (folder / "my_lab" / "__init__.py").touch()
+    for choice, name in (("mgu", "MinimalGatedCell"), ("mine", "MyCell")):
+        (choices / f"{choice}.yaml").write_text(f"_target_: my_lab.cells.{name}\n_partial_: true\n")
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "load.csv": _load,
     "sales.csv": _sales(300),

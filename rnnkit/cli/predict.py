@@ -1,6 +1,7 @@
 """`rnnkit predict runs/RUN --input FILE --output FILE`."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -34,6 +35,8 @@ def run(arguments: list[str]) -> int:
         raise UserError("--input", "a file, or - for standard input", f"'{source}'", fix="--input an_existing_file")
     if given.batch_size is not None and given.batch_size < 1:
         raise UserError("--batch-size", "1 or more", str(given.batch_size), fix="--batch-size 32")
+    if given.output != "-":
+        _check_output(Path(given.output), source)
     quiet()
     from rnnkit.data import SequenceData
     from rnnkit.training import Run
@@ -55,16 +58,38 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _check_output(output: Path, source: Path | None) -> None:
+    """UserError for a folder, and for what is read itself, by whatever path; a source of None is standard input."""
+    got = None
+    if output.is_dir():
+        got = f"'{output}', a folder"
+    elif source is not None and source.is_dir() and output.exists():
+        inside = os.path.realpath(output).startswith(os.path.join(os.path.realpath(source), ""))
+        got = f"'{output}', a file of the input" if inside else None
+    elif output.is_file():
+        # a standard input that is no file of the system's has no number
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            read = os.fstat(sys.stdin.fileno()) if source is None else source.stat()
+            got = f"'{output}', which is the input" if os.path.samestat(output.stat(), read) else None
+    if got is not None:
+        raise UserError("--output", "a file other than the input", got, fix="--output predictions.csv")
+
+
 @contextlib.contextmanager
 def _sink(output: str) -> Iterator[TextIO]:
-    """Standard output, or a file that appears when it is whole."""
+    """Standard output; a file that appears when it is whole; a device or a pipe as it is."""
     from rnnkit.data.atomic import replacing
 
     if output == "-":
         yield sys.stdout
         return
+    path = Path(os.path.realpath(output))  # a link stays a link
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
     try:
-        with replacing(Path(output)) as part, part.open("w", encoding="utf-8", newline="") as file:
+        with (
+            contextlib.nullcontext(path) if is_special else replacing(path) as part,
+            part.open("w", encoding="utf-8", newline="") as file,
+        ):
             yield file
     except OSError as error:
         raise UserError(

@@ -1,5 +1,7 @@
 """`rnnkit replay runs/RUN`."""
 
+import contextlib
+
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
@@ -15,9 +17,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("run", help="the folder of the run")
     given = parser.parse(arguments)
     quiet()
+    import hydra
+
     from rnnkit.training import Run, storage
+    from rnnkit.training.bad_batch import read_batch
     from rnnkit.training.bad_numbers import replay
-    from rnnkit.training.runs import build_task
+    from rnnkit.training.runs import build_task, without_clipping
 
     run = Run.open(given.run)
     path = run.folder / "bad_batch.pt"
@@ -27,7 +32,18 @@ def run(arguments: list[str]) -> int:
         case = storage.read(path)
     except storage.DamagedFileError as error:
         raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({error})", fix="another run") from error
-    lanes, steps = case["batch"]["fields"][0].shape[:2] if hasattr(case["batch"]["fields"][0], "shape") else (0, 0)
-    print(f"step {case['step']}{f', {lanes} lanes x {steps} steps' if lanes else ''}: not finite; it begins in")
-    print(f"  {replay(build_task(run.config()), case)}")
+    config = run.config()
+    with contextlib.suppress(Exception):  # a type of inputs that it does not import is named below
+        hydra.utils.get_object(config.data._target_)
+    try:
+        task = build_task(config, training=False)
+        case["state_dict"] = without_clipping(case["state_dict"])
+        batch = read_batch(case["batch"], path)
+        lanes, steps = batch.shape
+        found = replay(task, case, batch)
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        got = f"'{path}' ({type(error).__name__}: {error})"
+        raise UserError("run", "a bad_batch.pt of the run's model", got, fix="another run") from error
+    print(f"step {case['step']}, {lanes} lanes x {steps} steps: not finite; it begins in")
+    print(f"  {found}")
     return 0

@@ -1,12 +1,15 @@
 """`rnnkit train [KEY=VALUE ...]`."""
 
+import math
 import os
+import shlex
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained, groups
+from rnnkit.cli.run_names import register
 from rnnkit.errors import Problems, UserError
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
@@ -33,7 +36,8 @@ class Result(NamedTuple):
 
     folder: Path
     overrides: list[str]
-    figures: dict[str, Any]
+    monitor: str
+    best: float  # of the monitor; NaN where nothing was measured
     largest_first: bool  # whether the best is the largest
 
 
@@ -60,13 +64,15 @@ def _train(arguments: list[str]) -> int:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
+    register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors to us instead of printing them
     command = list(sys.argv)
     results: list[Result] = []
     failures: list[Exception] = []
 
     @hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")
-    def task(config: DictConfig) -> None:
+    def task(config: DictConfig) -> float:
+        """The best value of the monitor, which a sweeper may optimize; NaN for a run that failed."""
         sys.argv = command  # what Lightning starts again for each process of a distributed run
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
@@ -75,7 +81,10 @@ def _train(arguments: list[str]) -> int:
         overrides = list(settings.overrides.task)
         try:
             figures = _run_one(config, overrides, folder)
-            results.append(Result(folder, overrides, figures, config.monitor_mode == "max"))
+            found = figures[f"best_{config.monitor}"]
+            best = math.nan if found is None else found
+            results.append(Result(folder, overrides, config.monitor, best, config.monitor_mode == "max"))
+            return best
         except (KeyboardInterrupt, SystemExit):
             _remove_if_empty(folder)
             raise
@@ -84,6 +93,7 @@ def _train(arguments: list[str]) -> int:
             failures.append(error)
             if settings.mode == RunMode.MULTIRUN:
                 print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
+            return math.nan
 
     sys.argv = [command[0], *arguments]
     try:
@@ -146,22 +156,29 @@ def _report(folder: Path, figures: dict[str, Any]) -> None:
     minutes, seconds = divmod(round(figures["seconds"]), 60)
     speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
     print(f"\n{shown}  after {figures['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
+    name = shlex.quote(str(folder))
     print(f"The run is in {folder}. Next:")
-    print(f"  rnnkit evaluate {folder}")
+    print(f"  rnnkit evaluate {name}")
     if (folder / "vocabulary.json").exists():
-        print(f"  rnnkit generate {folder} --length 400 --temperature 0.8")
+        print(f"  rnnkit generate {name} --length 400 --temperature 0.8")
     else:
-        print(f"  rnnkit predict {folder} --input FILE --output FILE")
+        print(f"  rnnkit predict {name} --input FILE --output FILE")
     print("  rnnkit board")
 
 
 def _print_table(results: list[Result]) -> None:
-    name = next(key for key in results[0].figures if key.startswith("best_"))
     shared = set.intersection(*(set(result.overrides) for result in results))
     print("\nAll runs, best first:")
-    for result in sorted(results, key=lambda result: result.figures[name], reverse=results[0].largest_first):
-        own = " ".join(override for override in result.overrides if override not in shared)
-        print(f"  {name.removeprefix('best_')} {result.figures[name]:.4f}  {own}  {result.folder}")
+    for monitor in dict.fromkeys(result.monitor for result in results):  # several where the tasks differ
+        for result in sorted((one for one in results if one.monitor == monitor), key=_rank):
+            own = " ".join(override for override in result.overrides if override not in shared)
+            best = "-" if math.isnan(result.best) else f"{result.best:.4f}"
+            print(f"  {monitor} {best}  {own}  {result.folder}")
+
+
+def _rank(result: Result) -> tuple[bool, float]:
+    """Smallest first; last what was not measured."""
+    return math.isnan(result.best), -result.best if result.largest_first else result.best
 
 
 def _config_dirs(arguments: list[str]) -> list[str]:

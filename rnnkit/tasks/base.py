@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.errors import UserError
 
 
 class Task(L.LightningModule, ABC):
@@ -20,7 +21,7 @@ class Task(L.LightningModule, ABC):
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
-        optimizer: called with the parameters; returns the optimiser.
+        optimizer: called with the parameters; returns the optimiser. None for a task that only predicts.
         schedule: called with the optimiser and the number of optimiser steps; returns what Lightning takes for a
             learning-rate scheduler. None keeps the learning rate.
         clip: called with the parameters after each backward pass; changes their gradients in place and returns the norm
@@ -35,7 +36,7 @@ class Task(L.LightningModule, ABC):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
         schedule: Callable[[Optimizer, int], Any] | None = None,
         clip: nn.Module | None = None,
     ) -> None:
@@ -100,6 +101,9 @@ class Task(L.LightningModule, ABC):
         self._report("test")
 
     def configure_optimizers(self) -> Any:
+        if self.optimizer is None:
+            fix = "optimizer=functools.partial(torch.optim.AdamW, lr=3e-3)"
+            raise UserError("optimizer", "a callable that makes one of the parameters", "None", fix=fix)
         optimizer = self.optimizer(self.model.parameters())
         if self.schedule is None:
             return optimizer

@@ -49,7 +49,7 @@ class Classification(Task):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[..., Any],
+        optimizer: Callable[..., Any] | None = None,
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         classes: Sequence[str] = (),

@@ -60,7 +60,7 @@ class Forecasting(Task):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[..., Any],
+        optimizer: Callable[..., Any] | None = None,
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         season: int = 1,

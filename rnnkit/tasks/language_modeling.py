@@ -46,7 +46,7 @@ class LanguageModeling(StreamTask):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[..., Any],
+        optimizer: Callable[..., Any] | None = None,
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         unit: str = "token",

@@ -50,7 +50,7 @@ class Regression(Task):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[..., Any],
+        optimizer: Callable[..., Any] | None = None,
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         location: float = 0.0,

@@ -28,7 +28,7 @@ class StreamTask(Task):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
         schedule: Callable[[Optimizer, int], Any] | None = None,
         clip: nn.Module | None = None,
     ) -> None:

@@ -40,7 +40,7 @@ class Tagging(Task):
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Callable[..., Any],
+        optimizer: Callable[..., Any] | None = None,
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         tags: Sequence[str] = (),

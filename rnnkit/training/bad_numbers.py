@@ -9,12 +9,12 @@ import lightning as L
 import torch
 from torch import Tensor
 
-import rnnkit.batch
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells import map_state, state_leaves
 from rnnkit.errors import UserError
 from rnnkit.tasks import StreamTask, Task
 from rnnkit.training import storage
+from rnnkit.training.bad_batch import plain
 from rnnkit.training.diagnosis import locate
 
 THEN = ("rollback", "stop")
@@ -85,19 +85,21 @@ class BadNumbers(L.Callback):
     def _explain(self, trainer: L.Trainer, task: Task, batch: SequenceBatch) -> None:
         case = {
             "state_dict": task.state_dict(),
-            "batch": _plain(batch),
             "carry": [] if self._carry is None else state_leaves(self._carry),
             "random": self._random,
             "step": trainer.global_step,
         }
-        where = replay(task, case, training=True)
+        try:
+            where = replay(task, case, batch)
+        except Exception as error:  # the run goes on all the same
+            where = f"a place that could not be found ({type(error).__name__}: {error})"
+        again = f"To see it again: rnnkit replay {self.folder}"
         if trainer.is_global_zero:
-            storage.write(case, self.folder / "bad_batch.pt")
-        print(
-            f"step {trainer.global_step}: not finite, skipped; it begins in {where}. "
-            f"To see it again: rnnkit replay {self.folder}",
-            file=sys.stderr,
-        )
+            try:
+                storage.write({**case, "batch": plain(batch)}, self.folder / "bad_batch.pt")
+            except (TypeError, OSError) as error:
+                again = f"The batch is not kept: {error}"
+        print(f"step {trainer.global_step}: not finite, skipped; it begins in {where}. {again}", file=sys.stderr)
 
     def _go_back(self, trainer: L.Trainer, task: Task) -> None:
         files = [self.folder / "checkpoints" / f"{name}.ckpt" for name in (storage.LAST, storage.BEFORE_LAST)]
@@ -126,14 +128,13 @@ class BadNumbers(L.Callback):
         )
 
 
-def replay(task: Task, case: Mapping[str, Any], *, training: bool = True) -> str:
-    """Runs a saved batch again, with its weights, carry and random numbers, and says where it goes wrong."""
+def replay(task: Task, case: Mapping[str, Any], batch: SequenceBatch) -> str:
+    """Runs a batch again, with the weights, carry and random numbers of its case, and says where it goes wrong."""
     weights, gradients = task.state_dict(), [p.grad for p in task.parameters()]
     kept = {name: weight.clone() for name, weight in weights.items()}
     carry = dict(task.carry) if isinstance(task, StreamTask) else None
     task.load_state_dict(case["state_dict"])
-    task.train(training)
-    batch = _rebuilt(case["batch"], task.device)
+    task.train()
     if isinstance(task, StreamTask):
         leaves = iter(case["carry"])
         task.carry.pop("train", None)
@@ -183,17 +184,3 @@ def _scale_rates(trainer: L.Trainer, factor: float) -> None:
         rates = getattr(entry.scheduler, "base_lrs", None)
         if rates is not None:
             entry.scheduler.base_lrs = [rate * factor for rate in rates]
-
-
-def _plain(value: Any) -> Any:
-    """A batch as what a checkpoint may hold: tuples of ours by their name."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {"type": type(value).__name__, "fields": [_plain(part) for part in value]}
-    return value
-
-
-def _rebuilt(value: Any, device: torch.device) -> Any:
-    if isinstance(value, dict):
-        kind = getattr(rnnkit.batch, value["type"])
-        return kind(*(_rebuilt(part, device) for part in value["fields"]))
-    return value.to(device) if isinstance(value, Tensor) else value

@@ -73,6 +73,7 @@ def _rehearsed(rehearsal: Rehearsal, task: Task, data: Any) -> list[str]:
     """What was found in one step and one validation batch, in the order in which it ran."""
     trial = rehearsal.task(training=True)
     with _told(trial.model) as told:
+        assert trial.optimizer is not None
         optimizer = trial.optimizer(trial.model.parameters())
         told.stage = "the loss"
         loss = rehearsal.loss(trial, _first(data.train_dataloader()))

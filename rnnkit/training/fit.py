@@ -30,6 +30,7 @@ from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
 from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
 from rnnkit.training.storage import Storage
+from rnnkit.training.time_budget import TimeBudget
 
 
 def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:
@@ -109,6 +110,9 @@ def _more(trainer: L.Trainer, epochs: int) -> str:
     stopped = trainer.early_stopping_callback
     if isinstance(stopped, EarlyStopping) and stopped.is_over:
         return f"patience={stopped.wait_count + 10}"
+    budget = next(one for one in trainer.callbacks if isinstance(one, TimeBudget))  # type: ignore[attr-defined]
+    if budget.is_over:
+        return f"trainer.max_time={budget.twice}"
     if trainer.global_step == trainer.max_steps:
         return f"trainer.max_steps={2 * trainer.max_steps}"
     return f"trainer.max_epochs={epochs + 10}"
@@ -131,7 +135,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
             enable_model_summary=False,
             use_distributed_sampler=False,
             plugins=[Storage()],
-            max_time=None,  # SaveAndStop knows it: Lightning would validate once more, and count the time of all starts
+            max_time=None,  # TimeBudget knows it
         )
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
@@ -155,13 +159,14 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         Provenance(run.folder),
         StepPlateau(),
         ValidateAtTheEnd(),
+        TimeBudget(config.trainer.get("max_time")),
         BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
         *(construct(config.callbacks, name) for name in config.callbacks),
         construct(config, "averaging"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
         # Lightning calls the three after all others, in this order
-        SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10), config.trainer.get("max_time")),
+        SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10)),
     ]
     if config.patience is not None:
         callbacks.append(EarlyStopping(config.monitor, config.monitor_mode, config.patience))

@@ -10,6 +10,7 @@ events.out.tfevents.*, metrics.csv, summary.json
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,31 +141,35 @@ class Run:
         return data
 
     def task(self, checkpoint: str = "best") -> Task:
-        """The trained task in eval mode, on the CPU.
+        """The trained task in eval mode, on the CPU. It has no optimiser, and none is imported.
 
         Raises UserError where checkpoint, config.yaml and what the data learnt do not belong together.
         """
-        task = build_task(self.config())
+        task = build_task(self.config(), training=False)
         found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
         check_format(found, path)
         check_learnt(found, self.folder)
-        check_weights(task.state_dict(), found, path)
-        task.load_state_dict(found["state_dict"])
+        weights = without_clipping(found["state_dict"])
+        check_weights(task.state_dict(), {"state_dict": weights}, path)
+        task.load_state_dict(weights)
         return task.eval()
 
 
-def build_task(config: DictConfig) -> Task:
-    """The untrained task that a configuration describes, the sizes that the data decide already in it."""
-    task = construct(
-        config,
-        "task",
-        model=construct(config, "model"),
-        optimizer=construct(config, "optimizer"),
-        schedule=construct(config, "schedule"),
-        clip=construct(config, "clipping"),
-    )
+def build_task(config: DictConfig, *, training: bool = True) -> Task:
+    """The untrained task that a configuration describes, the sizes that the data decide already in it.
+
+    Without `training` its optimizer, schedule and clip are None, and what they are made of need not be installed.
+    """
+    parts = {"optimizer": "optimizer", "schedule": "schedule", "clip": "clipping"}
+    built = {name: construct(config, key) if training else None for name, key in parts.items()}
+    task = construct(config, "task", model=construct(config, "model"), **built)
     assert isinstance(task, Task)
     return task
+
+
+def without_clipping(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's weights without what clipping remembers of earlier gradients."""
+    return {name: value for name, value in state_dict.items() if not name.startswith("clip.")}
 
 
 def _newest(folder: Path) -> str:

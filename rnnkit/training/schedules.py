@@ -2,6 +2,9 @@
 
 Each is called with the optimiser and the number of optimiser steps of the whole run, and returns the entry that
 Lightning takes under `lr_scheduler`. The optimiser's own learning rate is the peak. `warmup_steps` are optimiser steps.
+
+In a run with `trainer.max_time`, the schedules that end with the run follow the share of the time that is used wherever
+it is ahead of the share of the steps that are taken, and so end with the time (see `TimedLR`).
 """
 
 import math
@@ -18,7 +21,7 @@ from rnnkit.errors import UserError
 
 def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0) -> dict[str, Any]:
     """Rises linearly over `warmup_steps`, then stays."""
-    return _each_step(optimizer, lambda step: _warmup(step, warmup_steps))
+    return {"scheduler": LambdaLR(optimizer, lambda step: _warmup(step, warmup_steps)), "interval": "step"}
 
 
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0, final: float = 0.0) -> dict[str, Any]:
@@ -27,12 +30,11 @@ def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0, fin
     """
     _check_share("final", final)
 
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return _warmup(step, warmup_steps)
-        return final + (1 - final) * _half_cosine(step - warmup_steps, total_steps - warmup_steps)
+    def factor(step: int, place: float) -> float:
+        falling = _half_cosine(max(0, place - warmup_steps), total_steps - warmup_steps)
+        return min(_warmup(step, warmup_steps), final + (1 - final) * falling)
 
-    return _each_step(optimizer, factor)
+    return _each_step(optimizer, factor, total_steps)
 
 
 def one_cycle(
@@ -45,12 +47,12 @@ def one_cycle(
         _check_share(name, value)
     rising = round(warmup_share * total_steps)
 
-    def factor(step: int) -> float:
-        if step < rising:
-            return 1 + (start - 1) * _half_cosine(step, rising)
-        return final + (1 - final) * _half_cosine(step - rising, total_steps - rising)
+    def factor(step: int, place: float) -> float:
+        if place < rising:
+            return 1 + (start - 1) * _half_cosine(place, rising)
+        return final + (1 - final) * _half_cosine(place - rising, total_steps - rising)
 
-    return _each_step(optimizer, factor)
+    return _each_step(optimizer, factor, total_steps)
 
 
 def hold_then_decay(
@@ -63,12 +65,12 @@ def hold_then_decay(
     """
     _check_share("hold", hold)
 
-    def at(step: int) -> float:
+    def at(step: int, place: float) -> float:
         # the small addition keeps rounding from delaying a decay that falls on an epoch's first step
-        passed = (step / total_steps - hold) / (1 - hold) * times + 1e-6
+        passed = (place / total_steps - hold) / (1 - hold) * times + 1e-6
         return float(factor ** max(0, min(times, math.floor(passed) + 1))) if passed >= 0 else 1.0
 
-    return _each_step(optimizer, at)
+    return _each_step(optimizer, at, total_steps)
 
 
 def reduce_on_plateau(
@@ -88,15 +90,26 @@ class StepPlateau(L.Callback):
                 entry.scheduler.step(float(trainer.callback_metrics[entry.monitor]))  # type: ignore[call-arg, arg-type]
 
 
-def _each_step(optimizer: Optimizer, factor: Callable[[int], float]) -> dict[str, Any]:
-    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+class TimedLR(LambdaLR):
+    """Rates by the step and by the place in the run: the steps taken, or the same share of all as of the time used.
+
+    `time_used` is that share; a run with `trainer.max_time` sets it after each step. It is 0 in a run without.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int, float], float], total_steps: int) -> None:
+        self.time_used = 0.0
+        super().__init__(optimizer, lambda step: factor(step, max(step, self.time_used * total_steps)))
+
+
+def _each_step(optimizer: Optimizer, factor: Callable[[int, float], float], total_steps: int) -> dict[str, Any]:
+    return {"scheduler": TimedLR(optimizer, factor, total_steps), "interval": "step"}
 
 
 def _warmup(step: int, warmup_steps: int) -> float:
     return min(1.0, (step + 1) / (warmup_steps + 1))
 
 
-def _half_cosine(step: int, steps: int) -> float:
+def _half_cosine(step: float, steps: int) -> float:
     """1 at the first step, 0 at the last and after it."""
     return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
 

@@ -1,18 +1,17 @@
-"""The end of a run in good order, whether it comes by itself, by a signal, by the clock or with a lost worker."""
+"""The end of a run in good order, whether it comes by itself, by a signal or with a lost worker."""
 
 import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning as L
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint, Timer
+from lightning.pytorch.callbacks import Checkpoint
 
 from rnnkit.data.workers import Workers
 from rnnkit.errors import UserError
@@ -38,8 +37,8 @@ class SaveAndStop(Checkpoint):
     """Writes `last.ckpt` every so many minutes, at the end of a step, and before the run stops.
 
     It stops a run at the end of the step at hand, or of the validation. With `Interrupted` at SIGINT, SIGTERM and
-    SIGUSR1 (what batch systems send before they end a job) and when the time is over, with a UserError where a loader
-    worker was lost. A second Ctrl-C stops at once. All processes of a distributed run stop at the same step.
+    SIGUSR1 (what batch systems send before they end a job), with a UserError where a loader worker was lost. A second
+    Ctrl-C stops at once. All processes of a distributed run stop at the same step.
 
     A checkpoint at the end of a step that a validation follows would skip the validation when the run goes on. So the
     validation is waited for, and with it the checkpoint that it writes: this callback must come after that one.
@@ -47,19 +46,16 @@ class SaveAndStop(Checkpoint):
     Args:
         checkpoint: `last.ckpt` in the run folder.
         minutes: between two checkpoints.
-        max_time: DD:HH:MM:SS, or what else Lightning takes for a time, from now on; None for no limit. It is that of
-            this process: a run that is resumed has all of it again.
 
     Raises:
-        UserError: for minutes that are none, and a time that is none.
+        UserError: for minutes that are none.
     """
 
-    def __init__(self, checkpoint: Path, minutes: float, max_time: Any = None) -> None:
+    def __init__(self, checkpoint: Path, minutes: float) -> None:
         if not minutes > 0:
             raise UserError("save_minutes", "a number above 0", str(minutes), fix="save_minutes=10")
         self.checkpoint = checkpoint
         self.seconds = 60 * minutes
-        self._deadline = time.monotonic() + _seconds(max_time)
         self._saved = 0.0
         self._asked = False
         self._step = 0
@@ -117,8 +113,6 @@ class SaveAndStop(Checkpoint):
     def _reason(self, trainer: L.Trainer) -> str | None:
         if self._asked:
             return "Stopped"
-        if time.monotonic() > self._deadline:
-            return "Stopped after trainer.max_time"
         return _lost(trainer) and "Stopped, having lost a worker"
 
     def _end(self, trainer: L.Trainer) -> Exception:
@@ -157,16 +151,6 @@ def stopping_at_once(folder: Path, *, new: bool) -> Iterator[None]:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise Interrupted("Stopped before the first checkpoint; there is nothing to go on from") from error
-
-
-def _seconds(max_time: Any) -> float:
-    try:
-        left = Timer(dict(max_time) if isinstance(max_time, Mapping) else max_time).time_remaining()
-    except (MisconfigurationException, TypeError, AttributeError) as error:
-        raise UserError(
-            "trainer.max_time", "a time as DD:HH:MM:SS", str(max_time), fix="trainer.max_time=00:08:00:00"
-        ) from error
-    return float("inf") if left is None else left
 
 
 def _is_through(trainer: L.Trainer) -> bool:

@@ -126,6 +126,51 @@ def test_predictions_of_numbers_and_of_curves(table: Path, series: Path, tmp_pat
             assert [(row["id"], row["step"]) for row in rows] == [(n, t) for n in range(40) for t in range(lengths[n])]
 
 
+@pytest.mark.parametrize("kind", ["the same", "another path", "a link", "a hard link", "standard input", "in a folder"])
+def test_an_output_that_is_the_input_is_refused_before_it_is_read(
+    kind: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.csv"
+    if kind == "a link":
+        output.symlink_to(table)
+    elif kind == "a hard link":
+        output.hardlink_to(table)
+    elif kind == "another path":
+        (tmp_path / "folder").mkdir()
+        output = tmp_path / "folder" / ".." / table.name
+    else:
+        output = table
+    before = table.read_text()
+    files = ["--input", str(tmp_path if kind == "in a folder" else table), "--output", str(output)]
+    with table.open() as typed:
+        monkeypatch.setattr("sys.stdin", typed)
+        assert run(["predict", "nowhere", *(files[2:] if kind == "standard input" else files)]) == 2
+    assert "--output: expected a file other than the input; got" in capsys.readouterr().err
+    assert table.read_text() == before
+
+
+def test_an_output_is_written_whole_or_not_at_all(
+    table: Path, series: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, old, link, bad = (tmp_path / name for name in ("run", "old.csv", "link.csv", "bad.csv"))
+    assert run(["train", *commands("label", table, series), *SMALL, "trainer.max_epochs=1", f"run_dir={folder}"]) == 0
+    old.write_text("mine")
+    link.symlink_to(old)
+    bad.write_text("\n".join(["text,label,length", *["fine,good,1"] * 3000, "cut"]))
+    command = ["predict", str(folder), "--batch-size", "1", "--output", str(link), "--input"]
+    assert run([*command, str(bad)]) == 2
+    assert old.read_text() == "mine"
+    assert run([*command, str(table)]) == 0
+    assert link.is_symlink()
+    assert len(old.read_text().splitlines()) == 61
+    assert not [*tmp_path.glob(".*")]
+    assert run([*command[:-3], "--output", os.devnull, "--format", "csv", "--input", str(table)]) == 0
+    assert not Path(os.devnull).is_file()
+    capsys.readouterr()
+    assert run([*command[:-3], "--output", str(folder), "--format", "csv", "--input", str(table)]) == 2
+    assert "got '" in capsys.readouterr().err
+
+
 def test_data_for_the_other_task_are_refused(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["train", "task=classification", "data=labelled_text", f"data.path={table}", "data.target=number"]
     assert run([*given, f"run_dir={tmp_path / 'run'}"]) == 2

@@ -29,8 +29,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for cached in (toolchain._cache, toolchain._compiler, toolchain._machine):
+    for cached in (toolchain._compiler, toolchain._machine):
         cached.cache_clear()
+    toolchain._warned = False
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -67,7 +68,12 @@ def test_another_process_finds_it_on_disk(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", load], check=True, env={**os.environ, "RNNKIT_CACHE": str(folder)})
 
 
-def test_two_processes_may_compile_at_once(folder: Path) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_two_processes_may_compile_at_once(damaged: bool, folder: Path) -> None:
+    if damaged:
+        toolchain.load(SOURCE)
+        (library,) = folder.iterdir()
+        os.truncate(library, 3000)
     load = f"from rnnkit.engines import toolchain; assert toolchain.load({SOURCE!r}).answer() == 42"
     environment = {**os.environ, "RNNKIT_CACHE": str(folder)}
     both = [subprocess.Popen([sys.executable, "-c", load], env=environment) for _ in range(2)]
@@ -96,7 +102,10 @@ def test_a_folder_that_cannot_be_written_is_replaced(tmp_path: Path, monkeypatch
     blocked.write_text("")
     monkeypatch.setenv("RNNKIT_CACHE", str(blocked / "cache"))
     forget()
-    assert toolchain.load(SOURCE).answer() == 42
+    with pytest.warns(UserWarning, match="compiles it again: .*Not a directory.*Set RNNKIT_CACHE") as caught:
+        found = [toolchain.load(text).answer() for text in (SOURCE, SOURCE.replace("42", "43"))]
+    assert found == [42, 43]
+    assert len(caught) == 1
     assert blocked.read_text() == ""
     monkeypatch.undo()
     forget()
@@ -142,15 +151,16 @@ def test_cells_with_kernels_of_their_own_need_no_compiler(
     assert not recwarn.list
 
 
-def test_a_library_that_was_cut_short_is_compiled_again(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_folder_that_is_read_only_serves_what_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     toolchain.load(SOURCE)
-    (library,) = folder.glob("*.so")
-    # Another name: what a process has loaded once it does not read again.
-    whole = library.read_bytes()
-    text = SOURCE + "// cut"
-    toolchain.load(text)
-    (other,) = set(folder.glob("*.so")) - {library}
-    other.unlink()
-    other.write_bytes(whole[:100])
-    code = f"from rnnkit.engines import toolchain; assert toolchain.load({text!r}).answer() == 42"
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"RNNKIT_CACHE": str(folder)})
+    monkeypatch.setattr(toolchain, "_keep", lambda *_: pytest.fail("written to"))
+    assert toolchain.load(SOURCE).answer() == 42
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_compiler_that_makes_nothing_is_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", str(script(tmp_path / "my-compiler", "exit 0")))
+    forget()
+    with pytest.raises(toolchain.CompilerError, match="my-compiler wrote no library"):
+        toolchain.load(SOURCE)

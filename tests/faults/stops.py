@@ -1,4 +1,4 @@
-"""Stops a run at given moments by signals or by its time limit, resumes it, and compares it with one left in peace.
+"""Stops a run at given moments by signals, resumes it, and compares it with one left in peace.
 
     python tests/faults/stops.py CORPUS [CASE ...]
 
@@ -33,7 +33,7 @@ PLATEAU = ["schedule=reduce_on_plateau", "schedule.patience=1", "patience=3", "o
 
 
 class Case(NamedTuple):
-    """At the `nth` call of a method of some class, `signals`; none for a stop by the overrides alone.
+    """At the `nth` call of a method of some class, `signals`.
 
     `to_worker`: a loader worker gets them. `resumed`: what the run goes on with.
     """
@@ -65,10 +65,6 @@ CASES = {
     "twice by Ctrl-C before a checkpoint": Case(SMALL, nth=2, signals=(INT, INT)),
     "while data are read": Case(SMALL, "TextData.setup", 1, (TERM,)),
     "before the first step": Case(SMALL, "SaveAndStop.on_train_start", 1, (USR1,)),
-    "by the time limit": Case([*SMALL, *PLATEAU, "trainer.max_time={milliseconds:250}"]),
-    "by the time limit while accumulating": Case(
-        [*SMALL, "trainer.accumulate_grad_batches=3", "trainer.max_time={milliseconds:250}"]
-    ),
     "with workers": Case(SERIES, nth=27, signals=(TERM,), resumed=("data.workers=1",)),
     "a worker is killed": Case(SERIES, nth=27, signals=(signal.SIGKILL,), to_worker=True, resumed=("data.workers=0",)),
 }
@@ -130,10 +126,9 @@ def stopped(case: Case, corpus: str, folder: Path) -> dict[str, Any]:
     }
     if not (run / "checkpoints" / "last.ckpt").exists():
         return found
-    while codes[-1] and len(codes) < 12:
-        longer = [] if case.signals else [f"trainer.max_time={{milliseconds:{250 * 2 ** len(codes)}}}"]
-        codes.append(command(["resume", str(run), *case.resumed, *longer], peace, said))
-    whole = [item for item in overrides if not item.startswith(("trainer.max_time", "data.workers"))]
+    if codes[-1]:
+        codes.append(command(["resume", str(run), *case.resumed], peace, said))
+    whole = [item for item in overrides if not item.startswith("data.workers")]
     assert command(["train", *whole, f"run_dir={folder / 'whole'}"], peace, said) == 0, said.read_text()
     found["bytes_differing"] = differing_bytes(folder / "whole", run)
     found["points_differing"] = differing_points(folder / "whole", run)

@@ -40,17 +40,6 @@ def test_a_stop_loses_nothing_and_the_curves_are_those_of_one_run(name: str, cor
     assert (case["bytes_differing"], case["points_differing"]) == (0, 0)
 
 
-@pytest.mark.parametrize("name", ["by the time limit", *slow("by the time limit while accumulating")])
-def test_the_time_limit_is_that_of_each_start(name: str, corpus: Path) -> None:
-    case = found(name, corpus)
-    *stops, end = case["codes"]
-    assert end == 0, case["said"]
-    assert len(stops) >= 1
-    assert set(stops) == {130}
-    assert "Stopped after trainer.max_time, nothing is lost. Go on with: rnnkit resume" in case["said"]
-    assert (case["bytes_differing"], case["points_differing"]) == (0, 0)
-
-
 @pytest.mark.slow
 def test_a_stop_at_the_last_step_is_none(corpus: Path) -> None:
     case = found("at the last step", corpus)

@@ -1,18 +1,26 @@
 """Numbers that are not finite: the step is not taken, the place is told, the run goes back or stops."""
 
 import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from rnnkit import RNN
+from rnnkit.batch import SequenceBatch
 from rnnkit.cells import Cell, GRUCell
 from rnnkit.cli import run
+from rnnkit.errors import UserError
 from rnnkit.tasks import Task
-from rnnkit.training import ClipNorm, Run
+from rnnkit.training import ClipNorm, Run, storage
+from rnnkit.training.bad_batch import plain, read_batch
 from rnnkit.training.diagnosis import locate
 
 EXPLODING = [
@@ -112,6 +120,149 @@ def test_settings_that_make_no_sense(setting: str, small: list[str], tmp_path: P
 def test_replay_of_a_run_without_a_bad_batch(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["replay", str(trained)]) == 2
     assert "a run that met a bad batch" in capsys.readouterr().err
+
+
+OWN = """
+import dataclasses
+from typing import Any, NamedTuple
+
+import torch
+from rnnkit.data import CylinderBellFunnel
+from rnnkit.models import SequenceModel
+
+
+class Named(NamedTuple):
+    values: Any
+    more: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    values: torch.Tensor
+    name: str = "made by its constructor"
+
+    def __post_init__(self):
+        object.__setattr__(self, "name", "made by its constructor")
+
+
+class Unknown:
+    def __init__(self, values):
+        self.values = values
+        self.shape = values.shape
+
+    def __getitem__(self, place):
+        return self.values
+
+
+MAKE = {
+    "named": lambda x: Named([x], {"mean": x.mean(1), "none": None}),
+    "dict": lambda x: {"values": x, "gaps": (x[:, :1], 3)},
+    "dataclass": Fields,
+    "unknown": lambda x: (x, Unknown(x)),
+}
+TAKE = {
+    "named": lambda inputs: inputs.values[0],
+    "dict": lambda inputs: inputs["values"],
+    "dataclass": lambda inputs: inputs.values,
+    "unknown": lambda inputs: inputs[1].values,
+}
+
+
+class Shapes(CylinderBellFunnel):
+    made = 0
+
+    def collate(self, examples):
+        batch = super().collate(examples)
+        self.made += len(examples) == 8
+        if self.made == 4 and len(examples) == 8:
+            batch.inputs[2, 5] = torch.inf
+        return batch._replace(inputs=MAKE[KIND](batch.inputs))
+
+
+class Model(SequenceModel):
+    def forward(self, inputs, lengths=None):
+        return super().forward(TAKE[KIND](inputs), lengths=lengths)
+"""
+
+
+@pytest.mark.parametrize("kind", ["named", "dict", "dataclass", "unknown"])
+def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RNNKIT_ALLOW", f"own_{kind}")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"own_{kind}.py").write_text(f"KIND = {kind!r}\n{OWN}")
+    task = ["task=classification", "data=cylinder_bell_funnel", "data.train_size=48", "data.valid_size=9"]
+    own = [f"data._target_=own_{kind}.Shapes", f"model._target_=own_{kind}.Model"]
+    small = ["data.batch_size=8", "model.hidden_size=8", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
+    assert run(["train", *task, *own, *small, "run_dir=run"]) == 0
+    told = capsys.readouterr().err
+    place = "the output of input_dropout, time step 5, lane 2"
+    assert f"not finite, skipped; it begins in {place}." in told
+    if kind == "unknown":
+        assert f"The batch is not kept: it holds a own_{kind}.Unknown, which is neither a tensor nor a number" in told
+        assert not (tmp_path / "run" / "bad_batch.pt").exists()
+        return
+    assert "To see it again: rnnkit replay run" in told
+    command = [sys.executable, "-m", "rnnkit", "replay", "run"]  # what this process has imported is not there
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "8 lanes x 128 steps: not finite; it begins in" in done.stdout
+    assert place in done.stdout
+
+
+class Pair(NamedTuple):
+    values: Tensor
+    more: list[Any]
+
+
+@dataclass
+class Fields:
+    values: Tensor
+    made: bool = False
+
+    def __post_init__(self) -> None:
+        self.made = True
+
+
+def test_a_batch_comes_back_as_it_was_without_a_call_of_a_constructor(tmp_path: Path) -> None:
+    fields = Fields(torch.ones(2))
+    fields.made = False
+    inputs = Pair(torch.ones(2, 3), [None, {"a": (1, True), 2: 0.5}, fields, "x"])
+    batch = SequenceBatch(inputs, torch.ones(2), None, valid=np.int64(6))  # type: ignore[arg-type]
+    storage.write({"batch": plain(batch)}, tmp_path / "batch.pt")
+    found = read_batch(storage.read(tmp_path / "batch.pt")["batch"], tmp_path)
+    assert str(found) == str(batch._replace(valid=6))
+    assert type(found.inputs) is Pair
+    assert type(found.inputs.more[2]) is Fields
+    assert found.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["os:system", "subprocess:Popen", "ast:Call", "no_such:Type", "builtins:dict", "", "Run"]
+)
+def test_a_batch_of_a_strangers_run_makes_no_object_of_another_kind(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"bad_batch\.pt"):
+        read_batch({"type": name, "parts": ["touch pwned"]}, tmp_path)
+    whole = plain(SequenceBatch(torch.ones(1, 1), torch.ones(1), None))
+    with pytest.raises(UserError, match=r"bad_batch\.pt"):
+        read_batch({**whole, "parts": whole["parts"][1:]}, tmp_path)
+
+
+@pytest.mark.parametrize("case", [{}, {"batch": None}, {"batch": [1]}, {"batch": 3, "state_dict": {}, "step": 1}])
+def test_a_kept_batch_that_makes_no_sense_is_named(
+    case: dict[str, Any], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    storage.write(case, tmp_path / "run" / "bad_batch.pt")
+    assert run(["replay", str(tmp_path / "run")]) == 2
+    assert "bad_batch.pt" in capsys.readouterr().err
+
+
+def test_batches_of_the_first_version_are_read(tmp_path: Path) -> None:
+    fields = [torch.ones(2, 3), torch.ones(2), None, None, None]
+    assert read_batch({"type": "SequenceBatch", "fields": fields}, tmp_path).shape == (2, 3)
 
 
 class Root(Cell[Tensor]):

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import threading
+import warnings
 from collections.abc import Iterable
 from importlib import resources
 from math import prod
@@ -31,8 +32,11 @@ def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
         return torch.mm(a_MK, b_KN)
     if along_columns and M > N:
         return matmul(b_KN.t(), a_MK.t()).t()
+    library = _library()
+    if library is None:
+        return torch.mm(a_MK, b_KN)
     out_MN = SPARES.take((M, N), a_MK.dtype)
-    getattr(_library(), FUNCTIONS[a_MK.dtype])(
+    getattr(library, FUNCTIONS[a_MK.dtype])(
         *(ctypes.c_long(size) for size in (M, N, K)),
         ctypes.c_void_p(a_MK.data_ptr()),
         *(ctypes.c_long(stride) for stride in a_MK.stride()),
@@ -45,8 +49,12 @@ def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    return toolchain.load(tiles() + resources.files("rnnkit.engines").joinpath("kernels/matmul.cpp").read_text())
+def _library() -> ctypes.CDLL | None:
+    try:
+        return toolchain.load(tiles() + resources.files("rnnkit.engines").joinpath("kernels/matmul.cpp").read_text())
+    except toolchain.CompilerError as error:
+        warnings.warn(f"products are left to torch: {error}", stacklevel=2)
+        return None
 
 
 def tiles() -> str:
