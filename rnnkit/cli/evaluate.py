@@ -60,6 +60,7 @@ def _measured(run: Any, task: Any, config: Any, split: str | None) -> tuple[dict
 
     data = run.data(config)
     data.setup("test")
+    task.check_data(data)
     name = split or ("test" if "test" in data.splits else "valid")
     loader = data.loader(name)
     trainer = L.Trainer(

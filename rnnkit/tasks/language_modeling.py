@@ -7,10 +7,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
+from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.streaming import StreamTask
 
 
@@ -60,7 +60,7 @@ class LanguageModeling(StreamTask):
         self.temporal_penalty = temporal_penalty
         self.rate_steps = rate_steps
         self._rate_share = 1.0
-        self.val_mean, self.test_mean = MeanMetric(), MeanMetric()
+        self.val_mean, self.test_mean = Mean(), Mean()
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         total = F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
@@ -116,7 +116,7 @@ class LanguageModeling(StreamTask):
             targets += count
         return total, targets
 
-    def _mean(self, stage: str) -> MeanMetric:
+    def _mean(self, stage: str) -> Mean:
         return self.val_mean if stage == "val" else self.test_mean
 
 

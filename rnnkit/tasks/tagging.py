@@ -6,11 +6,11 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.layers.tag_schemes import split_tag
 from rnnkit.tasks.base import Task
+from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.metrics.tags import TagCounts
@@ -158,7 +158,7 @@ class _Measured(nn.Module):
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
-        self.loss, self.tags, self.spans = MeanMetric(), TagCounts(len(tags)), SpanCounts(tags)
+        self.loss, self.tags, self.spans = Mean(), TagCounts(len(tags)), SpanCounts(tags)
 
 
 def _table(what: str, names: Sequence[str], counts_K3: Tensor) -> str:

@@ -72,6 +72,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         config.task.update(data.facts)
     check_model(config)
     task = build_task(config)
+    task.check_data(data)
     foresee_batches(config, trainer, task, data)
     check_determinism(config, trainer, task, data)
     if resumed is not None:

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 class Encoded:
     """A panel as tensors: values scaled, categories as ids, covariates standardised, the calendar beside them.
 
-    * `values`: [V, C]; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
-    * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C].
+    * `values`: [V, C] float64; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
+    * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C] float64.
     """
 
     values: Tensor
@@ -112,9 +112,11 @@ def encode(
     parts = [_standardised(numbers, encoding.numbers)]
     if encoding.calendar:
         parts.append(np.concatenate([_calendar(frame, encoding.calendar) for frame in frames]))
-    scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
+    with np.errstate(over="ignore"):
+        scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
+    _check_size(scaled, panel, scaling)
     return Encoded(
-        values=_float(scaled),
+        values=torch.from_numpy(scaled),
         numbers=_float(np.concatenate(parts, 1)),
         categories=_ids(categories, encoding.vocabularies),
         gaps=_float(panel.gaps),
@@ -124,9 +126,24 @@ def encode(
         static_categories=_ids(
             np.stack([frame.static_categories for frame in panel.frames]), encoding.static_vocabularies
         ),
-        location=_float(location_SC),
-        scale=_float(scale_SC),
+        location=torch.from_numpy(location_SC),
+        scale=torch.from_numpy(scale_SC),
     )
+
+
+def _check_size(scaled_VC: NDArray[np.float64], panel: Panel, scaling: str) -> None:
+    """UserError for a value that single precision, in which models compute, does not hold."""
+    large_V = (np.abs(scaled_VC) > np.finfo(np.float32).max).any(1)
+    if large_V.any():
+        row = int(large_V.argmax())
+        series = int(np.searchsorted(panel.starts, row, side="right")) - 1
+        of = f" of series {panel.ids[series]}" if panel.ids[series] else ""
+        raise UserError(
+            "data.scaling",
+            f"values below 3.4e38 after scaling ({scaling})",
+            f"{panel.values[row, np.nanargmax(np.abs(scaled_VC[row]))]:g} at step {row - int(panel.starts[series]) + 1:,}{of}",
+            fix="data.scaling=standard" if scaling == "none" else "an empty cell in its place, or another data.target",
+        )
 
 
 def _scales(
@@ -163,7 +180,17 @@ def _calendar(frame: Frame, names: Sequence[str]) -> NDArray[np.float32]:
 
 def _standardised(numbers: NDArray[np.float64], statistics: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
     mean, deviation = np.array(statistics, np.float64).reshape(-1, 2).T
-    return (numbers - mean) / deviation
+    with np.errstate(over="ignore"):
+        standardised = (numbers - mean) / deviation
+    large = np.abs(standardised) > np.finfo(np.float32).max
+    if large.any():
+        raise UserError(
+            "data.past_covariates, data.known_covariates or data.static_covariates",
+            "values within 3.4e38 standard deviations of those in training",
+            f"{numbers[large][0]:g}",
+            fix="an empty cell in its place, or no such covariate",
+        )
+    return standardised
 
 
 def _ids(words: NDArray[np.object_], vocabularies: Sequence[Sequence[str]]) -> Tensor:

@@ -99,7 +99,7 @@ class SegmentForecaster(Forecaster):
     def forward(self, inputs: ForecastInputs, *, lengths: Tensor | None = None) -> Parameters:
         past_BTC = _to_the_right(inputs.past, lengths, -(-self.context // self.segment) * self.segment)
         location_BC, scale_BC = self.scaling(past_BTC)
-        z_BTC = scaled(past_BTC, location_BC, scale_BC)
+        z_BTC = scaled(past_BTC, location_BC, scale_BC, inputs.gaps.dtype)
         missing_BTC = past_BTC.isnan().to(z_BTC.dtype)
         x_LJH = torch.relu(self.embedding(self._folded(z_BTC)) + self.missing(self._folded(missing_BTC)))
         _, state = self.rnn(x_LJH)
