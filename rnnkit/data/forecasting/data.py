@@ -192,7 +192,7 @@ class ForecastData(SequenceData[Window]):
         if self.splits:
             files = self.source.files
             by_part = [files.get(name, files.get("path")) for name in SPLITS]
-            check_support(self._panel, support, self.form, by_part)
+            check_support(self._panel, support, self.form, by_part, "data.target", trained=self._is_restored)
 
     def read(self) -> dict[str, Windows]:
         frames, self.form = self.source.frames(self.form)
@@ -280,7 +280,7 @@ class ForecastData(SequenceData[Window]):
         ahead = [with_future(frame, self.horizon, self.frequency, known) for frame in self._on_grid(frames)]
         panel = Panel.of([frame for frame, _ in ahead], self.frequency)
         if self._support is not None:
-            check_support(panel, self._support, self.form, [path])
+            check_support(panel, self._support, self.form, [path], "--input", trained=True)
         ends = np.array([end for frame, end in ahead for _ in frame.ids])
         everything = np.arange(len(panel))
         windows = Windows(panel, self._shape(), everything, ends, ends)

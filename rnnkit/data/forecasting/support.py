@@ -33,10 +33,14 @@ class Support:
         return ~(self.holds(values) | np.isnan(values))
 
 
-def check_support(panel: Panel, support: Support, form: Format, files: Sequence[Path | None]) -> None:
+def check_support(
+    panel: Panel, support: Support, form: Format, files: Sequence[Path | None], argument: str, *, trained: bool
+) -> None:
     """UserError where a series has a value outside the support, with the place of the first one.
 
     * `files`: by the part of a frame; None where it was no file, or none that can be read twice.
+    * `argument`: what named the files.
+    * `trained`: whether the model is trained already, so that nothing but the file can be another one.
     """
     outside_VC = support.outside(panel.values)
     if not outside_VC.any():
@@ -53,7 +57,8 @@ def check_support(panel: Panel, support: Support, form: Format, files: Sequence[
     ]
     more = f", and {outside_VC.sum() - 1:,} more" if outside_VC.sum() > 1 else ""
     got = f"{panel.values[row, channel]:.15g} at {', '.join(where)}{more}"
-    raise UserError("data.target", support.expected, got, fix=support.fix)
+    fix = f"a file without such values, or a run trained with {support.fix}" if trained else support.fix
+    raise UserError(argument, support.expected, got, fix=fix)
 
 
 def _line(file: Path, form: Format, support: Support) -> str:
