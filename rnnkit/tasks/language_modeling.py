@@ -42,6 +42,7 @@ class LanguageModeling(StreamTask):
     """
 
     kind = "language_modeling"
+    undefined = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class LanguageModeling(StreamTask):
             group["lr"] = rate
 
     def derived(self, loss: float) -> dict[str, float]:
-        return {"perplexity": math.exp(min(loss, 700.0)), f"bits_per_{self.unit}": loss / math.log(2)}
+        return {"perplexity": perplexity(loss), f"bits_per_{self.unit}": loss / math.log(2)}
 
     def measure(self, batch: SequenceBatch, stage: str) -> None:
         loss = self.run_window(batch, stage)
@@ -118,6 +119,18 @@ class LanguageModeling(StreamTask):
 
     def _mean(self, stage: str) -> Mean:
         return self.val_mean if stage == "val" else self.test_mean
+
+
+def perplexity(loss: float) -> float:
+    """The exponential of a loss in nats; infinite where float64 does not hold it.
+
+    >>> perplexity(0.0), perplexity(1000.0)
+    (1.0, inf)
+    """
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
 
 
 def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
