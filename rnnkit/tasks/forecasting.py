@@ -61,8 +61,8 @@ class Forecasting(Task):
     undefined = {
         "mase": "no two training values a season apart differ",
         "owa": "no two training values a season apart differ",
-        "rse": "all targets are the same",
-        "nrmse": "all targets of the last step are the same",
+        "rse": "the targets do not differ, or their squares are beyond float64",
+        "nrmse": "the targets of the last step do not differ, or their squares are beyond float64",
     }
 
     def __init__(

@@ -49,8 +49,8 @@ class Regression(Task):
 
     kind = "regression"
     undefined = {
-        "r2": "all targets are the same",
-        "r2_all": "all targets are the same",
+        "r2": "the targets do not differ, or their squares are beyond float64",
+        "r2_all": "the targets do not differ, or their squares are beyond float64",
         "phm_score": "a prediction is thousands of steps too late, whose penalty is beyond float64",
     }
 

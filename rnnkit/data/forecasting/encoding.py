@@ -67,6 +67,10 @@ def learn(
     kept = np.flatnonzero(ends_S).tolist()
     pairs = {panel.ids[series]: observed_scale(panel, series, ends_S[series], scaling, channels) for series in kept}
     training = [panel.of_series(series, ends_S[series]) for series in kept]
+    if scaling == "none":
+        size = np.median(np.abs(np.concatenate([x_NC[np.isfinite(x_NC) & (x_NC != 0)] for x_NC in training] or [[1.0]])))
+        if not 1e-15 <= size <= 1e15:
+            logger.warning("data.scaling=none: losses of values around %.0e vanish or overflow in training", size)
     constant = sum(int((np.nanmin(x_NC, 0) == np.nanmax(x_NC, 0)).sum()) for x_NC in training)
     if constant:
         logger.warning("%s channels are constant in training and keep their scale", f"{constant:,}")
@@ -115,6 +119,7 @@ def encode(
     with np.errstate(over="ignore"):
         scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
     _check_size(scaled, panel, scaling)
+    _check_differences(scaled, scale_SC, panel, scaling)
     return Encoded(
         values=torch.from_numpy(scaled),
         numbers=_float(np.concatenate(parts, 1)),
@@ -144,6 +149,27 @@ def _check_size(scaled_VC: NDArray[np.float64], panel: Panel, scaling: str) -> N
             f"{panel.values[row, np.nanargmax(np.abs(scaled_VC[row]))]:g} at step {row - int(panel.starts[series]) + 1:,}{of}",
             fix="data.scaling=standard" if scaling == "none" else "an empty cell in its place, or another data.target",
         )
+
+
+def _check_differences(
+    scaled_VC: NDArray[np.float64], scale_SC: NDArray[np.float64], panel: Panel, scaling: str
+) -> None:
+    """UserError for a series with a value so large that beside it most others are the same, even in float64."""
+    for series in range(len(panel)):
+        rows = slice(panel.starts[series], panel.starts[series] + panel.lengths[series])
+        steps_NC = np.diff(panel.values[rows], axis=0)
+        left_NC = np.diff(scaled_VC[rows], axis=0) * scale_SC[series]
+        changed_NC = np.abs(steps_NC) > 0
+        lost_NC = changed_NC & (np.abs(left_NC - steps_NC) > 1e-3 * np.abs(steps_NC))
+        if (2 * lost_NC.sum(0) > changed_NC.sum(0)).any():
+            of = f" in series {panel.ids[series]}" if panel.ids[series] else ""
+            fix = "an empty cell in its place" if scaling == "robust" else "data.scaling=robust"
+            raise UserError(
+                "data.scaling",
+                f"values that stay apart after scaling ({scaling})",
+                f"{panel.values[rows].flat[np.nanargmax(np.abs(panel.values[rows]))]:g}{of}, beside which most others are the same",
+                fix=fix,
+            )
 
 
 def _scales(
