@@ -54,7 +54,7 @@ class ForecastFigures(Metric):
         # in double precision: millions of terms
         self.add_state("sums", torch.zeros(len(TERMS), horizon, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(len(TERMS), horizon, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("targets", torch.zeros(3, horizon, dtype=torch.float64), dist_reduce_fx=_merged)
+        self.add_state("targets", torch.zeros(4, horizon, dtype=torch.float64), dist_reduce_fx=_merged)
 
     def update(self, terms: "Mapping[str, Term]", targets: "Term") -> None:
         """Takes in the terms of a batch, and the targets in the units of the figures."""
@@ -75,7 +75,7 @@ class ForecastFigures(Metric):
         counts = torch.cat([self.counts, self.counts.sum(1, keepdim=True)], 1).cpu()
         mean = dict(zip(TERMS, sums / counts, strict=True))
         targets = self.targets.cpu()
-        number, _, spread = torch.cat([targets, _merged(targets.T[..., None])], 1)
+        number, _, _, spread = torch.cat([targets, _merged(targets.T[..., None])], 1)
         variance = (spread / number).masked_fill(spread == 0, torch.nan)
         return {
             "mse": mean["squared"],
@@ -140,22 +140,26 @@ def error_terms(
 
 
 def _moments(value_BHC: Tensor, counts_BHC: Tensor) -> Tensor:
-    """[3, H]: how many values count at each step, their mean, and the sum of the squared distances from it."""
+    """[4, H]: how many values count at each step, one of them, how far their mean lies from it, and the sum of the
+    squared distances from the mean.
+
+    The mean is in two parts because their sum would be rounded to the last place of the level, which may be as large as
+    the spread.
+    """
     number_H = counts_BHC.sum((0, 2)).to(value_BHC.dtype)
-    # differences from one of the values: a mean of values that are all the same is exactly that value
-    first_H = value_BHC.masked_fill(~counts_BHC, -torch.inf).amax((0, 2)).masked_fill(number_H == 0, 0)
-    apart_BHC = (value_BHC - first_H[:, None]).masked_fill(~counts_BHC, 0)
+    one_H = value_BHC.masked_fill(~counts_BHC, -torch.inf).amax((0, 2)).masked_fill(number_H == 0, 0)
+    apart_BHC = (value_BHC - one_H[:, None]).masked_fill(~counts_BHC, 0)
     mean_H = apart_BHC.sum((0, 2)) / number_H.clamp(min=1)
     spread_H = (apart_BHC - mean_H[:, None]).masked_fill(~counts_BHC, 0).square().sum((0, 2))
-    return torch.stack([number_H, first_H + mean_H, spread_H])
+    return torch.stack([number_H, one_H, mean_H, spread_H])
 
 
-def _merged(moments_N3H: Tensor) -> Tensor:
-    """[3, H], the moments of N sets of values as those of one set (Chan et al. 1979), without cancellation."""
-    number_NH, mean_NH, spread_NH = moments_N3H.unbind(1)
+def _merged(moments_N4H: Tensor) -> Tensor:
+    """[4, H], the moments of N sets of values as those of one set (Chan et al. 1979), without cancellation."""
+    number_NH, one_NH, mean_NH, spread_NH = moments_N4H.unbind(1)
     number_H = number_NH.sum(0)
-    largest_H = mean_NH.masked_fill(number_NH == 0, -torch.inf).amax(0).masked_fill(number_H == 0, 0)
-    apart_NH = torch.where(number_NH > 0, mean_NH - largest_H, 0)
+    one_H = one_NH.masked_fill(number_NH == 0, -torch.inf).amax(0).masked_fill(number_H == 0, 0)
+    apart_NH = torch.where(number_NH > 0, one_NH - one_H + mean_NH, 0)
     mean_H = (number_NH * apart_NH).sum(0) / number_H.clamp(min=1)
     spread_H = spread_NH.sum(0) + (number_NH * (apart_NH - mean_H).square()).sum(0)
-    return torch.stack([number_H, largest_H + mean_H, spread_H])
+    return torch.stack([number_H, one_H, mean_H, spread_H])
