@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -30,7 +30,7 @@ class Task(L.LightningModule, ABC):
     """
 
     model: Any
-    undefined: Mapping[str, str] = {}
+    undefined: ClassVar[Mapping[str, str]] = {}
     """Why a metric can be without a value, by its name; for messages beside NaN."""
     kind: str
     """The name of the task's configuration, by which data say what they are for."""
@@ -75,8 +75,8 @@ class Task(L.LightningModule, ABC):
         """What is said of each sequence of a batch, in plain Python values; the targets are not looked at."""
         raise NotImplementedError(f"{type(self).__name__} makes no predictions")
 
-    def check_data(self, data: Any) -> None:  # noqa: B027  most take any
-        """UserError for data that the task or its model cannot be trained or evaluated on; called once they are read."""
+    def check_data(self, data: Any) -> None:
+        """UserError for data that the model cannot be trained or evaluated on; called once they are read."""
 
     def details(self) -> str:
         """More on the split measured last than fits into figures: a table in plain text, or nothing."""
@@ -128,5 +128,7 @@ class Task(L.LightningModule, ABC):
         logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
         # Lightning would round a float to float32
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        figures = {name: torch.tensor(value, dtype=dtype, device=self.device) for name, value in self.figures(stage).items()}
+        figures = {
+            name: torch.tensor(value, dtype=dtype, device=self.device) for name, value in self.figures(stage).items()
+        }
         self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=logger)

@@ -1,8 +1,8 @@
 """Classification: to which class a whole sequence belongs."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +45,7 @@ class Classification(Task):
     """
 
     kind = "classification"
-    undefined = {
+    undefined: ClassVar[Mapping[str, str]] = {
         "auroc": "the split has sequences of one class only",
         "auprc": "the split has sequences of one class only",
     }

@@ -1,7 +1,7 @@
 """Forecasting: what comes next in a time series, and how sure that is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class Forecasting(Task):
     """
 
     kind = "forecasting"
-    undefined = {
+    undefined: ClassVar[Mapping[str, str]] = {
         "mase": "no two training values a season apart differ",
         "owa": "no two training values a season apart differ",
         "rse": "the targets do not differ, or their squares are beyond float64",

@@ -1,8 +1,8 @@
 """Language modelling: how well a model foresees the next token."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class LanguageModeling(StreamTask):
     """
 
     kind = "language_modeling"
-    undefined = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
+    undefined: ClassVar[Mapping[str, str]] = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
 
     def __init__(
         self,

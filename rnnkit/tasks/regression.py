@@ -1,7 +1,7 @@
 """Regression: a number that belongs to a whole sequence, or one for every step."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ class Regression(Task):
     """
 
     kind = "regression"
-    undefined = {
+    undefined: ClassVar[Mapping[str, str]] = {
         "r2": "the targets do not differ, or their squares are beyond float64",
         "r2_all": "the targets do not differ, or their squares are beyond float64",
         "phm_score": "a prediction is thousands of steps too late, whose penalty is beyond float64",

@@ -1,7 +1,7 @@
 """Sequence tagging: a tag for each token of a sentence."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,7 @@ class Tagging(Task):
     """
 
     kind = "tagging"
-    undefined = {"unknown_accuracy": "training saw every word of the split"}
+    undefined: ClassVar[Mapping[str, str]] = {"unknown_accuracy": "training saw every word of the split"}
 
     def __init__(
         self,

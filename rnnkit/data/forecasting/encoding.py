@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnkit.data.forecasting.calendar import calendar_features
 from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.panel import Panel
+from rnnkit.data.forecasting.resolution import check_resolution
 from rnnkit.data.forecasting.scaling import location_and_scale
 from rnnkit.errors import UserError
 
@@ -68,7 +69,9 @@ def learn(
     pairs = {panel.ids[series]: observed_scale(panel, series, ends_S[series], scaling, channels) for series in kept}
     training = [panel.of_series(series, ends_S[series]) for series in kept]
     if scaling == "none":
-        size = np.median(np.abs(np.concatenate([x_NC[np.isfinite(x_NC) & (x_NC != 0)] for x_NC in training] or [[1.0]])))
+        size = np.median(
+            np.abs(np.concatenate([x_NC[np.isfinite(x_NC) & (x_NC != 0)] for x_NC in training] or [[1.0]]))
+        )
         if not 1e-15 <= size <= 1e15:
             logger.warning("data.scaling=none: losses of values around %.0e vanish or overflow in training", size)
     constant = sum(int((np.nanmin(x_NC, 0) == np.nanmax(x_NC, 0)).sum()) for x_NC in training)
@@ -118,8 +121,7 @@ def encode(
         parts.append(np.concatenate([_calendar(frame, encoding.calendar) for frame in frames]))
     with np.errstate(over="ignore"):
         scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
-    _check_size(scaled, panel, scaling)
-    _check_differences(scaled, scale_SC, panel, scaling)
+    check_resolution(scaled, scale_SC, panel, scaling)
     return Encoded(
         values=torch.from_numpy(scaled),
         numbers=_float(np.concatenate(parts, 1)),
@@ -134,42 +136,6 @@ def encode(
         location=torch.from_numpy(location_SC),
         scale=torch.from_numpy(scale_SC),
     )
-
-
-def _check_size(scaled_VC: NDArray[np.float64], panel: Panel, scaling: str) -> None:
-    """UserError for a value that single precision, in which models compute, does not hold."""
-    large_V = (np.abs(scaled_VC) > np.finfo(np.float32).max).any(1)
-    if large_V.any():
-        row = int(large_V.argmax())
-        series = int(np.searchsorted(panel.starts, row, side="right")) - 1
-        of = f" of series {panel.ids[series]}" if panel.ids[series] else ""
-        raise UserError(
-            "data.scaling",
-            f"values below 3.4e38 after scaling ({scaling})",
-            f"{panel.values[row, np.nanargmax(np.abs(scaled_VC[row]))]:g} at step {row - int(panel.starts[series]) + 1:,}{of}",
-            fix="data.scaling=standard" if scaling == "none" else "an empty cell in its place, or another data.target",
-        )
-
-
-def _check_differences(
-    scaled_VC: NDArray[np.float64], scale_SC: NDArray[np.float64], panel: Panel, scaling: str
-) -> None:
-    """UserError for a series with a value so large that beside it most others are the same, even in float64."""
-    for series in range(len(panel)):
-        rows = slice(panel.starts[series], panel.starts[series] + panel.lengths[series])
-        steps_NC = np.diff(panel.values[rows], axis=0)
-        left_NC = np.diff(scaled_VC[rows], axis=0) * scale_SC[series]
-        changed_NC = np.abs(steps_NC) > 0
-        lost_NC = changed_NC & (np.abs(left_NC - steps_NC) > 1e-3 * np.abs(steps_NC))
-        if (2 * lost_NC.sum(0) > changed_NC.sum(0)).any():
-            of = f" in series {panel.ids[series]}" if panel.ids[series] else ""
-            fix = "an empty cell in its place" if scaling == "robust" else "data.scaling=robust"
-            raise UserError(
-                "data.scaling",
-                f"values that stay apart after scaling ({scaling})",
-                f"{panel.values[rows].flat[np.nanargmax(np.abs(panel.values[rows]))]:g}{of}, beside which most others are the same",
-                fix=fix,
-            )
 
 
 def _scales(

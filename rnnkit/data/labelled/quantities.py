@@ -89,6 +89,4 @@ class Curve(Numbers):
         )
 
     def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {"id": example.id, "step": step, "value": value} for step, value in enumerate(prediction["values"])
-        ]
+        return [{"id": example.id, "step": step, "value": value} for step, value in enumerate(prediction["values"])]

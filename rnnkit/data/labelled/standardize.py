@@ -101,10 +101,11 @@ class Standardize:
         large_TI = np.abs(values_TI) > np.finfo(np.float32).max
         if large_TI.any():
             step, place = np.argwhere(large_TI)[0].tolist()
+            channel = self._kept[place]
             raise UserError(
                 "data",
                 "values within 3.4e38 standard deviations of those in training",
-                f"{example.inputs[step, self._kept[place]]:g} in channel {self._kept[place]} (from 0) at {example.place}",
+                f"{example.inputs[step, channel]:g} in channel {channel} (from 0) at {example.place}",
                 fix="an empty cell in its place, or data.channels=[...] without the channel",
             )
         if missing_TI.any():

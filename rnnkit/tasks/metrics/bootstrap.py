@@ -45,7 +45,7 @@ def _pair(ends: Tensor) -> tuple[float, float]:
 def _weights(count: int, resamples: int, seed: int) -> Iterator[Tensor]:
     """How often each sequence is drawn, resample by resample, a few at a time."""
     generator = torch.Generator().manual_seed(seed)
-    rows = max(1, CHUNK // max(1, count))
+    rows = max(1, CHUNK // count)
     for start in range(0, resamples, rows):
         drawn_RN = torch.randint(count, (min(rows, resamples - start), count), generator=generator)
         yield torch.zeros(drawn_RN.shape).scatter_add_(1, drawn_RN, torch.ones(drawn_RN.shape))

@@ -30,7 +30,9 @@ def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) ->
     nll_N = -log_p_NC.gather(1, truth_N[:, None])[:, 0]
     truth_NC, chosen_NC = F.one_hot(truth_N, C).double(), F.one_hot(chosen_N, C).double()
     scores_NC = log_odds(log_p_NC) if in_full else p_NC
-    rankings = [Ranking(scores_NC[:, c], truth_N == c) for c in (range(1, 2) if C == 2 else range(C))] if in_full else []
+    rankings = (
+        [Ranking(scores_NC[:, c], truth_N == c) for c in (range(1, 2) if C == 2 else range(C))] if in_full else []
+    )
 
     def figures(weights_RN: Tensor) -> dict[str, Tensor]:
         weights_RN = weights_RN.double()

@@ -44,7 +44,9 @@ def error_figures(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
     # the mean over all is taken off first: what is left for the mean of a resample is small, and cancels little
     apart_N = mean_N - mean_N[:1]
     apart_N = torch.where(count_N > 0, apart_N - (count_N * apart_N).sum() / count_N.sum(), 0)
-    terms_N5 = torch.stack([count_N, absolute_N, squared_N, count_N * apart_N, spread_N + count_N * apart_N.square()], 1)
+    terms_N5 = torch.stack(
+        [count_N, absolute_N, squared_N, count_N * apart_N, spread_N + count_N * apart_N.square()], 1
+    )
     count_R, absolute_R, squared_R, apart_R, square_R = (weights_RN.double() @ terms_N5).unbind(dim=1)
     spread_R = square_R - apart_R.square() / count_R
     # a resample may have drawn one value alone, again and again

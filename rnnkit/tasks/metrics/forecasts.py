@@ -88,7 +88,8 @@ class ForecastFigures(Metric):
 
     def named(self) -> dict[str, float]:
         """The figures over all steps by name, those whose terms were given, and `nrmse` with the number of the last
-        step."""
+        step.
+        """
         found = self.compute()
         named = {name: float(value[-1]) for name, value in found.items() if FROM.get(name, name) in self.seen}
         if "rse" in named:

@@ -40,5 +40,9 @@ def shown(value: str | float | int) -> str:
         return f"{value:.3e}"
     if size >= 999_999.5:
         return f"{value:.5e}" if math.isfinite(value) else f"{value}"
-    decimals = next(places for places, below in ((4, 99.99995), (3, 999.9995), (2, 9999.995), (1, 99999.95), (0, 1e6)) if size < below)
+    decimals = next(
+        places
+        for places, below in ((4, 99.99995), (3, 999.9995), (2, 9999.995), (1, 99999.95), (0, 1e6))
+        if size < below
+    )
     return f"{value:,.{decimals}f}"

@@ -28,7 +28,7 @@ class Output(ABC):
     scalings: tuple[str, ...] = WINDOW_SCALINGS
     """The kinds of window scaling that the distribution can go through."""
     support: Support | None = None
-    """The values that the distribution can have; None for all numbers. Data are checked against it when they are read."""
+    """The values that the distribution can have; None for all numbers. Data are checked for it when they are read."""
     samples: int = 200
     """Samples that stand for the distribution where it has no formula."""
 
