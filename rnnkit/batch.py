@@ -15,6 +15,9 @@ IGNORED = -100
 class ForecastInputs(NamedTuple):
     """B windows of time series, each with what is known at its origin, the step after which the future begins.
 
+    Values, `location`, `scale` and `seasonal_error` are float64, because a series may lie far above its spread; a model
+    scales them by window (`rnnkit.layers.WindowScaling`) before it computes in the dtype of `gaps` and the covariates.
+
     Axes: B windows, T past steps, H future steps, C target channels; P, F, K, G, S, N covariates.
 
     * `past`: [B, T, C], the target channels up to the origin; NaN where missing or padded.
@@ -179,6 +182,8 @@ def with_parts(value: Any, new: Sequence[Any]) -> Any:
 
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
+        if device.type == "mps" and value.dtype == torch.float64:
+            value = value.float()  # Apple's GPUs have no float64
         return value.to(device, non_blocking=device.type == "cuda")
     found = parts(value)
     return value if found is None else with_parts(value, [_moved(part, device) for part in found])

@@ -1,12 +1,14 @@
 """`rnnkit evaluate runs/RUN`."""
 
-import json
+import math
+import sys
 import time
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
+from rnnkit.strict_json import dumps
 
 
 def run(arguments: list[str]) -> int:
@@ -46,7 +48,10 @@ def run(arguments: list[str]) -> int:
         figures["split"] = given.data
     figures["checkpoint"] = given.checkpoint
     if given.json:
-        print(json.dumps(figures))
+        for name, value in figures.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                print(f"rnnkit: {name} is null: {_reason(task, name, figures)}", file=sys.stderr)
+        print(dumps(figures))
     else:
         print(f"{figures['split']} split of {given.run}, {given.checkpoint}.ckpt: {text}")
     return 0
@@ -60,6 +65,7 @@ def _measured(run: Any, task: Any, config: Any, split: str | None) -> tuple[dict
 
     data = run.data(config)
     data.setup("test")
+    task.check_data(data)
     name = split or ("test" if "test" in data.splits else "valid")
     loader = data.loader(name)
     trainer = L.Trainer(
@@ -79,7 +85,20 @@ def _measured(run: Any, task: Any, config: Any, split: str | None) -> tuple[dict
     width = max(len(key) for key in measured)
     lines = [
         f"{len(data.splits[name]):,} sequences",
-        *(f"  {key:<{width}}  {shown(value)}" for key, value in measured.items()),
+        *(f"  {key:<{width}}  {shown(value)}{_note(task, key, measured)}" for key, value in measured.items()),
     ]
     details = task.details()
     return figures, "\n".join([*lines, *(["", details] if details else [])])
+
+
+def _note(task: Any, name: str, figures: dict[str, Any]) -> str:
+    return "" if math.isfinite(figures[name]) else f"  ({_reason(task, name, figures)})"
+
+
+def _reason(task: Any, name: str, figures: dict[str, Any]) -> str:
+    """Why a metric is not a finite number."""
+    if math.isfinite(figures["loss"]):
+        for known in (name, name.rstrip("0123456789")):
+            if known in task.undefined:
+                return str(task.undefined[known])
+    return "a prediction or a target is not a number, or too large"

@@ -8,6 +8,8 @@ import torch
 
 from rnnkit.data import load_tokenizer
 from rnnkit.tasks import LanguageModeling
+from rnnkit.tasks.language_modeling import perplexity
+from rnnkit.tasks.metrics.table import shown
 from rnnkit.training import Run
 from rnnkit.training.construct import construct
 
@@ -30,7 +32,7 @@ def measured(
         "tokens": tokens,
         "unknown": text.unknown,
         "loss": total / tokens,
-        "perplexity": math.exp(min(total / tokens, 700.0)),
+        "perplexity": perplexity(total / tokens),
         "bits_per_character": bits / text.characters,
         "bits_per_byte": bits / text.bytes,
         "bits_per_word": bits / text.words,
@@ -41,7 +43,7 @@ def measured(
     if text.unknown:
         lines.append(f"  {text.unknown:,} of them unknown to the model")
     lines.append(f"  loss        {figures['loss']:.4f} nats per {level}")
-    lines.append(f"  perplexity  {figures['perplexity']:.2f} per {level}")
+    lines.append(f"  perplexity  {shown(figures['perplexity'])} per {level}")
     lines += [f"  bits        {figures[f'bits_per_{unit}']:.4f} per {unit}" for unit in ("character", "byte", "word")]
     lines.append(f"  {tokens / seconds:,.0f} tokens/s")
     return figures, "\n".join(lines)

@@ -46,6 +46,7 @@ def run(arguments: list[str]) -> int:
     data = run.data()
     if not isinstance(data, SequenceData):
         raise UserError("run", "a run that predicts", f"one of {task.kind}", fix=f"rnnkit generate {given.run}")
+    task.check_data(data)
     format_ = given.format or (Path(given.output).suffix.lstrip(".") if given.output != "-" else "") or "jsonl"
     streamed = source is None and given.batch_size is None
     size = 1 if streamed else given.batch_size or data.eval_batch_size

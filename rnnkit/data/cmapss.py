@@ -134,6 +134,6 @@ def _engines(text: str, name: str, argument: str, columns: Sequence[int]) -> lis
             raise UserError(argument, "flights 1, 2, 3, ... of every engine", got, fix="the rows in order")
         unit = str(int(values_NI[start, 0]))
         engines.append(
-            Labelled(values_NI[start:end, columns].astype(np.float32), None, unit, f"{name} line {rows[start][0]}")
+            Labelled(values_NI[start:end, columns].astype(np.float64), None, unit, f"{name} line {rows[start][0]}")
         )
     return engines

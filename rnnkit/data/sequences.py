@@ -112,7 +112,7 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
     def save(self, folder: Path) -> None:
         """Write what a trained model needs of its data to be used again, `data.json`, into `folder`."""
         with replacing(folder / "data.json") as part:
-            part.write_text(json.dumps(self.learnt(), ensure_ascii=False) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(self.learnt(), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Take back what `save` wrote.

@@ -1,11 +1,15 @@
 """Predictions as CSV or JSON lines."""
 
 import csv
-import json
+import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from rnnkit.errors import UserError
+from rnnkit.strict_json import dumps
+
+logger = logging.getLogger(__name__)
 
 Write = Callable[[Any, Any], None]
 """Called with an example and the prediction for it."""
@@ -14,17 +18,20 @@ Write = Callable[[Any, Any], None]
 def row_writer(sink: TextIO, format_: str, rows: Callable[[Any, Any], Iterable[dict[str, Any]]]) -> Write:
     """What writes the `rows` of each prediction to `sink`; UserError for a format other than csv and jsonl.
 
+    A number that is not finite becomes null in JSON and an empty cell in CSV, with a warning at the first one.
+
     >>> import sys
     >>> write = row_writer(sys.stdout, "csv", lambda example, prediction: [{"text": example, "label": prediction}])
     >>> write("good, really", "positive")
     text,label
     "good, really",positive
     """
+    finite = _Finite()
     if format_ == "jsonl":
 
         def write_json(example: Any, prediction: Any) -> None:
             for row in rows(example, prediction):
-                sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+                sink.write(dumps(finite(row), ensure_ascii=False) + "\n")
 
         return write_json
     if format_ == "csv":
@@ -35,7 +42,25 @@ def row_writer(sink: TextIO, format_: str, rows: Callable[[Any, Any], Iterable[d
                 if not table:
                     table.append(csv.DictWriter(sink, list(row), lineterminator="\n"))
                     table[0].writeheader()
-                table[0].writerow(row)
+                table[0].writerow(finite(row))
 
         return write_csv
     raise UserError("--format", "csv or jsonl", repr(format_), fix="--format jsonl, or --output predictions.csv")
+
+
+class _Finite:
+    """Rows with None for each number that is not finite; the first such row is told."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._is_told = False
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._rows += 1
+        bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+        if not bad:
+            return row
+        if not self._is_told:
+            self._is_told = True
+            logger.warning("not finite and left empty from row %s on: %s", f"{self._rows:,}", ", ".join(bad))
+        return {**row, **dict.fromkeys(bad)}

@@ -27,8 +27,9 @@ class WindowScaling(nn.Module):
     ============  ==============================  =====================================================
 
     RevIN's :math:`\gamma (x - \mu) / \sigma + \beta` and its inverse are written as one location and one scale, so that
-    a distribution goes through them as a number does. A scale that is zero, in a constant window, becomes one; so do
-    location 0 and scale 1 where a window knows nothing.
+    a distribution goes through them as a number does. A scale below a millionth of the location, in a constant window,
+    becomes one; so do location 0 and scale 1 where a window knows nothing. Both have the dtype of the window: float64
+    for windows whose level is far above their spread.
 
     Axes: B windows, T time steps, C channels.
 
@@ -95,9 +96,10 @@ class WindowScaling(nn.Module):
         return mean_BC, unit_BC * variance_BC.masked_fill(none_BC, 1).sqrt().masked_fill(none_BC, 0)
 
 
-def scaled(x_BTC: Tensor, location_BC: Tensor, scale_BC: Tensor) -> Tensor:
-    """(x - location) / scale, and 0 where x is missing."""
-    return ((x_BTC - location_BC[:, None]) / scale_BC[:, None]).nan_to_num(nan=0.0)
+def scaled(x_BTC: Tensor, location_BC: Tensor, scale_BC: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """(x - location) / scale, and 0 where x is missing, computed in the dtype of x and then cast to `dtype`."""
+    z_BTC = (x_BTC - location_BC[:, None]) / scale_BC[:, None]
+    return z_BTC.masked_fill(x_BTC.isnan(), 0).to(dtype or x_BTC.dtype)
 
 
 def _power_of_two(x_BTC: Tensor) -> Tensor:
@@ -121,6 +123,7 @@ def _quartiles(x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> list[Tenso
     return found
 
 
-def window_features(location_BC: Tensor, scale_BC: Tensor) -> Tensor:
-    """[B, 2 C], what scaling takes from a window's values, small numbers for a network to read."""
-    return torch.cat([location_BC.sign() * location_BC.abs().log1p(), scale_BC.log()], -1)
+def window_features(location_BC: Tensor, scale_BC: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """[B, 2 C], what scaling takes from a window's values, small numbers for a network to read, cast to `dtype`."""
+    features = torch.cat([location_BC.sign() * location_BC.abs().log1p(), scale_BC.log()], -1)
+    return features.to(dtype or location_BC.dtype)

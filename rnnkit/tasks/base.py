@@ -1,10 +1,11 @@
 """What every task shares: the loss of a batch, the figures of a split, the optimiser, the schedule and clipping."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import lightning as L
+import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -30,6 +31,8 @@ class Task(L.LightningModule, ABC):
     """
 
     model: Any
+    undefined: ClassVar[Mapping[str, str]] = {}
+    """Why a metric can be without a value, by its name; for messages beside NaN."""
     kind: str
     """The name of the task's configuration, by which data say what they are for."""
 
@@ -72,6 +75,9 @@ class Task(L.LightningModule, ABC):
     def predict(self, batch: SequenceBatch) -> list[Any]:
         """What is said of each sequence of a batch, in plain Python values; the targets are not looked at."""
         raise NotImplementedError(f"{type(self).__name__} makes no predictions")
+
+    def check_data(self, data: Any) -> None:
+        """UserError for data that the model cannot be trained or evaluated on; called once they are read."""
 
     def details(self) -> str:
         """More on the split measured last than fits into figures: a table in plain text, or nothing."""
@@ -124,4 +130,9 @@ class Task(L.LightningModule, ABC):
     def _report(self, stage: str) -> None:
         # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)
         logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
-        self.log_dict({f"{stage}/{name}": value for name, value in self.figures(stage).items()}, logger=logger)
+        # Lightning would round a float to float32
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        figures = {
+            name: torch.tensor(value, dtype=dtype, device=self.device) for name, value in self.figures(stage).items()
+        }
+        self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=logger)

@@ -107,9 +107,9 @@ def ets(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | Non
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of fits that have not converged; their forecast still counts
-            found_H = torch.from_numpy(model.fit().forecast(horizon)).float()
+            found_H = torch.from_numpy(model.fit().forecast(horizon))
         if bool(found_H.isfinite().all()):
-            forecast_BHC[lane, :, channel] = found_H.to(forecast_BHC.device)
+            forecast_BHC[lane, :, channel] = found_H.to(forecast_BHC)
     return forecast_BHC
 
 

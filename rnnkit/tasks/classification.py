@@ -1,7 +1,8 @@
 """Classification: to which class a whole sequence belongs."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +45,10 @@ class Classification(Task):
     """
 
     kind = "classification"
+    undefined: ClassVar[Mapping[str, str]] = {
+        "auroc": "the split has sequences of one class only",
+        "auprc": "the split has sequences of one class only",
+    }
     class_weights: Tensor | None
 
     def __init__(
@@ -69,13 +74,20 @@ class Classification(Task):
         self._measured: tuple[Tensor, Tensor] | None = None
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
-        return F.cross_entropy(
+        weights_C, how = self.class_weights, "mean" if self.class_weights is None else "sum"
+        loss = F.cross_entropy(
             outputs.float(),
             batch.targets,
-            self.class_weights,
+            weights_C,
             ignore_index=IGNORED,
+            reduction=how,
             label_smoothing=self.label_smoothing,
         )
+        if weights_C is None:
+            return loss
+        # a batch may hold none but classes that weigh nothing
+        weights_B = weights_C[batch.targets.clamp(min=0)].masked_fill(batch.targets == IGNORED, 0)
+        return loss / weights_B.sum().clamp(min=torch.finfo(weights_B.dtype).tiny)
 
     def measure(self, batch: SequenceBatch, stage: str) -> None:
         logits_BC = self.model(batch.inputs, lengths=batch.lengths).float()
@@ -140,7 +152,7 @@ def _weights(given: Any, counts: list[int], classes: list[str]) -> Tensor | None
     if isinstance(given, str):
         raise UserError("task.class_weights", "none, balanced or a list of numbers", repr(given), fix=fix)
     weights = [float(weight) for weight in given]
-    if len(weights) != len(classes) or min(weights) < 0 or max(weights) == 0:
+    if len(weights) != len(classes) or not all(0 <= weight < math.inf for weight in weights) or max(weights) == 0:
         expected = f"a number, 0 or more, for each of {len(classes)} classes: {', '.join(classes)}"
         raise UserError("task.class_weights", expected, str(weights), fix=fix)
     return torch.tensor(weights)

@@ -1,18 +1,20 @@
 """Forecasting: what comes next in a time series, and how sure that is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import AutoregressiveForecaster, Parameters
 from rnnkit.tasks.base import Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
-from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, error_terms
+from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
+from rnnkit.tasks.metrics.gathered import widened
+from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.outputs.paths import crps_of_samples, quantiles_of_samples
 
@@ -56,6 +58,12 @@ class Forecasting(Task):
     """
 
     kind = "forecasting"
+    undefined: ClassVar[Mapping[str, str]] = {
+        "mase": "no two training values a season apart differ",
+        "owa": "no two training values a season apart differ",
+        "rse": "the targets do not differ, or their squares are beyond float64",
+        "nrmse": "the targets of the last step do not differ, or their squares are beyond float64",
+    }
 
     def __init__(
         self,
@@ -92,15 +100,21 @@ class Forecasting(Task):
         self.ets = ets
         self.naive2 = naive2
         horizon: int = model.horizon  # type: ignore[assignment]
-        self.losses: Any = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
+        self.losses: Any = nn.ModuleDict({"val": Mean(), "test": Mean()})
         self.measured: Any = nn.ModuleDict({"val": ForecastFigures(horizon), "test": ForecastFigures(horizon)})
         names = ["last value", *(["seasonal naive"] if season > 1 else []), *(["ets"] if ets else [])]
         self.baselines: Any = nn.ModuleDict({name: ForecastFigures(horizon) for name in names})
         self._details = ""
 
+    def setup(self, stage: str) -> None:
+        self.check_data(getattr(self.trainer, "datamodule", None))
+
+    def check_data(self, data: Any) -> None:
+        support = self.model.output.support
+        if support is not None and isinstance(data, ForecastData):
+            data.require(support)
+
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        if batch_idx == 0:
-            self.model.output.check(batch.inputs.location, batch.inputs.scale, batch.targets)
         outputs, targets = self.model.teach(batch.inputs, batch.targets, lengths=batch.lengths)
         return self._mean_loss(outputs, targets)[0]
 
@@ -111,16 +125,18 @@ class Forecasting(Task):
         inputs, targets_BHC = batch.inputs, batch.targets
         levels = sorted({0.5, *(level for pair in COVERAGES.values() for level in pair)})
         said = self._said(batch, levels)
-        loss, count = self._mean_loss(said.parameters, targets_BHC)
-        self.losses[stage].update(loss, count)
-        terms = self._errors(said.mean, said.median, batch)
+        # the loss of a forecast that is far off overflows single precision
+        in_full = said.parameters._replace(raw=widened(said.parameters.raw))
+        self.losses[stage].update(*self._mean_loss(in_full, targets_BHC))
+        terms, targets = self._errors(said.mean, said.median, batch)
         if said.quantiles is not None:
+            known_BHC = targets.counts
             by_level = dict(zip(levels, said.quantiles, strict=True))
-            terms["crps"] = said.crps(targets_BHC) * self._unit(batch)
+            terms["crps"] = Term(said.crps(targets_BHC) * self._unit(batch), known_BHC)
             for name, (low, high) in COVERAGES.items():
                 within_BHC = (by_level[low] <= targets_BHC) & (targets_BHC <= by_level[high])
-                terms[name] = within_BHC.float().masked_fill(targets_BHC.isnan(), torch.nan)
-        self.measured[stage].update(terms)
+                terms[name] = Term(within_BHC.float(), known_BHC)
+        self.measured[stage].update(terms, targets)
         if stage == "test":
             horizon = targets_BHC.shape[1]
             for name, figures in self.baselines.items():
@@ -129,7 +145,7 @@ class Forecasting(Task):
                 else:
                     forecast = ets if name == "ets" else seasonal_naive
                     value_BHC = forecast(inputs, horizon, self.season, batch.lengths)
-                figures.update(self._errors(value_BHC, value_BHC, batch))
+                figures.update(*self._errors(value_BHC, value_BHC, batch))
 
     def figures(self, stage: str) -> dict[str, float]:
         loss = float(self.losses[stage].compute())
@@ -149,7 +165,7 @@ class Forecasting(Task):
     def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
         """Mean [B, H, C] and quantiles [Q, B, H, C] in the units of the file; None for what has no quantiles."""
         said = self._said(batch, levels)
-        location_B1C, scale_B1C = batch.inputs.location[:, None], batch.inputs.scale[:, None]
+        location_B1C, scale_B1C = (widened(x)[:, None] for x in (batch.inputs.location, batch.inputs.scale))
         quantiles = None if said.quantiles is None else location_B1C + scale_B1C * said.quantiles
         return location_B1C + scale_B1C * said.mean, quantiles
 
@@ -187,18 +203,13 @@ class Forecasting(Task):
         count = known_BNC.sum()
         return total / count.clamp(min=1), count
 
-    def _errors(self, mean_BHC: Tensor, median_BHC: Tensor, batch: SequenceBatch) -> dict[str, Tensor]:
-        """The terms of point forecasts that are in the units of the batch."""
-        location_B1C, scale_B1C = batch.inputs.location[:, None], batch.inputs.scale[:, None]
-        median_in_file, targets_in_file = (location_B1C + scale_B1C * x for x in (median_BHC, batch.targets))
-        seasonal_BC = batch.inputs.seasonal_error
-        if self.units == "scaled":
-            return error_terms(mean_BHC, median_BHC, batch.targets, median_in_file, targets_in_file, seasonal_BC)
-        mean_in_file, seasonal_BC = location_B1C + scale_B1C * mean_BHC, batch.inputs.scale * seasonal_BC
-        return error_terms(mean_in_file, median_in_file, targets_in_file, median_in_file, targets_in_file, seasonal_BC)
+    def _errors(self, mean_BHC: Tensor, median_BHC: Tensor, batch: SequenceBatch) -> tuple[dict[str, Term], Term]:
+        """The terms of point forecasts that are in the units of the batch, and the targets."""
+        units = batch.inputs.location, batch.inputs.scale, batch.inputs.seasonal_error
+        return error_terms(mean_BHC, median_BHC, batch.targets, *units, in_file=self.units == "file")
 
     def _unit(self, batch: SequenceBatch) -> Tensor | float:
-        return 1.0 if self.units == "scaled" else batch.inputs.scale[:, None]
+        return 1.0 if self.units == "scaled" else widened(batch.inputs.scale[:, None])
 
     def _named(self, figures: ForecastFigures) -> dict[str, float]:
         named = figures.named()

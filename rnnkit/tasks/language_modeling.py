@@ -1,16 +1,16 @@
 """Language modelling: how well a model foresees the next token."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
+from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.streaming import StreamTask
 
 
@@ -42,6 +42,7 @@ class LanguageModeling(StreamTask):
     """
 
     kind = "language_modeling"
+    undefined: ClassVar[Mapping[str, str]] = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class LanguageModeling(StreamTask):
         self.temporal_penalty = temporal_penalty
         self.rate_steps = rate_steps
         self._rate_share = 1.0
-        self.val_mean, self.test_mean = MeanMetric(), MeanMetric()
+        self.val_mean, self.test_mean = Mean(), Mean()
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         total = F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
@@ -93,7 +94,7 @@ class LanguageModeling(StreamTask):
             group["lr"] = rate
 
     def derived(self, loss: float) -> dict[str, float]:
-        return {"perplexity": math.exp(min(loss, 700.0)), f"bits_per_{self.unit}": loss / math.log(2)}
+        return {"perplexity": perplexity(loss), f"bits_per_{self.unit}": loss / math.log(2)}
 
     def measure(self, batch: SequenceBatch, stage: str) -> None:
         loss = self.run_window(batch, stage)
@@ -116,8 +117,20 @@ class LanguageModeling(StreamTask):
             targets += count
         return total, targets
 
-    def _mean(self, stage: str) -> MeanMetric:
+    def _mean(self, stage: str) -> Mean:
         return self.val_mean if stage == "val" else self.test_mean
+
+
+def perplexity(loss: float) -> float:
+    """The exponential of a loss in nats; infinite where float64 does not hold it.
+
+    >>> perplexity(0.0), perplexity(1000.0)
+    (1.0, inf)
+    """
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
 
 
 def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
 """Regression: a number that belongs to a whole sequence, or one for every step."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from rnnkit.tasks.base import Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
 from rnnkit.tasks.metrics.gathered import Gathered, widened
-from rnnkit.tasks.metrics.table import table
+from rnnkit.tasks.metrics.table import shown, table
 
 ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "huber": F.huber_loss, "mae": F.l1_loss}
 
@@ -26,6 +26,8 @@ class Regression(Task):
 
     .. math::
         L = \frac{1}{N} \sum_n \ell\left(o_n, \frac{y_n - m}{s}\right), \qquad \hat y_n = m + s \, o_n
+
+    They are computed in float64: targets may lie far above their spread.
 
     Of a curve every step with a known target counts alike in the loss. A target that is NaN is unknown.
 
@@ -46,6 +48,11 @@ class Regression(Task):
     """
 
     kind = "regression"
+    undefined: ClassVar[Mapping[str, str]] = {
+        "r2": "the targets do not differ, or their squares are beyond float64",
+        "r2_all": "the targets do not differ, or their squares are beyond float64",
+        "phm_score": "a prediction is thousands of steps too late, whose penalty is beyond float64",
+    }
 
     def __init__(
         self,
@@ -78,16 +85,17 @@ class Regression(Task):
         return losses.sum() / known.sum().clamp(min=1)
 
     def measure(self, batch: SequenceBatch, stage: str) -> None:
-        outputs = self.model(batch.inputs, lengths=batch.lengths)
-        losses, known = self._losses(outputs, batch.targets)
-        predicted, truth = self._in_units(outputs), batch.targets
-        baseline = torch.full_like(predicted, self.location)
-        end, end_truth, end_baseline = (_last(values, batch.lengths) for values in (predicted, truth, baseline))
+        outputs, truth = widened(self.model(batch.inputs, lengths=batch.lengths)), batch.targets
+        losses, known = self._losses(outputs, truth)
+        # all from the location on, where the numbers are small: errors and spreads are the same there
+        predicted, targets = self.scale * outputs[..., 0], widened(truth) - self.location
+        baseline = torch.zeros_like(predicted)
+        end, end_targets, end_baseline = (_last(values, batch.lengths) for values in (predicted, targets, baseline))
         totals = [losses.view(len(losses), -1).sum(1), known.view(len(known), -1).sum(1)]
-        totals += [phm_penalty(end, end_truth).nan_to_num(nan=0.0)[:, 0]]
-        columns = [widened(torch.stack(totals, dim=1)), error_sums(end, end_truth), error_sums(end_baseline, end_truth)]
+        totals += [phm_penalty(end, end_targets).masked_fill(end_targets.isnan(), 0)[:, 0]]
+        columns = [torch.stack(totals, dim=1), error_sums(end, end_targets), error_sums(end_baseline, end_targets)]
         if truth.dim() == 2:
-            columns += [error_sums(predicted, truth), error_sums(baseline, truth)]
+            columns += [error_sums(predicted, targets), error_sums(baseline, targets)]
         self._rows(stage).update(torch.cat(columns, dim=1))
 
     def figures(self, stage: str) -> dict[str, float]:
@@ -116,12 +124,12 @@ class Regression(Task):
         parts = ["95 % intervals, by 1,000 bootstrap resamples of the sequences"]
         parts.append(table(["figure", "value", "from", "to"], rows))
         baseline = [
-            f"{name}{suffix} {float(values_R):.4f}"
+            f"{name}{suffix} {shown(float(values_R))}"
             for suffix, (_, sums_N5) in self._sums.items()
             for name, values_R in error_figures(sums_N5, weights_1N).items()
             if name != "r2"
         ]
-        parts.append(f"baseline: always {self.location:.4f}, the mean in training: {', '.join(baseline)}")
+        parts.append(f"baseline: always {shown(self.location)}, the mean in training: {', '.join(baseline)}")
         return "\n\n".join(parts)
 
     def _figures(self, weights_RN: Tensor) -> dict[str, Tensor]:
@@ -137,7 +145,10 @@ class Regression(Task):
         return self.val_rows if stage == "val" else self.test_rows
 
     def _in_units(self, outputs: Tensor) -> Tensor:
-        return self.location + self.scale * outputs[..., 0].float()
+        return self.location + self.scale * widened(outputs[..., 0])
+
+    def _standardised(self, targets: Tensor) -> Tensor:
+        return (widened(targets) - self.location) / self.scale
 
     def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of each target, 0 where it is unknown, and where it is known."""
@@ -148,8 +159,9 @@ class Regression(Task):
             got = f"targets {list(targets.shape)} and outputs {list(outputs.shape[:-1])}"
             raise UserError("model.pooling", expected, got, fix=fix)
         known = ~targets.isnan()
-        z = ((targets - self.location) / self.scale).masked_fill(~known, 0)
-        return ERRORS[self.error](outputs[..., 0].float(), z, reduction="none").masked_fill(~known, 0), known
+        answers = outputs[..., 0].to(torch.promote_types(outputs.dtype, torch.float32))
+        z = self._standardised(targets).masked_fill(~known, 0).to(answers.dtype)
+        return ERRORS[self.error](answers, z, reduction="none").masked_fill(~known, 0), known
 
 
 def _last(values: Tensor, lengths_B: Tensor | None) -> Tensor:

@@ -1,16 +1,16 @@
 """Sequence tagging: a tag for each token of a sentence."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.layers.tag_schemes import split_tag
 from rnnkit.tasks.base import Task
+from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.metrics.tags import TagCounts
@@ -36,6 +36,7 @@ class Tagging(Task):
     """
 
     kind = "tagging"
+    undefined: ClassVar[Mapping[str, str]] = {"unknown_accuracy": "training saw every word of the split"}
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class _Measured(nn.Module):
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
-        self.loss, self.tags, self.spans = MeanMetric(), TagCounts(len(tags)), SpanCounts(tags)
+        self.loss, self.tags, self.spans = Mean(), TagCounts(len(tags)), SpanCounts(tags)
 
 
 def _table(what: str, names: Sequence[str], counts_K3: Tensor) -> str:

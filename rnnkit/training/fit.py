@@ -16,6 +16,7 @@ from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
 from rnnkit.training.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.double import keep_double
 from rnnkit.training.foresight import foresee_batches
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.loggers import Board, MetricsFile
@@ -73,6 +74,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         config.task.update(data.facts)
     check_model(config)
     task = build_task(config)
+    task.check_data(data)
     foresee_batches(config, trainer, task, data)
     check_determinism(config, trainer, task, data)
     if resumed is not None:
@@ -140,6 +142,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
     assert isinstance(trainer, L.Trainer)
+    keep_double(trainer.precision_plugin)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     if trainer.max_epochs == -1 and trainer.max_steps == -1:
         raise UserError(

@@ -21,10 +21,10 @@ class Panel(NamedTuple):
     """One forecast: the past [T] and the future [H] of a channel, the median [H] and, where known, quantiles [5, H]."""
 
     title: str
-    past: NDArray[np.float32]
-    truth: NDArray[np.float32]
-    forecast: NDArray[np.float32]
-    quantiles: NDArray[np.float32] | None
+    past: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    forecast: NDArray[np.float64]
+    quantiles: NDArray[np.float64] | None
 
 
 class ForecastPicture(Picture):
@@ -106,5 +106,5 @@ def _only(batch: Any, chosen: Tensor) -> Any:
     return batch._replace(inputs=inputs, targets=batch.targets[chosen], lengths=lengths, valid=valid)
 
 
-def _array(values: Tensor) -> NDArray[np.float32]:
-    return values.float().cpu().numpy()
+def _array(values: Tensor) -> NDArray[np.float64]:
+    return values.cpu().double().numpy()

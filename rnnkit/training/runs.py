@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.data.atomic import replacing
 from rnnkit.errors import UserError
+from rnnkit.strict_json import dumps
 from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
@@ -88,9 +89,9 @@ class Run:
         return config
 
     def summarize(self, figures: dict[str, Any]) -> None:
-        """Writes summary.json."""
+        """Writes summary.json, with null for what is not a finite number."""
         with replacing(self.summary_file) as part:
-            part.write_text(json.dumps(figures, indent=2) + "\n")
+            part.write_text(dumps(figures, indent=2) + "\n")
 
     def summarized_step(self) -> int | None:
         """The last step that summary.json tells of; None where there is no whole one."""

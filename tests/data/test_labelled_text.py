@@ -109,7 +109,7 @@ def test_numbers_keep_the_units_of_the_file(tmp_path: Path) -> None:
     assert data.facts["location"] == pytest.approx(float(train.double().mean()))
     assert data.facts["scale"] == pytest.approx(float(train.double().std(unbiased=False)))
     targets = torch.cat([batch.targets for batch in data.train_dataloader()])
-    assert targets.dtype == torch.float32
+    assert targets.dtype == torch.float64
     assert targets.sort().values.equal(train.sort().values)
 
 

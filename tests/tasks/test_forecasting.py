@@ -28,7 +28,7 @@ from rnnkit.errors import UserError
 from rnnkit.models import AutoregressiveForecaster, DirectForecaster
 from rnnkit.models.forecasting import Forecaster, Parameters
 from rnnkit.tasks import Forecasting
-from rnnkit.tasks.outputs import Gaussian, NegativeBinomial, Output, Point
+from rnnkit.tasks.outputs import Gaussian, Output, Point
 from rnnkit.training import ForecastPicture, Run
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
@@ -192,12 +192,6 @@ def test_predictions_are_in_the_units_of_the_file() -> None:
     assert_close(torch.tensor([one["quantiles"][0.2] for one in found]), expected)
     assert list(found[0]["quantiles"]) == [0.2, 0.5]
     assert Forecasting(Given(Point(), [raw[..., :1]]), SGD).predict(batch)[0]["quantiles"] == {}
-
-
-def test_counts_must_be_counts() -> None:
-    task = Forecasting(Given(NegativeBinomial(), [torch.zeros(2, 4, 2, 2)]), SGD)
-    with pytest.raises(UserError, match=r"data\.scaling=none"):
-        task.training_step(windows(2), 0)
 
 
 @pytest.mark.parametrize(

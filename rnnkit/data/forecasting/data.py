@@ -23,6 +23,7 @@ from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
+from rnnkit.data.forecasting.support import Support, check_support
 from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
 from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
@@ -165,6 +166,7 @@ class ForecastData(SequenceData[Window]):
         self.season = season
         self.drop_short = drop_short
         self._encoding: Encoding | None = None
+        self._support: Support | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Read the series, divide them, learn from the training part unless `restore` came before, and encode all."""
@@ -176,6 +178,21 @@ class ForecastData(SequenceData[Window]):
             self.learn(splits["train"])
         self.splits = dict(splits)
         self._encode(list(splits.values()))
+
+    def require(self, support: Support) -> None:
+        """Refuse values outside a support: of all splits, where they are read, and of what `read_inputs` reads later.
+
+        Raises UserError with the file, line and series of the first one, and for a scaling that the support excludes.
+        """
+        if self.scaling not in support.scalings:
+            wanted = support.scalings[0]
+            expected = f"{' or '.join(support.scalings)}, for {support.expected}"
+            raise UserError("data.scaling", expected, self.scaling, fix=f"data.scaling={wanted}")
+        self._support = support
+        if self.splits:
+            files = self.source.files
+            by_part = [files.get(name, files.get("path")) for name in SPLITS]
+            check_support(self._panel, support, self.form, by_part, "data.target", trained=self._is_restored)
 
     def read(self) -> dict[str, Windows]:
         frames, self.form = self.source.frames(self.form)
@@ -262,6 +279,8 @@ class ForecastData(SequenceData[Window]):
         known = self.form.known_covariates
         ahead = [with_future(frame, self.horizon, self.frequency, known) for frame in self._on_grid(frames)]
         panel = Panel.of([frame for frame, _ in ahead], self.frequency)
+        if self._support is not None:
+            check_support(panel, self._support, self.form, [path], "--input", trained=True)
         ends = np.array([end for frame, end in ahead for _ in frame.ids])
         everything = np.arange(len(panel))
         windows = Windows(panel, self._shape(), everything, ends, ends)

@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnkit.data.forecasting.calendar import calendar_features
 from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.panel import Panel
+from rnnkit.data.forecasting.resolution import check_resolution
 from rnnkit.data.forecasting.scaling import location_and_scale
 from rnnkit.errors import UserError
 
@@ -22,8 +23,8 @@ logger = logging.getLogger(__name__)
 class Encoded:
     """A panel as tensors: values scaled, categories as ids, covariates standardised, the calendar beside them.
 
-    * `values`: [V, C]; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
-    * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C].
+    * `values`: [V, C] float64; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
+    * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C] float64.
     """
 
     values: Tensor
@@ -67,6 +68,12 @@ def learn(
     kept = np.flatnonzero(ends_S).tolist()
     pairs = {panel.ids[series]: observed_scale(panel, series, ends_S[series], scaling, channels) for series in kept}
     training = [panel.of_series(series, ends_S[series]) for series in kept]
+    if scaling == "none":
+        size = np.median(
+            np.abs(np.concatenate([x_NC[np.isfinite(x_NC) & (x_NC != 0)] for x_NC in training] or [[1.0]]))
+        )
+        if not 1e-15 <= size <= 1e15:
+            logger.warning("data.scaling=none: losses of values around %.0e vanish or overflow in training", size)
     constant = sum(int((np.nanmin(x_NC, 0) == np.nanmax(x_NC, 0)).sum()) for x_NC in training)
     if constant:
         logger.warning("%s channels are constant in training and keep their scale", f"{constant:,}")
@@ -112,9 +119,11 @@ def encode(
     parts = [_standardised(numbers, encoding.numbers)]
     if encoding.calendar:
         parts.append(np.concatenate([_calendar(frame, encoding.calendar) for frame in frames]))
-    scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
+    with np.errstate(over="ignore"):
+        scaled = (panel.values - location_SC.repeat(panel.lengths, 0)) / scale_SC.repeat(panel.lengths, 0)
+    check_resolution(scaled, scale_SC, panel, scaling)
     return Encoded(
-        values=_float(scaled),
+        values=torch.from_numpy(scaled),
         numbers=_float(np.concatenate(parts, 1)),
         categories=_ids(categories, encoding.vocabularies),
         gaps=_float(panel.gaps),
@@ -124,8 +133,8 @@ def encode(
         static_categories=_ids(
             np.stack([frame.static_categories for frame in panel.frames]), encoding.static_vocabularies
         ),
-        location=_float(location_SC),
-        scale=_float(scale_SC),
+        location=torch.from_numpy(location_SC),
+        scale=torch.from_numpy(scale_SC),
     )
 
 
@@ -163,7 +172,17 @@ def _calendar(frame: Frame, names: Sequence[str]) -> NDArray[np.float32]:
 
 def _standardised(numbers: NDArray[np.float64], statistics: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
     mean, deviation = np.array(statistics, np.float64).reshape(-1, 2).T
-    return (numbers - mean) / deviation
+    with np.errstate(over="ignore"):
+        standardised = (numbers - mean) / deviation
+    large = np.abs(standardised) > np.finfo(np.float32).max
+    if large.any():
+        raise UserError(
+            "data.past_covariates, data.known_covariates or data.static_covariates",
+            "values within 3.4e38 standard deviations of those in training",
+            f"{numbers[large][0]:g}",
+            fix="an empty cell in its place, or no such covariate",
+        )
+    return standardised
 
 
 def _ids(words: NDArray[np.object_], vocabularies: Sequence[Sequence[str]]) -> Tensor:

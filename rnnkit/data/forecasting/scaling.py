@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.moments import mean_and_deviation
+
 SCALINGS = ("none", "standard", "mean", "robust")
 
 
@@ -27,7 +29,7 @@ def location_and_scale(values_NC: NDArray[np.float64], scaling: str) -> tuple[ND
     pairs = [_pair(channel, scaling) if channel.size else (np.nan, np.nan) for channel in x]
     location, scale = np.array(pairs, np.float64).reshape(-1, 2).T
     # constant up to rounding: what is left of it would be noise blown up
-    constant = scale <= 1e-12 * np.maximum(np.abs(location), np.finfo(np.float64).tiny)
+    constant = scale <= 4 * np.finfo(np.float64).eps * np.abs(location)
     return location, np.where(constant, 1.0, scale)
 
 
@@ -37,7 +39,7 @@ def _pair(x: NDArray[np.float64], scaling: str) -> tuple[float, float]:
     if scaling == "robust":
         low, middle, high = np.quantile(x, (0.25, 0.5, 0.75))
         return float(middle), float(high - low)
-    return float(x.mean()), float(x.std())
+    return mean_and_deviation(x)
 
 
 def seasonal_error(values_NC: NDArray[np.float64], season: int) -> NDArray[np.float64]:

@@ -140,7 +140,7 @@ class Windows(Sequence[Window]):
             seasonal_error(self.panel.of_series(series, int(before)), self.shape.season)
             for series, before in enumerate(self.before)
         ]
-        return torch.tensor(np.stack(errors), dtype=torch.float32) / self.encoded.scale
+        return torch.from_numpy(np.stack(errors)) / self.encoded.scale
 
     def _draw(self) -> NDArray[np.int64]:
         """[S * draws], the windows of this epoch."""

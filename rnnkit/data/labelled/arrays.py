@@ -35,7 +35,7 @@ def read_npz(content: bytes, name: str, *, targets: bool, argument: str) -> list
         raise UserError(argument, f"arrays {need}", got, fix="np.savez(file, x=values, y=targets)")
     x = arrays["x"]
     x_NTI = x[..., None] if x.ndim == 2 else x
-    if x_NTI.ndim != 3 or not np.issubdtype(x.dtype, np.number) or 0 in x.shape:
+    if x_NTI.ndim != 3 or x.dtype.kind not in "fiub" or 0 in x.shape:
         got = f"{x.dtype} of shape {x.shape} in {name}"
         raise UserError(argument, "x of numbers, [N, T, I] or [N, T]", got, fix="np.savez(file, x=values, y=targets)")
     N, T, _ = x_NTI.shape
@@ -52,10 +52,11 @@ def read_npz(content: bytes, name: str, *, targets: bool, argument: str) -> list
     if lengths.min() < 1 or lengths.max() > T:
         got = f"{lengths.min()} to {lengths.max()} in {name}"
         raise UserError(argument, f"lengths from 1 to {T}, the steps of x", got, fix="lengths that x has")
+    dtype = np.promote_types(x.dtype, np.float32)  # float64 for all that float32 does not hold
     y, groups = arrays.get("y") if targets else None, arrays.get("groups")
     return [
         Labelled(
-            x_NTI[n, :length].astype(np.float32),
+            x_NTI[n, :length].astype(dtype),
             None if y is None else _target(y[n], length),
             n,
             f"{name} series {n}",

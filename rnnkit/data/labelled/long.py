@@ -62,7 +62,7 @@ def read_long(
     def column(place: int) -> list[str]:
         return [row[place].strip() for _, row in table]
 
-    values_NI = np.stack([numbers(column(place), line, argument) for place in places], 1).astype(np.float32)
+    values_NI = np.stack([numbers(column(place), line, argument) for place in places], 1).astype(np.float64)
     ids = column(at["id"]) if "id" in at else [name] * len(table)
     rows_of = _rows_of(ids)
     if "step" in at:

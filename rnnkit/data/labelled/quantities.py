@@ -10,12 +10,13 @@ from torch import Tensor
 
 from rnnkit.data.batches import padded
 from rnnkit.data.labelled.labelled import Labelled
-from rnnkit.data.labelled.targets import Targets, short
+from rnnkit.data.labelled.targets import Targets
+from rnnkit.data.moments import mean_and_deviation
 from rnnkit.errors import UserError
 
 
 class Numbers(Targets):
-    """A number for every sequence, in the units of the file."""
+    """A number for every sequence, in the units of the file and in float64."""
 
     task = "regression"
 
@@ -37,7 +38,7 @@ class Numbers(Targets):
         values = values[~np.isnan(values)]
         if not len(values):
             raise UserError("target", "numbers in the training split", "none", fix="another data.target_column")
-        self.location, self.scale = float(values.mean()), float(values.std())
+        self.location, self.scale = mean_and_deviation(values)
         if self.scale == 0:
             got = f"{self.location:g} for every training sequence"
             raise UserError("target", "numbers that differ", got, fix="another data.target_column")
@@ -52,7 +53,7 @@ class Numbers(Targets):
         return example.target
 
     def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
-        return torch.tensor([math.nan if target is None else target for target in targets])
+        return torch.tensor([math.nan if target is None else target for target in targets], dtype=torch.float64)
 
     @property
     def outputs(self) -> int:
@@ -63,7 +64,7 @@ class Numbers(Targets):
         return {"location": self.location, "scale": self.scale}
 
     def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [{"id": example.id, "value": short(prediction["value"])}]
+        return [{"id": example.id, "value": prediction["value"]}]
 
 
 class Curve(Numbers):
@@ -79,15 +80,13 @@ class Curve(Numbers):
         return values
 
     def encode(self, example: Labelled, split: str) -> Any:
-        return torch.from_numpy(example.target).float()
+        return torch.from_numpy(example.target)
 
     def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
-        unknown = [torch.full((length,), math.nan) for length in lengths]
+        unknown = [torch.full((length,), math.nan, dtype=torch.float64) for length in lengths]
         return padded(
             [none if target is None else target for target, none in zip(targets, unknown, strict=True)], value=math.nan
         )
 
     def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {"id": example.id, "step": step, "value": short(value)} for step, value in enumerate(prediction["values"])
-        ]
+        return [{"id": example.id, "step": step, "value": value} for step, value in enumerate(prediction["values"])]

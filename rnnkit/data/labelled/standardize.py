@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.moments import mean_and_deviation
 from rnnkit.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ class Standardize:
             names = ", ".join(map(str, np.flatnonzero(dead_I)))
             logger.warning("constant or empty in training and left out: channel %s (from 0)", names)
         kept_NI = values_NI[:, self._kept]
-        self._mean_I, self._scale_I = np.nanmean(kept_NI, 0), np.nanstd(kept_NI, 0)
+        known = [values_N[~np.isnan(values_N)] for values_N in kept_NI.T]
+        self._mean_I, self._scale_I = np.array([mean_and_deviation(values_N) for values_N in known]).T
         self._masked = [place for place, i in enumerate(self._kept) if missing_I[i] or self._mask_all]
         if missing_I.any():
             count = int(np.isnan(values_NI).sum())
@@ -93,8 +95,19 @@ class Standardize:
         which training misses none.
         """
         self._check_channels(example)
-        values_TI = (example.inputs[:, self._kept] - self._mean_I) / self._scale_I
+        with np.errstate(over="ignore"):
+            values_TI = (example.inputs[:, self._kept] - self._mean_I) / self._scale_I
         missing_TI = np.isnan(values_TI)
+        large_TI = np.abs(values_TI) > np.finfo(np.float32).max
+        if large_TI.any():
+            step, place = np.argwhere(large_TI)[0].tolist()
+            channel = self._kept[place]
+            raise UserError(
+                "data",
+                "values within 3.4e38 standard deviations of those in training",
+                f"{example.inputs[step, channel]:g} in channel {channel} (from 0) at {example.place}",
+                fix="an empty cell in its place, or data.channels=[...] without the channel",
+            )
         if missing_TI.any():
             unmasked = set(np.flatnonzero(missing_TI.any(0)).tolist()) - set(self._masked)
             if unmasked:

@@ -8,7 +8,7 @@ from rnnkit.errors import UserError
 
 
 def read_ts(text: str, name: str, *, targets: bool, argument: str) -> list[Labelled]:
-    r"""The series of a `.ts` file, their inputs [T, I] float32 with NaN where a value is missing.
+    r"""The series of a `.ts` file, their inputs [T, I] float64 with NaN where a value is missing.
 
     Lines with `#` are remarks, those with `@` the header, `@data` ends it. Then each line is a series: channels divided
     by `:`, values by `,`, `?` for a missing one, and at the end its class or, with `@targetLabel`, its number. Series
@@ -54,7 +54,7 @@ def read_ts(text: str, name: str, *, targets: bool, argument: str) -> list[Label
             raise UserError(argument, "channels of one length within a series", got, fix="? where values are missing")
         values_I = [numbers(row, place, argument) for row in cells]
         series.append(
-            Labelled(np.stack(values_I, 1).astype(np.float32), target if targets else None, len(series), place)
+            Labelled(np.stack(values_I, 1).astype(np.float64), target if targets else None, len(series), place)
         )
     if not series:
         raise UserError(argument, "a series after @data", f"none in {name}", fix=f"{argument}=another file")

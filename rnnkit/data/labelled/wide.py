@@ -46,7 +46,7 @@ def read_wide(
         inputs_T = numbers(values, place, argument)
         series.append(
             Labelled(
-                inputs_T[:, None].astype(np.float32),
+                inputs_T[:, None].astype(np.float64),
                 row[at["target"]] if targets and "target" in at else None,
                 len(series),
                 place,

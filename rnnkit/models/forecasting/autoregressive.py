@@ -139,9 +139,10 @@ class AutoregressiveForecaster(Forecaster):
         S, H = samples, self.horizon
         location_BC, scale_BC = self.scaling(inputs.past)
         origin_B = self._origins(inputs, lengths)
-        z_BTC = scaled(inputs.past, location_BC, scale_BC)
+        dtype = inputs.gaps.dtype
+        z_BTC = scaled(inputs.past, location_BC, scale_BC, dtype)
         missing_BTC = inputs.past.isnan()
-        own_BF = window_features(location_BC, scale_BC)
+        own_BF = window_features(location_BC, scale_BC, dtype)
         own_BTF = own_BF[:, None].expand(-1, T, -1)
         known_BTF = torch.cat([own_BTF, self.covariates.known_past(inputs), inputs.gaps[..., None]], -1)
         place_BT = torch.arange(T, device=z_BTC.device).expand(B, -1)
@@ -193,8 +194,9 @@ class AutoregressiveForecaster(Forecaster):
         values_BNC = joined(inputs.past, targets_BHC).masked_fill(padding_BN[..., None], torch.nan)
         known_BNF = joined(self.covariates.known_past(inputs), self.covariates.future(inputs))
         gap_BN1 = joined(inputs.gaps[..., None], inputs.gaps.new_ones(B, self.horizon, 1))
-        z_BNC = scaled(values_BNC, location_BC, scale_BC)
-        own_BNF = window_features(location_BC, scale_BC)[:, None].expand(-1, T + self.horizon, -1)
+        dtype = inputs.gaps.dtype
+        z_BNC = scaled(values_BNC, location_BC, scale_BC, dtype)
+        own_BNF = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, T + self.horizon, -1)
         lagged = self._lagged(z_BNC, values_BNC.isnan(), place_BN)
         x_BNI = torch.cat([lagged, own_BNF, known_BNF, gap_BN1], -1)
         ends_B = None if lengths is None else origin_B1[:, 0] + self.horizon

@@ -95,9 +95,10 @@ class DirectForecaster(Forecaster):
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
         location_BC, scale_BC = self.scaling(inputs.past)
-        z_BTC = scaled(inputs.past, location_BC, scale_BC)
+        dtype = inputs.gaps.dtype
+        z_BTC = scaled(inputs.past, location_BC, scale_BC, dtype)
         missing_BTC = inputs.past.isnan().to(z_BTC.dtype)
-        own_BTC = window_features(location_BC, scale_BC)[:, None].expand(-1, z_BTC.shape[1], -1)
+        own_BTC = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, z_BTC.shape[1], -1)
         x_BTI = torch.cat([z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.gaps[..., None]], -1)
         y_BTO, _ = self.rnn(x_BTI, lengths=lengths_B)
         c_BHS = self.steps(self.dropout(_last(y_BTO, lengths_B))).unflatten(1, (self.horizon, self.step_size))

@@ -16,8 +16,8 @@ class Parameters(NamedTuple):
     """What a model says of N steps: raw numbers, of which an output makes a distribution.
 
     * `raw`: [B, N, C, P], P numbers of any size for each step and channel, on the scale of the window.
-    * `location`, `scale`: [B, C]; a value x of the batch and a value z on the scale of the window are
-      x = location + scale z.
+    * `location`, `scale`: [B, C], in the dtype of the batch; a value x of the batch and a value z on the scale of the
+      window are x = location + scale z.
     """
 
     raw: Tensor

@@ -101,7 +101,7 @@ class SegmentForecaster(Forecaster):
         lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
         past_BTC = _to_the_right(inputs.past, lengths_B, -(-self.context // self.segment) * self.segment)
         location_BC, scale_BC = self.scaling(past_BTC)
-        z_BTC = scaled(past_BTC, location_BC, scale_BC)
+        z_BTC = scaled(past_BTC, location_BC, scale_BC, inputs.gaps.dtype)
         missing_BTC = past_BTC.isnan().to(z_BTC.dtype)
         x_LJH = torch.relu(self.embedding(self._folded(z_BTC)) + self.missing(self._folded(missing_BTC)))
         _, state = self.rnn(x_LJH)

@@ -34,8 +34,8 @@ def intervals(figures: Figures, count: int, *, resamples: int = 1000, seed: int 
     for weights_RN in _weights(count, resamples, seed):
         for name, values_R in figures(weights_RN).items():
             found.setdefault(name, []).append(values_R)
-    ends = torch.tensor([0.025, 0.975])
-    return {name: _pair(torch.cat(parts).float().nanquantile(ends)) for name, parts in found.items()}
+    ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    return {name: _pair(torch.cat(parts).double().nanquantile(ends)) for name, parts in found.items()}
 
 
 def _pair(ends: Tensor) -> tuple[float, float]:

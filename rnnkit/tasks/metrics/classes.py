@@ -29,7 +29,10 @@ def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) ->
     correct_N = chosen_N == truth_N
     nll_N = -log_p_NC.gather(1, truth_N[:, None])[:, 0]
     truth_NC, chosen_NC = F.one_hot(truth_N, C).double(), F.one_hot(chosen_N, C).double()
-    rankings = [Ranking(p_NC[:, c], truth_N == c) for c in (range(1, 2) if C == 2 else range(C))] if in_full else []
+    scores_NC = log_odds(log_p_NC) if in_full else p_NC
+    rankings = (
+        [Ranking(scores_NC[:, c], truth_N == c) for c in (range(1, 2) if C == 2 else range(C))] if in_full else []
+    )
 
     def figures(weights_RN: Tensor) -> dict[str, Tensor]:
         weights_RN = weights_RN.double()
@@ -48,6 +51,21 @@ def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) ->
         return found
 
     return figures
+
+
+def log_odds(log_p_NC: Tensor) -> Tensor:
+    r"""The order of the probabilities without the ties that rounding to 0 and 1 makes.
+
+    .. math:: \ln p_c - \ln (1 - p_c), \qquad 1 - p_c = \sum_{k \ne c} p_k
+
+    >>> log_odds(torch.tensor([[0.0, 50.0], [0.0, 60.0]]).log_softmax(dim=1))[:, 1].tolist()
+    [50.0, 60.0]
+    """
+    top_N1 = log_p_NC.argmax(dim=1, keepdim=True)
+    others_N1 = log_p_NC.scatter(1, top_N1, -torch.inf).logsumexp(dim=1, keepdim=True)
+    # where p is not nearly 1 its own rounding does no harm, and probabilities that are the same stay so
+    rest_NC = torch.log(-torch.expm1(log_p_NC))
+    return log_p_NC - torch.where(log_p_NC > -1e-6, others_N1, rest_NC)
 
 
 def f1(hits: Tensor, truth: Tensor, chosen: Tensor) -> Tensor:

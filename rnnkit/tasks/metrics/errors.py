@@ -7,17 +7,24 @@ from rnnkit.tasks.metrics.gathered import widened
 
 
 def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:
-    """What the figures need of each sequence [B, 5]: the count of known values, and the sums of the absolute errors, of
-    the squared errors, of the values and of their squares. NaN in the truth is unknown.
+    """What the figures need of each sequence [B, 5]: the count of known values, the sums of the absolute errors and of
+    the squared errors, the mean of the values and the sum of their squared distances from it. NaN in the truth is
+    unknown.
 
-    >>> error_sums(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, torch.nan]])).tolist()
-    [[1.0, 2.0, 4.0, 3.0, 9.0]]
+    >>> error_sums(torch.tensor([[5.0, 0.0, 6.0]]), torch.tensor([[3.0, torch.nan, 5.0]])).tolist()
+    [[2.0, 3.0, 5.0, 4.0, 2.0]]
     """
     known_BT = ~truth_BT.isnan()
     truth_BT = widened(truth_BT)
-    difference_BT = widened(predicted_BT) - truth_BT
-    terms = (widened(known_BT), difference_BT.abs(), difference_BT.square(), truth_BT, truth_BT.square())
-    return torch.stack([term_BT.masked_fill(~known_BT, 0).sum(dim=1) for term_BT in terms], dim=1)
+    error_BT = (widened(predicted_BT) - truth_BT).masked_fill(~known_BT, 0)
+    count_B = known_BT.sum(dim=1)
+    # from a value of its own, so that a level far above the spread cancels nothing
+    first_B = truth_BT.masked_fill(~known_BT, -torch.inf).amax(dim=1).masked_fill(count_B == 0, 0)
+    apart_BT = (truth_BT - first_B[:, None]).masked_fill(~known_BT, 0)
+    mean_B = apart_BT.sum(dim=1) / count_B.clamp(min=1)
+    spread_B = (apart_BT - mean_B[:, None]).masked_fill(~known_BT, 0).square().sum(dim=1)
+    absolute_B, squared_B = error_BT.abs().sum(dim=1), error_BT.square().sum(dim=1)
+    return torch.stack([widened(count_B), absolute_B, squared_B, first_B + mean_B, spread_B], dim=1)
 
 
 def error_figures(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
@@ -27,12 +34,23 @@ def error_figures(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
         \sqrt{\tfrac{1}{n} \sum (\hat y - y)^2}, \qquad \tfrac{1}{n} \sum |\hat y - y|, \qquad
         1 - \frac{\sum (\hat y - y)^2}{\sum (y - \bar y)^2}
 
+    R² of values that are all the same is NaN.
+
     >>> sums_N5 = error_sums(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
     >>> {name: round(float(value), 4) for name, value in error_figures(sums_N5, torch.ones(1, 2)).items()}
     {'rmse': 1.4142, 'mae': 1.0, 'r2': 0.1111}
     """
-    count_R, absolute_R, squared_R, value_R, square_R = (weights_RN.double() @ sums_N5).unbind(dim=1)
-    spread_R = square_R - value_R.square() / count_R
+    count_N, absolute_N, squared_N, mean_N, spread_N = sums_N5.unbind(dim=1)
+    # the mean over all is taken off first: what is left for the mean of a resample is small, and cancels little
+    apart_N = mean_N - mean_N[:1]
+    apart_N = torch.where(count_N > 0, apart_N - (count_N * apart_N).sum() / count_N.sum(), 0)
+    terms_N5 = torch.stack(
+        [count_N, absolute_N, squared_N, count_N * apart_N, spread_N + count_N * apart_N.square()], 1
+    )
+    count_R, absolute_R, squared_R, apart_R, square_R = (weights_RN.double() @ terms_N5).unbind(dim=1)
+    spread_R = square_R - apart_R.square() / count_R
+    # a resample may have drawn one value alone, again and again
+    spread_R = spread_R.masked_fill(spread_R <= 1e-12 * square_R, torch.nan)
     return {
         "rmse": (squared_R / count_R).sqrt(),
         "mae": absolute_R / count_R,
@@ -42,12 +60,12 @@ def error_figures(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
 
 def phm_penalty(predicted: Tensor, truth: Tensor) -> Tensor:
     r"""What a wrong remaining life costs: late predictions more than early ones (Saxena et al. 2008, the PHM08
-    challenge, whose score is the sum over all engines).
+    challenge, whose score is the sum over all engines). In float64: it grows exponentially.
 
     .. math:: d = \hat y - y, \qquad s(d) = e^{-d / 13} - 1 \;\text{for}\; d < 0, \quad e^{d / 10} - 1 \;\text{else}
 
-    >>> phm_penalty(torch.tensor([100.0, 126.0, 150.0]), torch.tensor([113.0, 126.0, 140.0]))
-    tensor([1.7183, 0.0000, 1.7183])
+    >>> phm_penalty(torch.tensor([100.0, 126.0, 150.0]), torch.tensor([113.0, 126.0, 140.0])).round(decimals=4).tolist()
+    [1.7183, 0.0, 1.7183]
     """
-    late = predicted - truth
+    late = widened(predicted) - widened(truth)
     return torch.where(late < 0, -late / 13, late / 10).expm1()

@@ -1,14 +1,19 @@
 """The figures of forecasts, as sums over windows and channels, step by step of the horizon."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-TERMS = ("squared", "absolute", "smape", "scaled", "target", "target_squared", "crps", "coverage80", "coverage95")
+from rnnkit.tasks.metrics.gathered import widened
+
+TERMS = ("squared", "absolute", "smape", "scaled", "crps", "coverage80", "coverage95")
 COVERAGES = {"coverage80": (0.1, 0.9), "coverage95": (0.025, 0.975)}
 """The levels of the quantiles between which values should lie as often as the name says, in percent."""
+FROM = {"mse": "squared", "mae": "absolute", "mase": "scaled", "rse": "squared"}
+"""The term that a figure is the mean of, where it has another name."""
 
 
 class ForecastFigures(Metric):
@@ -24,12 +29,14 @@ class ForecastFigures(Metric):
     arXiv:1703.07015). RSE at the last step alone, H, is also what the literature on echo-state networks calls
     :math:`\mathrm{NRMSE}_H`. sMAPE is 0 where forecast and value are.
 
+    A figure that is asked for and has no value, such as MASE of constant series, is NaN.
+
     Args:
         horizon: H.
 
     >>> figures = ForecastFigures(horizon=1)
-    >>> truth = torch.tensor([[[1.0]], [[3.0]]])
-    >>> figures.update(error_terms(truth + 1, truth + 1, truth, truth + 1, truth, torch.tensor([[2.0], [2.0]])))
+    >>> truth, one = torch.tensor([[[1.0]], [[3.0]]]), torch.ones(2, 1)
+    >>> figures.update(*error_terms(truth + 1, truth + 1, truth, 0 * one, one, 2 * one))
     >>> {name: round(value, 3) for name, value in figures.named().items()}
     {'mse': 1.0, 'mae': 1.0, 'smape': 47.619, 'mase': 0.5, 'rse': 1.0, 'nrmse1': 1.0}
     """
@@ -37,27 +44,39 @@ class ForecastFigures(Metric):
     full_state_update = False
     sums: Tensor
     counts: Tensor
+    targets: Tensor
 
     def __init__(self, horizon: int) -> None:
         super().__init__()
         self.horizon = horizon
-        # in double precision: millions of terms, and a variance from a sum of squares
+        self.seen: set[str] = set()
+        """The terms that were given since the last reset."""
+        # in double precision: millions of terms
         self.add_state("sums", torch.zeros(len(TERMS), horizon, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(len(TERMS), horizon, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("targets", torch.zeros(4, horizon, dtype=torch.float64), dist_reduce_fx=_merged)
 
-    def update(self, terms: Mapping[str, Tensor]) -> None:
-        """Takes in the terms [B, H, C] of a batch; NaN does not count."""
-        for name, term_BHC in terms.items():
-            known_BHC = ~term_BHC.isnan()
-            self.sums[TERMS.index(name)] += term_BHC.double().masked_fill(~known_BHC, 0).sum((0, 2))
-            self.counts[TERMS.index(name)] += known_BHC.double().sum((0, 2))
+    def update(self, terms: "Mapping[str, Term]", targets: "Term") -> None:
+        """Takes in the terms of a batch, and the targets in the units of the figures."""
+        for name, (value_BHC, counts_BHC) in terms.items():
+            self.seen.add(name)
+            place = TERMS.index(name)
+            self.sums[place] += widened(value_BHC).masked_fill(~counts_BHC, 0).sum((0, 2))
+            self.counts[place] += counts_BHC.sum((0, 2))
+        self.targets = _merged(torch.stack([self.targets, _moments(*targets)]))
+
+    def reset(self) -> None:
+        super().reset()
+        self.seen.clear()
 
     def compute(self) -> dict[str, Tensor]:
         """Each figure at each step [H], the last entry over all steps [H + 1]; NaN where nothing counted."""
         sums = torch.cat([self.sums, self.sums.sum(1, keepdim=True)], 1).cpu()
         counts = torch.cat([self.counts, self.counts.sum(1, keepdim=True)], 1).cpu()
         mean = dict(zip(TERMS, sums / counts, strict=True))
-        variance = mean["target_squared"] - mean["target"].square()
+        targets = self.targets.cpu()
+        number, _, _, spread = torch.cat([targets, _merged(targets.T[..., None])], 1)
+        variance = (spread / number).masked_fill(spread == 0, torch.nan)
         return {
             "mse": mean["squared"],
             "mae": mean["absolute"],
@@ -68,30 +87,80 @@ class ForecastFigures(Metric):
         }
 
     def named(self) -> dict[str, float]:
-        """The figures over all steps by name, those that are known, and `nrmse` with the number of the last step."""
+        """The figures over all steps by name, those whose terms were given, and `nrmse` with the number of the last
+        step.
+        """
         found = self.compute()
-        named = {name: float(value[-1]) for name, value in found.items() if not bool(value[-1].isnan())}
+        named = {name: float(value[-1]) for name, value in found.items() if FROM.get(name, name) in self.seen}
         if "rse" in named:
             named[f"nrmse{self.horizon}"] = float(found["rse"][-2])
         return named
 
 
-def error_terms(
-    mean: Tensor, median: Tensor, targets: Tensor, median_in_file: Tensor, targets_in_file: Tensor, seasonal: Tensor
-) -> dict[str, Tensor]:
-    """The terms [B, H, C] of point forecasts: the mean is judged by squared, the median by absolute errors.
+class Term(NamedTuple):
+    """Something [B, H, C] whose mean is a figure, and which of it counts."""
 
-    * `mean`, `median`, `targets`: [B, H, C] in the units of the figures.
-    * `median_in_file`, `targets_in_file`: the same in the units of the file, for percentages.
-    * `seasonal`: [B, C], the mean absolute seasonal difference, in the units of the figures.
+    value: Tensor
+    counts: Tensor
+
+
+def error_terms(
+    mean: Tensor,
+    median: Tensor,
+    targets: Tensor,
+    location: Tensor,
+    scale: Tensor,
+    seasonal: Tensor,
+    *,
+    in_file: bool = True,
+) -> tuple[dict[str, Term], Term]:
+    """The terms of point forecasts, and the targets, for `ForecastFigures.update`.
+
+    The mean is judged by squared, the median by absolute errors. An error in the units of the file is the scale times
+    a difference in units of the batch: the level of a series takes nothing from it.
+
+    * `mean`, `median`, `targets`: [B, H, C] in the units of the batch; a target that is NaN does not count.
+    * `location`, `scale`: [B, C]; a value in the units of the file is location + scale x.
+    * `seasonal`: [B, C], the mean absolute seasonal difference, in the units of the batch.
+    * `in_file`: whether the figures that have a unit are in that of the file, else in that of the batch.
     """
+    mean, median, targets = widened(mean), widened(median), widened(targets)
+    location_B1C, scale_B1C, seasonal_B1C = (widened(x)[:, None] for x in (location, scale, seasonal))
+    known = ~targets.isnan()
+    unit = scale_B1C if in_file else torch.ones_like(scale_B1C)
     absolute = (median - targets).abs()
-    size = median_in_file.abs() + targets_in_file.abs()
-    return {
-        "squared": (mean - targets).square(),
-        "absolute": absolute,
-        "smape": (200 * (median_in_file - targets_in_file).abs() / size).masked_fill(size == 0, 0),
-        "scaled": absolute / seasonal.masked_fill(~(seasonal > 0), torch.nan)[:, None],
-        "target": targets,
-        "target_squared": targets.double().square(),
+    targets_in_file = location_B1C + scale_B1C * targets
+    size = (location_B1C + scale_B1C * median).abs() + targets_in_file.abs()
+    terms = {
+        "squared": Term((unit * (mean - targets)).square(), known),
+        "absolute": Term(unit * absolute, known),
+        "smape": Term((200 * (scale_B1C * absolute / size)).masked_fill(size == 0, 0), known),
+        "scaled": Term(absolute / seasonal_B1C, known & (seasonal_B1C > 0)),
     }
+    return terms, Term(targets_in_file if in_file else targets, known)
+
+
+def _moments(value_BHC: Tensor, counts_BHC: Tensor) -> Tensor:
+    """[4, H]: how many values count at each step, one of them, how far their mean lies from it, and the sum of the
+    squared distances from the mean.
+
+    The mean is in two parts because their sum would be rounded to the last place of the level, which may be as large as
+    the spread.
+    """
+    number_H = counts_BHC.sum((0, 2)).to(value_BHC.dtype)
+    one_H = value_BHC.masked_fill(~counts_BHC, -torch.inf).amax((0, 2)).masked_fill(number_H == 0, 0)
+    apart_BHC = (value_BHC - one_H[:, None]).masked_fill(~counts_BHC, 0)
+    mean_H = apart_BHC.sum((0, 2)) / number_H.clamp(min=1)
+    spread_H = (apart_BHC - mean_H[:, None]).masked_fill(~counts_BHC, 0).square().sum((0, 2))
+    return torch.stack([number_H, one_H, mean_H, spread_H])
+
+
+def _merged(moments_N4H: Tensor) -> Tensor:
+    """[4, H], the moments of N sets of values as those of one set (Chan et al. 1979), without cancellation."""
+    number_NH, one_NH, mean_NH, spread_NH = moments_N4H.unbind(1)
+    number_H = number_NH.sum(0)
+    one_H = one_NH.masked_fill(number_NH == 0, -torch.inf).amax(0).masked_fill(number_H == 0, 0)
+    apart_NH = torch.where(number_NH > 0, one_NH - one_H + mean_NH, 0)
+    mean_H = (number_NH * apart_NH).sum(0) / number_H.clamp(min=1)
+    spread_H = spread_NH.sum(0) + (number_NH * (apart_NH - mean_H).square()).sum(0)
+    return torch.stack([number_H, one_H, mean_H, spread_H])

@@ -24,10 +24,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str | float | int]]) -> s
 
 
 def shown(value: str | float | int) -> str:
-    """A value as it is printed: four decimals, or four digits where the first of them comes later.
+    """A value as it is printed: six significant digits, no more than four decimals; four digits below a thousandth.
 
-    >>> shown(1234.5), shown(0.0001234567), shown(7)
-    ('1,234.5000', '1.235e-04', '7')
+    >>> shown(0.5), shown(1234.5), shown(17_077_555_200.0), shown(0.0001234567), shown(7)
+    ('0.5000', '1,234.50', '1.70776e+10', '1.235e-04', '7')
     """
     if isinstance(value, str):
         return value
@@ -35,4 +35,14 @@ def shown(value: str | float | int) -> str:
         return f"{value:,}"
     if math.isnan(value):
         return "-"
-    return f"{value:.3e}" if 0 < abs(value) < 1e-3 else f"{value:,.4f}"
+    size = abs(value)
+    if 0 < size < 1e-3:
+        return f"{value:.3e}"
+    if size >= 999_999.5:
+        return f"{value:.5e}" if math.isfinite(value) else f"{value}"
+    decimals = next(
+        places
+        for places, below in ((4, 99.99995), (3, 999.9995), (2, 9999.995), (1, 99999.95), (0, 1e6))
+        if size < below
+    )
+    return f"{value:,.{decimals}f}"

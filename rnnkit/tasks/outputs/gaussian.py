@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rnnkit.models.forecasting import Parameters
-from rnnkit.tasks.outputs.output import Output, located
+from rnnkit.tasks.outputs.output import Output, located, log_scale, raw, scale_of, standardized
 
 NARROWEST = 1e-3
 """The least standard deviation, as a share of the scale: an outlier then costs no more than a loss can bear."""
@@ -35,33 +35,34 @@ class Gaussian(Output):
 
     def loss(self, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
         mean_BNC, deviation_BNC = self._moments(parameters)
-        z_BNC = (targets_BNC - mean_BNC) / deviation_BNC
-        return 0.5 * z_BNC.square() + deviation_BNC.log() + 0.5 * math.log(2 * math.pi)
+        distance_BNC = (standardized(parameters, targets_BNC) - mean_BNC) / deviation_BNC
+        log_deviation_BNC = deviation_BNC.log() + log_scale(parameters)
+        return 0.5 * distance_BNC.square() + log_deviation_BNC + 0.5 * math.log(2 * math.pi)
 
     def mean(self, parameters: Parameters) -> Tensor:
-        return located(parameters, 0)[0]
+        return located(parameters, raw(parameters, 0))
 
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         mean_BNC, deviation_BNC = self._moments(parameters)
         noise = torch.randn(
             (samples, *mean_BNC.shape), generator=generator, device=mean_BNC.device, dtype=mean_BNC.dtype
         )
-        return mean_BNC + deviation_BNC * noise
+        return located(parameters, mean_BNC + deviation_BNC * noise)
 
     def quantiles(
         self, parameters: Parameters, levels: Sequence[float], generator: torch.Generator | None = None
     ) -> Tensor:
         mean_BNC, deviation_BNC = self._moments(parameters)
         z_Q: Tensor = torch.special.ndtri(mean_BNC.new_tensor(levels))
-        return mean_BNC + deviation_BNC * z_Q.view(-1, 1, 1, 1)
+        return located(parameters, mean_BNC + deviation_BNC * z_Q.view(-1, 1, 1, 1))
 
     def crps(self, parameters: Parameters, targets_BNC: Tensor, generator: torch.Generator | None = None) -> Tensor:
         mean_BNC, deviation_BNC = self._moments(parameters)
-        z_BNC = (targets_BNC - mean_BNC) / deviation_BNC
+        z_BNC = (standardized(parameters, targets_BNC) - mean_BNC) / deviation_BNC
         density_BNC = torch.exp(-0.5 * z_BNC.square()) / math.sqrt(2 * math.pi)
         inner_BNC: Tensor = z_BNC * (2 * torch.special.ndtr(z_BNC) - 1) + 2 * density_BNC - 1 / math.sqrt(math.pi)
-        return deviation_BNC * inner_BNC
+        return scale_of(parameters) * deviation_BNC * inner_BNC
 
     def _moments(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
-        mean_BNC, scale_B1C = located(parameters, 0)
-        return mean_BNC, scale_B1C * (softplus(parameters.raw[..., 1].to(mean_BNC.dtype)) + NARROWEST)
+        """Mean and deviation on the scale of the window."""
+        return raw(parameters, 0), softplus(raw(parameters, 1)) + NARROWEST

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rnnkit.data.forecasting.support import Support
 from rnnkit.layers.window_scaling import WINDOW_SCALINGS
 from rnnkit.models.forecasting import Parameters
 from rnnkit.tasks.outputs.paths import crps_of_samples, quantiles_of_samples
@@ -14,8 +15,10 @@ from rnnkit.tasks.outputs.paths import crps_of_samples, quantiles_of_samples
 class Output(ABC):
     """A distribution, or a value, for each step and channel, from P raw numbers under a location and a scale.
 
-    All that goes in and comes out is in the units that location and scale lead to. Sizes: B windows, N steps,
-    C channels, P parameters, Q levels, S samples.
+    All that goes in and comes out is in the units that location and scale lead to. Losses and scores are computed from
+    differences on the scale of the window, in the dtype of the raw numbers but single precision at least: a level far
+    above the spread takes nothing from them. Values come out in the dtype of location and scale. Sizes: B windows,
+    N steps, C channels, P parameters, Q levels, S samples.
     """
 
     size: int
@@ -24,6 +27,8 @@ class Output(ABC):
     """How many of these, the first ones, are values, which move when the forecast moves."""
     scalings: tuple[str, ...] = WINDOW_SCALINGS
     """The kinds of window scaling that the distribution can go through."""
+    support: Support | None = None
+    """The values that the distribution can have; None for all numbers. Data are checked for it when they are read."""
     samples: int = 200
     """Samples that stand for the distribution where it has no formula."""
 
@@ -53,12 +58,33 @@ class Output(ABC):
         """[B, N, C], the continuous ranked probability score; from samples, unless the output has a formula."""
         return crps_of_samples(self.sample(parameters, self.samples, generator), targets_BNC)
 
-    def check(self, location_BC: Tensor, scale_BC: Tensor, targets_BNC: Tensor) -> None:  # noqa: B027  most take any
-        """UserError for data, in units of location + scale x, of which the distribution can say nothing."""
+
+def precision(parameters: Parameters) -> torch.dtype:
+    """That of the raw numbers, single at least, in which an output computes."""
+    return torch.promote_types(parameters.raw.dtype, torch.float32)
 
 
-def located(parameters: Parameters, index: int) -> tuple[Tensor, Tensor]:
-    """A raw number as a value [B, N, C], and the scale [B, 1, C], in single precision at least."""
-    dtype = torch.promote_types(parameters.raw.dtype, torch.float32)
-    scale_B1C = parameters.scale[:, None].to(dtype)
-    return parameters.location[:, None] + scale_B1C * parameters.raw[..., index].to(dtype), scale_B1C
+def raw(parameters: Parameters, index: int) -> Tensor:
+    """One of the raw numbers of each step and channel, [B, N, C]."""
+    return parameters.raw[..., index].to(precision(parameters))
+
+
+def located(parameters: Parameters, z_BNC: Tensor) -> Tensor:
+    """Values [..., B, N, C] on the scale of the window, in the units that location and scale lead to."""
+    return parameters.location[:, None] + parameters.scale[:, None] * z_BNC
+
+
+def standardized(parameters: Parameters, values_BNC: Tensor) -> Tensor:
+    """Values [B, N, C] on the scale of the window."""
+    z_BNC = (values_BNC - parameters.location[:, None]) / parameters.scale[:, None]
+    return z_BNC.to(precision(parameters))
+
+
+def scale_of(parameters: Parameters) -> Tensor:
+    """The scale of each window, [B, 1, C]."""
+    return parameters.scale[:, None].to(precision(parameters))
+
+
+def log_scale(parameters: Parameters) -> Tensor:
+    """Its logarithm, [B, 1, C], by which a density in other units differs."""
+    return parameters.scale[:, None].log().to(precision(parameters))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import Parameters
-from rnnkit.tasks.outputs.output import Output, located
+from rnnkit.tasks.outputs.output import Output, located, raw, scale_of, standardized
 
 ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
@@ -39,10 +39,11 @@ class Point(Output):
         self.error = error
 
     def loss(self, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
-        return ERRORS[self.error](self.mean(parameters), targets_BNC, reduction="none")
+        difference_BNC = scale_of(parameters) * (raw(parameters, 0) - standardized(parameters, targets_BNC))
+        return ERRORS[self.error](difference_BNC, torch.zeros_like(difference_BNC), reduction="none")
 
     def mean(self, parameters: Parameters) -> Tensor:
-        return located(parameters, 0)[0]
+        return located(parameters, raw(parameters, 0))
 
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         return self.mean(parameters).expand(samples, -1, -1, -1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import Parameters
-from rnnkit.tasks.outputs.output import Output, located
+from rnnkit.tasks.outputs.output import Output, located, precision, scale_of, standardized
 
 
 class Quantiles(Output):
@@ -38,7 +38,7 @@ class Quantiles(Output):
         self.size = self.moving = len(self.levels)
 
     def loss(self, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
-        return self._pinball(self._values(parameters), targets_BNC)
+        return self._pinball(parameters.raw.to(precision(parameters)), parameters, targets_BNC)
 
     def mean(self, parameters: Parameters) -> Tensor:
         return self.quantiles(parameters, [0.5])[0]
@@ -57,22 +57,20 @@ class Quantiles(Output):
     def quantiles(
         self, parameters: Parameters, levels: Sequence[float], generator: torch.Generator | None = None
     ) -> Tensor:
-        values_BNCQ = self._values(parameters).sort(-1).values
+        values_BNCQ = parameters.raw.to(precision(parameters)).sort(-1).values
         found = []
         for level in levels:
             high = min(bisect_right(self.levels, level), self.size - 1)
             low = max(high - 1, 0)
             part = (level - self.levels[low]) / (self.levels[high] - self.levels[low]) if high > low else 0.0
             found.append(torch.lerp(values_BNCQ[..., low], values_BNCQ[..., high], part))
-        return torch.stack(found)
+        return located(parameters, torch.stack(found))
 
     def crps(self, parameters: Parameters, targets_BNC: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self._pinball(self._values(parameters).sort(-1).values, targets_BNC)
+        return self._pinball(parameters.raw.to(precision(parameters)).sort(-1).values, parameters, targets_BNC)
 
-    def _values(self, parameters: Parameters) -> Tensor:
-        return torch.stack([located(parameters, index)[0] for index in range(self.size)], -1)
-
-    def _pinball(self, values_BNCQ: Tensor, targets_BNC: Tensor) -> Tensor:
-        below_BNCQ = targets_BNC[..., None] - values_BNCQ
+    def _pinball(self, z_BNCQ: Tensor, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
+        below_BNCQ = standardized(parameters, targets_BNC)[..., None] - z_BNCQ
         levels_Q = below_BNCQ.new_tensor(self.levels)
-        return 2 * torch.maximum(levels_Q * below_BNCQ, (levels_Q - 1) * below_BNCQ).mean(-1)
+        loss_BNC = 2 * torch.maximum(levels_Q * below_BNCQ, (levels_Q - 1) * below_BNCQ).mean(-1)
+        return scale_of(parameters) * loss_BNC

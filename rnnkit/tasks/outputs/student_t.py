@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from rnnkit.models.forecasting import Parameters
 from rnnkit.tasks.outputs.gaussian import NARROWEST
-from rnnkit.tasks.outputs.output import Output, located
+from rnnkit.tasks.outputs.output import Output, located, log_scale, raw, standardized
 
 
 class StudentT(Output):
@@ -34,13 +34,14 @@ class StudentT(Output):
 
     def loss(self, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
         middle_BNC, spread_BNC, freedom_BNC = self._of(parameters)
-        z_BNC = (targets_BNC - middle_BNC) / spread_BNC
+        z_BNC = (standardized(parameters, targets_BNC) - middle_BNC) / spread_BNC
         tail_BNC = 0.5 * (freedom_BNC + 1) * torch.log1p(z_BNC.square() / freedom_BNC)
         constant_BNC = torch.lgamma(freedom_BNC / 2) - torch.lgamma((freedom_BNC + 1) / 2)
-        return tail_BNC + spread_BNC.log() + 0.5 * torch.log(freedom_BNC * math.pi) + constant_BNC
+        log_spread_BNC = spread_BNC.log() + log_scale(parameters)
+        return tail_BNC + log_spread_BNC + 0.5 * torch.log(freedom_BNC * math.pi) + constant_BNC
 
     def mean(self, parameters: Parameters) -> Tensor:
-        return located(parameters, 0)[0]
+        return located(parameters, raw(parameters, 0))
 
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         middle_BNC, spread_BNC, freedom_BNC = self._of(parameters)
@@ -48,9 +49,8 @@ class StudentT(Output):
         u, v = torch.rand(shape, generator=generator, device=middle_BNC.device, dtype=middle_BNC.dtype)
         # polar method (Bailey 1994): exact for any degrees of freedom; 1 - u because u can be 0
         radius = (freedom_BNC * torch.expm1(-2 / freedom_BNC * torch.log1p(-u))).sqrt()
-        return middle_BNC + spread_BNC * radius * torch.cos(2 * math.pi * v)
+        return located(parameters, middle_BNC + spread_BNC * radius * torch.cos(2 * math.pi * v))
 
     def _of(self, parameters: Parameters) -> tuple[Tensor, Tensor, Tensor]:
-        middle_BNC, scale_B1C = located(parameters, 0)
-        spread_BNC = scale_B1C * (softplus(parameters.raw[..., 1].to(middle_BNC.dtype)) + NARROWEST)
-        return middle_BNC, spread_BNC, 2 + softplus(parameters.raw[..., 2].to(middle_BNC.dtype))
+        """Location, scale and degrees of freedom, the first two on the scale of the window."""
+        return raw(parameters, 0), softplus(raw(parameters, 1)) + NARROWEST, 2 + softplus(raw(parameters, 2))

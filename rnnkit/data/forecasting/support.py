@@ -1,0 +1,71 @@
+"""The values that a distribution can have, and the first value in a data set that it cannot."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.forecasting.format import Format
+from rnnkit.data.forecasting.panel import Panel
+from rnnkit.data.forecasting.reading import read_table
+from rnnkit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Support:
+    """What values have to be, for a model that speaks of no others.
+
+    * `expected`: in words, for messages.
+    * `holds`: called with values; returns which of them can be; NaN, a missing value, is not asked about.
+    * `scalings`: the kinds of `data.scaling` that keep them so.
+    * `fix`: what to try where values are others.
+    """
+
+    expected: str
+    holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+    scalings: tuple[str, ...]
+    fix: str
+
+    def outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which values cannot be."""
+        return ~(self.holds(values) | np.isnan(values))
+
+
+def check_support(
+    panel: Panel, support: Support, form: Format, files: Sequence[Path | None], argument: str, *, trained: bool
+) -> None:
+    """UserError where a series has a value outside the support, with the place of the first one.
+
+    * `files`: by the part of a frame; None where it was no file, or none that can be read twice.
+    * `argument`: what named the files.
+    * `trained`: whether the model is trained already, so that nothing but the file can be another one.
+    """
+    outside_VC = support.outside(panel.values)
+    if not outside_VC.any():
+        return
+    row, channel = np.argwhere(outside_VC)[0].tolist()
+    series = int(np.searchsorted(panel.starts, row, side="right")) - 1
+    step = row - int(panel.starts[series])
+    frame = panel.frames[series]
+    file = files[frame.part[step]]
+    where = [
+        *([] if file is None else [_line(file, form, support)]),
+        *([f"series {panel.ids[series]}"] if panel.ids[series] else []),
+        f"step {step + 1:,}" if frame.times is None else str(frame.times[step]).removesuffix("T00:00:00.000000"),
+    ]
+    more = f", and {outside_VC.sum() - 1:,} more" if outside_VC.sum() > 1 else ""
+    got = f"{panel.values[row, channel]:.15g} at {', '.join(where)}{more}"
+    fix = f"a file without such values, or a run trained with {support.fix}" if trained else support.fix
+    raise UserError(argument, support.expected, got, fix=fix)
+
+
+def _line(file: Path, form: Format, support: Support) -> str:
+    """The file, and the line of its first value outside the support where it has lines that are times."""
+    if form.layout == "rows":
+        return str(file)
+    table = read_table(file, "data.target", form.header)
+    outside = np.logical_or.reduce([support.outside(table.numbers(name, "data.target")) for name in form.target])
+    # none where what is outside is the mean of several rows
+    return table.place(int(outside.argmax())) if outside.any() else str(file)
