@@ -60,15 +60,17 @@ def find_clock(
             raise UserError("data.time_format", f"a column of times such as {time_format}", got, fix="data.time=column")
         others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
         return Clock([name], time_format, others)
+    fields = _fields(looked_at)
+    if fields and all(name in fields for name in found) and (formats := _text_formats(table.joined(fields))):
+        return Clock(fields, formats[0], _counters(table, [n for n in looked_at if n not in fields], ascends))
     if found:
         name = next((name for name in found if not table.is_numeric(name)), next(iter(found)))
         form = _dates(table, name, _ask, ascends)
         assert form is not None
         others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
+        if "%d" in form and (pair := _with_time_of_day(table, name, looked_at, ascends)):
+            return Clock(*pair, [other for other in others if other not in pair[0]])
         return Clock([name], form, others)
-    fields = _fields(looked_at)
-    if fields and (formats := _text_formats(table.joined(fields))):
-        return Clock(fields, formats[0], _counters(table, [n for n in looked_at if n not in fields], ascends))
     if counters := _counters(table, looked_at, ascends):
         return Clock(counters[:1], NUMBER, counters[1:])
     if asks:
@@ -170,7 +172,7 @@ def _is_dense(times: NDArray[Any], compact: str, *, is_named: bool) -> bool:
         return True
     unit = "Y" if compact == "%Y" else "M"
     steps = np.abs(np.diff(times.astype(f"datetime64[{unit}]").astype(np.int64)))
-    return (is_named or compact == "%Y%m") and len(steps) > 0 and bool((steps <= 1).mean() > 0.8)
+    return (is_named or compact == "%Y%m") and len(steps) > 0 and bool((steps == 1).mean() > 0.8)
 
 
 def _counters(table: Table, names: Sequence[str], ascends: Ascends) -> list[str]:
@@ -212,6 +214,19 @@ def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> 
                 f"{table.source}, whose column {name!r} {what}: {', '.join(map(str, table.columns[name][:3]))}, ...",
                 fix=f"data.time={listed([name])[1:-1]} where it is the time, or data.target={others} where it is not used",
             )
+
+
+def _with_time_of_day(
+    table: Table, date: str, names: Sequence[str], ascends: Ascends
+) -> tuple[list[str], str] | None:
+    """The column of dates together with one that has nothing but the time of day, and how both are written."""
+    for name in names:
+        first = first_cell(table.columns[name]) if table.columns[name].dtype == object else None
+        if name != date and first is not None and re.fullmatch(r"\d{1,2}[:.]\d\d([:.]\d\d)?( ?[AaPp][Mm])?", first.strip()):
+            if re.fullmatch(r"\d+\.\d+", first.strip()) and name.strip().lower() not in _NAMES:
+                continue  # a number
+            return [date, name], _given_format(table, [date, name], ascends)
+    return None
 
 
 def _fields(names: Sequence[str]) -> list[str]:

@@ -289,7 +289,7 @@ class ForecastData(SequenceData[Window]):
         for line in (*notes, *grid[1:]):
             logger.warning(line)
         ahead = [with_future(frame, self.horizon, self.frequency, known, zone) for frame in regular]
-        self._written_format = form.time_format
+        self._written_format = form.time_format if len(form.time) == 1 else None
         panel = Panel.of([frame for frame, _ in ahead], self.frequency)
         ends = np.array([end for frame, end in ahead for _ in frame.ids])
         everything = np.arange(len(panel))

@@ -55,13 +55,12 @@ def _best(candidates: Sequence[Frequency], series: Sequence[Times], local: Seque
 
 def _calendar(local: Sequence[Times], size: float) -> Iterator[Frequency]:
     """Months and working days that times of this distance may keep to, the likelier ones first."""
-    dates = np.concatenate(local).astype("datetime64[D]")
     months = round(size / (YEAR / 12))
     if months >= 1 and abs(size / (YEAR / 12) - months) < 0.1 * min(months, 2):
-        month = dates.astype("datetime64[M]")
-        day = int((dates - month).astype(int).max()) + 1
-        for frequency in (Frequency("mo", months, day), Frequency("mo", months, 31, BUSINESS)):
-            yield frequency
+        day = Grid(Frequency("mo", months), np.concatenate(local)).day
+        yield Frequency("mo", months, day)
+        yield Frequency("mo", months)  # a day for each series
+        yield Frequency("mo", months, 31, BUSINESS)
         yield Frequency("mo", months, 1, BUSINESS)
     elif size <= 6 * DAY:
         week = _working_week(local)
@@ -126,4 +125,5 @@ def _usual(gaps: NDArray[Any]) -> list[float]:
         return [*([common] if 20 * counts.max() > len(gaps) else []), float(f"{mean:.9g}")]
     plain = next((unit for unit in (60 * SECOND, SECOND, 1000) if mean > 10 * unit), 1)  # 5 minutes, not 4:59.998
     rounded = round(mean / plain) * plain
-    return [common, *([rounded] if abs(rounded - mean) < 0.01 * mean else []), round(mean) if mean > SECOND else mean]
+    rough = [rounded] if abs(rounded - mean) < 0.01 * mean else []
+    return [common, *rough, mean if mean < SECOND else round(mean / SECOND) * SECOND]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rnnkit.data.forecasting.clock import Ascends, find_clock
+from rnnkit.data.forecasting.clock import Ascends, Clock, find_clock
 from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, read_stamps
 from rnnkit.data.forecasting.table import Table, listed
 from rnnkit.errors import UserError
@@ -104,7 +104,7 @@ class Format:
             got = f"{table.source} with no column left for it"
             raise UserError("data.target", "a column to forecast", got, fix="data.target=column")
         if not self.target:
-            self._check_numeric(table, target)
+            _check_numeric(table, target, clock)
         notes = []
         if clock is None:
             unread = [name for name in free if name not in target]
@@ -140,22 +140,6 @@ class Format:
         clock = find_clock(table, self.time, self.time, None, ascends, asks=False)
         return self if clock is None else replace(self, time_format=clock.time_format)
 
-    def _check_numeric(self, table: Table, target: list[str]) -> None:
-        words = [name for name in target if not table.is_numeric(name)]
-        if not words:
-            return
-        cells = table.words(words[0], "data.target")
-        first = next(row for row, cell in enumerate(cells) if cell is not None)
-        numeric = [name for name in target if name not in words]
-        more = f" and {len(words) - 1} more: {', '.join(words[1:])}" if len(words) > 1 else ""
-        fix = f"data.past_covariates={listed(words)}, or data.id={words[0]} if it names series"
-        raise UserError(
-            "data.target",
-            f"numbers in all columns of {table.source} that are nothing else",
-            f"column {words[0]!r} ({table.locate(first)}: {cells[first]!r}){more}",
-            fix=f"data.target={listed(numeric)}, or {fix}" if numeric else fix,
-        )
-
     def _named(self) -> list[tuple[str, Sequence[str]]]:
         return [
             ("data.time", self.time),
@@ -166,6 +150,26 @@ class Format:
             ("data.static_covariates", self.static_covariates),
             ("data.categorical", self.categorical),
         ]
+
+
+def _check_numeric(table: Table, target: list[str], clock: Clock | None) -> None:
+    """Raises UserError where columns hold words of which nothing is said."""
+    words = [name for name in target if not table.is_numeric(name)]
+    if not words:
+        return
+    cells = table.words(words[0], "data.target")
+    first = next(row for row, cell in enumerate(cells) if cell is not None)
+    numeric = [name for name in target if name not in words]
+    fixes = [f"data.target={listed(numeric)}"] if numeric else []
+    if clock and len(set(table.joined(clock.columns).tolist())) < table.rows:  # several series, one of these names them
+        fixes.insert(0, f"data.id={words[0]} where it names the series of a row")
+    more = f" and {len(words) - 1} more: {', '.join(words[1:])}" if len(words) > 1 else ""
+    raise UserError(
+        "data.target",
+        f"numbers in all columns of {table.source} that are nothing else",
+        f"column {words[0]!r} ({table.locate(first)}: {cells[first]!r}){more}",
+        fix=", or ".join([*fixes, f"data.past_covariates={listed(words)}"]),
+    )
 
 
 def names(given: Any) -> list[str]:

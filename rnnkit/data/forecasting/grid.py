@@ -32,7 +32,7 @@ class Grid:
             self._phase = int(_most_often(steps[np.is_busday(date, weekmask=frequency.week)] % int(size)) or 0)
         elif unit == "mo":
             self._phase = int(_most_often(times.astype("datetime64[M]").astype(np.int64) % int(size)) or 0)
-            self._day = _day_of_month(date) if frequency.day is None else frequency.day
+            self.day = _day_of_month(date) if frequency.day is None else frequency.day
         elif unit == "us":
             self._base = times[0] - _shift(times.astype(np.int64), size, frequency.day)
         else:
@@ -68,9 +68,9 @@ class Grid:
             return date.astype("datetime64[us]") + self._clock
         month = (index * int(size) + self._phase).astype("datetime64[M]")
         last = (month + 1).astype("datetime64[D]") - 1
-        date = np.minimum(month.astype("datetime64[D]") + (self._day - 1), last)
+        date = np.minimum(month.astype("datetime64[D]") + (self.day - 1), last)
         if self.frequency.week:
-            roll = "backward" if self._day == 31 else "forward"
+            roll = "backward" if self.day == 31 else "forward"
             date = np.busday_offset(date, 0, roll=roll, weekmask=self.frequency.week)
         return date.astype("datetime64[us]") + self._clock
 

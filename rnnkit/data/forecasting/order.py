@@ -84,9 +84,10 @@ def ordered(
             rows = rows[np.argsort(mine, kind="stable")]
         else:
             row = int(rows[1:][backwards][0])
-            before = mine[:-1][backwards][0]
+            before = int(rows[:-1][backwards][0])
             fix = _several(table, form, times) or "data.sort=true"
-            got = f"{table.place(row)}: {times[row]} after {before}"
+            cells = table.joined(form.time)
+            got = f"{table.place(row)}: {cells[row]} after {cells[before]}"
             raise UserError("data.time", "rows in the order of time", got, fix=fix)
         mine = times[rows]
     again = np.concatenate([[False], mine[1:] == mine[:-1]])
@@ -97,8 +98,8 @@ def ordered(
         raise UserError(
             "data.time",
             "each time once" + ("" if form.id is None else " in a series"),
-            f"{table.place(row)}: {times[row]} again, first in {table.locate(first)}",
-            fix=_several(table, form, times) or _clock_change(form, mine[again]) + "data.duplicates=mean, first or last",
+            f"{table.place(row)}: {table.joined(form.time)[row]} again, first in {table.locate(first)}",
+            fix=_several(table, form, times) or "data.duplicates=mean, first or last" + _clock_change(form, mine[again]),
         )
     if form.duplicates == "mean":
         return rows, np.flatnonzero(~again), is_turned
@@ -110,18 +111,23 @@ def _several(table: Table, form: Format, times: Times) -> str:
     """The repair where rows are those of several series, and a column tells which."""
     if form.id is not None:
         return ""
-    for name in table.columns:
-        if name in form.time or (name in form.target and not form.is_guessed):
+    zero = np.zeros((), np.diff(times[:1]).dtype)
+    for name, cells in table.columns.items():
+        is_name = cells.dtype == object and (not table.is_numeric(name) or all(map(_is_whole, cells[:100])))
+        if name in form.time or not is_name or (name in form.target and (not form.is_guessed or len(form.target) < 2)):
             continue
-        cells = table.columns[name]
         _, which = np.unique(cells.astype(str), return_inverse=True)
-        if not 1 < which.max() + 1 <= len(times) / 2:
+        if not 1 < which.max() + 1 <= len(times) / 3:
             continue
-        order = np.lexsort((times, which))
+        order = np.argsort(which, kind="stable")
         same = which[order][1:] == which[order][:-1]
-        if (np.diff(times[order])[same] != np.zeros((), np.diff(times[:1]).dtype)).all():
-            return f"data.id={name}, whose series have each time once"
+        if (np.diff(times[order])[same] > zero).all():  # in each, as they stand
+            return f"data.id={name}, whose series have each time once and in order"
     return ""
+
+
+def _is_whole(cell: str | None) -> bool:
+    return cell is not None and cell.strip().isdigit()
 
 
 def _clock_change(form: Format, repeated: Times) -> str:
@@ -130,8 +136,8 @@ def _clock_change(form: Format, repeated: Times) -> str:
         return ""
     month = repeated.astype("datetime64[M]").astype(np.int64) % 12 + 1
     hour = (repeated - repeated.astype("datetime64[D]")) // np.timedelta64(1, "h")
-    is_autumn = np.isin(month, (3, 4, 9, 10, 11)) & (hour < 4)
+    is_autumn = np.isin(month, (4, 10, 11)) & (hour < 4)
     is_daily = bool((hour == 0).all())
     if not is_autumn.all() or is_daily:
         return ""
-    return "data.time_zone=Europe/Berlin, whatever its zone is, where the clock was set back; else "
+    return "; where the clock was set back: data.time_zone=Europe/Berlin, or whatever its zone is"

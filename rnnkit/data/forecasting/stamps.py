@@ -137,7 +137,7 @@ def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | 
         numbers = times.astype(np.int64) / EPOCHS[time_format]
         return [int(number) if number.is_integer() else number for number in numbers.tolist()]
     local = times if offsets is None else times + offsets
-    form = time_format or "%Y-%m-%d %H:%M:%S"
+    form = time_format or "%Y-%m-%d %H:%M:%S%:z"
     zone = next((zone for zone in _ZONES if form.endswith(zone)), "")
     form = form.removesuffix(zone)
     loses = [unit for unit in ("M", "D", "m", "s") if (local.astype(f"datetime64[{unit}]") != local).any()]
