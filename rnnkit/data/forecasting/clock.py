@@ -19,6 +19,8 @@ _COUNTERS = frozenset(("", "index", "idx", "no", "nr", "row", "step", "t", "n", 
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
 _COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _SAMPLE = 200
+_SIGNIFICANT = 10
+"""Rows from which on equal steps are no chance."""
 _EPOCH_START, _EPOCH_END = 1e8, 4.1e9  # in seconds: 1973 to 2099
 
 Ascends = Callable[[NDArray[Any]], bool]
@@ -95,7 +97,12 @@ def _dates(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> str | N
     if not is_named and not _may_ascend(cells):
         return None
     values = _numbers(table, name)
-    return None if values is None else _numeric_format(values, ascends, is_named=is_named)
+    if values is None:
+        return None
+    form = _numeric_format(values, ascends, is_named=is_named)
+    if form is None and is_named:
+        _check_compact(table, name, values)
+    return form
 
 
 def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
@@ -104,7 +111,12 @@ def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
         return form
     if len(names) == 1 and table.is_numeric(names[0]):
         values = _numbers(table, names[0])
-        return (values is not None and _numeric_format(values, ascends, is_named=True)) or NUMBER
+        if values is None:
+            return NUMBER
+        form = _numeric_format(values, ascends, is_named=True)
+        if form is None:
+            _check_compact(table, names[0], values)
+        return form or NUMBER
     cells = table.joined(names)
     formats = _text_formats(cells)
     if not formats:
@@ -145,7 +157,8 @@ def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[
 
 def _ask(name: str, formats: list[str]) -> str:
     options = ", or ".join(f"data.time_format='{form}'" for form in formats)
-    raise UserError("data.time_format", f"one order of day and month in column {name!r}", "dates of both", fix=options)
+    got = "dates that can be read in both"
+    raise UserError("data.time_format", f"one order of day and month in column {name!r}", got, fix=options)
 
 
 def _numeric_format(values: NDArray[np.float64], ascends: Ascends, *, is_named: bool) -> str | None:
@@ -164,6 +177,20 @@ def _numeric_format(values: NDArray[np.float64], ascends: Ascends, *, is_named: 
             is_regular = len(steps) > 1 and (np.abs(steps) == np.median(np.abs(steps))).mean() > 0.9
             return unit if is_named or (ascends(values) and is_regular) else None
     return None
+
+
+def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None:
+    """Raises UserError where numbers begin as dates without separators, and others among them are no dates."""
+    low = float(values.min())
+    compact = _COMPACT.get(len(str(int(low)))) if low > 0 and values.max() < 1e15 else None
+    if compact in (None, "%Y") or not "1800" <= str(int(low))[:4] <= "2200":
+        return
+    is_date = [read_numbers(values[row : row + 1], str(compact)) is not None for row in range(min(len(values), 10_000))]
+    if is_date[0] and not all(is_date):
+        row = is_date.index(False)
+        cell = table.columns[name][row]
+        fix = "data.time_format=number, where they are plain numbers, or correcting the file"
+        raise UserError("data.time", f"dates in column {name!r}, as its first", f"{table.place(row)}: {cell}, which is none", fix=fix)
 
 
 def _is_dense(times: NDArray[Any], compact: str, *, is_named: bool) -> bool:
@@ -191,28 +218,28 @@ def _counters(table: Table, names: Sequence[str], ascends: Ascends) -> list[str]
 def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
     """Raises UserError for a column of numbers that may be a time, where there is no clock and all are forecast."""
     numeric = [name for name in names if table.is_numeric(name)]
-    for name in numeric:
-        rest = [other for other in numeric if other != name]
+    for name in numeric if len(numeric) > 1 else ():
         is_named = name.strip().lower() in _NAMES
-        if not rest or not (is_named or _may_ascend(table.columns[name])):
+        if not (is_named or _may_ascend(table.columns[name])):
             continue
         values = _numbers(table, name)
-        if values is None or len(values) < 3:
+        if values is None or (len(values) < _SIGNIFICANT and not is_named):
             continue
+        rises = ascends(values)
         steps = np.abs(np.diff(values))
-        counts = ascends(values) and (steps[0] > 0) and (steps == steps[0]).mean() > 0.9
-        epoch = ascends(values) and any(
+        is_epoch = any(
             _EPOCH_START * 1e6 <= values.min() * size <= values.max() * size <= _EPOCH_END * 1e6
             for size in EPOCHS.values()
         )
-        if is_named or counts or epoch:
-            what = "is called like a time" if is_named else "rises like a clock" if epoch else "counts in equal steps"
-            others = listed([other for other in rest if other != name])
+        if is_named or (rises and (is_epoch or (steps == steps[0]).mean() > 0.9)):
+            what = "is called like a time" if is_named else "rises like a clock" if is_epoch else "counts in equal steps"
+            cells = ", ".join(map(str, table.columns[name][:3]))
+            others = listed([other for other in numeric if other != name])
             raise UserError(
                 "data.time",
                 "a column of times, or none",
-                f"{table.source}, whose column {name!r} {what}: {', '.join(map(str, table.columns[name][:3]))}, ...",
-                fix=f"data.time={listed([name])[1:-1]} where it is the time, or data.target={others} where it is not used",
+                f"{table.source}, whose column {name!r} {what}: {cells}, ...",
+                fix=f"data.time={listed([name])[1:-1]} where it is the time, or data.target={others} to leave it out",
             )
 
 

@@ -12,7 +12,8 @@ from rnnkit.data.forecasting.grid import Grid
 from rnnkit.errors import UserError
 
 _ENOUGH = 1 << 20
-"""Times of a series that are tried."""
+_MANY = 1000
+"""Times of a series, and series, that are tried."""
 
 
 def detect_frequency(series: Sequence[Times], local: Sequence[Times] | None = None) -> Frequency | None:
@@ -32,21 +33,21 @@ def detect_frequency(series: Sequence[Times], local: Sequence[Times] | None = No
     gaps = _gaps(series)
     if not len(gaps):
         return None
+    series, local = series[:_MANY], (local or series)[:_MANY]
     if series[0].dtype.kind != "M":
         return _best([Frequency("", size) for size in _usual(gaps)], series, series)
     found = [Frequency("us", size) for size in _usual(gaps)]
     if found[0].size >= 20 * 3600 * SECOND:
-        local = local or series
         days = _usual(_gaps(local))
         found = [*_calendar(local, days[0]), *(Frequency("us", size) for size in days), *found]
-    return _best(found, series, local or series)
+    return _best(found, series, local)
 
 
 def _best(candidates: Sequence[Frequency], series: Sequence[Times], local: Sequence[Times]) -> Frequency:
     """The one on whose grid most times lie, the first of several."""
 
     def fit(frequency: Frequency) -> float:
-        rulers = [times[:_ENOUGH] for times in (local if frequency.is_local else series)[:1000] if len(times) > 1]
+        rulers = [times[:_ENOUGH] for times in (local if frequency.is_local else series) if len(times) > 1]
         off, near = np.concatenate([Grid(frequency, times).off(times) for times in rulers], 1)
         return float((off == 0).mean() + near.mean())
 

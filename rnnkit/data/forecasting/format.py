@@ -114,7 +114,7 @@ class Format:
             form = "numbers" if clock.time_format == NUMBER else clock.time_format
             notes.append(f"time: {' and '.join(map(repr, clock.columns))}, read as {form}")
         if clock and clock.others and not self.target:
-            notes.append(f"not forecast, because they count time too: {', '.join(clock.others)}")
+            notes.append(f"not forecast, because they count time too: {', '.join(map(repr, clock.others))}")
         if empty and not self.target:
             notes.append(f"not forecast, because they are empty: {', '.join(sorted(empty))}")
         found = replace(

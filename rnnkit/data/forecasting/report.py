@@ -24,16 +24,17 @@ def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str
     first = min(begun, key=lambda frame: frame.times[0])  # type: ignore[index]
     last = max(begun, key=lambda frame: frame.times[-1])  # type: ignore[index]
     span = " to ".join(_time(frame, step, form) for frame, step in ((first, 0), (last, -1)))
-    zones = sorted({zone for frame in begun for zone in _offsets(frame)})
     if form.time_zone is not None:
         return [f"{source}: {size}, {span} ({form.time_zone})"]
-    if len(zones) > 1:
-        shown = ", ".join(f"{zone / 60:+.4g} h" for zone in zones[:4]) + (", ..." if len(zones) > 4 else "")
-        return [
-            f"{source}: {size}, {span}",
-            f"the offset from UTC changes ({shown}); times to come get the last one, unless data.time_zone names the zone",
-        ]
-    return [f"{source}: {size}, {span}"]
+    changes = sum(len(_offsets(frame)) > 1 for frame in begun)
+    lines = [f"{source}: {size}, {span}"]
+    if changes:
+        shown = ", ".join(f"{zone / 60:+.4g} h" for zone in sorted({zone for frame in begun for zone in _offsets(frame)}))
+        lines.append(
+            f"the offset from UTC changes in {changes:,} series ({shown}): times to come have the last one, unless "
+            "data.time_zone=Europe/Berlin, or another, names the zone"
+        )
+    return lines
 
 
 def grid_lines(
@@ -52,9 +53,10 @@ def grid_lines(
         lines.append(
             f"{fit.moved:,} rows beside the steps were moved to the nearest, by {_span(fit.furthest)} at most{left}"
         )
-    if fit.gaps:
-        became = f"{fit.filled:,} steps without values were put in" if fill is not False else "rows stay side by side"
-        lines.append(f"{fit.gaps:,} gaps of missing rows: {became}")
+    if fit.gaps and fill is False:
+        lines.append(f"rows are missing in {fit.gaps:,} places and were not put in (data.fill_gaps=false)")
+    elif fit.gaps:
+        lines.append(f"missing rows: {fit.filled:,} in {fit.gaps:,} places, put in as steps without values")
     return lines
 
 

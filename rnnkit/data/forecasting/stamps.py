@@ -140,7 +140,7 @@ def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | 
     form = time_format or "%Y-%m-%d %H:%M:%S%:z"
     zone = next((zone for zone in _ZONES if form.endswith(zone)), "")
     form = form.removesuffix(zone)
-    loses = [unit for unit in ("M", "D", "m", "s") if (local.astype(f"datetime64[{unit}]") != local).any()]
+    loses = [unit for unit in ("M", "D", "m", "s", "ms") if (local.astype(f"datetime64[{unit}]") != local).any()]
     if "%H" not in form and "%I" not in form and "D" in loses:
         form = "%Y-%m-%d %H:%M:%S" + (".%f" if "s" in loses else "")
     elif not any(name in form for name in ("%d", "%q", "%V")) and "M" in loses:
@@ -149,13 +149,16 @@ def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | 
         form += ":%S" + (".%f" if "s" in loses else "")
     elif "%f" not in form and "s" in loses and form.endswith("%S"):
         form += ".%f"
+    if form.endswith("%f") and "ms" not in loses:
+        form = form.removesuffix("%f") + "%3f"
     ahead = [None] * len(local) if offsets is None else offsets.astype("timedelta64[s]").astype(int).tolist()
     return [_written(time, form, zone, seconds) for time, seconds in zip(local.tolist(), ahead, strict=True)]
 
 
 def _written(time: datetime, form: str, zone: str, ahead: int | None) -> str:
     number_of_quarter = str((time.month + 2) // 3)
-    text = time.strftime(form.replace("%q", number_of_quarter).replace("%Y", f"{time.year:04}"))
+    form = form.replace("%q", number_of_quarter).replace("%Y", f"{time.year:04}")
+    text = time.strftime(form.replace("%3f", f"{time.microsecond // 1000:03}"))
     if ahead is None:
         return text
     if zone in ("Z", " UTC", " GMT") and ahead == 0:

@@ -163,6 +163,8 @@ def listed(names: Sequence[str]) -> str:
     >>> listed(["a", "CO(GT)"])
     "[a,'CO(GT)']"
     """
+    if len(names) > 100:
+        return f"[{names[0]},...]"
     return "[" + ",".join(name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else f"'{name}'" for name in names) + "]"
 
 
