@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnnkit.data.forecasting.calendar import calendar_features, calendar_names
-from rnnkit.data.forecasting.frames import Frame, plain_frame
 from rnnkit.data.forecasting.detection import detect_frequency
+from rnnkit.data.forecasting.frames import Frame, plain_frame
 from rnnkit.data.forecasting.frequency import Frequency, parse_frequency
 from rnnkit.data.forecasting.grid import Grid
 from rnnkit.data.forecasting.regular import Fit, on_grid
@@ -29,14 +29,25 @@ def test_names_are_read_and_seasons_known(name: str) -> None:
 
 
 def test_names_of_other_libraries() -> None:
-    same = {"H": "1h", "MS": "1mo-1", "ME": "1mo-31", "QS": "1q-1", "QE-DEC": "3mo-31", "T": "1min", "D": "1d", "B": "1b"}
+    same = {
+        "H": "1h",
+        "MS": "1mo-1",
+        "ME": "1mo-31",
+        "QS": "1q-1",
+        "QE-DEC": "3mo-31",
+        "T": "1min",
+        "D": "1d",
+        "B": "1b",
+    }
     for other, name in same.items():
         assert parse_frequency(other) == parse_frequency(name)
     assert parse_frequency("W-SUN") == parse_frequency("1w")._replace(day=6)
     assert parse_frequency("2") == Frequency("", 2)
 
 
-@pytest.mark.parametrize("name", ["", "1 fortnight", "h1", "-1h", "0h", "0.5mo", "1m", ".", "1mo-32", "1b-0000000", "1h-3"])
+@pytest.mark.parametrize(
+    "name", ["", "1 fortnight", "h1", "-1h", "0h", "0.5mo", "1m", ".", "1mo-32", "1b-0000000", "1h-3"]
+)
 def test_what_is_no_frequency_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"^data\.frequency: expected 1s, 15min, .*Try: data\.frequency=null"):
         parse_frequency(name)

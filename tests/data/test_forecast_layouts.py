@@ -166,7 +166,9 @@ def test_the_frequency_is_found_or_given(file: Path) -> None:
     write(file, "date,x", [(hour, i) for i, hour in enumerate(HOURS)])
     batch = next(iter(made(path=file, frequency="2h", fill_gaps=False).val_dataloader()))
     assert batch.inputs.gaps[0].tolist() == [0.5] * 4
-    with pytest.raises(UserError, match=r"^data\.frequency: expected most times of every series 2h apart; got 30 of 60"):
+    with pytest.raises(
+        UserError, match=r"^data\.frequency: expected most times of every series 2h apart; got 30 of 60"
+    ):
         made(path=file, frequency="2h")
     with pytest.raises(UserError, match=r"^data\.frequency: expected one for time stamps; got '2'"):
         made(path=file, frequency="2")

@@ -12,9 +12,13 @@ from rnnkit.data.forecasting.table import Table, listed
 from rnnkit.errors import UserError
 
 _NAMES = frozenset(
-    "date dates time times datetime timestamp timestamps ts ds dt day week month quarter year period hour minute utc "
-    "unix epoch unixtime datum zeit zeitpunkt zeitstempel jahr monat tag fecha hora data ora heure jour tijd".split()  # noqa: SIM905
+    (
+        *("date", "dates", "time", "times", "datetime", "timestamp", "timestamps", "ts", "ds", "dt", "utc"),
+        *("year", "quarter", "month", "week", "day", "hour", "minute", "period", "unix", "epoch", "unixtime"),
+        *("datum", "zeit", "zeitpunkt", "jahr", "monat", "tag", "fecha", "hora", "heure", "jour", "tijd"),
+    )
 )
+"""Words that a column of times may be called by."""
 _COUNTERS = frozenset(("", "index", "idx", "no", "nr", "row", "step", "t", "n", "id", "unnamed: 0", "rownum"))
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
 _COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -190,7 +194,12 @@ def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None
         row = is_date.index(False)
         cell = table.columns[name][row]
         fix = "data.time_format=number, where they are plain numbers, or correcting the file"
-        raise UserError("data.time", f"dates in column {name!r}, as its first", f"{table.place(row)}: {cell}, which is none", fix=fix)
+        raise UserError(
+            "data.time",
+            f"dates in column {name!r}, as its first",
+            f"{table.place(row)}: {cell}, which is none",
+            fix=fix,
+        )
 
 
 def _is_dense(times: NDArray[Any], compact: str, *, is_named: bool) -> bool:
@@ -232,7 +241,9 @@ def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> 
             for size in EPOCHS.values()
         )
         if is_named or (rises and (is_epoch or (steps == steps[0]).mean() > 0.9)):
-            what = "is called like a time" if is_named else "rises like a clock" if is_epoch else "counts in equal steps"
+            what = (
+                "is called like a time" if is_named else "rises like a clock" if is_epoch else "counts in equal steps"
+            )
             cells = ", ".join(map(str, table.columns[name][:3]))
             others = listed([other for other in numeric if other != name])
             raise UserError(
@@ -243,13 +254,15 @@ def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> 
             )
 
 
-def _with_time_of_day(
-    table: Table, date: str, names: Sequence[str], ascends: Ascends
-) -> tuple[list[str], str] | None:
+def _with_time_of_day(table: Table, date: str, names: Sequence[str], ascends: Ascends) -> tuple[list[str], str] | None:
     """The column of dates together with one that has nothing but the time of day, and how both are written."""
     for name in names:
         first = first_cell(table.columns[name]) if table.columns[name].dtype == object else None
-        if name != date and first is not None and re.fullmatch(r"\d{1,2}[:.]\d\d([:.]\d\d)?( ?[AaPp][Mm])?", first.strip()):
+        if (
+            name != date
+            and first is not None
+            and re.fullmatch(r"\d{1,2}[:.]\d\d([:.]\d\d)?( ?[AaPp][Mm])?", first.strip())
+        ):
             if re.fullmatch(r"\d+\.\d+", first.strip()) and name.strip().lower() not in _NAMES:
                 continue  # a number
             return [date, name], _given_format(table, [date, name], ascends)

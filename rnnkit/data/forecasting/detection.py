@@ -74,7 +74,10 @@ def _working_week(local: Sequence[Times]) -> str:
     present, possible = np.zeros(7), np.zeros(7)
     for times in local:
         dates = np.unique(times.astype("datetime64[D]"))
-        first, days = int(dates[0].astype(int)) + 3, int((dates[-1] - dates[0]).astype(int)) + 1  # 1970 began on a Thursday
+        first, days = (
+            int(dates[0].astype(int)) + 3,
+            int((dates[-1] - dates[0]).astype(int)) + 1,
+        )  # 1970 began on a Thursday
         possible += days // 7
         possible[(first + np.arange(days % 7)) % 7] += 1
         present += np.bincount((dates.astype(int) + 3) % 7, minlength=7)

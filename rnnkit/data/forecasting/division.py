@@ -13,6 +13,7 @@ from rnnkit.data.forecasting.source import SPLITS
 from rnnkit.data.forecasting.stamps import possible_formats, read_stamp
 from rnnkit.errors import UserError
 
+
 @dataclass(frozen=True)
 class Division:
     """Where in time the splits of a series begin: by dates where these are given, else by steps, else by fractions.
@@ -111,11 +112,12 @@ def usable(
     start, end = (0, *ends_S3[series])[SPLITS.index(split) :][:2]
     name = f" of series {panel.ids[series]}" if panel.ids[series] else ""
     more = f" and of {short_S.sum() - 1:,} more" if short_S.sum() > 1 else ""
+    drop_them = ", or data.drop_short=true" if not short_S.all() else ", or longer series"
     raise UserError(
         "data.horizon",
         f"{horizon} steps or more of every series in the {split} split, and one before them",
         f"{max(0, end - start):,} of {panel.lengths[series]:,} steps{name}{more}",
-        fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more, or data.drop_short=true",
+        fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more{drop_them}",
     )
 
 

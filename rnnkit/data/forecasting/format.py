@@ -107,7 +107,8 @@ class Format:
             _check_numeric(table, target, clock)
         notes = []
         if clock is None:
-            unread = [name for name in free if name not in target]
+            read = set(target)
+            unread = [name for name in free if name not in read]
             rest = f"; not read: {', '.join(unread[:12])}{', ...' * (len(unread) > 12)}" if unread else ""
             notes.append(f"no column of times (data.time): the steps are numbered{rest}")
         else:
@@ -159,7 +160,7 @@ def _check_numeric(table: Table, target: list[str], clock: Clock | None) -> None
         return
     cells = table.words(words[0], "data.target")
     first = next(row for row, cell in enumerate(cells) if cell is not None)
-    numeric = [name for name in target if name not in words]
+    numeric = [name for name in target if table.is_numeric(name)]
     fixes = [f"data.target={listed(numeric)}"] if numeric else []
     if clock and len(set(table.joined(clock.columns).tolist())) < table.rows:  # several series, one of these names them
         fixes.insert(0, f"data.id={words[0]} where it names the series of a row")

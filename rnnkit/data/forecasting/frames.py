@@ -216,7 +216,7 @@ def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
     if stamps.times.dtype.kind != "M" or (name is None and stamps.offsets is None):
         return stamps
     if name is None:
-        absent = np.isnat(stamps.offsets)
+        absent = np.isnat(np.asarray(stamps.offsets))
         if absent.any():
             how = "a zone in every row or in none"
             row = int(absent.argmax())
@@ -225,10 +225,12 @@ def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
     zone = time_zone(name)
     if form.time_format in EPOCHS or (form.time_zone is None and stamps.offsets is None):
         return Stamps(stamps.times, offsets_at(stamps.times, zone))
-    found, row = localized(stamps, zone, list(groups))
+    found, skipped = localized(stamps, zone, list(groups))
     if row is not None:
         got = f"{stamps.times[row]}, which the clock skips"
-        table.refuse_time(form.time, row, got, f"a time that there is in {name}", "data.time_zone=null, or another zone")
+        table.refuse_time(
+            form.time, row, got, f"a time that there is in {name}", "data.time_zone=null, or another zone"
+        )
     return found
 
 

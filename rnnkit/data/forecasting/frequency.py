@@ -4,7 +4,6 @@ import math
 import re
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.errors import UserError
@@ -102,23 +101,23 @@ def parse_frequency(text: str | int | float) -> Frequency:
     >>> str(parse_frequency("MS")), str(parse_frequency("60min")), str(parse_frequency("W-SUN"))
     ('1mo-1', '1h', '1w-SUN')
     """
-    found = re.fullmatch(r"\s*(\d*\.?\d*)\s*([A-Za-z]*)(?:-(\w+))?\s*", str(text))
-    if found and (found[1] or found[2]) and found[1] != ".":
-        count, given, anchor = float(found[1] or 1), found[2], (found[3] or "").upper()
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+|)\s*([A-Za-z]*)(?:-(\w+))?\s*", str(text))
+    count = float(found[1] or 1) if found and (found[1] or found[2]) else 0.0
+    if found and count > 0:
+        given, anchor = found[2], (found[3] or "").upper()
         name = _OTHER_NAMES.get(given) or _FIRST_DAY.get(given) or _LAST_DAY.get(given)
         name = name or (given.lower() if given != "m" else "m")
-        if count > 0 and not name and not anchor:
-            return Frequency("", count)
         weekdays = [day.upper() for day in DAYS]
-        if count > 0 and name == "w" and (anchor in weekdays or not anchor):
+        if not name and not anchor:
+            return Frequency("", count)
+        if name == "w" and (anchor in weekdays or not anchor):
             return Frequency("us", round(count * WEEK), weekdays.index(anchor) if anchor else None)
-        if count > 0 and name in _CLOCK and count * _CLOCK[name] >= 1 and not anchor:
+        if name in _CLOCK and count * _CLOCK[name] >= 1 and not anchor:
             size = count * _CLOCK[name]
             return Frequency("us", size if size < SECOND and size != round(size) else round(size))
-        if count > 0 and count == int(count) and name == "b" and re.fullmatch(r"[01]*1[01]*|", anchor):
-            if len(anchor) in (0, 7):
-                return Frequency("b", int(count), None, anchor or BUSINESS)
-        if count > 0 and count == int(count) and name in _MONTHS:
+        if name == "b" and count == int(count) and re.fullmatch(r"(?=.*1)[01]{7}|", anchor):
+            return Frequency("b", int(count), None, anchor or BUSINESS)
+        if name in _MONTHS and count == int(count):
             day = 1 if given in (*_FIRST_DAY, "BMS") else 31 if given in (*_LAST_DAY, "BME", "BM") else None
             day = int(anchor) if anchor.isdigit() else day
             if day is None or 1 <= day <= 31:

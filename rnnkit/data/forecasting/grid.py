@@ -39,18 +39,20 @@ class Grid:
             self._base = times[0] - _shift(times, size, None)
 
     def index(self, times: Times) -> NDArray[np.int64]:
-        """The number of the place that each time belongs to: the nearest; its month; the working day before a day off."""
+        """The number of the place of each time: the nearest; that of its month; of a day off, the working day before."""
         unit, size = self.frequency.unit, self.frequency.size
         if unit == "mo":
-            return (times.astype("datetime64[M]").astype(np.int64) - self._phase) // int(size)
+            month: NDArray[np.int64] = times.astype("datetime64[M]").astype(np.int64)
+            return (month - self._phase) // int(size)
         if unit == "b":
             date, week = times.astype("datetime64[D]"), self.frequency.week
             steps = _working_days(date, week) - ~np.is_busday(date, weekmask=week)
             return (steps - self._phase + int(size) // 2) // int(size)
         since = times - self._base
         if unit == "us" and size == int(size):
-            return (since.astype(np.int64) + int(size) // 2) // int(size)
-        return np.rint((since.astype(np.int64) if unit == "us" else since) / size).astype(np.int64)
+            whole: NDArray[np.int64] = since.astype(np.int64)
+            return (whole + int(size) // 2) // int(size)
+        return np.rint((since.astype(np.int64) if unit == "us" else since) / size).astype(np.int64)  # type: ignore[no-any-return]
 
     def at(self, index: NDArray[np.int64]) -> Times:
         """The times of these places."""
@@ -58,21 +60,23 @@ class Grid:
         if unit == "":
             places = self._base + index * size
             digits = 12 - int(np.ceil(np.log10(max(np.abs(places).max(initial=0), size))))
-            return np.round(places, digits)  # 0.3, not 0.30000000000000004
+            return np.round(places, digits)  # type: ignore[no-any-return]  # 0.3, not 0.30000000000000004
         if unit == "us":
             steps = index * int(size) if size == int(size) else np.rint(index * size).astype(np.int64)
-            return self._base + steps.astype("timedelta64[us]")
+            return self._base + steps.astype("timedelta64[us]")  # type: ignore[no-any-return]
         if unit == "b":
             steps = index * int(size) + self._phase
             date = np.busday_offset(np.datetime64("1970-01-01"), steps, roll="forward", weekmask=self.frequency.week)
-            return date.astype("datetime64[us]") + self._clock
+            return date.astype("datetime64[us]") + self._clock  # type: ignore[no-any-return]
         month = (index * int(size) + self._phase).astype("datetime64[M]")
         last = (month + 1).astype("datetime64[D]") - 1
         date = np.minimum(month.astype("datetime64[D]") + (self.day - 1), last)
         if self.frequency.week:
-            roll = "backward" if self.day == 31 else "forward"
-            date = np.busday_offset(date, 0, roll=roll, weekmask=self.frequency.week)
-        return date.astype("datetime64[us]") + self._clock
+            if self.day == 31:
+                date = np.busday_offset(date, 0, roll="backward", weekmask=self.frequency.week)
+            else:
+                date = np.busday_offset(date, 0, roll="forward", weekmask=self.frequency.week)
+        return date.astype("datetime64[us]") + self._clock  # type: ignore[no-any-return]
 
     def off(self, times: Times) -> NDArray[np.float64]:
         """[2, N], how far each time lies from its place, in steps, and whether (1, else 0) it is near enough."""
@@ -125,7 +129,8 @@ def _day_of_month(dates: NDArray[Any]) -> int:
     length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
     if (day == length).all():
         return 31
-    return max(np.unique(day).tolist(), key=lambda one: int((np.minimum(one, length) == day).sum()))
+    days: list[int] = np.unique(day).tolist()
+    return max(days, key=lambda one: int((np.minimum(one, length) == day).sum()))
 
 
 def _working_days(dates: NDArray[Any], week: str) -> NDArray[np.int64]:

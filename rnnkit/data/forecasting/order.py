@@ -65,7 +65,7 @@ def groups_of(table: Table, column: str | None) -> Groups:
 def ordered(
     table: Table, form: Format, times: Times | None, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """The rows of a series in the order of time, where among them each distinct time begins, whether they ran backwards.
+    """The rows of a series in the order of time, where each distinct time begins, and whether they ran backwards.
 
     Raises UserError, with the line, for rows in no order and times that repeat.
     """
@@ -99,7 +99,8 @@ def ordered(
             "data.time",
             "each time once" + ("" if form.id is None else " in a series"),
             f"{table.place(row)}: {table.joined(form.time)[row]} again, first in {table.locate(first)}",
-            fix=_several(table, form, times) or "data.duplicates=mean, first or last" + _clock_change(form, mine[again]),
+            fix=_several(table, form, times)
+            or "data.duplicates=mean, first or last" + _clock_change(form, mine[again]),
         )
     if form.duplicates == "mean":
         return rows, np.flatnonzero(~again), is_turned

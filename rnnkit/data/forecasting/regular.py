@@ -152,7 +152,7 @@ def _placed(frame: Frame, grid: Grid, index: NDArray[np.int64], zone: str | None
 
 
 def _at(frame: Frame, ruler: Times, frequency: Frequency, is_new: NDArray[np.bool_], zone: str | None) -> Frame:
-    """The frame with other times on the ruler of its frequency; new ones have the offset of their zone or of the last."""
+    """The frame with other times on its ruler; new ones have the offset of their zone, else of the time before."""
     if frame.offsets is None:
         return replace(frame, times=ruler, is_regular=True)
     last = np.maximum.accumulate(np.where(is_new, 0, np.arange(len(frame))))
@@ -179,14 +179,20 @@ def _check(
         own = detect_frequency([times])
         others = len(frames) > 1 and own is not None and own != frequency
         fix = "data.fill_gaps=false, to take the rows as steps and the time between them as an input"
-        if others and own is not None and own.size < frequency.size and 2 * Grid(own, times).off(times)[1].sum() > len(times):
+        if (
+            others
+            and own is not None
+            and own.size < frequency.size
+            and 2 * Grid(own, times).off(times)[1].sum() > len(times)
+        ):
             fix = f"data.frequency={own}, to have all series on it, or a file for each frequency"
         elif not is_given or others:
             fix += ", or data.fill_gaps=true, to move each row to the nearest step"
+        shown = write_stamps(times[row : row + 1], None, None)[0]
         raise UserError(
             "data.frequency",
             f"most times of every series {frequency} apart" + ("" if is_given else ", as found"),
-            f"{near.sum():,} of {len(near):,} rows on such steps{of(frame)}; not so {write_stamps(times[row : row + 1], None, None)[0]}",
+            f"{near.sum():,} of {len(near):,} rows on such steps{of(frame)}; not so {shown}",
             fix=fix,
         )
     usual, counts = np.unique(distance, return_counts=True)

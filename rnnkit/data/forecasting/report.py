@@ -29,7 +29,9 @@ def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str
     changes = sum(len(_offsets(frame)) > 1 for frame in begun)
     lines = [f"{source}: {size}, {span}"]
     if changes:
-        shown = ", ".join(f"{zone / 60:+.4g} h" for zone in sorted({zone for frame in begun for zone in _offsets(frame)}))
+        shown = ", ".join(
+            f"{zone / 60:+.4g} h" for zone in sorted({zone for frame in begun for zone in _offsets(frame)})
+        )
         lines.append(
             f"the offset from UTC changes in {changes:,} series ({shown}): times to come have the last one, unless "
             "data.time_zone=Europe/Berlin, or another, names the zone"
@@ -47,7 +49,9 @@ def grid_lines(
     share = f"{fit.single:,} of {fit.distances:,} rows follow the row before by one step"
     lines = [f"frequency {frequency}{meaning}{', as given' if is_given else ''}, season {season}: {share}"]
     if fit.moved and fill is False:
-        lines.append(f"{fit.moved:,} rows lie beside the steps, by {_span(fit.furthest)} at most (data.fill_gaps=false)")
+        lines.append(
+            f"{fit.moved:,} rows lie beside the steps, by {_span(fit.furthest)} at most (data.fill_gaps=false)"
+        )
     elif fit.moved:
         left = f"; {fit.left_out:,} of them share it with a nearer row and are left out" if fit.left_out else ""
         lines.append(

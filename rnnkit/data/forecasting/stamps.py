@@ -17,7 +17,20 @@ EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0.001}
 _DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y %m %d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d%b%Y", "%b %d, %Y", "%b %d %Y"),
-    *("%d %B %Y", "%B %d, %Y", "%Y-%m", "%Y/%m", "%Y %m", "%m/%Y", "%m-%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y %b"),
+    *(
+        "%d %B %Y",
+        "%B %d, %Y",
+        "%Y-%m",
+        "%Y/%m",
+        "%Y %m",
+        "%m/%Y",
+        "%m-%Y",
+        "%b %Y",
+        "%B %Y",
+        "%b-%Y",
+        "%b-%y",
+        "%Y %b",
+    ),
     *("%YQ%q", "%Y-Q%q", "%Y Q%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%G-W%V", "%Y%m%d"),
 )
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H.%M.%S", "%H.%M", "%H")
@@ -57,8 +70,8 @@ def read_stamp(cell: str, time_format: str) -> tuple[datetime, timedelta | None]
     text = cell.strip()
     if time_format.startswith("%Y-%m-%d"):  # any ISO time: some write a fraction of a second only where there is one
         try:
-            local = datetime.fromisoformat(text)
-            return local.replace(tzinfo=None), local.utcoffset()
+            stamp = datetime.fromisoformat(text)
+            return stamp.replace(tzinfo=None), stamp.utcoffset()
         except ValueError:
             pass
     zone = next((zone for zone in _ZONES if time_format.endswith(zone)), "")
@@ -73,7 +86,7 @@ def read_stamp(cell: str, time_format: str) -> tuple[datetime, timedelta | None]
 
 
 def read_stamps(cells: Sequence[str], time_format: str) -> tuple[Stamps, int | None]:
-    """The times of cells, NaT for the offset of one that names no zone beside others that do; the first that is none."""
+    """The times of cells, with NaT for the offset of one that alone names no zone; and the first row that is no time."""
     local = _fast(cells, time_format)
     if local is not None:
         return Stamps(local, None), None
@@ -114,14 +127,14 @@ def read_numbers(values: NDArray[np.float64], time_format: str) -> Times | None:
         left, fields[name] = np.divmod(left, 10_000 if name == "Y" else 100)
     year, month, day = fields["Y"], fields.get("m", np.ones_like(left)), fields.get("d", np.ones_like(left))
     hour, minute, second = (fields.get(name, np.zeros_like(left)) for name in "HMS")
-    if not ((1 <= month) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)).all():
+    if not ((month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)).all():
         return None
     start = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     date = start.astype("datetime64[D]") + (day - 1)
     if (day < 1).any() or (date.astype("datetime64[M]") != start).any():
         return None
     seconds = (hour * 60 + minute) * 60 + second
-    return date.astype("datetime64[us]") + seconds.astype("timedelta64[s]")
+    return date.astype("datetime64[us]") + seconds.astype("timedelta64[s]")  # type: ignore[no-any-return]
 
 
 def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | None) -> list[str | int | float]:

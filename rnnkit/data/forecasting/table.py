@@ -61,7 +61,9 @@ class Table:
     def is_empty(self, name: str) -> bool:
         """Whether no cell of a column has anything in it."""
         cells = self.columns[name]
-        return all(map(_is_missing, cells)) if cells.dtype == object else cells.dtype.kind == "f" and np.isnan(cells).all()
+        return (
+            all(map(_is_missing, cells)) if cells.dtype == object else cells.dtype.kind == "f" and np.isnan(cells).all()
+        )
 
     def numbers(self, name: str, argument: str) -> NDArray[np.float64]:
         """[N], NaN where a cell is empty.
@@ -123,17 +125,12 @@ class Table:
                 return Stamps(times, None)
         text = ["" if cell is None else str(cell) for cell in cells]
         stamps, row = read_stamps(text, time_format)
-        if row is None:
-            return stamps
-        if _is_missing(text[row]):
-            self.refuse_time(names, row, "none", "a time in every row", "a file whose rows all have one")
-        self.refuse_time(
-            names,
-            row,
-            repr(text[row]),
-            f"a time of the form {time_format}",
-            "data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column",
-        )
+        if row is not None:
+            if _is_missing(text[row]):
+                self.refuse_time(names, row, "none", "a time in every row", "a file whose rows all have one")
+            fix = "data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column"
+            self.refuse_time(names, row, repr(text[row]), f"a time of the form {time_format}", fix)
+        return stamps
 
     def _complete(self, names: Sequence[str], stamps: Stamps) -> Stamps:
         times = stamps.times

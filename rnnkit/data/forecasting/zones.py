@@ -34,7 +34,7 @@ def offsets_at(times: Times, zone: ZoneInfo) -> NDArray[Any]:
 
 
 def offsets_of_local(local: Times, zone: ZoneInfo) -> tuple[NDArray[Any], NDArray[Any]]:
-    """[N] each, by how much the local clock is ahead where it shows these times: the first time it does, and the second.
+    """[N] each, by how much the local clock is ahead where it shows these times: for the first time, and the second.
 
     The second differs, and is smaller, where an hour repeats; it is larger where the clock never shows the time.
     """
