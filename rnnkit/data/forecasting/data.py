@@ -191,7 +191,7 @@ class ForecastData(SequenceData[Window]):
         frames, self.form, notes = self.source.frames(self.form)
         times, local = [frame.times for frame in frames], [frame.local if frame.is_dated else None for frame in frames]
         self.frequency = frequency_of(times, local, self.frequency, dated=self.time_features)
-        regular, fit = self._on_grid(frames)
+        regular, fit = self._on_grid(frames, self.form)
         if self.season is None:
             self.season = self.frequency.season if self.frequency else 1
             if self.form.fill_gaps is False and not fit.is_perfect and self.season > 1:
@@ -284,7 +284,7 @@ class ForecastData(SequenceData[Window]):
     def read_inputs(self, path: Path | None) -> Iterator[Window]:
         frames, form, notes = read_frames(path, "--input", self.form)
         known, zone = form.known_covariates, form.time_zone
-        regular, fit = self._on_grid(frames)
+        regular, fit = self._on_grid(frames, form)
         grid = grid_lines(fit, self.frequency, self.season, is_given=True, fill=form.fill_gaps)
         for line in (*notes, *grid[1:]):
             logger.warning(line)
@@ -321,8 +321,8 @@ class ForecastData(SequenceData[Window]):
             known_categories=len(self.form.known(categorical=True)),
         )
 
-    def _on_grid(self, frames: list[Frame]) -> tuple[list[Frame], Fit]:
-        fill, zone = self.form.fill_gaps, self.form.time_zone
+    def _on_grid(self, frames: list[Frame], form: Format) -> tuple[list[Frame], Fit]:
+        fill, zone = form.fill_gaps, form.time_zone
         if fill and any(frame.times is None for frame in frames):
             fix = "data.fill_gaps=false, or data.time=column"
             raise UserError("data.fill_gaps", "time stamps", "a file without them", fix=fix)

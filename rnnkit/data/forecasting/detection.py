@@ -49,7 +49,8 @@ def _best(candidates: Sequence[Frequency], series: Sequence[Times], local: Seque
     def fit(frequency: Frequency) -> float:
         rulers = [times[:_ENOUGH] for times in (local if frequency.is_local else series) if len(times) > 1]
         off, near = np.concatenate([Grid(frequency, times).off(times) for times in rulers], 1)
-        return float((off == 0).mean() + near.mean())
+        few_beside = 0.1 if frequency.unit == "b" else 0.0  # a row on a day off makes it no working day
+        return float((off == 0).mean() + near.mean() + few_beside)
 
     return candidates[0] if len(candidates) == 1 else max(candidates, key=fit)
 

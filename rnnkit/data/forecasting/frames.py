@@ -96,6 +96,8 @@ def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -
     groups = groups_of(table, form.id)
     form, notes = form.resolved(table, groups.ascend)
     notes = [*table.notes, *notes]
+    if form.time and form.time_zone is None:
+        form = replace(form, time_zone=table.zones.get(form.time[0]))
     stamps = _stamps(table, form, groups) if form.time else None
     values_NC = np.stack([table.numbers(name, "data.target") for name in form.target], 1)
     numbers = [table.numbers(name, _argument(form, name)) for name in form.past(categorical=False)]
@@ -212,25 +214,23 @@ def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
     """The times of all rows, in the zone that the user names, or that the file does."""
     assert form.time_format is not None
     stamps = table.stamps(form.time, form.time_format)
-    name = form.time_zone or table.zones.get(form.time[0])
-    if stamps.times.dtype.kind != "M" or (name is None and stamps.offsets is None):
+    if stamps.times.dtype.kind != "M" or (form.time_zone is None and stamps.offsets is None):
         return stamps
-    if name is None:
+    if form.time_zone is None:
         absent = np.isnat(np.asarray(stamps.offsets))
         if absent.any():
             how = "a zone in every row or in none"
             row = int(absent.argmax())
             table.refuse_time(form.time, row, "none there", how, "data.time_zone=UTC, or whatever that of such rows is")
         return stamps
-    zone = time_zone(name)
-    if form.time_format in EPOCHS or (form.time_zone is None and stamps.offsets is None):
+    zone = time_zone(form.time_zone)
+    if form.time_format in EPOCHS or form.time[0] in table.zones:  # these are in UTC
         return Stamps(stamps.times, offsets_at(stamps.times, zone))
     found, skipped = localized(stamps, zone, list(groups))
-    if row is not None:
-        got = f"{stamps.times[row]}, which the clock skips"
-        table.refuse_time(
-            form.time, row, got, f"a time that there is in {name}", "data.time_zone=null, or another zone"
-        )
+    if skipped is not None:
+        got = f"{table.joined(form.time)[skipped]}, which its clock skips"
+        how = f"a time that there is in {form.time_zone}"
+        table.refuse_time(form.time, skipped, got, how, "data.time_zone=null, or another zone")
     return found
 
 

@@ -39,7 +39,7 @@ class Grid:
             self._base = times[0] - _shift(times, size, None)
 
     def index(self, times: Times) -> NDArray[np.int64]:
-        """The number of the place of each time: the nearest; that of its month; of a day off, the working day before."""
+        """The number of the place of each time: the nearest; that of its month; of a day off, the day before."""
         unit, size = self.frequency.unit, self.frequency.size
         if unit == "mo":
             month: NDArray[np.int64] = times.astype("datetime64[M]").astype(np.int64)

@@ -86,7 +86,7 @@ def read_stamp(cell: str, time_format: str) -> tuple[datetime, timedelta | None]
 
 
 def read_stamps(cells: Sequence[str], time_format: str) -> tuple[Stamps, int | None]:
-    """The times of cells, with NaT for the offset of one that alone names no zone; and the first row that is no time."""
+    """The times of cells, NaT for the offset of one that alone names no zone; and the first row that is no time."""
     local = _fast(cells, time_format)
     if local is not None:
         return Stamps(local, None), None
