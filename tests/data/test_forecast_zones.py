@@ -114,6 +114,15 @@ def test_a_local_clock_that_shows_an_hour_twice(backwards: bool, file: Path) -> 
     assert following(data, file)[0] == "29.10.2024 01:00+01:00"
 
 
+def test_quarters_of_an_hour_that_the_clock_shows_twice(file: Path) -> None:
+    times = [(AUTUMN + timedelta(minutes=15 * i)).astimezone(BERLIN) for i in range(400)]
+    write(file, [time.strftime("%Y-%m-%d %H:%M") for time in times])
+    with pytest.raises(UserError, match=r"2024-10-27 02:00 after 2024-10-27 02:45.*data\.time_zone=Europe/Berlin"):
+        made(file)
+    frame = made(file, time_zone="Europe/Berlin").splits["train"].panel.frames[0]
+    np.testing.assert_array_equal(np.diff(frame.times), np.timedelta64(15, "m"))
+
+
 def test_forecasts_over_the_change_of_the_clock(file: Path) -> None:
     times = hours(datetime(2024, 3, 27, tzinfo=UTC), 97, BERLIN)  # to 31 March, 01:00
     write(file, [time.isoformat() for time in times])

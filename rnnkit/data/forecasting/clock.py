@@ -77,7 +77,7 @@ def find_clock(
         if "%d" in form and (pair := _with_time_of_day(table, name, looked_at, ascends)):
             return Clock(*pair, [other for other in others if other not in pair[0]])
         return Clock([name], form, others)
-    if counters := _counters(table, looked_at, ascends):
+    if counters := _counters(table, looked_at, ascends, beside=False):
         return Clock(counters[:1], NUMBER, counters[1:])
     if asks:
         _ask_about_numbers(table, looked_at, ascends)
@@ -211,15 +211,17 @@ def _is_dense(times: NDArray[Any], compact: str, *, is_named: bool) -> bool:
     return (is_named or compact == "%Y%m") and len(steps) > 0 and bool((steps == 1).mean() > 0.8)
 
 
-def _counters(table: Table, names: Sequence[str], ascends: Ascends) -> list[str]:
-    """Numeric columns that are called like a time or a row number, and that rise or fall like one."""
+def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: bool = True) -> list[str]:
+    """Numeric columns that are called like a time or a row number and rise or fall so; `beside` a clock, evenly."""
     found = []
     for name in names:
         word = name.strip().lower()
-        called = word in _COUNTERS or word in _NAMES
-        if called and table.columns[name].dtype.kind != "M" and table.is_numeric(name):
-            values = _numbers(table, name)
-            if values is not None and ascends(values):
+        if word not in _COUNTERS | _NAMES or not table.is_numeric(name):
+            continue
+        values = _numbers(table, name)
+        if values is not None and ascends(values):
+            steps = np.abs(np.diff(values))
+            if not beside or (steps == np.median(steps)).mean() > 0.8:
                 found.append(name)
     return found
 

@@ -46,20 +46,25 @@ class ForecastData(SequenceData[Window]):
     `id` names. "rows": a row is a series, its name first, without times. None: long where `id` is given, else wide.
     Without a `header` columns are named 1, 2, 3 and so on.
 
-    **Columns.** `time`: time stamps (read by `time_format` where they are not ISO) or plain numbers; None takes the
-    first column that holds dates. `target`: one name or several; None takes all columns that are nothing else.
+    **Columns.** `time`: one column of time stamps or plain numbers, or several that make one; None takes those that
+    hold times (see `rnnkit.data.forecasting.clock`). `time_format` is what `strptime` takes, s, ms, us or ns for counts
+    since 1970, or "number". `target`: one name or several; None takes all columns that are nothing else.
     `past_covariates` are known up to the origin of a forecast, `known_covariates` for its horizon too,
     `static_covariates` do not change within a series. Columns that begin with a word are categorical, and those that
     `categorical` names. With `multivariate` the targets are channels of one series, else each is a series of its own.
 
-    **Time.** `frequency` is given, such as 15min or 1mo, or found, the median distance of two steps. Missing values
-    stay missing; missing rows show in `gaps`, or become steps without values by `fill_gaps`. Rows must be in the order
-    of time, or `sort`; times that repeat are an error unless `duplicates` says first, last or mean.
+    **Time.** Times keep the zone of the file; `time_zone` says what the clock of a file without one shows.
+    `frequency` is given, such as 15min, 1b or 1mo, or found, and is checked against the times of each series. Missing
+    values stay missing; missing rows become steps without values and rows beside the steps move to the nearest, unless
+    most lie beside them. With `fill_gaps` all rows move; with `fill_gaps=False` rows are steps, and `gaps` tells the
+    time between them. Rows that run backwards are turned round; others must be in the order of time, or `sort`; times
+    that repeat are an error unless `duplicates` says first, last or mean. `report` tells after `setup` how the files
+    were read.
 
     **Splits** (see `Division`) are stretches of time: every window's future lies within its split, and its past may
     reach back before it. Training windows begin every `stride` steps, all others every `eval_stride`. With
     `windows_per_series` an epoch has so many training windows of each series, drawn anew each time. Windows whose
-    future (in training: or past) has no value at all are left out and counted in the log.
+    future (in training: or past) has no value at all are left out and counted in `report`.
 
     **Scaling** by series and channel, from the training part: see `rnnkit.data.forecasting.scaling`. A series that
     training did not have is scaled by its own steps before the first forecast. Covariates are standardised. With

@@ -116,21 +116,21 @@ def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -
     static = {name: table.numbers(name, "data.static_covariates") for name in form.static(categorical=False)}
     static_words = {name: table.words(name, "data.static_covariates") for name in form.static(categorical=True)}
     frames = []
-    turned = repeated = 0
+    orders: Counter[str] = Counter()
+    repeated = 0
     for name, rows_N in groups:
-        kept_N, starts, is_turned = ordered(table, form, whole.times, rows_N)
+        kept_N, starts, order = ordered(table, form, whole.times, rows_N)
         frame = whole.taken(kept_N)
         if form.duplicates == "mean":
             frame = _averaged(frame, starts)
-        turned += is_turned
+        orders[order] += 1
         repeated += len(rows_N) - len(frame)
         words_G = np.empty(len(static_words), object)
         words_G[:] = [_constant(column, cells, kept_N, table) for column, cells in static_words.items()]
         numbers_F = [_constant(column, cells, kept_N, table) for column, cells in static.items()]
         frame = replace(frame, static=np.array(numbers_F, np.float64), static_categories=words_G)
         frames.append(_named(frame, name, form))
-    if turned:
-        notes.append(f"{turned:,} of {len(frames):,} series ran backwards in time and were turned round")
+    notes += [f"{count:,} of {len(frames):,} series {order}" for order, count in orders.items() if order]
     if repeated:
         notes.append(f"{repeated:,} rows repeat a time: data.duplicates={form.duplicates}")
     return Reading(frames, form, notes)

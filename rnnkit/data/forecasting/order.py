@@ -13,6 +13,8 @@ from rnnkit.data.forecasting.frequency import Times
 from rnnkit.data.forecasting.table import Table
 from rnnkit.errors import UserError
 
+TURNED, SORTED = "ran backwards in time and were turned round", "were sorted by time (data.sort=true)"
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -64,35 +66,34 @@ def groups_of(table: Table, column: str | None) -> Groups:
 
 def ordered(
     table: Table, form: Format, times: Times | None, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """The rows of a series in the order of time, where each distinct time begins, and whether they ran backwards.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+    """The rows of a series in the order of time, where each distinct time begins, and what was done to the order.
 
     Raises UserError, with the line, for rows in no order and times that repeat.
     """
     if times is None or len(rows) < 2:
-        return rows, np.arange(len(rows)), False
+        return rows, np.arange(len(rows)), ""
     mine = times[rows]
     change = np.diff(mine)
     zero = np.zeros((), change.dtype)
     backwards = change < zero
-    is_turned = False
+    done = ""
     if backwards.any():
-        is_turned = not (change > zero).any()
-        if is_turned:
-            rows = rows[::-1]
+        if not (change > zero).any():
+            done, rows = TURNED, rows[::-1]
         elif form.sort:
-            rows = rows[np.argsort(mine, kind="stable")]
+            done, rows = SORTED, rows[np.argsort(mine, kind="stable")]
         else:
             row = int(rows[1:][backwards][0])
             before = int(rows[:-1][backwards][0])
-            fix = _several(table, form, times) or "data.sort=true"
+            fix = _several(table, form, times) or "data.sort=true" + _clock_change(form, mine[1:][backwards])
             cells = table.joined(form.time)
             got = f"{table.place(row)}: {cells[row]} after {cells[before]}"
             raise UserError("data.time", "rows in the order of time", got, fix=fix)
         mine = times[rows]
     again = np.concatenate([[False], mine[1:] == mine[:-1]])
     if not again.any():
-        return rows, np.arange(len(rows)), is_turned
+        return rows, np.arange(len(rows)), done
     if form.duplicates == "error":
         row, first = int(rows[again][0]), int(rows[int(again.argmax()) - 1])
         raise UserError(
@@ -103,9 +104,9 @@ def ordered(
             or "data.duplicates=mean, first or last" + _clock_change(form, mine[again]),
         )
     if form.duplicates == "mean":
-        return rows, np.flatnonzero(~again), is_turned
+        return rows, np.flatnonzero(~again), done
     kept = ~again if form.duplicates != "last" else np.concatenate([~again[1:], [True]])
-    return rows[kept], np.arange(int(kept.sum())), is_turned
+    return rows[kept], np.arange(int(kept.sum())), done
 
 
 def _several(table: Table, form: Format, times: Times) -> str:
