@@ -194,7 +194,8 @@ class ForecastData(SequenceData[Window]):
 
     def read(self) -> dict[str, Windows]:
         frames, self.form, notes = self.source.frames(self.form)
-        times, local = [frame.times for frame in frames], [frame.local if frame.is_dated else None for frame in frames]
+        timed = [frame for frame in frames if frame.times is not None]
+        times, local = [frame.times for frame in timed], [frame.local for frame in timed]
         self.frequency = frequency_of(times, local, self.frequency, dated=self.time_features)
         regular, fit = self._on_grid(frames, self.form)
         if self.season is None:

@@ -92,14 +92,14 @@ def _working_week(local: Sequence[Times]) -> str:
 
 
 def frequency_of(
-    series: Sequence[Times | None], local: Sequence[Times | None], given: Frequency | None, *, dated: bool
+    series: Sequence[Times | None], local: Sequence[Times], given: Frequency | None, *, dated: bool
 ) -> Frequency | None:
     """The frequency that was given, or else the one found in the times of some series.
 
     Raises UserError for one that is for other times, or for times that are not `dated` where they must be.
     """
     times = [one for one in series if one is not None]
-    found = given or (detect_frequency(times, [one for one in local if one is not None]) if times else None)
+    found = given or (detect_frequency(times, local) if times else None)
     if times and found is not None and bool(found.unit) != (times[0].dtype.kind == "M"):
         what = "time stamps" if found.unit == "" else "plain numbers"
         raise UserError("data.frequency", f"one for {what}", repr(str(found)), fix="data.frequency=null")
@@ -124,7 +124,7 @@ def _usual(gaps: NDArray[Any]) -> list[float]:
     common = float(f"{gaps[whole == found[counts.argmax()]].mean():.9g}") if is_float else int(found[counts.argmax()])
     if 10 * counts.max() >= 9 * len(gaps) or (not is_float and common >= DAY):
         return [common]
-    middle = np.median(gaps)
+    middle = np.sort(gaps)[(len(gaps) - 1) // 2]
     mean = float(gaps[(gaps > 0.5 * middle) & (gaps < 1.5 * middle)].mean())
     if is_float:
         return [*([common] if 20 * counts.max() > len(gaps) else []), float(f"{mean:.9g}")]

@@ -39,11 +39,6 @@ class Frame:
     is_regular: bool = False  # every step is as far from the last as all others are
 
     @property
-    def is_dated(self) -> bool:
-        """Whether there are times, or numbers of steps that stand for them."""
-        return self.times is not None
-
-    @property
     def local(self) -> Times:
         """[N], the times as the local clock shows them."""
         assert self.times is not None

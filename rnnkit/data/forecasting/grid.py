@@ -82,7 +82,9 @@ class Grid:
         """[2, N], how far each time lies from its place, in steps, and whether (1, else 0) it is near enough."""
         place = self.index(times)
         here, following = self.at(place), self.at(place + 1)
-        off = (times - here) / (following - here)
+        step = following - here
+        step = np.where(step > np.zeros((), step.dtype), step, np.ones((), step.dtype))  # as fine as numbers can tell
+        off = (times - here) / step
         if times.dtype.kind == "M" and self.frequency.size != int(self.frequency.size):
             off = np.where(np.abs(times - here) <= np.timedelta64(1, "us"), 0, off)  # what is no whole microsecond
         elif times.dtype.kind != "M":
