@@ -201,7 +201,7 @@ def test_without_known_covariates_the_rows_go_on_by_themselves(tmp_path: Path, m
     data.setup()
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     windows, rows = predicted(data, None)
-    assert [row["time"] for row in rows] == ["2020-01-01", "2020-02-01", "2020-03-01"]
+    assert [row["time"] for row in rows] == ["2020-01", "2020-02", "2020-03"]
     assert "id" not in rows[0]
     future = data.collate(windows).inputs.future_covariates
     np.testing.assert_allclose(future[0, 0], [0, 1], atol=1e-6)  # the first of January

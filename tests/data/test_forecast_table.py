@@ -26,7 +26,7 @@ def test_cells_are_numbers_words_and_times(file: Path) -> None:
     np.testing.assert_array_equal(table.numbers("load", "data.target"), [1.5, np.nan, -300])
     assert table.words("kind", "data.categorical").tolist() == ["a", "b", None]
     hours = np.array(["2024-01-01T00", "2024-01-01T01", "2024-01-01T02"], "datetime64[us]")
-    np.testing.assert_array_equal(table.times("when", None), hours)
+    np.testing.assert_array_equal(table.stamps(["when"], "%Y-%m-%d %H:%M:%S").times, hours)
     assert [table.is_numeric(name) for name in table.columns] == [False, True, False]
 
 
@@ -69,28 +69,24 @@ def test_every_word_for_nothing_is_nothing(file: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "form", "expected"),
     [
-        ("2024-03", None, "2024-03-01"),
-        ("2024-03-05T06:07", None, "2024-03-05T06:07"),
-        ("2024-03-05 06:07:08.25", None, "2024-03-05T06:07:08.25"),
-        ("2024-03-05T06:00:00Z", None, "2024-03-05T06:00"),
-        ("2024-03-05T06:00:00+02:00", None, "2024-03-05T04:00"),
+        ("2024-03", "%Y-%m", "2024-03-01"),
+        ("2024-03-05T06:07", "%Y-%m-%dT%H:%M", "2024-03-05T06:07"),
+        ("2024-03-05 06:07:08.25", "%Y-%m-%d %H:%M:%S", "2024-03-05T06:07:08.25"),
+        ("2024-03-05T06:00:00Z", "%Y-%m-%dT%H:%M:%SZ", "2024-03-05T06:00"),
+        ("2024-03-05T06:00:00+02:00", "%Y-%m-%dT%H:%M:%S%:z", "2024-03-05T04:00"),
         ("05/03/2024 06:07", "%d/%m/%Y %H:%M", "2024-03-05T06:07"),
         ("20240305", "%Y%m%d", "2024-03-05"),
+        ("1709618820000", "ms", "2024-03-05T06:07"),
     ],
 )
-def test_times_are_iso_or_of_the_given_form(cell: str, form: str | None, expected: str, file: Path) -> None:
+def test_times_are_read_by_their_format(cell: str, form: str, expected: str, file: Path) -> None:
     file.write_text(f"t,x\n{cell},1\n")
-    assert read_table(file, "data.path").times("t", form)[0] == np.datetime64(expected, "us")
-
-
-def test_a_zone_in_a_later_row_counts_too(file: Path) -> None:
-    file.write_text("t,x\n2024-03-05T06:00:00,1\n2024-03-05T09:00:00+02:00,1\n")
-    assert read_table(file, "data.path").times("t", None)[1] == np.datetime64("2024-03-05T07:00", "us")
+    assert read_table(file, "data.path").stamps(["t"], form).times[0] == np.datetime64(expected, "us")
 
 
 def test_numbers_serve_as_times(file: Path) -> None:
     file.write_text("t,x\n1,1\n2.5,1\n")
-    assert read_table(file, "data.path").times("t", None).tolist() == [1.0, 2.5]
+    assert read_table(file, "data.path").stamps(["t"], "number").times.tolist() == [1.0, 2.5]
 
 
 def test_rows_of_any_length(file: Path) -> None:
@@ -147,7 +143,7 @@ def test_a_line_is_counted_as_an_editor_counts(file: Path) -> None:
     [
         (
             "2024-01-01\nyesterday",
-            r"^data\.time: expected a time such as .*line 3: 'yesterday'\. Try: data\.time_format=",
+            r"^data\.time: expected a time of the form %Y-%m-%d.*line 3: 'yesterday'\. Try: data\.time_format=",
         ),
         ('2024-01-01\n""', r"^data\.time: .*line 3"),
         ('1\n""', r"^data\.time: expected a time in every row of 't'; got .*line 3: none"),
@@ -156,7 +152,7 @@ def test_a_line_is_counted_as_an_editor_counts(file: Path) -> None:
 def test_a_cell_that_is_no_time_is_told_with_its_line(cells: str, message: str, file: Path) -> None:
     file.write_text("t\n" + cells + "\n")
     with pytest.raises(UserError, match=message):
-        read_table(file, "data.path").times("t", None)
+        read_table(file, "data.path").stamps(["t"], "number" if cells[0] == "1" else "%Y-%m-%d")
 
 
 def test_a_file_that_is_not_there(file: Path) -> None:
@@ -181,7 +177,8 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.numbers("on", "data.target"), [1, 0, np.nan])
     assert table.words("kind", "data.categorical").tolist() == ["a", "b", None]
     for name in ("when", "zone"):
-        np.testing.assert_array_equal(table.times(name, None), times.astype("datetime64[us]"))
+        np.testing.assert_array_equal(table.stamps([name], "").times, times.astype("datetime64[us]"))
+    assert table.zones == {"zone": "Europe/Berlin"}
     assert [table.is_numeric(name) for name in table.columns] == [False, True, True, False, False]
     with pytest.raises(UserError, match=r"table\.parquet, row 1: 'a'"):
         table.numbers("kind", "data.target")

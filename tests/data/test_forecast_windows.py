@@ -182,15 +182,14 @@ def test_no_test_split() -> None:
     assert set(made(generator=Given(a=noise(60)), test_fraction=0).splits) == {"train", "valid"}
 
 
-def test_windows_without_a_value_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_windows_without_a_value_are_left_out() -> None:
     x = noise(100)
     x[20:40] = np.nan
-    with caplog.at_level("INFO"):
-        data = made(generator=Given(a=x))
+    data = made(generator=Given(a=x))
     left = {window.origin for window in data.splits["train"]}
     # no value in 3 steps from the origin on, or in 5 before it
     assert set(range(5, 68)) - left == {*range(20, 38), *range(25, 41)}
-    assert "train: 21 windows without a value left out" in caplog.text
+    assert "train 42 (21 windows without a value left out), valid 13, test 13" in data.report[-1]
 
 
 @pytest.mark.parametrize(
@@ -218,13 +217,13 @@ def test_what_makes_no_sense_is_refused(steps: int, arguments: dict[str, Any], m
         made(generator=Given(a=noise(steps)), **arguments)
 
 
-def test_short_series_are_left_out_on_demand(caplog: pytest.LogCaptureFixture) -> None:
+def test_short_series_are_left_out_on_demand() -> None:
     series = {"a": noise(60), "b": noise(4), "c": noise(60)}
     with pytest.raises(UserError, match=r"got 2 of 4 steps of series b\. Try: .* data\.drop_short=true"):
         made(generator=Given(**series))
     data = made(generator=Given(**series), drop_short=True)
     assert data.splits["train"].panel.ids == ["a", "c"]
-    assert "1 of 3 series are too short and left out" in caplog.text
+    assert "1 of 3 series are too short and left out" in data.report
 
 
 def test_a_channel_without_values_is_refused_and_a_constant_one_is_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.batches import Batches
 from rnnkit.data.forecasting.calendar import calendar_names
+from rnnkit.data.forecasting.detection import frequency_of
 from rnnkit.data.forecasting.division import Division, assert_apart, observed, origins, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
-from rnnkit.data.forecasting.frequency import frequency_of, parse_frequency
-from rnnkit.data.forecasting.grid import filled
+from rnnkit.data.forecasting.frequency import parse_frequency
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
+from rnnkit.data.forecasting.regular import Fit, on_grid
+from rnnkit.data.forecasting.report import extent_lines, grid_lines, missing_line
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
 from rnnkit.data.forecasting.support import Support, check_support
 from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
+from rnnkit.data.forecasting.zones import time_zone as check_time_zone
 from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
 from rnnkit.errors import UserError
@@ -44,20 +47,25 @@ class ForecastData(SequenceData[Window]):
     `id` names. "rows": a row is a series, its name first, without times. None: long where `id` is given, else wide.
     Without a `header` columns are named 1, 2, 3 and so on.
 
-    **Columns.** `time`: time stamps (read by `time_format` where they are not ISO) or plain numbers; None takes the
-    first column that holds dates. `target`: one name or several; None takes all columns that are nothing else.
+    **Columns.** `time`: one column of time stamps or plain numbers, or several that make one; None takes those that
+    hold times (see `rnnkit.data.forecasting.clock`). `time_format` is what `strptime` takes, s, ms, us or ns for counts
+    since 1970, or "number". `target`: one name or several; None takes all columns that are nothing else.
     `past_covariates` are known up to the origin of a forecast, `known_covariates` for its horizon too,
     `static_covariates` do not change within a series. Columns that begin with a word are categorical, and those that
     `categorical` names. With `multivariate` the targets are channels of one series, else each is a series of its own.
 
-    **Time.** `frequency` is given, such as 15min or 1mo, or found, the median distance of two steps. Missing values
-    stay missing; missing rows show in `gaps`, or become steps without values by `fill_gaps`. Rows must be in the order
-    of time, or `sort`; times that repeat are an error unless `duplicates` says first, last or mean.
+    **Time.** Times keep the zone of the file; `time_zone` says what the clock of a file without one shows.
+    `frequency` is given, such as 15min, 1b or 1mo, or found, and is checked against the times of each series. Missing
+    values stay missing; missing rows become steps without values and rows beside the steps move to the nearest, unless
+    most lie beside them. With `fill_gaps` all rows move; with `fill_gaps=False` rows are steps, and `gaps` tells the
+    time between them. Rows that run backwards are turned round; others must be in the order of time, or `sort`; times
+    that repeat are an error unless `duplicates` says first, last or mean. `report` tells after `setup` how the files
+    were read.
 
     **Splits** (see `Division`) are stretches of time: every window's future lies within its split, and its past may
     reach back before it. Training windows begin every `stride` steps, all others every `eval_stride`. With
     `windows_per_series` an epoch has so many training windows of each series, drawn anew each time. Windows whose
-    future (in training: or past) has no value at all are left out and counted in the log.
+    future (in training: or past) has no value at all are left out and counted in `report`.
 
     **Scaling** by series and channel, from the training part: see `rnnkit.data.forecasting.scaling`. A series that
     training did not have is scaled by its own steps before the first forecast. Covariates are standardised. With
@@ -95,8 +103,9 @@ class ForecastData(SequenceData[Window]):
         generator: Callable[[], Mapping[str, NDArray[np.float64]]] | None = None,
         layout: str | None = None,
         header: bool = True,
-        time: str | int | None = None,
+        time: str | int | Sequence[str | int] | None = None,
         time_format: str | None = None,
+        time_zone: str | None = None,
         frequency: str | None = None,
         id: str | int | None = None,
         target: str | int | Sequence[str | int] | None = None,
@@ -107,7 +116,7 @@ class ForecastData(SequenceData[Window]):
         multivariate: bool = True,
         sort: bool = False,
         duplicates: str = "error",
-        fill_gaps: bool = False,
+        fill_gaps: bool | None = None,
         valid_fraction: float = 0.15,
         test_fraction: float = 0.15,
         train_steps: int | None = None,
@@ -141,8 +150,9 @@ class ForecastData(SequenceData[Window]):
         self.form = Format(
             layout=layout,
             header=header,
-            time=None if time is None else str(time),
+            time=names(time),
             time_format=time_format,
+            time_zone=time_zone,
             id=None if id is None else str(id),
             target=names(target),
             past_covariates=names(past_covariates),
@@ -154,7 +164,10 @@ class ForecastData(SequenceData[Window]):
             duplicates=duplicates,
             fill_gaps=fill_gaps,
         )
+        if time_zone is not None:
+            check_time_zone(time_zone)
         self.frequency = None if frequency is None else parse_frequency(frequency)
+        self._is_frequency_given = frequency is not None
         self.division = Division(
             valid_fraction, test_fraction, train_steps, valid_steps, test_steps, valid_from, test_from
         )
@@ -167,6 +180,8 @@ class ForecastData(SequenceData[Window]):
         self.drop_short = drop_short
         self._encoding: Encoding | None = None
         self._support: Support | None = None
+        self._written_format: str | None = None  # of times in the file that is predicted
+        self.report: list[str] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Read the series, divide them, learn from the training part unless `restore` came before, and encode all."""
@@ -195,39 +210,53 @@ class ForecastData(SequenceData[Window]):
             check_support(self._panel, support, self.form, by_part, "data.target", trained=self._is_restored)
 
     def read(self) -> dict[str, Windows]:
-        frames, self.form = self.source.frames(self.form)
-        self.frequency = frequency_of([frame.times for frame in frames], self.frequency, dated=self.time_features)
-        self.season = self.season or (self.frequency.season if self.frequency else 1)
+        frames, self.form, notes = self.source.frames(self.form)
+        timed = [frame for frame in frames if frame.times is not None]
+        times, local = [frame.times for frame in timed], [frame.local for frame in timed]
+        self.frequency = frequency_of(times, local, self.frequency, dated=self.time_features)
+        regular, fit = self._on_grid(frames, self.form)
+        if self.season is None:
+            self.season = self.frequency.season if self.frequency else 1
+            if self.form.fill_gaps is False and not fit.is_perfect and self.season > 1:
+                notes.append("no season: with data.fill_gaps=false rows are steps, and not all are equally far apart")
+                self.season = 1
         ends = partial(self.division.ends, files=self.source.files)
-        panel, ends_S3 = usable(self._on_grid(frames), self.frequency, ends, self.horizon, drop=self.drop_short)
+        panel, ends_S3, short = usable(regular, self.frequency, ends, self.horizon, drop=self.drop_short)
+        if short:
+            notes.append(f"{short:,} of {short + len(panel):,} series are too short and left out")
         strides = (self.stride, self.eval_stride, self.eval_stride)
         found = origins(panel, ends_S3, self.context, self.horizon, strides)
         assert_apart(found, len(panel), self.horizon)
-        splits = {}
+        splits, counts = {}, []
         for number, name in enumerate(SPLITS):
             series, origin = found[name]
             past, future = observed(panel, series, origin, self.context, self.horizon)
             kept = past & future if name == "train" else future
-            if len(kept) > kept.sum():
-                logger.warning("%s: %s windows without a value left out", name, f"{len(kept) - kept.sum():,}")
+            left = f" ({len(kept) - kept.sum():,} windows without a value left out)" if len(kept) > kept.sum() else ""
+            if len(kept):
+                counts.append(f"{name} {kept.sum():,}{left}")
             if not kept.any():
                 continue
             before = ends_S3[:, max(0, number - 1)]
             draws = self.windows_per_series if name == "train" else None
             splits[name] = Windows(panel, self._shape(), series[kept], origin[kept], before, draws, self.seed)
-            logger.info("%s: %s windows of %s series", name, f"{kept.sum():,}", f"{len(panel):,}")
         self._panel, self._ends_S3 = panel, ends_S3
+        windows = f"windows of {self.context} and {self.horizon} steps: {', '.join(counts)}"
+        grid = grid_lines(fit, self.frequency, self.season, is_given=self._is_frequency_given, fill=self.form.fill_gaps)
+        self.report = [*extent_lines(frames, self.form, self.source.name), *notes, *grid, missing_line(panel), windows]
+        for line in self.report:
+            logger.info(line)
+        for line in (*notes, *grid[1:]) if self._is_restored else ():
+            logger.warning(line)
         return splits
 
     def learn(self, train: Sequence[Window]) -> None:
         calendar = calendar_names(self.frequency) if self.time_features else []
         self._encoding = learn(self._panel, self._ends_S3[:, 0], self.scaling, self._channels, calendar)
-        missing = 100 * np.isnan(self._panel.values).mean()
-        logger.info("%s series, %.1f %% missing, frequency %s", f"{len(self._panel):,}", missing, self.frequency)
 
     def learnt(self) -> dict[str, Any]:
         return {
-            "format": {name: getattr(self.form, name) for name in ("time", "target", "categorical")},
+            "format": {name: getattr(self.form, name) for name in ("time", "time_format", "target", "categorical")},
             "frequency": None if self.frequency is None else str(self.frequency),
             "season": self.season,
             **asdict(self._learnt),
@@ -235,7 +264,8 @@ class ForecastData(SequenceData[Window]):
 
     def restore(self, learnt: dict[str, Any]) -> None:
         learnt = dict(learnt)
-        self.form = replace(self.form, **learnt.pop("format"), is_resolved=True)
+        form = learnt.pop("format")
+        self.form = replace(self.form, **{**form, "time": names(form["time"])}, is_resolved=True)
         frequency, self.season = learnt.pop("frequency"), learnt.pop("season")
         self.frequency = None if frequency is None else parse_frequency(frequency)
         self._encoding = Encoding(**learnt)
@@ -275,9 +305,14 @@ class ForecastData(SequenceData[Window]):
         return {"season": self.season, "channels": self._channels}
 
     def read_inputs(self, path: Path | None) -> Iterator[Window]:
-        frames, _ = read_frames(path, "--input", self.form)
-        known = self.form.known_covariates
-        ahead = [with_future(frame, self.horizon, self.frequency, known) for frame in self._on_grid(frames)]
+        frames, form, notes = read_frames(path, "--input", self.form)
+        known, zone = form.known_covariates, form.time_zone
+        regular, fit = self._on_grid(frames, form)
+        grid = grid_lines(fit, self.frequency, self.season, is_given=True, fill=form.fill_gaps)
+        for line in (*notes, *grid[1:]):
+            logger.warning(line)
+        ahead = [with_future(frame, self.horizon, self.frequency, known, zone) for frame in regular]
+        self._written_format = form.time_format if len(form.time) == 1 else None
         panel = Panel.of([frame for frame, _ in ahead], self.frequency)
         if self._support is not None:
             check_support(panel, self._support, self.form, [path], "--input", trained=True)
@@ -288,7 +323,7 @@ class ForecastData(SequenceData[Window]):
         yield from windows
 
     def rows(self, example: Window, prediction: Any) -> Iterable[dict[str, Any]]:
-        yield from forecast_rows(example, prediction, self._channels)
+        yield from forecast_rows(example, prediction, self._channels, self._written_format)
 
     @property
     def _learnt(self) -> Encoding:
@@ -311,8 +346,12 @@ class ForecastData(SequenceData[Window]):
             known_categories=len(self.form.known(categorical=True)),
         )
 
-    def _on_grid(self, frames: list[Frame]) -> list[Frame]:
-        return [filled(frame, self.frequency) for frame in frames] if self.form.fill_gaps else frames
+    def _on_grid(self, frames: list[Frame], form: Format) -> tuple[list[Frame], Fit]:
+        fill, zone = form.fill_gaps, form.time_zone
+        if fill and any(frame.times is None for frame in frames):
+            fix = "data.fill_gaps=false, or data.time=column"
+            raise UserError("data.fill_gaps", "time stamps", "a file without them", fix=fix)
+        return on_grid(frames, self.frequency, fill=fill, zone=zone, is_given=self._is_frequency_given)
 
     def _encode(self, splits: Sequence[Windows]) -> None:
         encoded = encode(splits[0].panel, self._learnt, first_origins(splits), self.scaling, self._channels)

@@ -1,10 +1,7 @@
 """Which steps of a series are for training, validation and test, and which windows lie in each."""
 
-import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from datetime import UTC
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +10,8 @@ from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.source import SPLITS
-from rnnkit.data.forecasting.table import parsed_time
+from rnnkit.data.forecasting.stamps import possible_formats, read_stamp
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ class Division:
         """The steps of a split that ends before step `end`."""
         date, steps = getattr(self, f"{split}_from"), getattr(self, f"{split}_steps")
         if date is not None:
-            return max(0, end - int(np.searchsorted(_times(frame, split), _date(date, split))))
+            return max(0, end - _before(frame, str(date), split))
         if steps is not None:
             return int(steps)
         return len(frame) - int(round(len(frame) * (1 - getattr(self, f"{split}_fraction")), 6))
@@ -97,8 +92,8 @@ def usable(
     horizon: int,
     *,
     drop: bool,
-) -> tuple[Panel, NDArray[np.int64]]:
-    """The series and where their splits end, [S, 3]; those that are too short for a split are left out by `drop`.
+) -> tuple[Panel, NDArray[np.int64], int]:
+    """The series, where their splits end, [S, 3], and how many too short for a split have been left out by `drop`.
 
     Raises UserError, naming one, where they are not, or where all are too short.
     """
@@ -107,22 +102,22 @@ def usable(
     short_S3 = too_short(panel, ends_S3, horizon)
     short_S: NDArray[np.bool_] = short_S3.max(1)
     if not short_S.any():
-        return panel, ends_S3
+        return panel, ends_S3, 0
     if drop and not short_S.all():
-        logger.warning("%s of %s series are too short and left out", f"{short_S.sum():,}", f"{len(panel):,}")
         kept = iter((~short_S).tolist())
         left = [frame.only([next(kept) for _ in frame.ids]) for frame in frames]
-        return Panel.of([frame for frame in left if frame.ids], frequency), ends_S3[~short_S]
+        return Panel.of([frame for frame in left if frame.ids], frequency), ends_S3[~short_S], int(short_S.sum())
     series = int(short_S.argmax())
     split = SPLITS[int(short_S3[series].argmax())]
     start, end = (0, *ends_S3[series])[SPLITS.index(split) :][:2]
     name = f" of series {panel.ids[series]}" if panel.ids[series] else ""
     more = f" and of {short_S.sum() - 1:,} more" if short_S.sum() > 1 else ""
+    drop_them = ", or data.drop_short=true" if not short_S.all() else ", or longer series"
     raise UserError(
         "data.horizon",
         f"{horizon} steps or more of every series in the {split} split, and one before them",
         f"{max(0, end - start):,} of {panel.lengths[series]:,} steps{name}{more}",
-        fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more, or data.drop_short=true",
+        fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more{drop_them}",
     )
 
 
@@ -176,15 +171,16 @@ def assert_apart(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
         end = reached
 
 
-def _times(frame: Frame, split: str) -> Any:
+def _before(frame: Frame, text: str, split: str) -> int:
+    """The steps of a series before a date, in the time of its own zone unless the date names another."""
     if frame.times is None or frame.times.dtype.kind != "M":
         fix = f"data.{split}_steps=100, or data.time=column_with_dates"
         raise UserError(f"data.{split}_from", "series with time stamps", "none in the file", fix=fix)
-    return frame.times
-
-
-def _date(text: str, split: str) -> np.datetime64:
-    found = parsed_time(str(text), None)
+    formats = possible_formats(text)
+    found = read_stamp(text, formats[0]) if len(formats) == 1 else None
     if found is None:
         raise UserError(f"data.{split}_from", "a date", repr(text), fix=f"data.{split}_from=2024-12-31")
-    return np.datetime64(found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found, "us")
+    local, ahead = np.datetime64(found[0], "us"), found[1]
+    if ahead is None:
+        return int(np.searchsorted(frame.local, local))
+    return int(np.searchsorted(frame.times, local - np.timedelta64(ahead)))

@@ -166,8 +166,7 @@ def _vocabularies(words: NDArray[np.object_]) -> list[list[str]]:
 
 
 def _calendar(frame: Frame, names: Sequence[str]) -> NDArray[np.float32]:
-    assert frame.times is not None
-    return calendar_features(frame.times, list(names))
+    return calendar_features(frame.local, list(names))
 
 
 def _standardised(numbers: NDArray[np.float64], statistics: Sequence[tuple[float, float]]) -> NDArray[np.float64]:

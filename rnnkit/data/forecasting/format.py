@@ -1,14 +1,14 @@
 """How a file of time series is laid out, and which of its columns is what."""
 
-import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rnnkit.data.forecasting.table import Table, parsed_time
+from rnnkit.data.forecasting.clock import Ascends, Clock, find_clock
+from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, read_stamps
+from rnnkit.data.forecasting.table import Table, listed
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 LAYOUTS = ("wide", "long", "rows")
 DUPLICATES = ("error", "first", "last", "mean")
@@ -18,13 +18,15 @@ DUPLICATES = ("error", "first", "last", "mean")
 class Format:
     """What the columns of a file are; the arguments of `ForecastData` of the same names say more.
 
-    Once it `is_resolved`, by the first file, nothing is left for other files to decide.
+    Once it `is_resolved`, by the first file, nothing is left for other files to decide. The target `is_guessed` where
+    the user has not named it.
     """
 
     layout: str | None = None
     header: bool = True
-    time: str | None = None
+    time: list[str] = field(default_factory=list)
     time_format: str | None = None
+    time_zone: str | None = None
     id: str | None = None
     target: list[str] = field(default_factory=list)
     past_covariates: list[str] = field(default_factory=list)
@@ -34,8 +36,9 @@ class Format:
     multivariate: bool = True
     sort: bool = False
     duplicates: str = "error"
-    fill_gaps: bool = False
+    fill_gaps: bool | None = None
     is_resolved: bool = False
+    is_guessed: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in (None, *LAYOUTS):
@@ -50,8 +53,8 @@ class Format:
         if self.layout in ("wide", "rows") and self.id is not None:
             got = f"data.id={self.id} beside data.layout={self.layout}"
             raise UserError("data.layout", "long where data.id is set", got, fix="data.layout=long")
-        named = [*self.target, *self.covariates]
-        twice = next((name for i, name in enumerate(named) if name in named[:i]), None)
+        counts = Counter([*self.target, *self.covariates])
+        twice = next((name for name, count in counts.items() if count > 1), None)
         if twice is not None:
             raise UserError(
                 "data.target", "each column in one place", f"{twice!r} twice", fix="leaving one of them out"
@@ -75,47 +78,72 @@ class Format:
         """The covariates of whole series that are numbers or that are names."""
         return [name for name in self.static_covariates if (name in self.categorical) == categorical]
 
-    def resolved(self, table: Table) -> "Format":
-        """The same with what a file leaves to be found out: the time column, the targets, which covariates are names.
-
-        Raises UserError where columns are missing, or hold words and are neither targets nor covariates.
-        """
+    def check(self, table: Table) -> None:
+        """Raises UserError where the table lacks a column."""
         for argument, names in self._named():
             for name in names:
                 table.cells(name, argument)
+
+    def resolved(self, table: Table, ascends: Ascends) -> tuple["Format", list[str]]:
+        """The same with what a file leaves to be found out, and what was found or left out, in words.
+
+        These are the time columns and their format, the targets, and which covariates are names.
+
+        Raises UserError where columns hold words and are neither targets nor covariates, or may be times.
+        """
         if self.is_resolved:
-            return self
-        time = self.time or self._dated(table)
-        categorical = [name for name in self.covariates if name in self.categorical or not table.is_numeric(name)]
-        target = self.target or [
-            name for name in table.columns if name not in {time, self.id, *self.covariates, *self.categorical}
-        ]
+            return self._as_written(table, ascends), []
+        named = {self.id, *self.target, *self.covariates, *self.categorical}
+        free = [name for name in table.columns if name not in named]
+        clock = find_clock(table, free, self.time, self.time_format, ascends, asks=not self.target)
+        categorical = {name for name in self.covariates if name in self.categorical or not table.is_numeric(name)}
+        aside = {*clock.columns, *clock.others} if clock else set()
+        empty = {name for name in free if name not in aside and table.is_empty(name)}
+        target = self.target or [name for name in free if name not in aside | empty]
         if not target:
             got = f"{table.source} with no column left for it"
             raise UserError("data.target", "a column to forecast", got, fix="data.target=column")
-        words = next((name for name in target if not table.is_numeric(name)), None)
-        if words is not None and not self.target:
-            first = next(row for row, cell in enumerate(table.words(words, "data.target")) if cell is not None)
-            raise UserError(
-                "data.target",
-                f"numbers in all columns of {table.source} that are nothing else",
-                f"column {words!r} ({table.locate(first)}: {table.words(words, 'data.target')[first]!r})",
-                fix=f"data.target=[{target[0] if target[0] != words else target[-1]}], data.id={words}, "
-                f"or data.past_covariates=[{words}]",
-            )
-        left = [name for name in table.columns if name not in {*target, *self.covariates, self.id}]
-        if time is None and any(not table.is_numeric(name) for name in left):
-            logger.warning("no column of times (data.time): the steps are numbered. Not read: %s", ", ".join(left))
-        return replace(self, time=time, target=target, categorical=categorical, is_resolved=True)
+        if not self.target:
+            _check_numeric(table, target, clock)
+        notes = []
+        if clock is None:
+            read = set(target)
+            unread = [name for name in free if name not in read]
+            rest = f"; not read: {', '.join(unread[:12])}{', ...' * (len(unread) > 12)}" if unread else ""
+            notes.append(f"no column of times (data.time): the steps are numbered{rest}")
+        else:
+            form = "numbers" if clock.time_format == NUMBER else clock.time_format
+            notes.append(f"time: {' and '.join(map(repr, clock.columns))}, read as {form}")
+        if clock and clock.others and not self.target:
+            notes.append(f"not forecast, because they count time too: {', '.join(map(repr, clock.others))}")
+        if empty and not self.target:
+            notes.append(f"not forecast, because they are empty: {', '.join(sorted(empty))}")
+        found = replace(
+            self,
+            time=clock.columns if clock else [],
+            time_format=clock.time_format if clock else None,
+            target=target,
+            categorical=[name for name in self.covariates if name in categorical],
+            is_resolved=True,
+            is_guessed=not self.target,
+        )
+        return found, notes
 
-    def _dated(self, table: Table) -> str | None:
-        """The first column that nothing is said of and that holds dates."""
-        named = {self.id, *self.target, *self.covariates}
-        return next((name for name in table.columns if name not in named and _is_date(table.columns[name])), None)
+    def _as_written(self, table: Table, ascends: Ascends) -> "Format":
+        """The same, with the format of times that this file has, should it be another than that of the first."""
+        if not self.time:
+            return self
+        cells = table.joined(self.time)
+        first = str(cells[0] if cells[0] is not None else "")
+        is_plain = cells.dtype.kind == "M" or self.time_format == NUMBER or self.time_format in EPOCHS
+        if self.time_format is not None and (is_plain or read_stamps([first], self.time_format)[1] is None):
+            return self
+        clock = find_clock(table, self.time, self.time, None, ascends, asks=False)
+        return self if clock is None else replace(self, time_format=clock.time_format)
 
     def _named(self) -> list[tuple[str, Sequence[str]]]:
         return [
-            ("data.time", [self.time] if self.time else []),
+            ("data.time", self.time),
             ("data.id", [self.id] if self.id else []),
             ("data.target", self.target),
             ("data.past_covariates", self.past_covariates),
@@ -123,6 +151,26 @@ class Format:
             ("data.static_covariates", self.static_covariates),
             ("data.categorical", self.categorical),
         ]
+
+
+def _check_numeric(table: Table, target: list[str], clock: Clock | None) -> None:
+    """Raises UserError where columns hold words of which nothing is said."""
+    words = [name for name in target if not table.is_numeric(name)]
+    if not words:
+        return
+    cells = table.words(words[0], "data.target")
+    first = next(row for row, cell in enumerate(cells) if cell is not None)
+    numeric = [name for name in target if table.is_numeric(name)]
+    fixes = [f"data.target={listed(numeric)}"] if numeric else []
+    if clock and len(set(table.joined(clock.columns).tolist())) < table.rows:  # several series, one of these names them
+        fixes.insert(0, f"data.id={words[0]} where it names the series of a row")
+    more = f" and {len(words) - 1} more: {', '.join(words[1:])}" if len(words) > 1 else ""
+    raise UserError(
+        "data.target",
+        f"numbers in all columns of {table.source} that are nothing else",
+        f"column {words[0]!r} ({table.locate(first)}: {cells[first]!r}){more}",
+        fix=", or ".join([*fixes, f"data.past_covariates={listed(words)}"]),
+    )
 
 
 def names(given: Any) -> list[str]:
@@ -134,10 +182,3 @@ def names(given: Any) -> list[str]:
     if given is None:
         return []
     return [str(given)] if isinstance(given, str | int) else [str(name) for name in given]
-
-
-def _is_date(cells: Any) -> bool:
-    if cells.dtype != object or cells[0] is None:
-        return bool(cells.dtype.kind == "M")
-    plain_number = cells[0].strip().isdigit()  # 20240131 would pass for a date
-    return not plain_number and parsed_time(cells[0], None) is not None

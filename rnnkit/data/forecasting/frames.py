@@ -1,18 +1,22 @@
 """From a table to series: rows gathered by series and put in order, with times that do not repeat."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.format import Format
-from rnnkit.data.forecasting.frequency import Times
+from rnnkit.data.forecasting.frequency import Frequency, Times
+from rnnkit.data.forecasting.order import Groups, groups_of, ordered
 from rnnkit.data.forecasting.reading import read_ragged, read_table
+from rnnkit.data.forecasting.stamps import EPOCHS, Stamps
 from rnnkit.data.forecasting.table import Table
+from rnnkit.data.forecasting.zones import localized, offsets_at, time_zone
 from rnnkit.errors import UserError
 
 
@@ -25,12 +29,25 @@ class Frame:
 
     ids: tuple[str, ...]
     values: NDArray[np.float64]  # [S, N, C]
-    times: Times | None  # [N]
+    times: Times | None  # [N], in UTC where offsets are known
     numbers: NDArray[np.float64]  # [N, P]
     categories: NDArray[np.object_]  # [N, K]
     static: NDArray[np.float64]  # [F]
     static_categories: NDArray[np.object_]  # [G]
     part: NDArray[np.int8]  # [N]
+    offsets: NDArray[Any] | None = None  # [N], by which the local clock is ahead of UTC
+    is_regular: bool = False  # every step is as far from the last as all others are
+
+    @property
+    def local(self) -> Times:
+        """[N], the times as the local clock shows them."""
+        assert self.times is not None
+        return self.times if self.offsets is None else self.times + self.offsets
+
+    def ruler(self, frequency: Frequency) -> Times:
+        """[N], the times on which steps of a frequency are equally long: local ones for days, else time itself."""
+        assert self.times is not None
+        return self.local if frequency.is_local else self.times
 
     def __len__(self) -> int:
         """N."""
@@ -47,37 +64,44 @@ class Frame:
             self,
             values=self.values[:, steps],
             times=None if self.times is None else self.times[steps],
+            offsets=None if self.offsets is None else self.offsets[steps],
             numbers=self.numbers[steps],
             categories=self.categories[steps],
             part=self.part[steps],
         )
 
 
-def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -> tuple[list[Frame], Format]:
-    """The series of a file, in the order in which they begin in it, and the format with what it left open filled in.
+class Reading(NamedTuple):
+    """The series of a file, the format with what it left open filled in, and what was assumed, repaired or left out."""
+
+    frames: list[Frame]
+    form: Format
+    notes: list[str]
+
+
+def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -> Reading:
+    """The series of a file, in the order in which they begin in it.
 
     Raises UserError for all that `read_table` and `Format.resolved` refuse, and for times that repeat or go back.
     """
     if form.layout == "rows":
-        rows = read_ragged(path, argument, form.header)
-        frames = [plain_frame(name, values[:, None], part) for name, values in rows]
-        ids = [frame.ids[0] for frame in frames]
-        if len(set(ids)) < len(ids):
-            twice = next(name for i, name in enumerate(ids) if name in ids[:i])
-            raise UserError(argument, "each series in one row", f"{path}: {twice!r} twice", fix="renaming one of them")
-        if not frames:
-            raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.csv")
-        return frames, replace(form, target=["value"], is_resolved=True)
+        return _read_rows(path, argument, form, part)
     table = read_table(path, argument, form.header)
-    form = form.resolved(table)
-    times = table.times(form.time, form.time_format) if form.time is not None else None
+    form.check(table)
+    groups = groups_of(table, form.id)
+    form, notes = form.resolved(table, groups.ascend)
+    notes = [*table.notes, *notes]
+    if form.time and form.time_zone is None:
+        form = replace(form, time_zone=table.zones.get(form.time[0]))
+    stamps = _stamps(table, form, groups) if form.time else None
     values_NC = np.stack([table.numbers(name, "data.target") for name in form.target], 1)
     numbers = [table.numbers(name, _argument(form, name)) for name in form.past(categorical=False)]
     words = [table.words(name, "data.categorical") for name in form.past(categorical=True)]
     whole = Frame(
         ids=(),
         values=values_NC[None],
-        times=times,
+        times=None if stamps is None else stamps.times,
+        offsets=None if stamps is None else stamps.offsets,
         numbers=np.stack(numbers, 1) if numbers else np.zeros((table.rows, 0)),
         categories=np.stack(words, 1) if words else np.empty((table.rows, 0), object),
         static=np.zeros(0),
@@ -87,17 +111,35 @@ def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -
     static = {name: table.numbers(name, "data.static_covariates") for name in form.static(categorical=False)}
     static_words = {name: table.words(name, "data.static_covariates") for name in form.static(categorical=True)}
     frames = []
-    for name, rows_N in _groups(table, form):
-        rows_N, starts = _ordered(table, form, times, rows_N)
-        frame = whole.taken(rows_N)
+    orders: Counter[str] = Counter()
+    repeated = 0
+    for name, rows_N in groups:
+        kept_N, starts, order = ordered(table, form, whole.times, rows_N)
+        frame = whole.taken(kept_N)
         if form.duplicates == "mean":
             frame = _averaged(frame, starts)
+        orders[order] += 1
+        repeated += len(rows_N) - len(frame)
         words_G = np.empty(len(static_words), object)
-        words_G[:] = [_constant(column, cells, rows_N, table) for column, cells in static_words.items()]
-        numbers_F = [_constant(column, cells, rows_N, table) for column, cells in static.items()]
+        words_G[:] = [_constant(column, cells, kept_N, table) for column, cells in static_words.items()]
+        numbers_F = [_constant(column, cells, kept_N, table) for column, cells in static.items()]
         frame = replace(frame, static=np.array(numbers_F, np.float64), static_categories=words_G)
         frames.append(_named(frame, name, form))
-    return frames, form
+    notes += [f"{count:,} of {len(frames):,} series {order}" for order, count in orders.items() if order]
+    if repeated:
+        notes.append(f"{repeated:,} rows repeat a time: data.duplicates={form.duplicates}")
+    return Reading(frames, form, notes)
+
+
+def _read_rows(path: Path | None, argument: str, form: Format, part: int) -> Reading:
+    rows = read_ragged(path, argument, form.header)
+    frames = [plain_frame(name, values[:, None], part) for name, values in rows]
+    if not frames:
+        raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.csv")
+    twice = next((name for name, count in Counter(frame.ids[0] for frame in frames).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(argument, "each series in one row", f"{path}: {twice!r} twice", fix="renaming one of them")
+    return Reading(frames, replace(form, target=["value"], is_resolved=True), [])
 
 
 def plain_frame(name: str, values: NDArray[np.float64], part: int) -> Frame:
@@ -128,6 +170,10 @@ def joined(parts: list[list[Frame]]) -> list[Frame]:
 
 
 def _continued(frames: list[Frame]) -> Frame:
+    kinds = {(frame.times is None, frame.offsets is None) for frame in frames}
+    if len(kinds) > 1:
+        got = "times or a zone in some of them only"
+        raise UserError("data.time", "times of one kind in all files" + _of(frames[0]), got, fix="data.time_zone=UTC")
     for before, after in pairwise(frames):
         if before.times is not None and after.times is not None and after.times[0] <= before.times[-1]:
             names = ("data.train", "data.valid", "data.test")
@@ -152,62 +198,35 @@ def _continued(frames: list[Frame]) -> Frame:
         last,
         values=np.concatenate([frame.values for frame in frames], 1),
         times=None if last.times is None else np.concatenate([frame.times for frame in frames]),  # type: ignore[misc]
+        offsets=None if last.offsets is None else np.concatenate([frame.offsets for frame in frames]),  # type: ignore[misc]
         numbers=np.concatenate([frame.numbers for frame in frames]),
         categories=np.concatenate([frame.categories for frame in frames]),
         part=np.concatenate([frame.part for frame in frames]),
     )
 
 
-def _groups(table: Table, form: Format) -> list[tuple[str, NDArray[np.int64]]]:
-    """The name of each series and its rows."""
-    if form.id is None:
-        return [("", np.arange(table.rows))]
-    ids = table.words(form.id, "data.id")
-    absent = next((row for row, name in enumerate(ids) if name is None), None)
-    if absent is not None:
-        raise UserError(
-            "data.id", f"a name in every row of {form.id!r}", f"{table.place(absent)}: none", fix="completing the rows"
-        )
-    order: dict[str, int] = {}
-    number = np.fromiter((order.setdefault(name, len(order)) for name in ids), np.int64, len(ids))
-    by_series = np.argsort(number, kind="stable")
-    cuts = np.cumsum(np.bincount(number))[:-1]
-    return list(zip(order, np.split(by_series, cuts), strict=True))
-
-
-def _ordered(
-    table: Table, form: Format, times: Times | None, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of a series in the order of time, and where among them each distinct time begins."""
-    if times is None or len(rows) == 0:
-        return rows, np.arange(len(rows))
-    mine = times[rows]
-    backwards = np.diff(mine) < np.zeros((), np.diff(mine[:1]).dtype)
-    if backwards.any():
-        if not form.sort:
-            row = int(rows[1:][backwards][0])
-            before = mine[:-1][backwards][0]
-            raise UserError(
-                "data.time",
-                "rows in the order of time",
-                f"{table.place(row)}: {times[row]} after {before}",
-                fix="data.sort=true",
-            )
-        order = np.argsort(mine, kind="stable")
-        rows, mine = rows[order], mine[order]
-    again = np.concatenate([[False], mine[1:] == mine[:-1]])
-    if again.any() and form.duplicates == "error":
-        row, first = int(rows[again][0]), int(rows[int(again.argmax()) - 1])
-        raise UserError(
-            "data.time",
-            "each time once" + ("" if form.id is None else " in a series"),
-            f"{table.place(row)}: {times[row]} again, first in {table.locate(first)}",
-            fix="data.duplicates=first, last or mean",
-        )
-    if form.duplicates == "mean":
-        return rows, np.flatnonzero(~again)
-    kept = ~again if form.duplicates != "last" else np.concatenate([~again[1:], [True]])
-    return rows[kept], np.arange(int(kept.sum()))
+def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
+    """The times of all rows, in the zone that the user names, or that the file does."""
+    assert form.time_format is not None
+    stamps = table.stamps(form.time, form.time_format)
+    if stamps.times.dtype.kind != "M" or (form.time_zone is None and stamps.offsets is None):
+        return stamps
+    if form.time_zone is None:
+        absent = np.isnat(np.asarray(stamps.offsets))
+        if absent.any():
+            how = "a zone in every row or in none"
+            row = int(absent.argmax())
+            table.refuse_time(form.time, row, "none there", how, "data.time_zone=UTC, or whatever that of such rows is")
+        return stamps
+    zone = time_zone(form.time_zone)
+    if form.time_format in EPOCHS or form.time[0] in table.zones:  # these are in UTC
+        return Stamps(stamps.times, offsets_at(stamps.times, zone))
+    found, skipped = localized(stamps, zone, list(groups))
+    if skipped is not None:
+        got = f"{table.joined(form.time)[skipped]}, which its clock skips"
+        how = f"a time that there is in {form.time_zone}"
+        table.refuse_time(form.time, skipped, got, how, "data.time_zone=null, or another zone")
+    return found
 
 
 def _averaged(frame: Frame, starts: NDArray[np.int64]) -> Frame:

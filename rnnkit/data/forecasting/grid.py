@@ -1,60 +1,145 @@
-"""Missing rows as steps without values."""
+"""The places in time that a series of some frequency keeps to."""
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rnnkit.data.forecasting.frames import Frame
-from rnnkit.data.forecasting.frequency import Frequency
-from rnnkit.errors import UserError
+from rnnkit.data.forecasting.frequency import DAY, SECOND, WEEK, Frequency, Times
+
+NEAR = 0.1
+"""Of a step or, where it is longer, of a day: how far a time may lie beside a place and still count as meant for it."""
 
 
-def filled(frame: Frame, frequency: Frequency | None) -> Frame:
-    """The frame with a step for every multiple of the frequency between its first time and its last.
+class Grid:
+    """Places a frequency apart, where most times of one series lie: their second, time of day, day of the month.
 
-    What is put in has NaN for numbers and no categories, and counts to the file of the step that follows.
-
-    Raises UserError where there are no times, or they lie on no such grid.
+    >>> from rnnkit.data.forecasting.frequency import parse_frequency
+    >>> days = np.array(["2023-12-30", "2024-01-30", "2024-03-30"], "datetime64[us]")
+    >>> grid = Grid(parse_frequency("1mo"), days)
+    >>> grid.at(grid.index(days[-1:])[0] - np.arange(3)).astype("datetime64[D]").astype(str).tolist()
+    ['2024-03-30', '2024-02-29', '2024-01-30']
     """
-    if frequency is None or frame.times is None:
-        fix = "data.fill_gaps=false, or data.time=column"
-        raise UserError("data.fill_gaps", "time stamps", "a file without them", fix=fix)
-    exact = frequency.positions(frame.times)
-    steps = np.round(exact - exact[0]).astype(np.int64)
-    off = np.abs(exact - exact[0] - steps) > 1e-6 * np.maximum(1, np.abs(exact))
-    off[1:] |= np.diff(steps) == 0
-    if off.any():
-        row = int(off.argmax())
-        raise UserError(
-            "data.fill_gaps",
-            f"times that are multiples of {frequency} apart",
-            f"{frame.times[row]} in a series that begins at {frame.times[0]}",
-            fix="data.fill_gaps=false, to give the model the time between steps instead",
-        )
-    count = int(steps[-1]) + 1
-    if count == len(frame):
-        return frame
-    after = np.searchsorted(steps, np.arange(count))  # the row that stands in each place or is the next
-    is_put_in = steps[after] != np.arange(count)
-    result = frame.taken(after)
-    times = np.concatenate([frame.times[:1], frequency.after(frame.times[:1], count - 1)])
-    if frequency.unit == "mo":  # from the first day alone its ends of months cannot be told
-        times = np.where(is_put_in, times, frame.times[after])
-    result.values[:, is_put_in] = np.nan
-    result.numbers[is_put_in] = np.nan
-    result.categories[is_put_in] = None
-    return replace(result, times=times)
+
+    def __init__(self, frequency: Frequency, times: Times) -> None:
+        self.frequency = frequency
+        unit, size = frequency.unit, frequency.size
+        if unit in ("b", "mo"):
+            date = times.astype("datetime64[D]")
+            self._clock = _most_often(times - date)
+        if unit == "b":
+            steps = _working_days(date, frequency.week)
+            self._phase = int(_most_often(steps[np.is_busday(date, weekmask=frequency.week)] % int(size)) or 0)
+        elif unit == "mo":
+            self._phase = int(_most_often(times.astype("datetime64[M]").astype(np.int64) % int(size)) or 0)
+            self.day = _day_of_month(date) if frequency.day is None else frequency.day
+        elif unit == "us":
+            self._base = times[0] - _shift(times.astype(np.int64), size, frequency.day)
+        else:
+            self._base = times[0] - _shift(times, size, None)
+
+    def index(self, times: Times) -> NDArray[np.int64]:
+        """The number of the place of each time: the nearest; that of its month; of a day off, the day before."""
+        unit, size = self.frequency.unit, self.frequency.size
+        if unit == "mo":
+            month: NDArray[np.int64] = times.astype("datetime64[M]").astype(np.int64)
+            return (month - self._phase) // int(size)
+        if unit == "b":
+            date, week = times.astype("datetime64[D]"), self.frequency.week
+            steps = _working_days(date, week) - ~np.is_busday(date, weekmask=week)
+            return (steps - self._phase + int(size) // 2) // int(size)
+        since = times - self._base
+        if unit == "us" and size == int(size):
+            whole: NDArray[np.int64] = since.astype(np.int64)
+            return (whole + int(size) // 2) // int(size)
+        return np.rint((since.astype(np.int64) if unit == "us" else since) / size).astype(np.int64)  # type: ignore[no-any-return]
+
+    def at(self, index: NDArray[np.int64]) -> Times:
+        """The times of these places."""
+        unit, size = self.frequency.unit, self.frequency.size
+        if unit == "":
+            places = self._base + index * size
+            digits = 12 - int(np.ceil(np.log10(max(np.abs(places).max(initial=0), size))))
+            return np.round(places, digits)  # type: ignore[no-any-return]  # 0.3, not 0.30000000000000004
+        if unit == "us":
+            steps = index * int(size) if size == int(size) else np.rint(index * size).astype(np.int64)
+            return self._base + steps.astype("timedelta64[us]")  # type: ignore[no-any-return]
+        if unit == "b":
+            steps = index * int(size) + self._phase
+            date = np.busday_offset(np.datetime64("1970-01-01"), steps, roll="forward", weekmask=self.frequency.week)
+            return date.astype("datetime64[us]") + self._clock  # type: ignore[no-any-return]
+        month = (index * int(size) + self._phase).astype("datetime64[M]")
+        last = (month + 1).astype("datetime64[D]") - 1
+        date = np.minimum(month.astype("datetime64[D]") + (self.day - 1), last)
+        if self.frequency.week:
+            if self.day == 31:
+                date = np.busday_offset(date, 0, roll="backward", weekmask=self.frequency.week)
+            else:
+                date = np.busday_offset(date, 0, roll="forward", weekmask=self.frequency.week)
+        return date.astype("datetime64[us]") + self._clock  # type: ignore[no-any-return]
+
+    def off(self, times: Times) -> NDArray[np.float64]:
+        """[2, N], how far each time lies from its place, in steps, and whether (1, else 0) it is near enough."""
+        place = self.index(times)
+        here, following = self.at(place), self.at(place + 1)
+        step = following - here
+        step = np.where(step > np.zeros((), step.dtype), step, np.ones((), step.dtype))  # as fine as numbers can tell
+        off = (times - here) / step
+        if times.dtype.kind == "M" and self.frequency.size != int(self.frequency.size):
+            off = np.where(np.abs(times - here) <= np.timedelta64(1, "us"), 0, off)  # what is no whole microsecond
+        elif times.dtype.kind != "M":
+            off = np.where(np.abs(off) < 1e-6 + 1e-12 * np.abs(times / self.frequency.size), 0, off)
+        near = np.abs(off) <= NEAR
+        if times.dtype.kind == "M":
+            near &= np.abs(times - here) <= np.timedelta64(int(NEAR * DAY), "us")
+        return np.stack([off, near])
+
+    def positions(self, times: Times) -> NDArray[np.float64]:
+        """[N], where the times lie on a ruler whose unit is one step."""
+        return self.index(times) + self.off(times)[0]  # type: ignore[no-any-return]
 
 
-def extended(frame: Frame, frequency: Frequency | None, count: int) -> Frame:
-    """The frame with `count` more steps behind its end, of which nothing is known but their times."""
-    if count <= 0:
-        return frame
-    result = frame.taken(np.concatenate([np.arange(len(frame)), np.full(count, len(frame) - 1)]))
-    result.values[:, -count:] = np.nan
-    result.numbers[-count:] = np.nan
-    result.categories[-count:] = None
-    if frame.times is None:
-        return result
-    assert frequency is not None
-    return replace(result, times=np.concatenate([frame.times, frequency.after(frame.times, count)]))
+def _shift(values: NDArray[Any], size: float, weekday: int | None) -> Any:
+    """By how much the first value lies behind its place."""
+    if weekday is not None:  # of weeks, at the time of day of most
+        clock = int(_most_often(values % DAY))
+        phase = (weekday + 4) * DAY + clock  # 1970 began on a Thursday
+        return _centred(int((values[0] - phase) % int(size)), WEEK).astype("timedelta64[us]")
+    exact = values.dtype.kind == "i" and size == int(size)
+    phases = values % int(size) if exact else np.round(((values - values[0]) / size) % 1, 6) % 1 * size
+    found, counts = np.unique(phases, return_counts=True)
+    phase = found[counts.argmax()]
+    if 2 * counts.max() < len(values):  # no two alike: about the middle of all
+        angle = np.angle(np.exp(2j * np.pi * phases / size).mean())
+        phase = angle / (2 * np.pi) * size % size
+    shift = _centred(phases[0] - phase, size)
+    if values.dtype.kind != "i":
+        return shift
+    unit = SECOND if size >= 10 * SECOND and not exact else 1
+    return np.rint(shift / unit).astype(np.int64).astype("timedelta64[us]") * unit
+
+
+def _centred(shift: Any, size: float) -> Any:
+    """A shift as one of half a step at most."""
+    return np.asarray((shift + size / 2) % size - size / 2)
+
+
+def _day_of_month(dates: NDArray[Any]) -> int:
+    """The day of the month that most dates lie on, where the last day stands for those that a month lacks."""
+    month = dates.astype("datetime64[M]")
+    day = (dates - month.astype("datetime64[D]")).astype(np.int64) + 1
+    length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
+    if (day == length).all():
+        return 31
+    days: list[int] = np.unique(day).tolist()
+    return max(days, key=lambda one: int((np.minimum(one, length) == day).sum()))
+
+
+def _working_days(dates: NDArray[Any], week: str) -> NDArray[np.int64]:
+    """[N], the working days from 1970 on before each date."""
+    return np.busday_count(np.datetime64("1970-01-01"), dates, weekmask=week).astype(np.int64)
+
+
+def _most_often(values: NDArray[Any]) -> Any:
+    found, counts = np.unique(values, return_counts=True)
+    return found[counts.argmax()] if len(found) else 0

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.frames import Frame
-from rnnkit.data.forecasting.frequency import Frequency, Times
+from rnnkit.data.forecasting.frequency import Frequency
+from rnnkit.data.forecasting.grid import Grid
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Panel:
             lengths=lengths,
             frames=[frame for frame in frames for _ in frame.ids],
             clock_starts=np.repeat(clocks, [len(frame.ids) for frame in frames]),
-            gaps=np.concatenate([_gaps(frame.times, len(frame), frequency) for frame in frames]),
+            gaps=np.concatenate([_gaps(frame, frequency) for frame in frames]),
         )
 
     def __len__(self) -> int:
@@ -60,8 +61,9 @@ class Panel:
         return list({id(frame): frame for frame in self.frames}.values())
 
 
-def _gaps(times: Times | None, steps: int, frequency: Frequency | None) -> NDArray[np.float32]:
-    gaps = np.ones(steps, np.float32)
-    if times is not None and frequency is not None:
-        gaps[1:] = np.diff(frequency.positions(times))
+def _gaps(frame: Frame, frequency: Frequency | None) -> NDArray[np.float32]:
+    gaps = np.ones(len(frame), np.float32)
+    if frame.times is not None and frequency is not None and not frame.is_regular:
+        times = frame.ruler(frequency)
+        gaps[1:] = np.diff(Grid(frequency, times).positions(times))
     return gaps

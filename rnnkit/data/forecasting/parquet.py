@@ -25,6 +25,7 @@ def read_parquet(path: Path, argument: str) -> Table:
             argument, "a Parquet file that can be read", f"{path}: {error}", fix=f"{argument}=another"
         ) from error
     columns: dict[str, Any] = {}
+    zones: dict[str, str] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
         if arrow.types.is_dictionary(kind):
@@ -34,7 +35,9 @@ def read_parquet(path: Path, argument: str) -> Table:
         values = column.to_numpy()
         is_time = arrow.types.is_timestamp(kind) or arrow.types.is_date(kind)
         columns[name] = np.asarray(values, "datetime64[us]") if is_time else values
+        if arrow.types.is_timestamp(kind) and kind.tz is not None:
+            zones[name] = kind.tz
     check_names(table.column_names, str(path), argument)
     if not table.num_rows:
         raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.parquet")
-    return Table(str(path), argument, columns, table.num_rows, lambda row: f"row {row + 1}")
+    return Table(str(path), argument, columns, table.num_rows, lambda row: f"row {row + 1}", zones)

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency
-from rnnkit.data.forecasting.grid import extended
+from rnnkit.data.forecasting.regular import extended
+from rnnkit.data.forecasting.stamps import write_stamps
 from rnnkit.data.forecasting.windows import Window
 from rnnkit.errors import UserError
 
 
 def with_future(
-    frame: Frame, horizon: int, frequency: Frequency | None, known_covariates: Sequence[str]
+    frame: Frame, horizon: int, frequency: Frequency | None, known_covariates: Sequence[str], zone: str | None
 ) -> tuple[Frame, int]:
     """A frame with the steps to be forecast behind its end, and the step where they begin.
 
@@ -36,29 +36,29 @@ def with_future(
             )
     if end == 0:
         raise UserError("--input", f"a value at least{of}", "none", fix="a file without that series")
-    return extended(frame, frequency, end + horizon - len(frame)), end
+    return extended(frame, frequency, end + horizon - len(frame), zone), end
 
 
-def forecast_rows(window: Window, prediction: Any, channels: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row for each step and channel: series (where it has a name), time or number of the step, mean, quantiles."""
+def forecast_rows(
+    window: Window, prediction: Any, channels: Sequence[str], time_format: str | None
+) -> Iterator[dict[str, Any]]:
+    """A row for each step and channel: series (where it has a name), time or number of the step, mean, quantiles.
+
+    Times are written as the file writes them, in its zone.
+    """
     panel = window.source.panel
     frame, series = panel.frames[window.series], panel.ids[window.series]
-    times = None if frame.times is None else _told(frame.times)
+    times = None
+    if frame.times is not None:
+        future = slice(window.origin, window.origin + len(prediction["mean"]))
+        offsets = None if frame.offsets is None else frame.offsets[future]
+        times = write_stamps(frame.times[future], offsets, time_format)
     for ahead, means in enumerate(prediction["mean"]):
-        step = window.origin + ahead
         for channel, name in enumerate(channels):
             yield {
                 **({"id": series} if series else {}),
-                **({"step": step + 1} if times is None else {"time": times[step]}),
+                **({"step": window.origin + ahead + 1} if times is None else {"time": times[ahead]}),
                 "channel": name,
                 "mean": means[channel],
                 **{f"q{level}": values[ahead][channel] for level, values in prediction["quantiles"].items()},
             }
-
-
-def _told(times: NDArray[Any]) -> Sequence[str] | Sequence[float]:
-    """Times as text, all alike: dates alone where none has an hour; or numbers."""
-    if times.dtype.kind != "M":
-        return [float(time) for time in times]
-    unit = next(unit for unit in ("D", "s", "us") if bool((times.astype(f"datetime64[{unit}]") == times).all()))
-    return [str(time).replace("T", " ") for time in times.astype(f"datetime64[{unit}]")]

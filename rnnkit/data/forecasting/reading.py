@@ -55,15 +55,27 @@ def read_table(path: Path | None, argument: str, header: bool = True) -> Table:
         for column, cells in zip(columns, zip(*chunk, strict=True), strict=True):
             column.append(np.array(cells, object))
         count += len(chunk)
-    if not count:
+    whole = {name: np.concatenate(column) for name, column in zip(names, columns, strict=True)} if count else {}
+    filled = _filled(list(whole.values()), count)
+    if not filled:
         raise UserError(argument, "rows", f"{source}, which has a header only", fix=f"{argument}=another.csv")
+    if filled < count:
+        whole = {name: column[:filled] for name, column in whole.items()}
     return Table(
         source,
         argument,
-        {name: np.concatenate(column) for name, column in zip(names, columns, strict=True)},
-        count,
+        whole,
+        filled,
         lambda row: f"line {_line(text, row + header)}",
+        notes=(f"{count - filled:,} rows at the end are empty and left out",) if filled < count else (),
     )
+
+
+def _filled(columns: list[NDArray[Any]], count: int) -> int:
+    """The rows up to the last of several cells that is not empty; empty ones stand at the end of many a spreadsheet."""
+    while len(columns) > 1 and count and not any(column[count - 1] for column in columns):
+        count -= 1
+    return count
 
 
 def read_ragged(path: Path | None, argument: str, header: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:

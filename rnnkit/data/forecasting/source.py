@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.format import Format
-from rnnkit.data.forecasting.frames import Frame, joined, plain_frame, read_frames
+from rnnkit.data.forecasting.frames import Reading, joined, plain_frame, read_frames
 from rnnkit.data.origin import Origin
 
 SPLITS = ("train", "valid", "test")
@@ -31,23 +31,30 @@ class Source:
         """What is read, by "path" or the name of a split; nothing where series are generated."""
         return {name: Path(str(path)) for name, (path, _) in self.origin.found().items()}
 
-    def frames(self, form: Format) -> tuple[list[Frame], Format]:
-        """The series of all files, each going on where the one before ended; the format, resolved."""
+    @property
+    def name(self) -> str:
+        """What is read, for people."""
+        generated = "generated" if self.generator is None else type(self.generator).__name__
+        return ", ".join(path.name for path in self.files.values()) or generated
+
+    def frames(self, form: Format) -> Reading:
+        """The series of all files, each going on where the one before ended."""
         if not self.files:
             assert self.generator is not None
             return _generated(self.generator(), form)
-        parts = []
+        parts, notes = [], []
         for part, name in enumerate(SPLITS):
             name = "path" if "path" in self.files and part == 0 else name
             if name in self.files:
                 argument = "data.dataset" if self.origin.is_known else f"data.{name}"
-                frames, form = read_frames(self.files[name].expanduser(), argument, form, part)
+                frames, form, found = read_frames(self.files[name].expanduser(), argument, form, part)
                 parts.append(frames)
-        return joined(parts), form
+                notes += found if len(self.files) == 1 else [f"{self.files[name].name}: {note}" for note in found]
+        return Reading(joined(parts), form, notes)
 
 
-def _generated(series: Mapping[str, NDArray[np.float64]], form: Format) -> tuple[list[Frame], Format]:
+def _generated(series: Mapping[str, NDArray[np.float64]], form: Format) -> Reading:
     channels = next(iter(series.values())).shape[1]
     target = ["value"] if channels == 1 else [str(number) for number in range(1, channels + 1)]
     frames = [plain_frame(name, values, 0) for name, values in series.items()]
-    return frames, replace(form, target=target, is_resolved=True)
+    return Reading(frames, replace(form, target=target, is_resolved=True), [])

@@ -1,17 +1,16 @@
 """Tables whose cells become numbers, words or times when they are asked for."""
 
 import difflib
-import warnings
+import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.data.forecasting.frequency import Times
+from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, Stamps, read_numbers, read_stamps
 from rnnkit.errors import UserError
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
@@ -25,6 +24,8 @@ class Table:
     * `source`: the file, for messages; `argument`: the key of the command line that named it.
     * `columns`: from a name to cells: an array of strings where the file was text, else one of whatever it holds.
     * `locate`: says of a row where it stands, such as "line 7".
+    * `zones`: the time zones of columns whose times are in UTC, where the file names one.
+    * `notes`: what was left out in reading.
     """
 
     source: str
@@ -32,6 +33,8 @@ class Table:
     columns: dict[str, NDArray[Any]]
     rows: int
     locate: Callable[[int], str]
+    zones: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
         """The file, and where in it a row stands."""
@@ -54,6 +57,13 @@ class Table:
             return cells.dtype.kind in "fiub"
         first = next((cell for cell in cells if not _is_missing(cell)), None)
         return first is None or _number(first) is not None
+
+    def is_empty(self, name: str) -> bool:
+        """Whether no cell of a column has anything in it."""
+        cells = self.columns[name]
+        return (
+            all(map(_is_missing, cells)) if cells.dtype == object else cells.dtype.kind == "f" and np.isnan(cells).all()
+        )
 
     def numbers(self, name: str, argument: str) -> NDArray[np.float64]:
         """[N], NaN where a cell is empty.
@@ -89,48 +99,51 @@ class Table:
         found[:] = words
         return found
 
-    def times(self, name: str, time_format: str | None) -> Times:
-        """[N] `datetime64[us]`, in UTC where the file names a zone; float64 where the column holds plain numbers.
+    def joined(self, names: Sequence[str]) -> NDArray[Any]:
+        """[N], a column or, of several, the text of their cells with a blank between."""
+        columns = [self.cells(name, "data.time") for name in names]
+        if len(columns) == 1:
+            return columns[0]
+        words = [self.words(name, "data.time") for name in names]
+        found = np.empty(self.rows, object)
+        found[:] = [" ".join(filter(None, cells)) for cells in zip(*words, strict=True)]
+        return found
 
-        Raises UserError, with the line, for a cell that is no time.
+    def stamps(self, names: Sequence[str], time_format: str) -> Stamps:
+        """The times in these columns.
+
+        Raises UserError, with the line, for a cell that is no time of that format.
         """
-        cells = self.cells(name, "data.time")
+        cells = self.joined(names)
         if cells.dtype.kind == "M":
-            times = cells.astype("datetime64[us]")
-        elif time_format is None and self.is_numeric(name) and not _is_year_month(cells):
-            times = self.numbers(name, "data.time")
-        else:
-            times = self._parsed(name, [str(cell) for cell in cells], time_format)
-        if (absent := np.isnat(times) if np.issubdtype(times.dtype, np.datetime64) else np.isnan(times)).any():
-            raise UserError(
-                "data.time",
-                f"a time in every row of {name!r}",
-                f"{self.place(int(absent.argmax()))}: none",
-                fix="a file whose rows all have one",
-            )
-        return times
+            return self._complete(names, Stamps(cells.astype("datetime64[us]"), None))
+        if len(names) == 1 and (time_format == NUMBER or time_format in EPOCHS or self.is_numeric(names[0])):
+            values = self.numbers(names[0], "data.time")
+            self._complete(names, Stamps(values, None))
+            times = read_numbers(values, time_format)
+            if times is not None:
+                return Stamps(times, None)
+        text = ["" if cell is None else str(cell) for cell in cells]
+        stamps, row = read_stamps(text, time_format)
+        if row is not None:
+            if _is_missing(text[row]):
+                self.refuse_time(names, row, "none", "a time in every row", "a file whose rows all have one")
+            fix = "data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column"
+            self.refuse_time(names, row, repr(text[row]), f"a time of the form {time_format}", fix)
+        return stamps
 
-    def _parsed(self, name: str, cells: list[str], time_format: str | None) -> Times:
-        if time_format is None:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")  # of zones, which numpy leaves out
-                    return np.array(cells, "datetime64[us]")
-            except (ValueError, UserWarning, DeprecationWarning):
-                pass  # the slow way can read more, and tells the line of what it cannot
-        times = np.empty(len(cells), "datetime64[us]")
-        for row, cell in enumerate(cells):
-            found = parsed_time(cell, time_format)
-            if found is None:
-                how = f"of the form {time_format}" if time_format else "such as 2024-12-31 or 2024-12-31 23:00:00"
-                raise UserError(
-                    "data.time",
-                    f"a time {how} in column {name!r}",
-                    f"{self.place(row)}: {cell!r}",
-                    fix="data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column",
-                )
-            times[row] = found
-        return times
+    def _complete(self, names: Sequence[str], stamps: Stamps) -> Stamps:
+        times = stamps.times
+        absent = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times)
+        if absent.any():
+            row = int(absent.argmax())
+            self.refuse_time(names, row, "none", "a time in every row", "a file whose rows all have one")
+        return stamps
+
+    def refuse_time(self, names: Sequence[str], row: int, got: str, expected: str, fix: str) -> NoReturn:
+        """Raises UserError for the time of a row."""
+        columns = " and ".join(map(repr, names))
+        raise UserError("data.time", f"{expected} of {columns}", f"{self.place(row)}: {got}", fix=fix)
 
     def _refuse(self, name: str, argument: str, row: int, cell: str) -> NoReturn:
         raise UserError(
@@ -141,16 +154,15 @@ class Table:
         )
 
 
-def parsed_time(cell: str, time_format: str | None) -> datetime | None:
-    """The time that a cell holds, in UTC where it names a zone; None where it holds none."""
-    try:
-        if time_format is not None:
-            found = datetime.strptime(cell.strip(), time_format)
-        else:
-            found = datetime.fromisoformat(cell.strip() + ("-01" if _is_year_month([cell]) else ""))
-    except ValueError:
-        return None
-    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
+def listed(names: Sequence[str]) -> str:
+    """Names as a list that the command line reads.
+
+    >>> listed(["a", "CO(GT)"])
+    "[a,'CO(GT)']"
+    """
+    if len(names) > 100:
+        return f"[{names[0]},...]"
+    return "[" + ",".join(name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else f"'{name}'" for name in names) + "]"
 
 
 def check_names(names: list[str], source: str, argument: str) -> None:
@@ -174,8 +186,3 @@ def _word(cell: Any) -> str:
 
 def _is_missing(cell: str | None) -> bool:
     return cell is None or cell.strip().lower() in MISSING
-
-
-def _is_year_month(cells: Any) -> bool:
-    first = next(iter(cells), "")
-    return isinstance(first, str) and len(first.strip()) == 7 and first.strip()[4:5] == "-"

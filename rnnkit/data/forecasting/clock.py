@@ -1,0 +1,305 @@
+"""Which columns of a table hold the times of its rows, and how they are written."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, first_cell, possible_formats, read_numbers, read_stamps
+from rnnkit.data.forecasting.table import Table, listed
+from rnnkit.errors import UserError
+
+_NAMES = frozenset(
+    (
+        *("date", "dates", "time", "times", "datetime", "timestamp", "timestamps", "ts", "ds", "dt", "utc"),
+        *("year", "quarter", "month", "week", "day", "hour", "minute", "period", "unix", "epoch", "unixtime"),
+        *("datum", "zeit", "zeitpunkt", "jahr", "monat", "tag", "fecha", "hora", "heure", "jour", "tijd"),
+    )
+)
+"""Words that a column of times may be called by."""
+_COUNTERS = frozenset(("", "index", "idx", "no", "nr", "row", "step", "t", "n", "id", "unnamed: 0", "rownum"))
+_FIELDS = ("year", "month", "day", "hour", "minute", "second")
+_COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_SAMPLE = 200
+_SIGNIFICANT = 10
+"""Rows from which on equal steps are no chance."""
+_EPOCH_START, _EPOCH_END = 1e8, 4.1e9  # in seconds: 1973 to 2099
+
+Ascends = Callable[[NDArray[Any]], bool]
+
+
+class Clock(NamedTuple):
+    """The columns that hold the times, joined by a blank, their format, and other columns that count time as well."""
+
+    columns: list[str]
+    time_format: str
+    others: list[str]
+
+
+def find_clock(
+    table: Table, columns: Sequence[str], given: list[str], time_format: str | None, ascends: Ascends, *, asks: bool
+) -> Clock | None:
+    """The clock of a table; None where no column is like one.
+
+    Args:
+        table: the table.
+        columns: those that nothing is known of.
+        given: the columns that the user named for it; empty where they are to be found.
+        time_format: what the user said of them.
+        ascends: whether values rise, or fall, in the order of the rows of every series.
+        asks: whether columns that are nothing else are forecast, so that one that may be a time matters.
+
+    Raises:
+        UserError: where a column may be one, or may be read in two ways.
+    """
+    looked_at = [name for name in columns if name not in given]
+    found = {name: form for name in looked_at if (form := _dates(table, name, None, ascends)) is not None}
+    if given:
+        form = time_format or _given_format(table, given, ascends)
+        return Clock(given, form, [*found, *_counters(table, looked_at, ascends)])
+    if time_format is not None:
+        name = next((name for name in looked_at if _reads(table, name, time_format)), None)
+        if name is None:
+            got = f"none in {table.source}"
+            raise UserError("data.time_format", f"a column of times such as {time_format}", got, fix="data.time=column")
+        others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
+        return Clock([name], time_format, others)
+    fields = _fields(looked_at)
+    if fields and all(name in fields for name in found) and (formats := _text_formats(table.joined(fields))):
+        return Clock(fields, formats[0], _counters(table, [n for n in looked_at if n not in fields], ascends))
+    if found:
+        name = next((name for name in found if not table.is_numeric(name)), next(iter(found)))
+        form = _dates(table, name, _ask, ascends)
+        assert form is not None
+        others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
+        if "%d" in form and (pair := _with_time_of_day(table, name, looked_at, ascends)):
+            return Clock(*pair, [other for other in others if other not in pair[0]])
+        return Clock([name], form, others)
+    if counters := _counters(table, looked_at, ascends, beside=False):
+        return Clock(counters[:1], NUMBER, counters[1:])
+    if asks:
+        _ask_about_numbers(table, looked_at, ascends)
+    return None
+
+
+def _dates(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> str | None:
+    """The format in which a column holds dates; None where it holds none.
+
+    Where two formats fit equally well, what `ambiguous` makes of them; the first if that is None.
+    """
+    cells = table.columns[name]
+    if cells.dtype.kind == "M":
+        return "%Y-%m-%d" if (cells.astype("datetime64[D]") == cells).all() else "%Y-%m-%d %H:%M:%S"
+    if not table.is_numeric(name):
+        formats = _text_formats(cells)
+        if len(formats) > 1:
+            formats = _fitting(cells, formats, ascends)
+        return ambiguous(name, formats) if len(formats) > 1 and ambiguous else next(iter(formats), None)
+    is_named = bool(_NAMES & set(re.findall(r"[a-z]+", name.lower())))
+    if not is_named and not _may_ascend(cells):
+        return None
+    values = _numbers(table, name)
+    if values is None:
+        return None
+    form = _numeric_format(values, ascends, is_named=is_named)
+    if form is None and is_named:
+        _check_compact(table, name, values)
+    return form
+
+
+def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
+    """The format of the columns that the user named, plain numbers if nothing else."""
+    if len(names) == 1 and (form := _dates(table, names[0], _ask, ascends)):
+        return form
+    if len(names) == 1 and table.is_numeric(names[0]):
+        values = _numbers(table, names[0])
+        if values is None:
+            return NUMBER
+        form = _numeric_format(values, ascends, is_named=True)
+        if form is None:
+            _check_compact(table, names[0], values)
+        return form or NUMBER
+    cells = table.joined(names)
+    formats = _text_formats(cells)
+    if not formats:
+        row = next((row for row, cell in enumerate(cells) if str(cell or "").strip()), 0)
+        raise UserError(
+            "data.time",
+            f"times in {listed(names)}, such as 2024-12-31 or 31/12/2024 23:00",
+            f"{table.place(row)}: {cells[row]!r}",
+            fix="data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column",
+        )
+    formats = _fitting(cells, formats, ascends) if len(formats) > 1 else formats
+    return formats[0] if len(formats) == 1 else _ask(names[0], formats)
+
+
+def _text_formats(cells: NDArray[Any]) -> list[str]:
+    """The formats that read most of a sample of cells, where they read more than half of them."""
+    first = first_cell(cells)
+    if first is None or not any(letter.isdigit() for letter in first):
+        return []
+    filled = [cell for cell in cells[:: max(1, len(cells) // _SAMPLE)] if isinstance(cell, str) and cell.strip()]
+    formats = possible_formats(first)
+    counts = [sum(read_stamps([cell], form)[1] is None for cell in filled) for form in formats]
+    most = max(counts, default=0)
+    return [form for form, count in zip(formats, counts, strict=True) if count == most and 2 * count > len(filled)]
+
+
+def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[str]:
+    """Those of several formats that read every cell or, if these differ, in which the times ascend."""
+    read = {form: read_stamps([str(cell) for cell in cells], form) for form in formats}
+    whole = {form: stamps.times for form, (stamps, row) in read.items() if row is None}
+    if not whole:
+        return formats[:1]
+    first = next(iter(whole.values()))
+    if all((times == first).all() for times in whole.values()):
+        return list(whole)[:1]
+    return [form for form, times in whole.items() if ascends(times)] or list(whole)
+
+
+def _ask(name: str, formats: list[str]) -> str:
+    options = ", or ".join(f"data.time_format='{form}'" for form in formats)
+    got = "dates that can be read in both"
+    raise UserError("data.time_format", f"one order of day and month in column {name!r}", got, fix=options)
+
+
+def _numeric_format(values: NDArray[np.float64], ascends: Ascends, *, is_named: bool) -> str | None:
+    """The format of numbers that are dates without separators, or that count from 1970 on."""
+    low, high = float(values.min()), float(values.max())
+    compact = _COMPACT.get(len(str(int(low)))) if low > 0 and high < 1e15 else None
+    if compact is not None and len(str(int(high))) == len(str(int(low))) and "1800" <= str(int(low))[:4] <= "2200":
+        times = read_numbers(values, compact)
+        if times is not None and ascends(times) and _is_dense(times, compact, is_named=is_named):
+            return compact
+        if times is not None and is_named and len(compact) >= 6:
+            return compact
+    for unit, size in EPOCHS.items():
+        if _EPOCH_START * 1e6 <= low * size <= high * size <= _EPOCH_END * 1e6:
+            steps = np.diff(values)
+            is_regular = len(steps) > 1 and (np.abs(steps) == np.median(np.abs(steps))).mean() > 0.9
+            return unit if is_named or (ascends(values) and is_regular) else None
+    return None
+
+
+def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None:
+    """Raises UserError where numbers begin as dates without separators, and others among them are no dates."""
+    low = float(values.min())
+    compact = _COMPACT.get(len(str(int(low)))) if low > 0 and values.max() < 1e15 else None
+    if compact in (None, "%Y") or not "1800" <= str(int(low))[:4] <= "2200":
+        return
+    is_date = [read_numbers(values[row : row + 1], str(compact)) is not None for row in range(min(len(values), 10_000))]
+    if is_date[0] and not all(is_date):
+        row = is_date.index(False)
+        cell = table.columns[name][row]
+        fix = "data.time_format=number, where they are plain numbers, or correcting the file"
+        raise UserError(
+            "data.time",
+            f"dates in column {name!r}, as its first",
+            f"{table.place(row)}: {cell}, which is none",
+            fix=fix,
+        )
+
+
+def _is_dense(times: NDArray[Any], compact: str, *, is_named: bool) -> bool:
+    """Whether numbers that may be years or months follow one another as these do, and not as other numbers may."""
+    if compact not in ("%Y", "%Y%m"):
+        return True
+    unit = "Y" if compact == "%Y" else "M"
+    steps = np.abs(np.diff(times.astype(f"datetime64[{unit}]").astype(np.int64)))
+    return (is_named or compact == "%Y%m") and len(steps) > 0 and bool((steps == 1).mean() > 0.8)
+
+
+def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: bool = True) -> list[str]:
+    """Numeric columns that are called like a time or a row number and rise or fall so; `beside` a clock, evenly."""
+    found = []
+    for name in names:
+        word = name.strip().lower()
+        if word not in _COUNTERS | _NAMES or not table.is_numeric(name):
+            continue
+        values = _numbers(table, name)
+        if values is not None and ascends(values):
+            steps = np.abs(np.diff(values))
+            if not beside or (steps == np.median(steps)).mean() > 0.8:
+                found.append(name)
+    return found
+
+
+def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
+    """Raises UserError for a column of numbers that may be a time, where there is no clock and all are forecast."""
+    numeric = [name for name in names if table.is_numeric(name)]
+    for name in numeric if len(numeric) > 1 else ():
+        is_named = name.strip().lower() in _NAMES
+        if not (is_named or _may_ascend(table.columns[name])):
+            continue
+        values = _numbers(table, name)
+        if values is None or (len(values) < _SIGNIFICANT and not is_named):
+            continue
+        rises = ascends(values)
+        steps = np.abs(np.diff(values))
+        is_epoch = any(
+            _EPOCH_START * 1e6 <= values.min() * size <= values.max() * size <= _EPOCH_END * 1e6
+            for size in EPOCHS.values()
+        )
+        if is_named or (rises and (is_epoch or (steps == steps[0]).mean() > 0.9)):
+            what = (
+                "is called like a time" if is_named else "rises like a clock" if is_epoch else "counts in equal steps"
+            )
+            cells = ", ".join(map(str, table.columns[name][:3]))
+            others = listed([other for other in numeric if other != name])
+            raise UserError(
+                "data.time",
+                "a column of times, or none",
+                f"{table.source}, whose column {name!r} {what}: {cells}, ...",
+                fix=f"data.time={listed([name])[1:-1]} where it is the time, or data.target={others} to leave it out",
+            )
+
+
+def _with_time_of_day(table: Table, date: str, names: Sequence[str], ascends: Ascends) -> tuple[list[str], str] | None:
+    """The column of dates together with one that has nothing but the time of day, and how both are written."""
+    for name in names:
+        first = first_cell(table.columns[name]) if table.columns[name].dtype == object else None
+        if (
+            name != date
+            and first is not None
+            and re.fullmatch(r"\d{1,2}[:.]\d\d([:.]\d\d)?( ?[AaPp][Mm])?", first.strip())
+        ):
+            if re.fullmatch(r"\d+\.\d+", first.strip()) and name.strip().lower() not in _NAMES:
+                continue  # a number
+            return [date, name], _given_format(table, [date, name], ascends)
+    return None
+
+
+def _fields(names: Sequence[str]) -> list[str]:
+    """Columns called year, month and so on, from the year on without a gap; at least two."""
+    by_word = {name.strip().lower(): name for name in names}
+    found: list[str] = []
+    for field in _FIELDS:
+        if field not in by_word:
+            break
+        found.append(by_word[field])
+    return found if len(found) > 1 else []
+
+
+def _reads(table: Table, name: str, time_format: str) -> bool:
+    first = first_cell(map(str, table.columns[name]))
+    return first is not None and table.columns[name].dtype == object and read_stamps([first], time_format)[1] is None
+
+
+def _numbers(table: Table, name: str) -> NDArray[np.float64] | None:
+    """A column of numbers, none of them missing; None where it is something else."""
+    try:
+        values = table.numbers(name, "data.time")
+    except UserError:
+        return None
+    return None if np.isnan(values).any() or not len(values) else values
+
+
+def _may_ascend(cells: NDArray[Any]) -> bool:
+    """Whether three cells of a column rise or fall; False at once for most columns of measurements."""
+    try:
+        first, second, last = (float(cells[row]) for row in (0, min(1, len(cells) - 1), len(cells) - 1))
+    except (TypeError, ValueError):
+        return False
+    return first < second <= last or first > second >= last

@@ -1,0 +1,145 @@
+"""Which rows of a table belong to a series, and in which order of time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.forecasting.format import Format
+from rnnkit.data.forecasting.frequency import Times
+from rnnkit.data.forecasting.table import Table
+from rnnkit.errors import UserError
+
+TURNED, SORTED = "ran backwards in time and were turned round", "were sorted by time (data.sort=true)"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The name of each series and its rows, in the order in which the series begin."""
+
+    names: list[str]
+    rows: list[NDArray[np.int64]]
+
+    def __iter__(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        return zip(self.names, self.rows, strict=True)
+
+    def ascend(self, values: NDArray[Any]) -> bool:
+        """Whether values never fall, or never rise, from one row of a series to its next, and do not stay the same."""
+        change = np.diff(values if len(self.rows) == 1 else values[self._order])
+        change = change if len(self.rows) == 1 else change[self._within]
+        zero = np.zeros((), change.dtype)
+        return bool(len(change) and ((change >= zero).all() or (change <= zero).all()) and (change != zero).any())
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        return np.concatenate(self.rows)
+
+    @cached_property
+    def _within(self) -> NDArray[np.bool_]:
+        within = np.ones(len(self._order) - 1, bool)
+        within[np.cumsum([len(rows) for rows in self.rows])[:-1] - 1] = False
+        return within
+
+
+def groups_of(table: Table, column: str | None) -> Groups:
+    """The series that a column names, or the one that all rows are.
+
+    Raises UserError, with its line, for a row without a name.
+    """
+    if column is None:
+        return Groups([""], [np.arange(table.rows)])
+    ids = table.words(column, "data.id")
+    absent = next((row for row, name in enumerate(ids) if name is None), None)
+    if absent is not None:
+        raise UserError(
+            "data.id", f"a name in every row of {column!r}", f"{table.place(absent)}: none", fix="completing the rows"
+        )
+    order: dict[str, int] = {}
+    number = np.fromiter((order.setdefault(name, len(order)) for name in ids), np.int64, len(ids))
+    by_series = np.argsort(number, kind="stable")
+    cuts = np.cumsum(np.bincount(number))[:-1]
+    return Groups(list(order), np.split(by_series, cuts))
+
+
+def ordered(
+    table: Table, form: Format, times: Times | None, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+    """The rows of a series in the order of time, where each distinct time begins, and what was done to the order.
+
+    Raises UserError, with the line, for rows in no order and times that repeat.
+    """
+    if times is None or len(rows) < 2:
+        return rows, np.arange(len(rows)), ""
+    mine = times[rows]
+    change = np.diff(mine)
+    zero = np.zeros((), change.dtype)
+    backwards = change < zero
+    done = ""
+    if backwards.any():
+        if not (change > zero).any():
+            done, rows = TURNED, rows[::-1]
+        elif form.sort:
+            done, rows = SORTED, rows[np.argsort(mine, kind="stable")]
+        else:
+            row = int(rows[1:][backwards][0])
+            before = int(rows[:-1][backwards][0])
+            fix = _several(table, form, times) or "data.sort=true" + _clock_change(form, mine[1:][backwards])
+            cells = table.joined(form.time)
+            got = f"{table.place(row)}: {cells[row]} after {cells[before]}"
+            raise UserError("data.time", "rows in the order of time", got, fix=fix)
+        mine = times[rows]
+    again = np.concatenate([[False], mine[1:] == mine[:-1]])
+    if not again.any():
+        return rows, np.arange(len(rows)), done
+    if form.duplicates == "error":
+        row, first = int(rows[again][0]), int(rows[int(again.argmax()) - 1])
+        raise UserError(
+            "data.time",
+            "each time once" + ("" if form.id is None else " in a series"),
+            f"{table.place(row)}: {table.joined(form.time)[row]} again, first in {table.locate(first)}",
+            fix=_several(table, form, times)
+            or "data.duplicates=mean, first or last" + _clock_change(form, mine[again]),
+        )
+    if form.duplicates == "mean":
+        return rows, np.flatnonzero(~again), done
+    kept = ~again if form.duplicates != "last" else np.concatenate([~again[1:], [True]])
+    return rows[kept], np.arange(int(kept.sum())), done
+
+
+def _several(table: Table, form: Format, times: Times) -> str:
+    """The repair where rows are those of several series, and a column tells which."""
+    if form.id is not None:
+        return ""
+    zero = np.zeros((), np.diff(times[:1]).dtype)
+    for name, cells in table.columns.items():
+        is_name = cells.dtype == object and (not table.is_numeric(name) or all(map(_is_whole, cells[:100])))
+        if name in form.time or not is_name or (name in form.target and (not form.is_guessed or len(form.target) < 2)):
+            continue
+        _, which = np.unique(cells.astype(str), return_inverse=True)
+        if not 1 < which.max() + 1 <= len(times) / 3:
+            continue
+        order = np.argsort(which, kind="stable")
+        same = which[order][1:] == which[order][:-1]
+        if (np.diff(times[order])[same] > zero).all():  # in each, as they stand
+            return f"data.id={name}, whose series have each time once and in order"
+    return ""
+
+
+def _is_whole(cell: str | None) -> bool:
+    return cell is not None and cell.strip().isdigit()
+
+
+def _clock_change(form: Format, repeated: Times) -> str:
+    """The repair where the times that repeat may be those that a clock shows twice when it is set back."""
+    if repeated.dtype.kind != "M" or form.time_zone is not None:
+        return ""
+    month = repeated.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    hour = (repeated - repeated.astype("datetime64[D]")) // np.timedelta64(1, "h")
+    is_autumn = np.isin(month, (4, 10, 11)) & (hour < 4)
+    is_daily = bool((hour == 0).all())
+    if not is_autumn.all() or is_daily:
+        return ""
+    return "; where the clock was set back: data.time_zone=Europe/Berlin, or whatever its zone is"

@@ -1,0 +1,90 @@
+"""How series were read, in a few plain lines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.data.forecasting.format import Format
+from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frequency import Frequency
+from rnnkit.data.forecasting.panel import Panel
+from rnnkit.data.forecasting.regular import Fit
+from rnnkit.data.forecasting.stamps import write_stamps
+
+
+def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str]:
+    """How many series, channels and rows there are, and from when to when."""
+    series, rows = sum(len(frame.ids) for frame in frames), sum(map(len, frames))
+    channels = frames[0].values.shape[2]
+    size = f"{series:,} series" + (f" of {channels:,} channels" if channels > 1 else "") + f", {rows:,} rows"
+    begun = [frame for frame in frames if frame.times is not None and len(frame)]
+    if not begun:
+        return [f"{source}: {size}"]
+    first = min(begun, key=lambda frame: frame.times[0])  # type: ignore[index]
+    last = max(begun, key=lambda frame: frame.times[-1])  # type: ignore[index]
+    span = " to ".join(_time(frame, step, form) for frame, step in ((first, 0), (last, -1)))
+    if form.time_zone is not None:
+        return [f"{source}: {size}, {span} ({form.time_zone})"]
+    changes = sum(len(_offsets(frame)) > 1 for frame in begun)
+    lines = [f"{source}: {size}, {span}"]
+    if changes:
+        shown = ", ".join(
+            f"{zone / 60:+.4g} h" for zone in sorted({zone for frame in begun for zone in _offsets(frame)})
+        )
+        lines.append(
+            f"the offset from UTC changes in {changes:,} series ({shown}): times to come have the last one, unless "
+            "data.time_zone=Europe/Berlin, or another, names the zone"
+        )
+    return lines
+
+
+def grid_lines(
+    fit: Fit, frequency: Frequency | None, season: int | None, *, is_given: bool, fill: bool | None
+) -> list[str]:
+    """The frequency, the season and how many rows fit; then what did not, and what became of it."""
+    if frequency is None:
+        return [f"steps are rows, season {season}"]
+    meaning = f" ({frequency.meaning})" if frequency.meaning else ""
+    share = f"{fit.single:,} of {fit.distances:,} rows follow the row before by one step"
+    lines = [f"frequency {frequency}{meaning}{', as given' if is_given else ''}, season {season}: {share}"]
+    if fit.moved and fill is False:
+        lines.append(
+            f"{fit.moved:,} rows lie beside the steps, by {_span(fit.furthest)} at most (data.fill_gaps=false)"
+        )
+    elif fit.moved:
+        left = f"; {fit.left_out:,} of them share it with a nearer row and are left out" if fit.left_out else ""
+        lines.append(
+            f"{fit.moved:,} rows beside the steps were moved to the nearest, by {_span(fit.furthest)} at most{left}"
+        )
+    if fit.gaps and fill is False:
+        lines.append(f"rows are missing in {fit.gaps:,} places and were not put in (data.fill_gaps=false)")
+    elif fit.gaps:
+        lines.append(f"missing rows: {fit.filled:,} in {fit.gaps:,} places, put in as steps without values")
+    return lines
+
+
+def missing_line(panel: Panel) -> str:
+    """The share of values that are missing."""
+    return f"missing: {100 * np.isnan(panel.values).mean():.3g} % of {panel.values.size:,} values"
+
+
+def _time(frame: Frame, step: int, form: Format) -> str:
+    at = slice(step, None) if step < 0 else slice(step, step + 1)
+    assert frame.times is not None
+    offsets = None if frame.offsets is None else frame.offsets[at]
+    return str(write_stamps(frame.times[at], offsets, form.time_format)[0])
+
+
+def _offsets(frame: Frame) -> list[int]:
+    return [] if frame.offsets is None else np.unique(frame.offsets.astype("timedelta64[m]").astype(int)).tolist()
+
+
+def _span(length: Any) -> str:
+    if not isinstance(length, np.timedelta64):
+        return f"{length:.6g}"
+    seconds = length / np.timedelta64(1, "s")
+    for name, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {name}"
+    return f"{seconds:.6g} s"
