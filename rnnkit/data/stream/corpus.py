@@ -1,16 +1,14 @@
 """Documents, stored as they are read."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from rnnkit.data.sources import Paths, files, no_text
+from rnnkit.data.findings import Findings
+from rnnkit.data.sources import EMPTY, NO_TEXT, Paths, files, no_text
 from rnnkit.data.stream.blocks import NotTextError, text_blocks
 from rnnkit.data.stream.codes import Block, ByteCodes, CharCodes, Codes
 from rnnkit.data.stream.words import WordCodes
-
-logger = logging.getLogger(__name__)
 
 CODES: dict[str, type[Codes]] = {"char": CharCodes, "byte": ByteCodes, "word": WordCodes}
 
@@ -45,20 +43,24 @@ class Corpus:
         found = files(paths, argument)
         self.codes.numbers.expected += sum(file.path.stat().st_size for file in found if file.path.is_file())
         documents = []
+        notes = Findings()
         for file in found:
             mark = self.codes.mark()
-            blocks = text_blocks(file.path, raw=self.level == "byte", argument=argument)
+            blocks = text_blocks(file.path, raw=self.level == "byte", argument=argument, notes=notes)
             try:
                 first = next(blocks, None)
-                if first is not None:
+                if first is None:
+                    notes.add(EMPTY, str(file.path))
+                else:
                     documents.append(self.add(file.name, chain([first], blocks)))
             except NotTextError:
                 if file.named:
                     raise
-                logger.info("%s is no text and left out", file.path)
+                notes.add(NO_TEXT, str(file.path))
                 self.codes.rewind(mark)
         if not documents:
             raise no_text(paths, len(found), argument)
+        notes.print()
         return documents
 
     def add(self, name: str, texts: Iterable[str]) -> Document:
