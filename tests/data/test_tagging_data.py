@@ -66,9 +66,9 @@ def test_what_training_never_saw(files: dict[str, str], capsys: pytest.CaptureFi
     data = ready(**files)
     batch = data.collate(data.splits["valid"])
     assert batch.inputs.words.tolist() == [[1, 0, 0, 0]]
-    C = len(data.vocabulary.tags)
-    assert batch.targets.tolist() == [[O := data.vocabulary.tags.index("O"), C + 1, C + 2, O]]  # parts B and I
-    assert "valid: 2 tags that training never saw; they count as wrong" in capsys.readouterr().err
+    C, outside = len(data.vocabulary.tags), data.vocabulary.tags.index("O")
+    assert batch.targets.tolist() == [[outside, C + 1, C + 2, outside]]  # parts B and I
+    assert "valid: 2 tokens with a tag that training never saw, counted as wrong\n" in capsys.readouterr().err
     assert words_of(data, batch)[0][1] == "?et?es"
     assert UNKNOWN in batch.inputs.characters
 

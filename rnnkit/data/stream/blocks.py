@@ -162,5 +162,6 @@ def _not_text(path: Path, offset: int, argument: str) -> NotTextError:
         argument,
         "text",
         f"{path}, which has a NUL byte at offset {offset:,}: a binary file, or UTF-16",
-        fix=f"{argument}=a/text/file.txt, or for a language model data.level=byte",
+        fix=f"iconv -f UTF-16 -t UTF-8 {_unpacked_name(path)} > new{_suffix(path)} if it is UTF-16; "
+        "for a language model data.level=byte",
     )

@@ -130,9 +130,15 @@ def split_columns(line: str, divider: str) -> list[str]:
 
 
 def first_line(text: str) -> str:
-    """The first line with a token, or nothing."""
-    lines = (line.rstrip("\r\n") for line in StringIO(text))
-    return next((line for line in lines if line.strip() and not line.startswith("-DOCSTART-")), "")
+    """The first line with a token, one that begins with # only where all do; nothing where there is none."""
+    found = ""
+    for raw in StringIO(text):
+        line = raw.rstrip("\r\n")
+        if line.strip() and not line.startswith("-DOCSTART-"):
+            if not line.startswith("#"):
+                return line
+            found = found or line
+    return found
 
 
 class _Reader:
@@ -171,10 +177,12 @@ class _Reader:
             kind = "lines that begin with # and have" if is_remark else "lines with"
             self._faults.add(f"{kind} {len(fields)} columns, not {width}", place)
             return "", ""
+        if width == 1:
+            self._faults.add("lines with one column, no blank and no tab, and so without a tag", place)
         cells = [fields[column] if 0 <= column < len(fields) else "" for column in (token, tag)]
         if not cells[0]:
             self._faults.add(f"no token in column {token}", place)
-        elif not cells[1] or token == tag:
+        elif width != 1 and (not cells[1] or token == tag):
             self._faults.add(f"no tag in column {tag}", place)
         return cells[0], cells[1]
 

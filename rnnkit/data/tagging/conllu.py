@@ -81,6 +81,12 @@ def read_conllu(
         before = []
 
 
+def looks_like_conllu(line: str) -> bool:
+    """Whether a line could begin a sentence of CoNLL-U: ten columns, the first a 1, a range from 1 or an empty node."""
+    cells = line.split("\t")
+    return len(cells) == len(CONLLU) and re.fullmatch(r"1(-[0-9]+)?|0\.1", cells[0]) is not None
+
+
 def _blocks(lines: Iterable[str]) -> Iterator[Block]:
     block: list[str] = []
     number = 0

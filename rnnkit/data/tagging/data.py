@@ -139,7 +139,12 @@ class TagData(SequenceData[Sentence]):
             tokens = sum(len(sentence.tokens) for sentence in sentences)
             notice(f"{name}: {counted(len(sentences), 'sentence')}, {counted(tokens, 'token')}")
             if unseen:
-                notice(f"{name}: {counted(unseen, 'tag')} that training never saw; they count as wrong")
+                notice(f"{name}: {counted(unseen, 'token')} with a tag that training never saw, counted as wrong")
+
+        limit = self.max_characters
+        long = {token for split in self.splits.values() for s in split for token in s.tokens if len(token) > limit}
+        if long:
+            notice(f"{counted(len(long), 'word')} longer than data.max_characters={limit}, read without their middle")
 
     def read(self) -> Mapping[str, list[Sentence]]:
         if not self._is_restored:
@@ -156,6 +161,9 @@ class TagData(SequenceData[Sentence]):
         if self.vectors_file is not None:
             seen = {token for split in self.splits.values() for sentence in split for token in sentence.tokens}
             words, rows_ND = read_vectors(self.vectors_file, seen | {token.lower() for token in seen})
+            known = set(words)
+            covered = sum(token in known or token.lower() in known for token in seen)
+            notice(f"vectors: for {covered:,} of {len(seen):,} words")
             self.vectors = torch.cat([torch.zeros(1, rows_ND.shape[1]), rows_ND])
             self._vector_size = rows_ND.shape[1]
         self.vocabulary = Vocabulary.build(
@@ -194,7 +202,7 @@ class TagData(SequenceData[Sentence]):
         ]
 
     def writer(self, sink: TextIO, format_: str) -> Write:
-        write = sentence_writer(sink, format_, self.files.of_input)
+        write = sentence_writer(sink, format_, self.files.of_input, self.files.tag_in_conllu())
         return lambda example, prediction: write(example, self._in_own_scheme(prediction))
 
     def _in_own_scheme(self, tags: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from rnnkit.data.findings import Findings
 from rnnkit.data.sources import Document, Paths, read
 from rnnkit.data.standard_input import arriving
 from rnnkit.data.tagging.columns import Columns, first_line, numbered, read_columns, split_columns
-from rnnkit.data.tagging.conllu import CONLLU, read_conllu
+from rnnkit.data.tagging.conllu import CONLLU, looks_like_conllu, read_conllu
 from rnnkit.data.tagging.json_lines import read_json_lines
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.errors import UserError
@@ -23,6 +23,8 @@ _EXPECTED = {
     "jsonl": 'JSON lines {"tokens": [...], "tags": [...]}',
 }
 _EXAMPLE = "my_sentences.conllu"
+_OTHER_FORMAT = ("lines without ten columns divided by tabs", "lines that are neither word nor comment")
+_TO_CONLLU = r"""awk 'NF {print ++n "\t" $1 "\t_\t_\t_\t_\t_\t_\t_\t_"; next} {n = 0; print ""}'"""
 
 
 class Files:
@@ -67,12 +69,14 @@ class Files:
         """
         found: list[Sentence] = []
         notes = Findings()
-        for document in read(paths, argument=argument, example=_EXAMPLE):
+        documents = read(paths, argument=argument, example=_EXAMPLE)
+        self._check_names([document.name for document in documents], paths, argument)
+        for document in documents:
             format_ = self._format(document.name, self.usual if known else "columns")
             if not known:
                 self.usual = format_
-            if format_ == "columns" and self.columns is None:
-                self._count_columns(document.text)
+            if format_ == "columns":
+                self._count_columns(document, argument)
             faults = Findings()
             sentences = list(
                 self._sentences(document.name, StringIO(document.text), format_, faults, notes, tagged=True)
@@ -125,6 +129,10 @@ class Files:
                 return f"data.tag_column={others[-1]}"
         return f"data.path={_EXAMPLE} with tags"
 
+    def tag_in_conllu(self) -> int:
+        """The column that CoNLL-U has for the predicted tags, if the input is of another format."""
+        return self._columns_of("conllu").tag if self.usual == "conllu" else CONLLU.index("upos")
+
     def _format(self, name: str, otherwise: str) -> str:
         path = Path(Path(name).stem) if name.endswith((".gz", ".xz")) else Path(name)
         return self.format or _FORMAT_OF.get(path.suffix, otherwise)
@@ -143,20 +151,32 @@ class Files:
         usual = {"token": "form", "tag": "upos"} if format_ == "conllu" else {"token": 0, "tag": -1}
         chosen = {what: usual[what] if column is None else column for what, column in self.chosen.items()}
         token, tag = (numbered(chosen[what], format_, f"data.{what}_column") for what in ("token", "tag"))
-        return Columns(token, tag)
+        return Columns(token, tag, *((len(CONLLU), "\t") if format_ == "conllu" else ()))
 
-    def _count_columns(self, text: str) -> None:
-        """Takes the columns of training from the first line with a token."""
-        line = first_line(text)
-        if line:
+    def _check_names(self, names: list[str], paths: Paths, argument: str) -> None:
+        """UserError where some names tell their format and others do not, as a README beside the data."""
+        told = [name for name in names if self._format(name, "")]
+        if told and len(told) < len(names):
+            other = next(name for name in names if name not in told)
+            suffix = Path(told[0]).suffix
+            fix = f"'{argument}={paths}/*{suffix}', or data.format={self._format(told[0], '')}"
+            raise UserError(argument, f"files that all end in {suffix}", f"'{other}' beside '{told[0]}'", fix=fix)
+
+    def _count_columns(self, document: Document, argument: str) -> None:
+        """Takes the columns of training from the first line with a token, unless they are known."""
+        line = first_line(document.text)
+        if line and self.format is None and looks_like_conllu(line):
+            got = f"{document.name}, which looks like CoNLL-U: {line[:60]!r}"
+            raise UserError(argument, "columns", got, fix="data.format=conllu, or data.format=columns if it is none")
+        if line and self.columns is None:
             divider = "\t" if "\t" in line else " "
             self.columns = self._columns_of("columns").counted(len(split_columns(line, divider)), divider)
 
     def _refuse(self, faults: Findings, argument: str, format_: str, path: str | None) -> None:
         if len(faults):
-            faults.refuse(argument, _EXPECTED[format_], fix=self._repair(list(faults), format_, path))
+            faults.refuse(argument, _EXPECTED[format_], fix=self._repair(list(faults), argument, format_, path))
 
-    def _repair(self, kinds: list[str], format_: str, path: str | None) -> str:
+    def _repair(self, kinds: list[str], argument: str, format_: str, path: str | None) -> str:
         """A command that mends the file where there is one."""
         into = "before it" if path is None else f"{path} > new.{format_ if format_ == 'conllu' else 'txt'}"
         if all(kind.startswith("carriage returns") for kind in kinds):
@@ -167,6 +187,8 @@ class Files:
             column = self.columns.token + 1
             cut = f"cut -f{column}" if self.columns.divider == "\t" else f"awk '{{print ${column}}}'"
             return f"{cut} {into}, which leaves the tokens alone"
+        if argument == "--input" and format_ == "conllu" and path and all(kind in _OTHER_FORMAT for kind in kinds):
+            return f"{_TO_CONLLU} {path} > new.conllu if it has a token a line"
         return "repairing these lines"
 
 

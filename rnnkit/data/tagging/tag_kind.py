@@ -43,7 +43,7 @@ def own_scheme(train: Sequence[Sentence], wanted: str | None) -> str | None:
     """The scheme of the training sentences, None for labels of their own; how they are read is printed.
 
     `wanted` is the scheme to train in, which says that there are entities; `PLAIN` says that there are none. Otherwise
-    tags are parts of entities if all of them are, or if they look like it and O is among them.
+    tags are parts of entities if most of them are, or if some look like it and O is among them.
 
     Raises UserError for tags that are no part of entities among those that are.
     """
@@ -110,4 +110,6 @@ def _first_departure(sentences: Sequence[Sentence], scheme: str) -> tuple[str, s
 
 
 def _are_entities(tags: Collection[str]) -> bool:
-    return marks_entities(tags) or ("O" in tags and any(_LIKE_PARTS.fullmatch(tag) for tag in tags))
+    typed = sum(bool(split_tag(tag)[1]) for tag in tags)
+    like = any(_LIKE_PARTS.fullmatch(tag) for tag in tags) and ("O" in tags or "o" in tags)
+    return marks_entities(tags) or like or 2 * typed > len(tags)

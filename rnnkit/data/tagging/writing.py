@@ -13,15 +13,18 @@ from rnnkit.errors import UserError
 WriteTags = Callable[[Sentence, list[str]], None]
 
 
-def sentence_writer(sink: TextIO, format_: str, origin: Callable[[], tuple[str, Columns | None]]) -> WriteTags:
+def sentence_writer(
+    sink: TextIO, format_: str, origin: Callable[[], tuple[str, Columns | None]], conllu_tag: int = CONLLU.index("upos")
+) -> WriteTags:
     """What writes sentences with their tags to `sink`.
 
     * conllu, conll: the lines that were read with the tags in their column, all else as it was. A sentence that was
       read from another format gets columns of its own.
     * csv: one row a token. jsonl: one line a sentence.
 
-    `origin` tells the format that the sentences were read from and its columns as training has counted them. Raises
-    UserError for other formats and, when it writes columns, for a token with a tab or a newline.
+    `origin` tells the format that the sentences were read from and its columns as training has counted them,
+    `conllu_tag` the column of the tag in CoNLL-U that is made from another format. Raises UserError for other formats
+    and, when it writes columns, for a token with a tab or a newline.
     """
     if format_ in ("conllu", "conll"):
 
@@ -33,8 +36,11 @@ def sentence_writer(sink: TextIO, format_: str, origin: Callable[[], tuple[str, 
                 lines = with_tags(sentence, tags, columns)
             else:
                 _check_tokens(sentence)
-                row = _conll if format_ == "conll" else _conllu
-                lines = [row(n, *pair) for n, pair in enumerate(zip(sentence.tokens, tags, strict=True), 1)]
+                pairs = zip(sentence.tokens, tags, strict=True)
+                if format_ == "conll":
+                    lines = [f"{token}\t{tag}" for token, tag in pairs]
+                else:
+                    lines = [_conllu(n, *pair, conllu_tag) for n, pair in enumerate(pairs, 1)]
             sink.write("\n".join(lines) + "\n\n")
 
         return write_columns
@@ -66,10 +72,7 @@ def _check_tokens(sentence: Sentence) -> None:
             raise UserError("--format", expected, f"{token!r} at {sentence.place}", fix="--format jsonl")
 
 
-def _conll(_number: int, token: str, tag: str) -> str:
-    return f"{token}\t{tag}"
-
-
-def _conllu(number: int, token: str, tag: str) -> str:
-    cells = dict.fromkeys(CONLLU, "_")
-    return "\t".join({**cells, "id": str(number), "form": token, "upos": tag}.values())
+def _conllu(number: int, token: str, tag: str, column: int) -> str:
+    cells = ["_"] * len(CONLLU)
+    cells[CONLLU.index("id")], cells[CONLLU.index("form")], cells[column] = str(number), token, tag
+    return "\t".join(cells)
