@@ -1,7 +1,6 @@
 """Text for language models: from a name or path to windows."""
 
 import difflib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.data.tokenizers.tokenizer import UNKNOWN
 from rnnkit.data.windows import Windows
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import counted, notice
 
 
 @dataclass(frozen=True)
@@ -226,7 +224,7 @@ class TextData(LightningDataModule):
             )
         known = {*self.tokenizer.tokens} - {UNKNOWN}
         unknown = sum(times for token, times in counts.items() if token not in known)
-        logger.info("%s: %s tokens, %s of them unknown", name, f"{len(tokens):,}", f"{unknown:,}")
+        notice(f"{name}: {counted(len(tokens), 'token')}, {unknown:,} of them unknown")
         return TextSplit(tokens if tokens.is_on_disk else tokens[:], *length, unknown)
 
     def _check_training_length(self) -> None:

@@ -60,6 +60,9 @@ class Corpus:
                 self.codes.rewind(mark)
         if not documents:
             raise no_text(paths, len(found), argument)
+        for document in documents[:-1]:
+            if document.newline:
+                notes.add("files whose last line has no newline, which is added before the next file", document.name)
         notes.print()
         return documents
 

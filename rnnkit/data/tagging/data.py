@@ -198,12 +198,12 @@ class TagData(SequenceData[Sentence]):
     def rows(self, example: Sentence, prediction: list[str]) -> Iterable[dict[str, Any]]:
         return [
             {"token": token, "tag": tag}
-            for token, tag in zip(example.tokens, self._in_own_scheme(prediction), strict=True)
+            for token, tag in zip(example.tokens, self._in_own_scheme(prediction or []), strict=True)
         ]
 
     def writer(self, sink: TextIO, format_: str) -> Write:
         write = sentence_writer(sink, format_, self.files.of_input, self.files.tag_in_conllu())
-        return lambda example, prediction: write(example, self._in_own_scheme(prediction))
+        return lambda example, prediction: write(example, self._in_own_scheme(prediction or []))
 
     def _in_own_scheme(self, tags: list[str]) -> list[str]:
         own = self._own_scheme

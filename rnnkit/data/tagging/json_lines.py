@@ -6,6 +6,7 @@ from typing import Any
 
 from rnnkit.data.findings import Findings
 from rnnkit.data.tagging.sentence import Sentence
+from rnnkit.data.unique_keys import unique
 
 
 def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged: bool = True) -> Iterator[Sentence]:
@@ -23,7 +24,7 @@ def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged
             continue
         place = f"{name} line {number}"
         try:
-            content = json.loads(line, object_pairs_hook=_unique)
+            content = json.loads(line, object_pairs_hook=unique)
         except (ValueError, RecursionError) as error:
             faults.add("lines that are no JSON", f"{place}: {error}")
             continue
@@ -42,10 +43,3 @@ def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged
 def _words(found: Any) -> list[str] | None:
     is_words = isinstance(found, list) and all(isinstance(word, str) and word for word in found)
     return found if is_words else None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"a key that comes twice among {', '.join(key for key, _ in pairs)}"[:200])
-    return found
