@@ -57,7 +57,7 @@ def read(
     notes = Findings()
     for file in found:
         try:
-            blocks = [*text_blocks(file.path, raw=raw, argument=argument, example=example, notes=notes)]
+            blocks = [*text_blocks(file.path, raw=raw, argument=argument, notes=notes)]
         except NotTextError:
             if file.named:
                 raise

@@ -77,14 +77,14 @@ def _members(content: bytes, name: str, argument: str, notes: Findings) -> Itera
 
 def _decoded(name: str, content: bytes, argument: str, notes: Findings) -> Recording:
     soundfile = _soundfile()
-    if (size := _missing_bytes(content)) > 0:
-        got = f"{name}, which lacks {size:,} of the bytes that its header says"
-        raise UserError(argument, "whole sound files", got, fix=f"the file fetched again, or left out of {argument}")
     try:
         samples_NC, sample_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         fix = f"the file recorded again, or left out of {argument}"
         raise UserError(argument, "sound files", f"{name}: {error}", fix=fix) from error
+    if (size := _missing_bytes(content)) > 0:
+        got = f"{name}, which lacks {size:,} of the bytes that its header says"
+        raise UserError(argument, "whole sound files", got, fix=f"the file fetched again, or left out of {argument}")
     if not len(samples_NC):
         raise UserError(argument, "sound", f"{name}, which has no samples", fix=f"the file left out of {argument}")
     if not np.isfinite(samples_NC).all():

@@ -24,7 +24,7 @@ class NotTextError(UserError):
     """A file with a NUL byte: binary, or UTF-16."""
 
 
-def byte_blocks(path: Path, argument: str = "data.path", example: str = "my_corpus.txt") -> Iterator[bytes]:
+def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
     """The content of a file, unpacked if its name ends in `.gz` or `.xz`; nothing where it is empty.
 
     Raises UserError, naming `argument`, when the file cannot be read or unpacked, or is written to meanwhile.
@@ -49,7 +49,7 @@ def byte_blocks(path: Path, argument: str = "data.path", example: str = "my_corp
             argument,
             "a file that can be read",
             f"{path}: {error.strerror or error}",
-            fix=choices(argument, example),
+            fix=choices(argument, f"my_file{path.suffix}" if path.suffix else "my_corpus.txt"),
         ) from error
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed and stat.S_ISREG(before.st_mode):
@@ -75,14 +75,13 @@ def text_blocks(
     *,
     raw: bool = False,
     argument: str = "data.path",
-    example: str = "my_corpus.txt",
     notes: Findings | None = None,
 ) -> Iterator[str]:
     """The text of a file; one block at least, which may hold nothing, unless the file is empty.
 
     Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF, which is added to `notes`; all else stays as
     it is. With `raw` nothing is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates
-    ("surrogateescape"). `example` is a file of the kind that is wanted, for messages.
+    ("surrogateescape").
 
     Raises NotTextError for a NUL byte, UserError for bytes that are no UTF-8, both with the offset, and what
     `byte_blocks` raises.
@@ -90,7 +89,7 @@ def text_blocks(
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape" if raw else "strict")
     offset, line, begun, held = 0, 1, False, ""
     has_crlf = False
-    blocks = byte_blocks(path, argument, example)
+    blocks = byte_blocks(path, argument)
     for block in chain(blocks, [b""]):
         final = not block
         if final and not offset:
