@@ -21,7 +21,9 @@ class UserError(ValueError):
         expected = _shown(expected)
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument
+        self.expected = expected
         self.got = got
+        self.fix = fix
 
 
 class Problems:

@@ -99,15 +99,16 @@ def _sink(output: str) -> Iterator[TextIO]:
 
 
 def _predictions(task: Any, data: Any, source: Path | None, size: int, chunk: int) -> Iterator[tuple[Any, Any]]:
-    """Each example with what the model says of it, in the order of the input."""
+    """Each example with what the model says of it, in the order of the input; None for one without any step."""
     import torch
 
     examples = data.read_inputs(source)
     while part := list(islice(examples, size * chunk)):
         order = sorted(range(len(part)), key=lambda index: -data.length(part[index]))
+        order = [index for index in order if data.length(part[index])]
         found: dict[int, Any] = {}
         for start in range(0, len(order), size):
             indices = order[start : start + size]
             with torch.inference_mode():
                 found.update(zip(indices, task.predict(data.collate([part[i] for i in indices])), strict=True))
-        yield from ((example, found[index]) for index, example in enumerate(part))
+        yield from ((example, found.get(index)) for index, example in enumerate(part))

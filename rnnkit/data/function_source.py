@@ -52,8 +52,7 @@ class FunctionSource(TextLabelData):
         except (SyntaxError, ValueError) as error:
             raise UserError("--input", "Python source", f"{name}: {error}", fix="--input file.py or .csv") from error
         for line, source in found:
-            example = Labelled(source, None, f"{name}:{line}", f"{name} line {line}")
-            yield example._replace(inputs=self.encode_inputs(example))
+            yield self.ready(Labelled(source, None, f"{name}:{line}", f"{name} line {line}"))
 
 
 def functions(text: str) -> Iterator[tuple[int, str]]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rnnkit.data import catalog
 from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 
 
 class Origin(NamedTuple):
@@ -62,6 +63,9 @@ class Origin(NamedTuple):
         if self.path:
             return {"path": (self.path, "data.path")}
         if self.parts:
+            for name, paths in self.parts.items():
+                if name != "train" and str(paths) == str(self.parts.get("train")):
+                    notice(f"data.{name} is the same as data.train: it does not tell how well a model does on new data")
             return {name: (paths, f"data.{name}") for name, paths in self.parts.items()}
         if self.dataset:
             return {name: (path, "data.dataset") for name, path in catalog.find(self.dataset).items()}

@@ -1,16 +1,14 @@
 """From what the user names (files, folders, globs) to documents: text with a name."""
 
 import glob
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rnnkit.data.stream.blocks import NotTextError, byte_blocks, text_blocks
+from rnnkit.data.findings import Findings
+from rnnkit.data.stream.blocks import NotTextError, byte_blocks, choices, text_blocks
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -30,7 +28,9 @@ class Found(NamedTuple):
     named: bool  # by the user, as against met in a folder, where what is of another kind is passed over
 
 
-def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> list[Document]:
+def read(
+    paths: Paths, *, raw: bool = False, argument: str = "data.path", example: str = "my_corpus.txt"
+) -> list[Document]:
     """Read a file, all files below a folder, all that match a glob, or a list of these, unpacking `.gz` and `.xz`.
 
     What a folder or glob holds comes in name order, a list in its own order; no file is read twice. Below a folder
@@ -38,8 +38,9 @@ def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> lis
 
     Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; all else stays as it is. With `raw` nothing
     is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates ("surrogateescape"), from which
-    `ByteTokenizer` has them back. Empty files are left out. All of it is in memory; see `rnnkit.data.stream.corpus`
-    for more than that.
+    `ByteTokenizer` has them back. Empty files are left out. What is left out or changed is printed, with its number.
+    All of it is in memory; see `rnnkit.data.stream.corpus` for more than that. `example` is a file of the kind that is
+    wanted, for messages.
 
     Raises UserError, naming `argument`, when a path does not exist or cannot be read, a glob matches nothing, an
     archive is damaged, a file is no text, or there is no text at all.
@@ -51,32 +52,39 @@ def read(paths: Paths, *, raw: bool = False, argument: str = "data.path") -> lis
     ...     read(folder)
     [Document(name='a.txt', text='one'), Document(name='b.txt', text='two')]
     """
-    found = files(paths, argument)
+    found = files(paths, argument, example)
     documents = []
+    notes = Findings()
     for file in found:
         try:
-            blocks = [*text_blocks(file.path, raw=raw, argument=argument)]
+            blocks = [*text_blocks(file.path, raw=raw, argument=argument, notes=notes)]
         except NotTextError:
             if file.named:
                 raise
-            logger.info("%s is no text and left out", file.path)
+            notes.add(NO_TEXT, str(file.path))
             continue
         if blocks:
             documents.append(Document(file.name, "".join(blocks)))
+        else:
+            notes.add(EMPTY, str(file.path))
     if not documents:
-        raise no_text(paths, len(found), argument)
+        raise no_text(paths, len(found), argument, example)
+    notes.print()
     return documents
 
 
-def files(paths: Paths, argument: str = "data.path") -> list[Found]:
-    """The files that `read` would read, in its order.
+def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.txt") -> list[Found]:
+    """The files that `read` would read, in its order; what is passed over in folders is printed.
 
     Raises UserError, naming `argument`, when a glob matches nothing or a folder cannot be read.
     """
     found: dict[Path, Found] = {}
+    notes = Findings()
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for file in sorted(_find(Path(path).expanduser(), argument)):
-            found.setdefault(file.path.resolve(), file)
+        for file in sorted(_Search(argument, example, notes).find(Path(path).expanduser())):
+            if found.setdefault(file.path.resolve(), file) is not file:
+                notes.add("files that were found twice, read once", str(file.path))
+    notes.print()
     return list(found.values())
 
 
@@ -88,47 +96,65 @@ def read_bytes(path: Path, argument: str = "data.path") -> bytes:
     return b"".join(byte_blocks(path, argument))
 
 
-def no_text(paths: Paths, number: int, argument: str) -> UserError:
+def no_text(paths: Paths, number: int, argument: str, example: str = "my_corpus.txt") -> UserError:
     """The error for a `number` of files that hold no text."""
-    return _refusal(argument, "text", f"{number} files under {paths}, none of them with text")
+    is_file = isinstance(paths, str | os.PathLike) and Path(paths).expanduser().is_file()
+    got = f"{paths}, which is empty" if is_file else f"{number} files under {paths}, none of them with text"
+    return UserError(argument, "text", got, fix=choices(argument, example))
 
 
-def _find(path: Path, argument: str) -> Iterator[Found]:
-    if path.is_dir():
-        yield from _below(path, argument)
-    elif path.exists() or not glob.has_magic(
-        str(path)
-    ):  # read_bytes says what is wrong with a path that does not exist
-        yield Found(path.name, path, named=True)
-    else:
-        matches = glob.glob(str(path), recursive=True)
-        if not matches:
-            raise _refusal(argument, "a glob that matches files", f"{path}, which matches none in {Path.cwd()}")
-        fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
-        for match in map(Path, matches):
-            if match.is_dir():
-                # a recursive glob gives folders and the files in them; what it matches itself is named, not met
-                if "**" not in path.parts:
-                    for file in _below(match, argument):
-                        yield file._replace(name=(match.relative_to(fixed) / file.name).as_posix())
-            else:
-                yield Found(match.relative_to(fixed).as_posix(), match, named=True)
+class _Search:
+    """Looks for files, and notes what it passes over."""
 
+    def __init__(self, argument: str, example: str, notes: Findings) -> None:
+        self._argument = argument
+        self._example = example
+        self._notes = notes
 
-def _below(folder: Path, argument: str) -> Iterator[Found]:
-    def refuse(error: OSError) -> None:
-        raise _refusal(argument, "a folder that can be read", f"{error.filename}: {error.strerror}")
-
-    for place, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith("."):
-                path = Path(place, name)
-                if path.is_fifo() or path.is_socket():
-                    logger.info("%s is no file and left out", path)  # and reading it might never end
+    def find(self, path: Path) -> Iterator[Found]:
+        """The files of one path or glob."""
+        if path.is_dir():
+            yield from self._below(path)
+        elif path.exists() or not glob.has_magic(
+            str(path)
+        ):  # read_bytes says what is wrong with a path that does not exist
+            yield Found(path.name, path, named=True)
+        else:
+            matches = glob.glob(str(path), recursive=True)
+            if not matches:
+                raise self._refusal("a glob that matches files", f"{path}, which matches none in {Path.cwd()}")
+            fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
+            for match in map(Path, matches):
+                if match.is_dir():
+                    # a recursive glob gives folders and the files in them; what it matches itself is named, not met
+                    if "**" not in path.parts:
+                        for file in self._below(match):
+                            yield file._replace(name=(match.relative_to(fixed) / file.name).as_posix())
                 else:
-                    yield Found(path.relative_to(folder).as_posix(), path, named=False)
+                    yield Found(match.relative_to(fixed).as_posix(), match, named=True)
+
+    def _below(self, folder: Path) -> Iterator[Found]:
+        def refuse(error: OSError) -> None:
+            raise self._refusal("a folder that can be read", f"{error.filename}: {error.strerror}")
+
+        for place, folders, files in os.walk(folder, onerror=refuse):
+            for name in [*folders, *files]:
+                if name.startswith("."):
+                    self._notes.add("hidden files and folders, left out", str(Path(place, name)))
+                elif name in folders and Path(place, name).is_symlink():
+                    self._notes.add("links to folders, not followed", str(Path(place, name)))
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                if not name.startswith("."):
+                    path = Path(place, name)
+                    if path.is_fifo() or path.is_socket():  # reading it might never end
+                        self._notes.add("pipes and sockets, left out", str(path))
+                    else:
+                        yield Found(path.relative_to(folder).as_posix(), path, named=False)
+
+    def _refusal(self, expected: str, got: str) -> UserError:
+        return UserError(self._argument, expected, got, fix=choices(self._argument, self._example))
 
 
-def _refusal(argument: str, expected: str, got: str) -> UserError:
-    return UserError(argument, expected, got, fix=f"{argument}=my_corpus.txt, a folder, or '{argument}=texts/*.txt'")
+EMPTY = "empty files, left out"
+NO_TEXT = "files that are no text, left out"

@@ -1,7 +1,6 @@
 """Text for language models: from a name or path to windows."""
 
 import difflib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ from rnnkit.data.stream.tokens import StoredTokens
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.data.windows import Windows
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import counted, notice
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,7 @@ class TextData(LightningDataModule):
                 f"{len(tokens)}",
                 fix=f"a longer text, or data.{name}=another.txt",
             )
-        logger.info("%s: %s tokens, %s of them unknown", name, f"{len(tokens):,}", f"{unknown:,}")
+        notice(f"{name}: {counted(len(tokens), 'token')}, {unknown:,} of them unknown")
         length = Length.of(block.measure for block in blocks)
         return TextSplit(tokens if tokens.is_on_disk else tokens[:], *length, unknown)
 

@@ -1,6 +1,7 @@
-"""Which tag may follow which where tags mark the parts of entities."""
+"""Tags that mark the parts of entities, and which may follow which."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,11 @@ from torch import Tensor
 from rnnkit.errors import UserError
 
 SCHEMES = ("bio", "bioes")
+"""The schemes that a model may be trained in."""
+
+_TAG = re.compile(r"([BIESLUMW])(?:-(.+))?", re.DOTALL)
+_SAME = {"L": "E", "U": "S", "W": "S", "M": "I"}
+"""Other letters of other schemes: last and unit in BILOU, middle in BMES, whole in BMEWO."""
 
 
 class LegalTags(NamedTuple):
@@ -20,13 +26,43 @@ class LegalTags(NamedTuple):
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Part and type of an entity's tag; what is no such tag is outside.
+    """Part (B, I, E or S) and type of an entity's tag; anything else is outside.
 
-    >>> split_tag("B-creative-work"), split_tag("O")
-    (('B', 'creative-work'), ('O', ''))
+    The type is empty where the tag is the letter of the part alone. The letters of BILOU and BMEWO mean the same parts.
+
+    >>> split_tag("B-creative-work"), split_tag("U-x"), split_tag("I"), split_tag("O")
+    (('B', 'creative-work'), ('S', 'x'), ('I', ''), ('O', ''))
     """
-    part, _, kind = tag.partition("-")
-    return (part, kind) if part in ("B", "I", "E", "S") else ("O", "")
+    match = _TAG.fullmatch(tag)
+    if match is None:
+        return "O", ""
+    part, kind = match.groups()
+    return _SAME.get(part, part), kind or ""
+
+
+def unknown_tags(tags: Collection[str]) -> list[str]:
+    """The tags that are neither O nor a part of an entity, in their order.
+
+    A bare letter beside parts that have a type is one of them.
+
+    >>> unknown_tags(["O", "B-x", "I-x", "X-x", "I"])
+    ['X-x', 'I']
+    """
+    typed = any(split_tag(tag)[1] for tag in tags)
+    return [tag for tag in tags if tag != "O" and (split_tag(tag)[0] == "O" or (typed and not split_tag(tag)[1]))]
+
+
+def marks_entities(tags: Collection[str]) -> bool:
+    """Whether all tags are those of one scheme for entities, and not labels of their own.
+
+    >>> marks_entities(["O", "B-x"]), marks_entities(["B", "M", "E", "S"]), marks_entities(["NOUN", "S", "O"])
+    (True, True, False)
+    """
+    parts = [split_tag(tag) for tag in tags if tag != "O"]
+    if not parts or unknown_tags(tags):
+        return False
+    typed = any(kind for _, kind in parts)
+    return typed or "B" in tags or ("I" in tags and "O" in tags)  # else letters may be names of other things
 
 
 def legal_tags(tags: Sequence[str], scheme: str | None) -> LegalTags | None:

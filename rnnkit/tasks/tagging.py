@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
-from rnnkit.layers.tag_schemes import split_tag
+from rnnkit.layers.tag_schemes import marks_entities
 from rnnkit.tasks.base import Task
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
@@ -48,7 +48,7 @@ class Tagging(Task):
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         self.tags = list(tags)
-        self.marks_entities = any(split_tag(tag)[0] != "O" for tag in self.tags)
+        self.marks_entities = marks_entities(self.tags)
         self.measured = nn.ModuleDict({stage: _Measured(self.tags) for stage in ("val", "test")})
         self._last: dict[str, Tensor] = {}
 
@@ -147,7 +147,7 @@ class Tagging(Task):
         ]
         if self.marks_entities:
             counts_K3 = self._last["spans"]
-            kinds = [*self._measured("val").spans.kinds, UNSEEN][: len(counts_K3)]
+            kinds = [*(kind or "(no type)" for kind in self._measured("val").spans.kinds), UNSEEN][: len(counts_K3)]
             parts.append("entities: right where the type and all words are")
             parts.append(_table("type", [*kinds, "all"], torch.cat([counts_K3, counts_K3.sum(0, keepdim=True)])))
         counts_C3 = torch.stack([matrix_CC.sum(1), matrix_CC.sum(0), matrix_CC.diagonal()], 1)

@@ -89,10 +89,10 @@ def engines(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.txt" for name in files}
 
 
-def test_remaining_life_at_every_step(engines: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+def test_remaining_life_at_every_step(engines: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     data = CMAPSSData(**engines, cap=5, valid_fraction=0.2)
     data.setup()
-    assert "left out: channel 1, 2 (from 0)" in caplog.text
+    assert "left out: channel 1, 2 (from 0)" in capsys.readouterr().err
     assert data.task == "regression"
     assert data.sizes == {"input_size": 22, "outputs": 1}
     assert {name: len(examples) for name, examples in data.splits.items()} == {"train": 8, "valid": 2, "test": 2}

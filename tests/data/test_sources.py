@@ -1,4 +1,5 @@
 import gzip
+import io
 import lzma
 import os
 from pathlib import Path
@@ -6,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from rnnkit.data.sources import Document, read
+from rnnkit.data.standard_input import arriving
+from rnnkit.data.stream.corpus import Corpus
 from rnnkit.errors import UserError
 
 
@@ -88,7 +91,7 @@ def test_raw_keeps_every_byte(tmp_path: Path) -> None:
     [
         ("a.txt", "x", "missing.txt", r"a file that can be read; got .*missing.txt: No such file.* Try: data\.path="),
         ("a.txt", "x", "*.csv", r"a glob that matches files; got .*\*\.csv"),
-        ("a.txt", "", "a.txt", "text; got 1 files under .*a.txt, none of them with text"),
+        ("a.txt", "", "a.txt", "text; got .*a.txt, which is empty"),
         ("a.txt", b"ab\0c", "a.txt", r"text; got .*a.txt, which has a NUL byte at offset 2.* data\.level=byte"),
         ("a.txt", "hi".encode("utf-16"), "a.txt", "UTF-16"),
         (
@@ -121,6 +124,62 @@ def test_a_latin1_file_met_in_a_folder_is_named_not_passed_over(tmp_path: Path) 
     write(tmp_path, {"a.txt": "fine", "b.txt": b"caf\xe9"})
     with pytest.raises(UserError, match=r"b\.txt"):
         read(tmp_path)
+
+
+def test_what_is_left_out_or_changed_is_counted_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(
+        tmp_path, {"a.txt": "1\r\n", "b.txt": "\ufeff2\n", ".git/config": "3", ".c": "4", "d.png": b"\0", "e.txt": ""}
+    )
+    (tmp_path / "f").symlink_to(tmp_path.parent, target_is_directory=True)
+    os.mkfifo(tmp_path / "g")
+    documents = read([tmp_path / "b.txt", tmp_path])
+    assert [document.name for document in documents] == ["b.txt", "a.txt"]
+    printed = capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()
+    assert sorted(line if "hidden" not in line else line.partition(" (")[0] for line in printed) == [
+        "empty files, left out: 1 (e.txt)",
+        "files that are no text, left out: 1 (d.png)",
+        "files that were found twice, read once: 1 (b.txt)",
+        "files with a byte order mark, which is dropped: 1 (b.txt)",
+        "files with the line ends of Windows (CRLF), read as LF: 1 (a.txt)",
+        "hidden files and folders, left out: 2",
+        "links to folders, not followed: 1 (f)",
+        "pipes and sockets, left out: 1 (g)",
+    ]
+    Corpus("char").read([tmp_path / "b.txt", tmp_path], "data.path")
+    assert sorted(capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()) == sorted(printed)
+
+
+def test_nothing_is_printed_where_all_is_read_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, {"a.txt": "1\n", "b/c.txt": "2\n"})
+    read(tmp_path)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"fine\ncaf\xe9\n", "UTF-8 text; got .*byte 0xe9.* is not UTF-8.*"),
+        (b"fine\nnot \0\n", "text; got .*NUL byte"),
+    ],
+)
+def test_a_pipe_is_read_by_the_rules_for_files(
+    content: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"a.txt": content, "b.txt": b"\xef\xbb\xbfa\r\nb\rc\n"})
+
+    def piped(name: str) -> str:
+        source = io.TextIOWrapper(
+            io.BytesIO((tmp_path / name).read_bytes()), encoding="ascii", errors="surrogateescape"
+        )
+        monkeypatch.setattr("sys.stdin", source)  # what Python makes of a pipe where the locale is C
+        return "".join(arriving())
+
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=message) as raised:
+        piped("a.txt")
+    assert "line 2" in str(raised.value)
+    assert piped("b.txt") == read(tmp_path / "b.txt")[0].text == "a\nb\rc\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")

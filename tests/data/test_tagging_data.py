@@ -61,14 +61,14 @@ def test_a_batch_by_hand(files: dict[str, str]) -> None:
     assert words_of(data, same) == [["EU", "rejects"]] * 2
 
 
-def test_what_training_never_saw(files: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    Path(files["valid"]).write_text("EU O\nvetões B-LOC\nit I-LOC\nnow X\n")
+def test_what_training_never_saw(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path(files["valid"]).write_text("EU O\nvetões B-LOC\nit I-LOC\nnow O\n")
     data = ready(**files)
     batch = data.collate(data.splits["valid"])
     assert batch.inputs.words.tolist() == [[1, 0, 0, 0]]
-    C = len(data.vocabulary.tags)
-    assert batch.targets.tolist() == [[data.vocabulary.tags.index("O"), C + 1, C + 2, C]]  # parts B and I, and O
-    assert "valid: 3 tags that training never saw; they count as wrong" in caplog.text
+    C, outside = len(data.vocabulary.tags), data.vocabulary.tags.index("O")
+    assert batch.targets.tolist() == [[outside, C + 1, C + 2, outside]]  # parts B and I
+    assert "valid: 2 tokens with a tag that training never saw, counted as wrong\n" in capsys.readouterr().err
     assert words_of(data, batch)[0][1] == "?et?es"
     assert UNKNOWN in batch.inputs.characters
 
@@ -114,10 +114,13 @@ def test_entities_are_converted_for_training_and_back_for_the_reader(files: dict
     assert sink.getvalue() == "a\tB-ORG\nb\tI-ORG\nc\tB-PER\n\n"
 
 
-def test_mistakes_in_the_scheme_are_counted(files: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+def test_mistakes_in_the_scheme_are_counted(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     Path(files["valid"]).write_text("a I-ORG\nb O\nc B-PER\nd I-PER\n")
     ready(**files, scheme="bio")
-    assert "valid: 1 tags are not as bio has them; read as conlleval reads them" in caplog.text
+    assert (
+        "valid: 1 of 3 tags of entities are not as bio has them and are read as conlleval reads them; "
+        "the first is I-ORG at 'a', valid.conll line 1\n"
+    ) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -194,16 +197,19 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
             {"path": "TRAIN", "format": "conll"},
             r"data\.format: expected null or one of conllu, columns, jsonl; got 'c",
         ),
-        ({"path": "TRAIN", "scheme": "iob"}, r"data\.scheme: expected null or one of bio, bioes; got 'iob'"),
-        ({"path": "TRAIN", "tag_column": 0, "scheme": "bio"}, r"data\.tag_column"),
+        ({"path": "TRAIN", "scheme": "iob"}, r"data\.scheme: expected null or one of bio, bioes, plain; got 'iob'"),
+        ({"path": "TRAIN", "tag_column": 0, "scheme": "bio"}, r"data\.path: expected a token and .*no tag in column 0"),
         ({"path": "TRAIN", "min_count": 0}, r"data\.min_count: expected a whole number, 1 or more; got 0"),
         ({"path": "TRAIN", "valid_fraction": 0}, r"data\.valid_fraction: expected a number between 0 and 1; got 0"),
         ({"path": "TRAIN", "test_fraction": 0.95}, r"data\.test_fraction: expected 0, for no test split"),
         ({"path": "TRAIN", "tag_column": "upos"}, r"data\.tag_column: expected the number of a column"),
-        ({"path": "EMPTY"}, r"data\.path: expected text; got"),
+        (
+            {"path": "EMPTY"},
+            r"data\.path: expected text; got .*empty\.conll, which is empty\. Try: data\.path=my_sentences\.conllu",
+        ),
         ({"path": "BLANK"}, r"data\.path: expected sentences; got none in .*blank\.conll"),
         ({"path": "LATIN"}, r"data\.path: expected UTF-8 text; got .*latin\.conll"),
-        ({"path": "SHORT"}, r"data\.tag_column: expected a tag in column -1 .*short\.conll, line 3: 'b'"),
+        ({"path": "SHORT"}, r"data\.path: .*lines with 1 columns, not 2: 1 \(short\.conll line 3: 'b'\)"),
         ({"path": "POS", "scheme": "bio"}, r"data\.scheme: expected tags of entities, .*got NN, VB"),
         (
             {"path": "TRAIN", "vectors": "nowhere.txt"},

@@ -6,14 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnkit.data.tagging.schemes import PARTS, Span, convert, scheme_of, spans, tags_of
-from rnnkit.layers.tag_schemes import legal_tags
+from rnnkit.data.tagging.schemes import PARTS, Parts, Span, convert, spans, tags_of
+from rnnkit.layers.tag_schemes import legal_tags, marks_entities
 
 BY_HAND = {
     "bio": "B-x I-x I-x B-x O B-y B-y".split(),  # noqa: SIM905
-    "bio1": "I-x I-x I-x B-x O I-y B-y".split(),  # noqa: SIM905
+    "iob1": "I-x I-x I-x B-x O I-y B-y".split(),  # noqa: SIM905
+    "ioe2": "I-x I-x E-x E-x O E-y E-y".split(),  # noqa: SIM905
+    "ioe1": "I-x I-x E-x I-x O E-y I-y".split(),  # noqa: SIM905
     "bioes": "B-x I-x E-x S-x O S-y S-y".split(),  # noqa: SIM905
     "bilou": "B-x I-x L-x U-x O U-y U-y".split(),  # noqa: SIM905
+    "bmes": "B-x M-x E-x S-x O S-y S-y".split(),  # noqa: SIM905
+    "bmewo": "B-x M-x E-x W-x O W-y W-y".split(),  # noqa: SIM905
 }
 
 
@@ -31,10 +35,50 @@ def entities(draw: st.DrawFn) -> tuple[list[Span], int]:
 @pytest.mark.parametrize("target", BY_HAND)
 def test_conversions_by_hand(source: str, target: str) -> None:
     assert convert(BY_HAND[source], target) == BY_HAND[target]
-    assert scheme_of([BY_HAND[source]]) == source
+
+
+@pytest.mark.parametrize("scheme", [*BY_HAND, "io"])
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_every_scheme_is_found(scheme: str, is_bare: bool) -> None:
+    """Also where tags have no types, and entities of all kinds touch."""
+    tags = BY_HAND.get(scheme, ["I-x", "I-x", "O", "I-y", "I-x"])
+    if is_bare:
+        tags = [tag.removesuffix("-x").removesuffix("-y") for tag in tags]
+    assert marks_entities(tags)
+    assert Parts([tags]).schemes()[0] == scheme
+    assert convert(tags, scheme) == tags
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme", "others"),
+    [
+        ("B-x O B-y", "bio", []),
+        ("I-x O I-x I-x", "io", ["iob1", "ioe1"]),
+        ("B-x E-x O B-y E-y", "bioes", ["bmes", "bmewo"]),
+        ("S-x O S-y", "bioes", ["bmes"]),
+        ("U-x O U-y", "bilou", []),
+        ("E-x O I-y E-y", "ioe2", []),
+        ("B-x L-x", "bilou", []),
+        ("O O", "bio", None),
+    ],
+)
+def test_what_several_schemes_fit_is_the_first_of_them(tags: str, scheme: str, others: list[str] | None) -> None:
+    found = Parts([tags.split()]).schemes()
+    assert found[0] == scheme
+    assert others is None or found[1:] == others
 
 
 @pytest.mark.parametrize("scheme", PARTS)
+def test_the_majority_decides_and_strays_are_counted(scheme: str) -> None:
+    sentences = [BY_HAND.get(scheme, ["I-x", "I-x", "O", "I-y"])] * 50
+    stray = {"bio": "I-x", "io": "B-x"}.get(scheme, "B-x")
+    parts = Parts([*sentences, ["O", stray, "O"], ["O", stray, "O"]])
+    assert parts.departures(scheme) == 2
+    if scheme != "io":  # which two B- and nothing else do not tell from iob1
+        assert parts.schemes() == [scheme]
+
+
+@pytest.mark.parametrize("scheme", sorted(set(PARTS) - {"io"}))
 @given(entities())
 def test_entities_survive_the_way_there_and_back(scheme: str, case: tuple[list[Span], int]) -> None:
     found, length = case
@@ -66,7 +110,10 @@ def test_any_tags_at_all_have_entities_that_cover_all_that_is_not_outside(tags: 
     assert spans(convert(tags, "bioes")) == found
 
 
-def test_bio1_is_told_from_bio_with_mistakes() -> None:
-    assert scheme_of([["I-x", "B-x"], ["O", "I-y"]]) == "bio1"
-    assert scheme_of([["I-x", "O", "B-x"]]) == "bio"  # a B that bio1 would not need
-    assert scheme_of([["O", "O"]]) == "bio"
+def test_in_io_entities_of_a_type_that_touch_are_one() -> None:
+    assert convert(["B-x", "I-x", "B-x", "B-y"], "io") == ["I-x", "I-x", "I-x", "I-y"]
+
+
+@pytest.mark.parametrize("tags", ["NOUN O", "S O", "B-x O X-x", "B-x I O", "O", "E S", "O-x B-x"])
+def test_labels_of_their_own_mark_no_entities(tags: str) -> None:
+    assert not marks_entities(tags.split())

@@ -51,7 +51,7 @@ CONLLU = b"""# text = It runs to the sea
 2-3\truns to\t_\t_\t_\t_\t_\t_\t_\t_
 2\truns\trun\tVERB\tVBZ\t_\t0\troot\t_\t_
 3\tto\tto\tADP\tIN\t_\t5\tcase\t_\t_
-4.1\tx\tx\tX\t_\t_\t_\t_\t_\t_
+3.1\tx\tx\tX\t_\t_\t_\t_\t_\t_
 4\tsea\tsea\tNOUN\tNN\t_\t2\tobl\t_\t_
 
 """

@@ -57,6 +57,28 @@ def test_counts_by_hand(case: str) -> None:
     assert counted((truth, found)) == expected
 
 
+@pytest.mark.parametrize(
+    ("truth", "found", "expected"),
+    [  # there, found and right, as seqeval has them with scheme=BILOU, IOE2 and so on
+        ("U-x O B-x L-x", "U-x O B-x L-x", [2, 2, 2]),
+        ("B-x I-x L-x U-x", "B-x I-x L-x O", [2, 1, 1]),
+        ("U-x U-x O O", "B-x L-x O O", [2, 1, 0]),
+        ("B-x M-x E-x S-x", "B-x M-x E-x S-x", [2, 2, 2]),
+        ("B-x M-x E-x W-x", "B-x E-x W-x W-x", [2, 3, 1]),
+        ("I-x E-x E-x O", "I-x E-x O E-x", [2, 2, 1]),
+        ("I-x E-x I-x O", "I-x I-x I-x O", [2, 1, 0]),
+        ("I-x I-x B-x O", "I-x I-x B-x O", [2, 2, 2]),
+        ("B I O B", "B I O O", [2, 1, 1]),
+        ("B M E S", "B M E S", [2, 2, 2]),
+    ],
+)
+def test_the_letters_of_other_schemes(truth: str, found: str, expected: list[int]) -> None:
+    names = sorted({"O", *truth.split(), *found.split()})
+    counts = SpanCounts(names)
+    counts.update(*(torch.tensor([[names.index(tag) for tag in tags.split()]]) for tags in (truth, found)))
+    assert counts.compute().tolist() == [expected]
+
+
 def test_the_entities_of_two_sentences_do_not_touch() -> None:
     assert counted(("O B-x", "O B-x"), ("I-x O", "I-x O"))["x"] == [2, 2, 2]
     assert counted(("O B-x", "O B-x"), ("I-x O O", "I-x O O"))["x"] == [2, 2, 2]

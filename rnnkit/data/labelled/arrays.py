@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.packed import check_unpacked
 from rnnkit.errors import UserError
 
 
-def read_npz(content: bytes, name: str, *, targets: bool, argument: str) -> list[Labelled]:
+def read_npz(
+    content: bytes, name: str, *, targets: bool, argument: str, notes: Findings | None = None
+) -> list[Labelled]:
     """The series of an `.npz` file.
 
     Its arrays: `x` [N, T, I] or [N, T] with NaN for missing values; `lengths` [N], if not every series has T steps;
-    `y`, labels or numbers [N] or numbers [N, T] for a curve; `groups` [N], if wanted. Objects are refused, because they
-    could only be loaded by running code that the file brings along.
+    `y`, labels or numbers [N] or numbers [N, T] for a curve; `groups` [N], if wanted. Other arrays are not read, which
+    is added to `notes`. Objects are refused, because they could only be loaded by running code that the file brings
+    along.
 
     Raises UserError for a damaged file, arrays that are missing or do not fit each other, and objects.
 
@@ -39,6 +43,7 @@ def read_npz(content: bytes, name: str, *, targets: bool, argument: str) -> list
         got = f"{x.dtype} of shape {x.shape} in {name}"
         raise UserError(argument, "x of numbers, [N, T, I] or [N, T]", got, fix="np.savez(file, x=values, y=targets)")
     N, T, _ = x_NTI.shape
+    x_NTI = x_NTI.astype(np.result_type(x.dtype, np.float32), copy=False)  # wide numbers until they are standardised
     if np.isinf(x_NTI).any():
         series = int(np.isinf(x_NTI).any((1, 2)).argmax())
         raise UserError(
@@ -48,12 +53,20 @@ def read_npz(content: bytes, name: str, *, targets: bool, argument: str) -> list
         if len(np.atleast_1d(arrays[key])) != N:
             got = f"{key} of shape {arrays[key].shape} in {name}"
             raise UserError(argument, f"as many {key} as series, {N}", got, fix=f"{key} and x in the same order")
-    lengths = arrays.get("lengths", np.full(N, T)).astype(np.int64)
-    if lengths.min() < 1 or lengths.max() > T:
-        got = f"{lengths.min()} to {lengths.max()} in {name}"
-        raise UserError(argument, f"lengths from 1 to {T}, the steps of x", got, fix="lengths that x has")
+    said = arrays.get("lengths", np.full(N, T))
+    if not np.issubdtype(said.dtype, np.number) or not ((said >= 0) & (said <= T) & (said == np.floor(said))).all():
+        wrong = next(one for one in said.tolist() if not (isinstance(one, int | float) and one in range(T + 1)))
+        expected = f"whole numbers from 0 to {T}, the steps of x, as lengths"
+        raise UserError(argument, expected, f"{wrong!r} in {name}", fix="lengths that x has")
+    lengths = said.astype(np.int64)
+    if notes is not None:
+        for key in arrays.keys() - {"x", "y", "groups", "lengths"}:
+            notes.add(f"arrays with a name that has no meaning here, {key!r}, not read", name)
     dtype = np.promote_types(x.dtype, np.float32)  # float64 for all that float32 does not hold
     y, groups = arrays.get("y") if targets else None, arrays.get("groups")
+    if groups is not None and np.issubdtype(groups.dtype, np.floating) and np.isnan(groups).any():
+        got = f"NaN for series {int(np.isnan(groups).argmax())} of {name}"
+        raise UserError(argument, "a group of every series", got, fix="groups without NaN, or no groups")
     return [
         Labelled(
             x_NTI[n, :length].astype(dtype),

@@ -86,15 +86,18 @@ class AudioLabelData(LabelledData):
                 recording.name,
                 self._found("group", recording.name),
             )
-            for recording in recordings(paths, argument)
+            for recording in recordings(paths, argument, self.notes)
         ]
 
     def read_inputs(self, path: Path | None) -> Iterator[Labelled]:
         if path is None:
             raise UserError("--input", "a .wav file, a folder or an archive", "standard input", fix="--input folder")
-        for recording in recordings(path, "--input"):
-            example = Labelled(self._features(recording, "--input"), None, recording.name, recording.name)
-            yield example._replace(inputs=self.encode_inputs(example))
+        for recording in recordings(path, "--input", self.notes):
+            yield self.ready(Labelled(self._features(recording, "--input"), None, recording.name, recording.name))
+        self.notes.print()
+
+    def is_empty(self, example: Labelled) -> bool:
+        return not len(example.inputs)
 
     def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
         return {**self.standardize.learn(train), "sample_rate": self.sample_rate}
@@ -115,6 +118,8 @@ class AudioLabelData(LabelledData):
                 f"{recording.sample_rate} in {recording.name}",
                 fix=f"ffmpeg -i {recording.name} -ar {self.sample_rate} resampled.wav",
             )
+        if len(recording.wave) < round(self.sample_rate * self.mel["window_ms"] / 1000):
+            self.notes.add("recordings shorter than data.window_ms, filled up with silence", recording.name)
         try:
             y_TI = log_mel(recording.wave, recording.sample_rate, **self.mel)  # type: ignore[arg-type]
         except ValueError as error:
@@ -127,7 +132,7 @@ class AudioLabelData(LabelledData):
             return None
         match = _search(pattern, name)
         if match is None:
-            fix = _typed(f"{role}_pattern")
+            fix = f"{_typed(f'{role}_pattern')}, or the file left out"
             raise UserError(f"data.{role}_pattern", f"'{pattern.pattern}' in every name", f"'{name}'", fix=fix)
         return match[1]
 

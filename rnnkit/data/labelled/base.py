@@ -1,6 +1,5 @@
 """What classification and regression of text, series and recordings share: splits, targets, rows."""
 
-import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,18 +8,19 @@ import torch
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.batches import padded
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.division import Division
 from rnnkit.data.labelled.groups import check_apart
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.labels import Labels
+from rnnkit.data.labelled.look import look_at_ids
 from rnnkit.data.labelled.quantities import Numbers
 from rnnkit.data.labelled.targets import Targets
 from rnnkit.data.origin import Origin, check_parts
 from rnnkit.data.sequences import SequenceData
 from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import counted, notice
 
 
 class LabelledData(SequenceData[Labelled]):
@@ -37,8 +37,12 @@ class LabelledData(SequenceData[Labelled]):
     which are in validation and test is said by `valid_groups` and `test_groups` or by the fractions. The division is
     the same for every seed.
 
+    Sequences in which nothing is (`is_empty`) are left out, and answered with nothing in prediction. This, and whatever
+    else is left out or assumed, is counted and printed.
+
     A kind of data says how files are read (`read_files`) and, beside what `SequenceData` wants, how inputs are encoded
-    (`learn_inputs`, `encode_inputs`). One that needs no files makes its splits in `own_splits`.
+    (`learn_inputs`, `encode_inputs`). One that needs no files makes its splits in `own_splits`. What the readers notice
+    goes to `notes`.
 
     Args:
         dataset, path, train, valid, test: see above.
@@ -86,6 +90,7 @@ class LabelledData(SequenceData[Labelled]):
         self.target = target
         self.targets: Targets = Labels(relabel, relabel_test) if target == "label" else self.kinds[target]()
         self.task = self.targets.task
+        self.notes = Findings()
         self._inputs: dict[str, Any] = {}
 
     @abstractmethod
@@ -107,6 +112,17 @@ class LabelledData(SequenceData[Labelled]):
     def encode_inputs(self, example: Labelled) -> torch.Tensor:
         """The inputs of an example as a tensor [T] or [T, I]; UserError where training makes no sense of them."""
 
+    @abstractmethod
+    def is_empty(self, example: Labelled) -> bool:
+        """Whether there is nothing in the inputs of an example as it was read: no word, no value."""
+
+    def ready(self, example: Labelled) -> Labelled:
+        """An example to predict, its inputs encoded; those of an empty one have no steps."""
+        if self.is_empty(example):
+            self.notes.add("empty sequences, answered with nothing", example.place)
+            return example._replace(inputs=torch.empty(0))
+        return example._replace(inputs=self.encode_inputs(example))
+
     def own_splits(self) -> Mapping[str, list[Labelled]]:
         """The splits where no file is named; UserError where there are none."""
         raise UserError("data.path", "files to read", "nothing", fix="data.path=my_file.csv")
@@ -122,13 +138,12 @@ class LabelledData(SequenceData[Labelled]):
             read = {name: self.read_files(name, *where) for name, where in parts.items() if name in _PARTS}
         else:
             read = dict(self.own_splits())
+        read = {name: self._with_something_in(examples) for name, examples in read.items()}
+        self.notes.print()
         for name, examples in read.items():
             if not examples:
                 raise UserError(f"data.{name}", "one sequence at least", "none", fix=f"data.{name}=another file")
-        splits = {
-            name: [example._replace(target=self.targets.read(example, name)) for example in examples]
-            for name, examples in read.items()
-        }
+        splits = {name: self.targets.read_all(examples, name) for name, examples in read.items()}
         for undivided in ("path", "train"):
             if undivided in splits and (undivided == "path" or "valid" not in splits):
                 examples = splits.pop(undivided)
@@ -142,6 +157,9 @@ class LabelledData(SequenceData[Labelled]):
         if self.splits:
             return
         super().setup(stage)
+        for name, examples in self.splits.items():
+            look_at_ids(name, examples)
+        self.targets.look(self.splits)
         self.splits = {
             name: [
                 example._replace(
@@ -154,7 +172,15 @@ class LabelledData(SequenceData[Labelled]):
         }
         for name, examples in self.splits.items():
             steps = sum(map(self.length, examples))
-            logger.info("%s: %s sequences, %s steps", name, f"{len(examples):,}", f"{steps:,}")
+            notice(f"{name}: {counted(len(examples), 'sequence')}, {counted(steps, 'step')}")
+        self.notes.print()
+
+    def _with_something_in(self, examples: list[Labelled]) -> list[Labelled]:
+        empty = [self.is_empty(example) for example in examples]
+        for example, is_empty in zip(examples, empty, strict=True):
+            if is_empty:
+                self.notes.add("empty sequences, left out", example.place)
+        return [example for example, is_empty in zip(examples, empty, strict=True) if not is_empty]
 
     def learn(self, train: list[Labelled]) -> None:
         self.targets.learn(train)

@@ -1,6 +1,7 @@
 """Classes."""
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 
 from rnnkit.batch import IGNORED
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.labelled.look import look_at_classes, relabelling
 from rnnkit.data.labelled.targets import Targets, short
 from rnnkit.errors import UserError
+from rnnkit.notices import listed, notice
 
 
 class Labels(Targets):
@@ -30,17 +34,54 @@ class Labels(Targets):
         self._relabel_test = {str(label): str(name) for label, name in (relabel_test or self._relabel).items()}
         self.names: list[str] = []
         self.counts: list[int] = []
+        self._number: dict[str, int] = {}
 
     def read(self, example: Labelled, split: str) -> str:
-        label = "" if example.target is None else str(example.target).strip()
-        if not label:
-            raise UserError(
-                "label", "one for every sequence", f"none at {example.place}", fix="a file with every label"
-            )
+        label = example.target
+        if isinstance(label, bytes):
+            label = label.decode("utf-8", "surrogateescape")
+        if label is None or (isinstance(label, float) and math.isnan(label)) or not str(label).strip():
+            fix = "labels there, or a file without these sequences"
+            raise UserError("label", "one for every sequence", f"none at {example.place}", fix=fix)
+        if not isinstance(label, str | int | float | bool):
+            got = f"{' '.join(repr(label).split())[:60]} at {example.place}"
+            raise UserError("label", "text or a number for every sequence", got, fix="another data.target_column")
+        label = str(label).strip()
         return (self._relabel_test if split == "test" else self._relabel).get(label, label)
 
     def stratum(self, target: str) -> str:
         return target
+
+    def _check(self, split: str, examples: Sequence[Labelled]) -> None:
+        known = set(self.names)
+        unknown = [example for example in examples if example.target not in known and example.target is not None]
+        if not unknown:
+            return
+        faults = Findings()
+        for example in unknown:
+            faults.add(repr(example.target), f"at {example.place}")
+        names = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
+        first = f"{unknown[0].target!r} at {unknown[0].place}"
+        got = first if len(unknown) == 1 else f"{first}; in all {'; '.join(faults.lines())}"
+        expected = f"labels that training knows: {names}"
+        raise UserError(
+            f"{split} split",
+            expected,
+            got,
+            fix=self._repair(split, list(dict.fromkeys(example.target for example in unknown))),
+        )
+
+    def look(self, splits: Mapping[str, Sequence[Labelled]]) -> None:
+        """Print the classes of each split with their counts; UserError for labels that training does not know."""
+        for name, examples in splits.items():
+            self._check(name, examples)
+        if "train" in splits:
+            counts = {name: Counter(example.target for example in examples) for name, examples in splits.items()}
+            look_at_classes({**counts, "train": dict(zip(self.names, self.counts, strict=True))})
+            there = {str(example.target) for examples in splits.values() for example in examples}
+            unused = [label for label, name in self._relabel.items() if name not in there]
+            if unused:
+                notice(f"data.relabel: no sequence has the label {listed(unused)}")
 
     def learn(self, train: Sequence[Labelled]) -> None:
         counts = Counter(example.target for example in train)
@@ -50,25 +91,31 @@ class Labels(Targets):
         first = [name for name in dict.fromkeys(self._relabel.values()) if name in counts]
         self.names = [*first, *sorted(counts.keys() - set(first), key=_as_numbers)]
         self.counts = [counts[name] for name in self.names]
+        self._number = {name: number for number, name in enumerate(self.names)}
 
     def learnt(self) -> dict[str, Any]:
         return {"classes": self.names, "counts": self.counts}
 
     def restore(self, learnt: Mapping[str, Any]) -> None:
         self.names, self.counts = list(learnt["classes"]), list(learnt["counts"])
+        self._number = {name: number for number, name in enumerate(self.names)}
 
     def encode(self, example: Labelled, split: str) -> int:
-        if example.target in self.names:
-            return self.names.index(example.target)
+        return self._number[example.target]
+
+    def _repair(self, split: str, unknown: Sequence[str]) -> str:
+        """What to type where unknown labels are other spellings of known ones."""
         argument = "relabel_test" if split == "test" and self._relabel_test != self._relabel else "relabel"
-        near = difflib.get_close_matches(example.target, self.names, n=1, cutoff=0.0)[0]
-        names = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
-        raise UserError(
-            f"{split} split",
-            f"labels that training knows: {names}",
-            f"{example.target!r} at {example.place}",
-            fix=f'"data.{argument}={{{example.target}: {near}}}"',
-        )
+        by_case = {name.casefold(): name for name in self.names}
+        found = {}
+        for label in unknown:
+            near = by_case.get(label.casefold()) or next(
+                iter(difflib.get_close_matches(label, self.names, n=1, cutoff=0.55)), None
+            )
+            if near is not None:
+                found[label] = near
+        typed = relabelling(f"data.{argument}", found) if len(found) == len(unknown) else ""
+        return typed or f"sequences of {listed(list(unknown))} in training, or none in the {split} split"
 
     def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
         return torch.tensor([IGNORED if target is None else target for target in targets])
@@ -81,7 +128,9 @@ class Labels(Targets):
     def facts(self) -> dict[str, Any]:
         return {"classes": self.names, "counts": self.counts}
 
-    def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, example: Labelled, prediction: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        if prediction is None:
+            return [{"id": example.id, "label": None, **{f"p_{name}": None for name in self.names}}]
         shares = zip(self.names, prediction["probabilities"], strict=True)
         return [
             {

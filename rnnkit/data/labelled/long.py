@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.numbers import numbers
 from rnnkit.data.labelled.tables import Column, cells, format_of, positions
@@ -21,6 +22,7 @@ def read_long(
     curve: bool,
     targets: bool,
     argument: str,
+    notes: Findings | None = None,
 ) -> list[Labelled]:
     """Series whose every step is a row.
 
@@ -33,6 +35,7 @@ def read_long(
         curve: whether the target may change within a series.
         targets: whether there must be a target; without, one that is there is not looked at.
         argument: that the file was named by.
+        notes: gets what is passed over or assumed.
 
     The rows of a series may lie apart and keep their order; where there is a column of steps, it must ascend.
 
@@ -46,7 +49,7 @@ def read_long(
     ...     read_long(table, "a.csv", columns, None, header=True, curve=False, targets=True, argument="data.path")]
     [('a', [[1.0], [2.0]], 'up'), ('b', [[5.0]], 'down')]
     """
-    rows = cells(lines, name, format_of(name, argument), argument)
+    rows = cells(lines, name, format_of(name, argument), argument, notes)
     names = next(rows, (0, []))[1] if header else None
     table = list(rows)
     if not table:
@@ -62,11 +65,17 @@ def read_long(
     def column(place: int) -> list[str]:
         return [row[place].strip() for _, row in table]
 
-    values_NI = np.stack([numbers(column(place), line, argument) for place in places], 1).astype(np.float64)
+    values_NI = np.stack([numbers(column(place), line, argument) for place in places], 1)
     ids = column(at["id"]) if "id" in at else [name] * len(table)
+    if "" in ids:
+        fix = "an id in every row, or data.id_column=null where a file is one series"
+        raise UserError("data.id_column", "the series of every row", f"none at {line(ids.index(''))}", fix=fix)
     rows_of = _rows_of(ids)
     if "step" in at:
-        _check_ascending(numbers(column(at["step"]), line, argument), rows_of, line, argument)
+        steps_N = numbers(column(at["step"]), line, argument)
+        _check_ascending(steps_N, rows_of, line, argument)
+        _note_gaps(steps_N, rows_of, line, notes)
+    _note_apart(rows_of, line, notes)
     groups = _one_each(column(at["group"]), rows_of, line, "group") if "group" in at else None
     found: Sequence[str | NDArray[np.float64]] | None = None
     if targets and "target" in at:
@@ -120,6 +129,29 @@ def _check_ascending(
             raise UserError(argument, "ascending steps in every series", got, fix="the rows sorted, each step once")
 
 
+def _note_gaps(
+    steps_N: NDArray[np.float64],
+    rows_of: Sequence[NDArray[np.int64]],
+    line: Callable[[int], str],
+    notes: Findings | None,
+) -> None:
+    gaps_of = [np.diff(steps_N[rows_T]) for rows_T in rows_of]
+    if notes is None or not any(map(len, gaps_of)):
+        return
+    usual = np.median(np.concatenate(gaps_of))
+    for gaps, rows_T in zip(gaps_of, rows_of, strict=True):
+        if not np.allclose(gaps, usual):
+            kind = f"series with other distances between steps than {usual:g}, read as steps in turn"
+            notes.add(kind, line(int(rows_T[0])))
+
+
+def _note_apart(rows_of: Sequence[NDArray[np.int64]], line: Callable[[int], str], notes: Findings | None) -> None:
+    for rows_T in rows_of:
+        apart_T = np.diff(rows_T) != 1
+        if notes is not None and apart_T.any():
+            notes.add("series whose rows lie apart, put together", line(int(rows_T[1:][apart_T][0])))
+
+
 def _one_each(
     cells_N: Sequence[str], rows_of: Sequence[NDArray[np.int64]], line: Callable[[int], str], role: str
 ) -> list[str]:
@@ -130,5 +162,10 @@ def _one_each(
         if differs_T.any():
             at = int(rows_T[int(differs_T.argmax())])
             got = f"{cells_N[at]!r} at {line(at)} behind {cells_N[rows_T[0]]!r}"
-            raise UserError(role, "the same in all rows of a series", got, fix="data.target=curve for one a step")
+            fix = (
+                f"the {role} in every row"
+                if "" in (cells_N[at], cells_N[rows_T[0]])
+                else "data.target=curve for one a step"
+            )
+            raise UserError(role, "the same in all rows of a series", got, fix=fix)
     return [cells_N[rows_T[0]] for rows_T in rows_of]

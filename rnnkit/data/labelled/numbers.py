@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from rnnkit.errors import UserError
 
-MISSING = frozenset(("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
-"""What stands where a value is missing."""
+MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
+"""What stands where a value is missing, in any case."""
 
 
 def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: str) -> NDArray[np.float64]:
@@ -26,9 +26,12 @@ def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: s
         values = np.empty(len(cells))
         for index, cell in enumerate(cells):
             try:
-                values[index] = np.nan if cell.strip() in MISSING else float(cell)
+                values[index] = np.nan if cell.strip().lower() in MISSING else float(cell)
             except ValueError:
                 raise _no_number(cell, _at(place, index), argument) from None
+    if any("_" in cell for cell in cells):  # Python takes 1_000 for a number
+        index = next(index for index, cell in enumerate(cells) if "_" in cell)
+        raise _no_number(cells[index], _at(place, index), argument)
     if np.isinf(values).any():
         index = int(np.isinf(values).argmax())
         raise _no_number(cells[index], _at(place, index), argument)

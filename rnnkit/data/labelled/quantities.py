@@ -10,9 +10,11 @@ from torch import Tensor
 
 from rnnkit.data.batches import padded
 from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.data.labelled.numbers import MISSING
 from rnnkit.data.labelled.targets import Targets
 from rnnkit.data.moments import mean_and_deviation
 from rnnkit.errors import UserError
+from rnnkit.notices import counted, notice
 
 
 class Numbers(Targets):
@@ -24,13 +26,15 @@ class Numbers(Targets):
         self.location, self.scale = 0.0, 1.0
 
     def read(self, example: Labelled, split: str) -> Any:
+        written = str(example.target).strip()
         try:
-            value = float(example.target)
-        except (TypeError, ValueError):
+            value = math.nan if "_" in written else float(written)  # Python takes 1_000 for a number
+        except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            got = f"{example.target!r} at {example.place}"
-            raise UserError("target", "a number", got, fix="data.target=label for names of classes")
+            missing = written.lower() in MISSING
+            fix = "numbers there, or a file without these sequences" if missing else "data.target=label for classes"
+            raise UserError("target", "a number", f"{example.target!r} at {example.place}", fix=fix)
         return value
 
     def learn(self, train: Sequence[Labelled]) -> None:
@@ -42,6 +46,13 @@ class Numbers(Targets):
         if self.scale == 0:
             got = f"{self.location:g} for every training sequence"
             raise UserError("target", "numbers that differ", got, fix="another data.target_column")
+
+    def look(self, splits: Mapping[str, Sequence[Labelled]]) -> None:
+        """Print where the numbers of each split lie."""
+        for name, examples in splits.items():
+            values = [example.target for example in examples if example.target is not None]
+            if values:
+                notice(f"{name}: targets from {min(values):.6g} to {max(values):.6g}, mean {np.mean(values):.6g}")
 
     def learnt(self) -> dict[str, Any]:
         return {"location": self.location, "scale": self.scale}
@@ -63,8 +74,8 @@ class Numbers(Targets):
     def facts(self) -> dict[str, Any]:
         return {"location": self.location, "scale": self.scale}
 
-    def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [{"id": example.id, "value": prediction["value"]}]
+    def rows(self, example: Labelled, prediction: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        return [{"id": example.id, "value": None if prediction is None else prediction["value"]}]
 
 
 class Curve(Numbers):
@@ -79,6 +90,16 @@ class Curve(Numbers):
             raise UserError("target", "one number at least", f"none at {example.place}", fix="a file with targets")
         return values
 
+    def look(self, splits: Mapping[str, Sequence[Labelled]]) -> None:
+        """Print how many steps have no target."""
+        for name, examples in splits.items():
+            missing = sum(int(np.isnan(example.target).sum()) for example in examples if example.target is not None)
+            steps = sum(len(example.target) for example in examples if example.target is not None)
+            if missing:
+                notice(
+                    f"{name}: {missing:,} of {counted(steps, 'step')} without a target, which take no part in the loss"
+                )
+
     def encode(self, example: Labelled, split: str) -> Any:
         return torch.from_numpy(example.target)
 
@@ -88,5 +109,7 @@ class Curve(Numbers):
             [none if target is None else target for target, none in zip(targets, unknown, strict=True)], value=math.nan
         )
 
-    def rows(self, example: Labelled, prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows(self, example: Labelled, prediction: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        if prediction is None:
+            return []
         return [{"id": example.id, "step": step, "value": value} for step, value in enumerate(prediction["values"])]

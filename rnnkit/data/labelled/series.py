@@ -1,11 +1,11 @@
 """Series of values, each with a class, a number or a number at every step."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rnnkit.data.labelled.arrays import read_npz
@@ -18,6 +18,7 @@ from rnnkit.data.labelled.tables import FORMATS, Column, suffix_of
 from rnnkit.data.labelled.ts import read_ts
 from rnnkit.data.labelled.wide import read_wide
 from rnnkit.data.sources import Paths, files, read, read_bytes
+from rnnkit.data.standard_input import arriving
 from rnnkit.errors import UserError
 
 LAYOUTS = ("long", "wide")
@@ -92,11 +93,15 @@ class SeriesLabelData(LabelledData):
         if path is not None:
             found = self._read(path, "--input", targets=False)
         else:
-            text = sys.stdin.read()
+            text = "".join(arriving())
             name = "standard input" + (".ts" if text.lstrip().startswith(("@", "#")) else ".csv")
             found = iter(self._from_text(text, name, "--input", targets=False))
         for example in found:
-            yield example._replace(inputs=self.encode_inputs(example))
+            yield self.ready(example)
+        self.notes.print()
+
+    def is_empty(self, example: Labelled) -> bool:
+        return bool(np.isnan(example.inputs).all())
 
     def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
         lengths = {len(example.inputs) for example in train}
@@ -111,16 +116,23 @@ class SeriesLabelData(LabelledData):
         return self.standardize.encode(example)
 
     def _read(self, paths: Paths, argument: str, *, targets: bool) -> Iterator[Labelled]:
-        found = [file for file in files(paths, argument) if file.named or suffix_of(file.name) in _SUFFIXES]
+        found = []
+        for file in files(paths, argument, "my_series.csv"):
+            if file.named or suffix_of(file.name) in _SUFFIXES:
+                found.append(file)
+            else:
+                self.notes.add("files of other kinds, left out", str(file.path))
         if not found:
             got = f"none in {paths}"
             raise UserError(argument, f"files that end in {', '.join(_SUFFIXES)}", got, fix=f"{argument}=my_series.csv")
         start = 0
         for file in found:
             if suffix_of(file.name) == ".npz":
-                examples = read_npz(read_bytes(file.path, argument), file.name, targets=targets, argument=argument)
+                examples = read_npz(
+                    read_bytes(file.path, argument), file.name, targets=targets, argument=argument, notes=self.notes
+                )
             else:
-                (document,) = read(file.path, argument=argument)
+                (document,) = read(file.path, argument=argument, example="my_series.csv")
                 examples = self._from_text(document.text, file.name, argument, targets=targets)
             for example in examples:
                 yield example if isinstance(example.id, str) else example._replace(id=start + example.id)
@@ -129,7 +141,7 @@ class SeriesLabelData(LabelledData):
     def _from_text(self, text: str, name: str, argument: str, *, targets: bool) -> list[Labelled]:
         suffix = suffix_of(name)
         if suffix == ".ts":
-            return read_ts(text, name, targets=targets, argument=argument)
+            return read_ts(text, name, targets=targets, argument=argument, notes=self.notes)
         if suffix not in FORMATS or FORMATS[suffix] == "jsonl":
             got = f"'{name}'"
             raise UserError(
@@ -145,6 +157,7 @@ class SeriesLabelData(LabelledData):
                 steps=self._steps,
                 targets=targets,
                 argument=argument,
+                notes=self.notes,
             )
         return read_long(
             StringIO(text),
@@ -155,6 +168,7 @@ class SeriesLabelData(LabelledData):
             curve=self.target == "curve",
             targets=targets,
             argument=argument,
+            notes=self.notes,
         )
 
 

@@ -1,6 +1,5 @@
 """Channels at mean 0 and deviation 1, missing values in the open."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,7 @@ import torch
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.moments import mean_and_deviation
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import notice
 
 
 class Standardize:
@@ -66,14 +64,14 @@ class Standardize:
             raise UserError("data", "a channel that changes in training", "none", fix=fix)
         if dead_I.any():
             names = ", ".join(map(str, np.flatnonzero(dead_I)))
-            logger.warning("constant or empty in training and left out: channel %s (from 0)", names)
+            notice(f"constant or empty in training and left out: channel {names} (from 0)")
         kept_NI = values_NI[:, self._kept]
         known = [values_N[~np.isnan(values_N)] for values_N in kept_NI.T]
         self._mean_I, self._scale_I = np.array([mean_and_deviation(values_N) for values_N in known]).T
         self._masked = [place for place, i in enumerate(self._kept) if missing_I[i] or self._mask_all]
         if missing_I.any():
             count = int(np.isnan(values_NI).sum())
-            logger.warning("%s values are missing in training; masks mark them", f"{count:,}")
+            notice(f"{count:,} of {values_NI.size:,} values are missing in training; masks mark them")
         return {
             "channels": self._channels,
             "kept": self._kept,

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
+from rnnkit.data.findings import Findings
+from rnnkit.data.unique_keys import unique
 from rnnkit.errors import UserError
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -34,10 +36,12 @@ def suffix_of(name: str) -> str:
     return next((suffix.lower() for suffix in reversed(PurePath(name).suffixes) if suffix not in (".gz", ".xz")), "")
 
 
-def cells(lines: Iterable[str], name: str, format_: str, argument: str) -> Iterator[tuple[int, list[str]]]:
+def cells(
+    lines: Iterable[str], name: str, format_: str, argument: str, notes: Findings | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row of CSV or TSV, and the number of its last line.
 
-    CSV is quoted as RFC 4180 says, TSV not at all. Empty lines are no rows.
+    CSV is quoted as RFC 4180 says, TSV not at all. Empty lines are no rows, which is added to `notes`.
 
     Raises UserError for a row with more or fewer cells than the first.
     """
@@ -53,11 +57,17 @@ def cells(lines: Iterable[str], name: str, format_: str, argument: str) -> Itera
         except StopIteration:
             return
         except csv.Error as error:
+            if "new-line character" in str(error):
+                got = f"carriage returns in the middle of {name} line {reader.line_num}"
+                fix = f"tr '\\r' '\\n' < {name} > new.csv"
+                raise UserError(argument, "lines that end in a newline", got, fix=fix) from error
             fix = "quotes that close, or the file as .tsv, where quotes mean nothing"
             raise UserError(
                 argument, f"rows of {format_}", f"{name} line {reader.line_num}: {error}", fix=fix
             ) from error
         if not row:
+            if notes is not None:
+                notes.add("empty lines, passed over", f"{name} line {reader.line_num}")
             continue
         width = width or len(row)
         if len(row) != width:
@@ -77,6 +87,7 @@ def read_rows(
     header: bool,
     argument: str,
     optional: Sequence[str] = (),
+    notes: Findings | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """What stands in some columns of each row, and the number of its line.
 
@@ -88,6 +99,7 @@ def read_rows(
         header: whether the first row of CSV or TSV holds the names of columns.
         argument: that the file was named by.
         optional: names of the result whose column need not exist.
+        notes: gets what is passed over.
 
     Raises:
         UserError: for a column that is not there, with the file and the line.
@@ -100,7 +112,7 @@ def read_rows(
     if format_ == "jsonl":
         yield from _read_objects(lines, name, wanted, argument, optional)
         return
-    rows = cells(lines, name, format_, argument)
+    rows = cells(lines, name, format_, argument, notes)
     if header:
         number, names = next(rows, (0, []))
         places = positions(names, wanted, f"{name} line {number}", optional)
@@ -121,6 +133,11 @@ def positions(
             found[role] = column
         elif column in names:
             found[role] = names.index(str(column))
+            if names.count(str(column)) > 1:
+                places = [place for place, one in enumerate(names) if one == column]
+                got = f"{len(places)} at {where}, the columns {' and '.join(map(str, places))} from 0"
+                argument = f"data.{role}_column"
+                raise UserError(argument, f"one column {column!r}", got, fix=f"{argument}={places[0]}")
         elif role not in optional:
             near = _nearest(column, names)
             argument = f"data.{role}_column"
@@ -154,14 +171,14 @@ def _read_objects(
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique)
         except (ValueError, RecursionError) as error:
             fix = "a JSON object on every line"
             raise UserError(argument, "JSON lines", f"{name} line {number}: {error}", fix=fix) from error
         if not isinstance(row, dict):
             fix = "a JSON object on every line"
             raise UserError(argument, "an object", f"{type(row).__name__} at {name} line {number}", fix=fix)
-        found = {role: row[str(column)] for role, column in wanted.items() if row.get(str(column)) is not None}
+        found = {role: row[str(column)] for role, column in wanted.items() if str(column) in row}
         for role, column in wanted.items():
             if role not in found and role not in optional:
                 got = f"{', '.join(row) or 'nothing'} at {name} line {number}"

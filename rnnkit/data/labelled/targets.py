@@ -6,7 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.labelled import Labelled
+from rnnkit.errors import UserError
 
 
 class Targets(ABC):
@@ -18,6 +20,29 @@ class Targets(ABC):
     @abstractmethod
     def read(self, example: Labelled, split: str) -> Any:
         """The target of an example as this kind of target wants it; UserError where it is none."""
+
+    def read_all(self, examples: Sequence[Labelled], split: str) -> list[Labelled]:
+        """The examples with their targets read.
+
+        Raises UserError where some have none or another kind of target, with their number and the first.
+        """
+        found, faults = [], Findings()
+        first: UserError | None = None
+        for example in examples:
+            try:
+                found.append(example._replace(target=self.read(example, split)))
+            except UserError as error:
+                first = first or error
+                faults.add("in all", example.place)
+        if first is not None and len(faults) > 1:
+            raise UserError(first.argument, first.expected, f"{first.got}; {faults.lines()[0]}", fix=first.fix)
+        if first is not None:
+            raise first
+        return found
+
+    @abstractmethod
+    def look(self, splits: Mapping[str, Sequence[Labelled]]) -> None:
+        """Print what the targets of the splits are; UserError for those that training does not know."""
 
     def stratum(self, target: Any) -> str:
         """What a target has to be alike in for two examples to be dealt out alike."""

@@ -1,7 +1,5 @@
 """Texts, each with a class or a number."""
 
-import logging
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import chain
@@ -14,10 +12,10 @@ from rnnkit.data.labelled.base import LabelledData
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.tables import Column, format_of, read_rows
 from rnnkit.data.sources import Paths, read
+from rnnkit.data.standard_input import arriving
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import counted, notice
 
 
 class TextLabelData(LabelledData):
@@ -38,7 +36,7 @@ class TextLabelData(LabelledData):
         others: see `LabelledData`.
 
     Raises:
-        UserError: with file and line, for a row with too few columns, without a label or with an empty text.
+        UserError: with file and line, for a row with too few columns or without a label or group.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -103,8 +101,8 @@ class TextLabelData(LabelledData):
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
         if self._cut:
-            texts = sum(map(len, self.splits.values()))
-            logger.warning("%s of %s texts cut to data.max_length=%s", f"{self._cut:,}", f"{texts:,}", self.max_length)
+            texts = counted(sum(map(len, self.splits.values())), "text")
+            notice(f"{self._cut:,} of {texts} cut to data.max_length={self.max_length}")
             self._cut = 0
 
     def read_files(self, part: str, paths: Paths, argument: str) -> list[Labelled]:
@@ -112,12 +110,14 @@ class TextLabelData(LabelledData):
         for name, text in self._documents(paths, argument):
             self._format = format_of(name, argument)
             lines = StringIO(text)  # its lines end in newlines alone, not in whatever Unicode calls an end
-            examples += self._examples(lines, name, self._format, argument, targets=True, start=len(examples))
+            found = list(self._examples(lines, name, self._format, argument, targets=True, start=len(examples)))
+            self._look_at_end(text, name, found, argument)
+            examples += found
         return examples
 
     def read_inputs(self, path: Path | None) -> Iterator[Labelled]:
         if path is None:
-            lines = _arriving()
+            lines = arriving(raw=self.level == "byte")
             first = next(lines, "")
             format_ = "jsonl" if first.lstrip().startswith("{") else self._format
             sources: list[tuple[Iterable[str], str, str]] = [(chain([first], lines), "standard input", format_)]
@@ -128,7 +128,11 @@ class TextLabelData(LabelledData):
         for rows, name, format_ in sources:
             for example in self._examples(rows, name, format_, "--input", targets=False, start=start):
                 start += 1
-                yield example._replace(inputs=self.encode_inputs(example))
+                yield self.ready(example)
+        self.notes.print()
+
+    def is_empty(self, example: Labelled) -> bool:
+        return not example.inputs.strip()
 
     def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
         texts = (example.inputs for example in train)
@@ -150,27 +154,43 @@ class TextLabelData(LabelledData):
     def _documents(self, paths: Paths, argument: str) -> list[tuple[str, str]]:
         """Name and text of each file; at level byte any bytes will do."""
         raw = self.level == "byte"
-        return [(name, text.removeprefix("\ufeff")) for name, text in read(paths, raw=raw, argument=argument)]
+        return [
+            (name, text.removeprefix("\ufeff"))
+            for name, text in read(paths, raw=raw, argument=argument, example="my_table.csv")
+        ]
 
     def _examples(
         self, lines: Iterable[str], name: str, format_: str, argument: str, *, targets: bool, start: int
     ) -> Iterator[Labelled]:
         columns = {role: column for role, column in self.columns.items() if targets or role in ("text", "id")}
         rows = read_rows(
-            lines, name, format_, columns, header=self.header, argument=argument, optional=() if targets else ("id",)
+            lines,
+            name,
+            format_,
+            columns,
+            header=self.header,
+            argument=argument,
+            optional=() if targets else ("id",),
+            notes=self.notes,
         )
         for index, (number, row) in enumerate(rows, start):
             place = f"{name} line {number}"
-            text = row["text"]
-            if not isinstance(text, str) or not text.strip():
+            text = "" if row["text"] is None else row["text"]
+            if not isinstance(text, str):
                 raise UserError(argument, "a text", f"{text!r} at {place}", fix="a text in every row")
-            group = None if row.get("group") is None else str(row["group"])
+            group = None if "group" not in row else str("" if row["group"] is None else row["group"]).strip()
+            if group == "":
+                fix = "a group in every row, or data.group_column=null"
+                raise UserError("data.group_column", "a group of every text", f"none at {place}", fix=fix)
             yield Labelled(text, row.get("target"), row.get("id", index), place, group)
 
-
-def _arriving() -> Iterator[str]:
-    """The lines of standard input as they come."""
-    try:
-        yield from sys.stdin
-    except UnicodeDecodeError as error:
-        raise UserError("--input", "UTF-8 text", f"{error}", fix="iconv -f LATIN1 -t UTF-8 before it") from error
+    def _look_at_end(self, text: str, name: str, examples: Sequence[Labelled], argument: str) -> None:
+        """A last line without a newline may be cut: if its label is the last cell, the file must have it elsewhere."""
+        if text.endswith("\n") or not examples or self._format == "jsonl":
+            return
+        *others, last = (str(example.target).strip() for example in examples)
+        if self.target == "label" and text.endswith(last) and last not in others:
+            got = f"{last!r} at {examples[-1].place}, which is nowhere else and does not end in a newline"
+            fix = "the whole file, or a newline at its end if it is whole"
+            raise UserError(argument, "a file that ends where a line does", got, fix=fix)
+        self.notes.add("no newline at the end, read as whole", examples[-1].place)

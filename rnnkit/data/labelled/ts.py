@@ -2,17 +2,19 @@
 
 import numpy as np
 
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.numbers import numbers
 from rnnkit.errors import UserError
 
 
-def read_ts(text: str, name: str, *, targets: bool, argument: str) -> list[Labelled]:
+def read_ts(text: str, name: str, *, targets: bool, argument: str, notes: Findings | None = None) -> list[Labelled]:
     r"""The series of a `.ts` file, their inputs [T, I] float64 with NaN where a value is missing.
 
     Lines with `#` are remarks, those with `@` the header, `@data` ends it. Then each line is a series: channels divided
     by `:`, values by `,`, `?` for a missing one, and at the end its class or, with `@targetLabel`, its number. Series
-    may differ in length. Of the header only what changes the meaning is looked at.
+    may differ in length. A header that says another number of channels than there are, or names a class that no series
+    has, is added to `notes`.
 
     Raises UserError for time stamps, for which the format has another form, and with the line for another number of
     channels, channels of one series that differ in length, a value that is no number, and a class that the header does
@@ -53,9 +55,13 @@ def read_ts(text: str, name: str, *, targets: bool, argument: str) -> list[Label
             got = f"{', '.join(str(len(row)) for row in cells)} at {place}"
             raise UserError(argument, "channels of one length within a series", got, fix="? where values are missing")
         values_I = [numbers(row, place, argument) for row in cells]
-        series.append(
-            Labelled(np.stack(values_I, 1).astype(np.float64), target if targets else None, len(series), place)
-        )
+        series.append(Labelled(np.stack(values_I, 1), target if targets else None, len(series), place))
+    if notes is not None:
+        said = (header.get("dimensions") or header.get("dimension") or [""])[0]
+        if said.isdigit() and int(said) != channels:
+            notes.add(f"headers with @dimensions {said} above series of {channels}, read as they are", name)
+        for unused in sorted(set(classes[1:]) - {one.target for one in series}) if targets else ():
+            notes.add(f"headers that name a class no series has, {unused!r}", name)
     if not series:
         raise UserError(argument, "a series after @data", f"none in {name}", fix=f"{argument}=another file")
     return series

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
+from rnnkit.data.findings import Findings
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.numbers import numbers
 from rnnkit.data.labelled.tables import Column, cells, format_of, positions
-from rnnkit.errors import UserError
 
 
 def read_wide(
@@ -20,15 +18,17 @@ def read_wide(
     steps: int | None,
     targets: bool,
     argument: str,
+    notes: Findings | None = None,
 ) -> list[Labelled]:
     """Series of one channel: in each row a target, maybe a group, and values, as in the UCR archive.
 
     Empty cells at the end of a row end the series; elsewhere, and written as NaN or ?, they are missing values. Without
     `targets` a row of just as many cells as `steps`, the steps of every training series, has no target.
 
-    Raises UserError with the line for a row without values and a cell that is no number.
+    Series that end so, and empty lines, are added to `notes`. Raises UserError with the line for a cell that is no
+    number.
     """
-    rows = cells(lines, name, format_of(name, argument), argument)
+    rows = cells(lines, name, format_of(name, argument), argument, notes)
     names = next(rows, (0, []))[1] if header else None
     columns = {key: column for key, column in (("target", target), ("group", group)) if column is not None}
     series: list[Labelled] = []
@@ -39,14 +39,15 @@ def read_wide(
             {} if alone else positions(names or [""] * len(row), columns, place, () if targets else ("target", "group"))
         )
         values = [cell for index, cell in enumerate(row) if index not in at.values()]
+        width = len(values)
         while values and not values[-1].strip():
             values.pop()
-        if not values:
-            raise UserError(argument, "a value in every series", f"none at {place}", fix="the values, or no such row")
+        if notes is not None and values and len(values) < width:
+            notes.add("rows with empty cells at their end, read as shorter series", place)
         inputs_T = numbers(values, place, argument)
         series.append(
             Labelled(
-                inputs_T[:, None].astype(np.float64),
+                inputs_T[:, None],
                 row[at["target"]] if targets and "target" in at else None,
                 len(series),
                 place,

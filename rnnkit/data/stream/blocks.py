@@ -4,6 +4,7 @@ import codecs
 import gzip
 import lzma
 import os
+import shlex
 import stat
 import zlib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from rnnkit.data.findings import Findings
 from rnnkit.data.packed import check_unpacked
 from rnnkit.errors import UserError
 
@@ -47,7 +49,7 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
             argument,
             "a file that can be read",
             f"{path}: {error.strerror or error}",
-            fix=f"{argument}=my_corpus.txt, a folder, or '{argument}=texts/*.txt'",
+            fix=choices(argument, f"my_file{path.suffix}" if path.suffix else "my_corpus.txt"),
         ) from error
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed and stat.S_ISREG(before.st_mode):
@@ -59,17 +61,34 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
         )
 
 
-def text_blocks(path: Path, *, raw: bool = False, argument: str = "data.path") -> Iterator[str]:
+def choices(argument: str, example: str) -> str:
+    """What may be typed in place of a path that cannot be read; `example` is a file of the right kind.
+
+    >>> choices("data.path", "my_corpus.txt")
+    "data.path=my_corpus.txt, a folder, or 'data.path=folder/*.txt'"
+    """
+    return f"{argument}={example}, a folder, or '{argument}=folder/*{Path(example).suffix}'"
+
+
+def text_blocks(
+    path: Path,
+    *,
+    raw: bool = False,
+    argument: str = "data.path",
+    notes: Findings | None = None,
+) -> Iterator[str]:
     """The text of a file; one block at least, which may hold nothing, unless the file is empty.
 
-    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; all else stays as it is. With `raw` nothing
-    is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates ("surrogateescape").
+    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF, which is added to `notes`; all else stays as
+    it is. With `raw` nothing is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates
+    ("surrogateescape").
 
     Raises NotTextError for a NUL byte, UserError for bytes that are no UTF-8, both with the offset, and what
     `byte_blocks` raises.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape" if raw else "strict")
-    offset, begun, held = 0, False, ""
+    offset, line, begun, held = 0, 1, False, ""
+    has_crlf = False
     blocks = byte_blocks(path, argument)
     for block in chain(blocks, [b""]):
         final = not block
@@ -83,21 +102,33 @@ def text_blocks(path: Path, *, raw: bool = False, argument: str = "data.path") -
             text = decoder.decode(block, final)
         except UnicodeDecodeError as error:
             _look_for_nul(path, blocks, offset, argument)
+            byte, line = error.object[error.start], line + error.object.count(b"\n", 0, error.start)
             raise UserError(
                 argument,
                 "UTF-8 text",
-                f"{path}, whose byte {error.object[error.start]:#04x} at offset {started + error.start:,} is not UTF-8",
-                fix="to re-encode it: iconv -f LATIN1 -t UTF-8 old.txt > new.txt; for a language model data.level=byte",
+                f"{path}, whose byte {byte:#04x} at offset {started + error.start:,} is not UTF-8 (line {line:,})",
+                fix=f"to re-encode it: iconv -f LATIN1 -t UTF-8 {_unpacked_name(path)} > new{_suffix(path)}; "
+                "for a language model data.level=byte",
             ) from error
         if raw:
             yield text
             continue
+        line += block.count(b"\n")
         if text and not begun:
-            begun, text = True, text.removeprefix("\ufeff")
+            begun = True
+            if text.startswith("\ufeff"):
+                text = text[1:]
+                if notes is not None:
+                    notes.add("files with a byte order mark, which is dropped", str(path))
         # a carriage return waits for what follows it
         text = held + text
         held = "\r" if text.endswith("\r") and not final else ""
-        yield text[: len(text) - len(held)].replace("\r\n", "\n")
+        text = text[: len(text) - len(held)]
+        if not has_crlf and "\r\n" in text:
+            has_crlf = True
+            if notes is not None:
+                notes.add("files with the line ends of Windows (CRLF), read as LF", str(path))
+        yield text.replace("\r\n", "\n") if has_crlf else text
 
 
 def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
@@ -106,6 +137,15 @@ def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
     if path.suffix == ".xz":
         return cast(BinaryIO, lzma.LZMAFile(file))
     return file
+
+
+def _unpacked_name(path: Path) -> str:
+    """The file as it is typed in a shell, once it is unpacked."""
+    return shlex.quote(str(path.with_suffix("") if path.suffix in (".gz", ".xz") else path))
+
+
+def _suffix(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix in (".gz", ".xz") else path).suffix
 
 
 def _look_for_nul(path: Path, blocks: Iterator[bytes], offset: int, argument: str) -> None:
@@ -121,5 +161,6 @@ def _not_text(path: Path, offset: int, argument: str) -> NotTextError:
         argument,
         "text",
         f"{path}, which has a NUL byte at offset {offset:,}: a binary file, or UTF-16",
-        fix=f"{argument}=a/text/file.txt, or for a language model data.level=byte",
+        fix=f"iconv -f UTF-16 -t UTF-8 {_unpacked_name(path)} > new{_suffix(path)} if it is UTF-16; "
+        "for a language model data.level=byte",
     )

@@ -1,20 +1,18 @@
 """Documents, stored as they are read."""
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.data.sources import Paths, files, no_text
+from rnnkit.data.findings import Findings
+from rnnkit.data.sources import EMPTY, NO_TEXT, Paths, files, no_text
 from rnnkit.data.stream.blocks import NotTextError, text_blocks
 from rnnkit.data.stream.measure import Measure, codes_of
 from rnnkit.data.stream.store import Store
 from rnnkit.data.tokenizers import Tokenizer
 from rnnkit.data.tokenizers.byte import as_bytes
-
-logger = logging.getLogger(__name__)
 
 READ = 1 << 22
 """Bytes of a text that are read back at a time."""
@@ -59,20 +57,27 @@ class Corpus:
         found = files(paths, argument)
         self.content.expected += sum(file.path.stat().st_size for file in found if file.path.is_file())
         documents = []
+        notes = Findings()
         for file in found:
             mark = len(self.content)
-            blocks = text_blocks(file.path, raw=self.kind.raw, argument=argument)
+            blocks = text_blocks(file.path, raw=self.kind.raw, argument=argument, notes=notes)
             try:
                 first = next(blocks, None)
-                if first is not None:
+                if first is None:
+                    notes.add(EMPTY, str(file.path))
+                else:
                     documents.append(self.add(file.name, chain([first], blocks)))
             except NotTextError:
                 if file.named:
                     raise
-                logger.info("%s is no text and left out", file.path)
+                notes.add(NO_TEXT, str(file.path))
                 self.content.truncate(mark)
         if not documents:
             raise no_text(paths, len(found), argument)
+        for document in documents[:-1]:
+            if document.newline:
+                notes.add("files whose last line has no newline, which is added before the next file", document.name)
+        notes.print()
         return documents
 
     def add(self, name: str, texts: Iterable[str]) -> Document:

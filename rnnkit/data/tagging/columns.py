@@ -1,25 +1,30 @@
-"""Sentences in columns: CoNLL-U, and the columns of the CoNLL shared tasks."""
+"""Sentences in columns, as in the shared tasks of CoNLL: a token a line, an empty line behind each sentence."""
 
-import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from io import StringIO
 from typing import NamedTuple
 
+from rnnkit.data.findings import Findings
+from rnnkit.data.tagging.conllu import CONLLU
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.errors import UserError
 
-CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
-"""The columns of CoNLL-U by name (universaldependencies.org/format)."""
-
-_WORD_ID = re.compile(r"[0-9]+")
-_NO_WORD_ID = re.compile(r"[0-9]+[-.][0-9]+")  # 3-4, a multi-word token; 8.1, an empty node
-
 
 class Columns(NamedTuple):
-    """Which columns, counted from 0, hold the token and the tag; negative numbers count from the end."""
+    """Which columns, counted from 0, hold the token and the tag; negative numbers count from the end.
+
+    `width` is how many columns a line has and `divider` what stands between them; None where training did not tell.
+    """
 
     token: int
     tag: int
+    width: int | None = None
+    divider: str | None = None
+
+    def counted(self, width: int, divider: str) -> "Columns":
+        """The same columns counted from 0, of lines with this many columns."""
+        token, tag = (column + width if column < 0 else column for column in (self.token, self.tag))
+        return Columns(token, tag, width, divider)
 
 
 def numbered(column: str | int, format_: str, argument: str) -> int:
@@ -29,8 +34,10 @@ def numbered(column: str | int, format_: str, argument: str) -> int:
     (3, -1)
     """
     if isinstance(column, int):
-        if format_ != "conllu" or -len(CONLLU) <= column < len(CONLLU):
+        if format_ != "conllu":
             return column
+        if -len(CONLLU) <= column < len(CONLLU):
+            return column % len(CONLLU)
         raise UserError(argument, "a column from 0 to 9", str(column), fix=f"{argument}=upos")
     if format_ != "conllu":
         raise UserError(
@@ -46,95 +53,152 @@ def numbered(column: str | int, format_: str, argument: str) -> int:
 
 
 def read_columns(
-    lines: Iterable[str], name: str, format_: str, columns: Columns, *, tagged: bool = True, keep: bool = False
+    lines: Iterable[str],
+    name: str,
+    columns: Columns,
+    faults: Findings,
+    *,
+    tagged: bool = True,
+    keep: bool = False,
 ) -> Iterator[Sentence]:
-    r"""The sentences of a file, each as soon as the blank line behind it has come.
+    r"""The sentences of a file, each as soon as the empty line behind it has come.
 
-    A line that holds blanks only is blank. In columns (`format_` "columns") a tab divides where a line has one, else
-    blanks do, and a -DOCSTART- line is no token. In "conllu" lines that begin with # are comments; multi-word
-    tokens and empty nodes are no tokens. With `keep` sentences hold their lines, with whatever came before them since
-    the last sentence, so that the file can be written back. Unless `tagged`, tags are not looked at.
+    Tabs divide the columns if the first token's line has one, else blanks do. A line of blanks is empty, and a
+    -DOCSTART- line is no token. With tags every line has `width` columns or, where that is None, as many as the first.
+    Without, a line has those of training, or all but the tag where that is the last, or only the token.
 
-    Raises UserError, naming `name` and the line, for a line without the columns that are needed.
+    Args:
+        lines: with their newlines.
+        name: of the file, for messages.
+        columns: see `Columns`.
+        faults: gets what is wrong, by kind and with its line; a sentence with a fault is not handed on.
+        tagged: whether tags are looked at.
+        keep: whether sentences hold their lines, with whatever came before them since the last sentence.
 
     >>> text = "-DOCSTART- O\n\nEU B-ORG\nrejects O\n"
-    >>> [(s.tokens, s.tags) for s in read_columns(text.split("\n"), "a.conll", "columns", Columns(0, -1))]
+    >>> [(s.tokens, s.tags) for s in read_columns(text.splitlines(True), "a.conll", Columns(0, -1), Findings())]
     [(['EU', 'rejects'], ['B-ORG', 'O'])]
     """
-    sentence = Sentence([], [])
-    for number, raw in enumerate(chain(lines, [""]), 1):  # the last sentence may lack its blank line
-        line = raw.rstrip("\r\n")
-        if not line.strip():
-            if sentence.tokens:
-                if not tagged:
-                    sentence.tags = None
+    reader = _Reader(name, columns, faults, tagged=tagged)
+    sentence, sound = Sentence([], [] if tagged else None), len(faults)
+    for number, raw in enumerate(lines, 1):
+        line = raw.removesuffix("\n").removesuffix("\r")
+        if line.strip():
+            if not line.startswith("-DOCSTART-"):
+                if not sentence.tokens:
+                    sentence.place = f"{name} line {number}"
+                sentence.places.append(len(sentence.lines))
+                token, tag = reader.cells(line, number)
+                sentence.tokens.append(token)
+                if sentence.tags is not None:
+                    sentence.tags.append(tag)
+            if keep:
+                sentence.lines.append(line)
+        elif sentence.tokens:
+            if len(faults) == sound:
                 yield sentence
-                sentence = Sentence([], [])
-            elif keep and sentence.lines:
-                sentence.lines.append("")
-            continue
-        fields = split_columns(line, format_)
-        if is_token(line, fields, format_, name, number):
-            token, tag = _cells(fields, line, format_, name, number, columns, tagged)
-            sentence.places.append(len(sentence.lines))
-            sentence.tokens.append(token)
-            assert sentence.tags is not None
-            sentence.tags.append(tag)
-        if keep:
-            sentence.lines.append(line)
+            sentence, sound = Sentence([], [] if tagged else None), len(faults)
+        elif keep and sentence.lines:
+            sentence.lines.append("")
+    if sentence.tokens and len(faults) == sound:
+        yield sentence
 
 
-def with_tags(sentence: Sentence, tags: list[str], format_: str, column: int) -> list[str]:
-    """The lines of a sentence with these tags in a column, a new last one where a line of columns ends before it."""
+def with_tags(sentence: Sentence, tags: list[str], columns: Columns | None) -> list[str]:
+    """The lines of a sentence with these tags in their column, or in a new last one where a line lacks it.
+
+    None for `columns` says that no training tells which column is that of the tag.
+    """
     lines = list(sentence.lines)
     for place, tag in zip(sentence.places, tags, strict=True):
-        divider = "\t" if format_ == "conllu" or "\t" in lines[place] else " "
-        fields = split_columns(lines[place], format_)
-        if column >= len(fields) or len(fields) == 1:
-            fields.append(tag)
+        divider = "\t" if "\t" in lines[place] else " "
+        fields = split_columns(lines[place], divider)
+        if columns is not None and columns.width == len(fields):
+            fields[columns.tag] = tag
+        elif columns is not None and columns.width == 2:  # the token alone
+            fields.insert(columns.tag, tag)
         else:
-            fields[column] = tag
+            fields.append(tag)
         lines[place] = divider.join(fields)
     return lines
 
 
-def split_columns(line: str, format_: str) -> list[str]:
+def split_columns(line: str, divider: str) -> list[str]:
     """The cells of a line."""
-    if format_ == "conllu" or "\t" in line:
-        return line.split("\t")
-    return [cell for cell in line.split(" ") if cell]  # not at other blanks: tokens may hold them
+    cells = line.split(divider)
+    return cells if divider == "\t" else [cell for cell in cells if cell]  # not at other blanks: tokens may hold them
 
 
-def is_token(line: str, fields: list[str], format_: str, name: str, number: int) -> bool:
-    """Whether a line is that of a token; UserError for one of CoNLL-U whose number is none."""
-    if format_ != "conllu":
-        return fields[0] != "-DOCSTART-"
-    if line.startswith("#") or _NO_WORD_ID.fullmatch(fields[0]):
-        return False
-    if _WORD_ID.fullmatch(fields[0]):
-        return True
-    got = f"{fields[0][:40]!r} in {name}, line {number}"
-    raise UserError("data", "the number of a token at the beginning of a CoNLL-U line", got, fix="data.format=columns")
+def first_line(text: str) -> str:
+    """The first line with a token, one that begins with # only where all do; nothing where there is none."""
+    found = ""
+    for raw in StringIO(text):
+        line = raw.rstrip("\r\n")
+        if line.strip() and not line.startswith("-DOCSTART-"):
+            if not line.startswith("#"):
+                return line
+            found = found or line
+    return found
 
 
-def _cells(
-    fields: list[str], line: str, format_: str, name: str, number: int, columns: Columns, tagged: bool
-) -> tuple[str, str]:
-    needed = [("token", columns.token), *([("tag", columns.tag)] if tagged else [])]
-    cells = []
-    for what, column in needed:
-        cell = fields[column] if -len(fields) <= column < len(fields) else ""
-        # a column that is counted from the end must not be that of the token
-        if not cell or (what == "tag" and column % len(fields) == columns.token % len(fields)):
-            raise UserError(
-                f"data.{what}_column",
-                f"a {what} in column {_shown(column, format_)} of every line",
-                f"{name}, line {number}: {line[:60]!r}",
-                fix=f"data.{what}_column=another column, or repairing the line",
-            )
-        cells.append(cell)
-    return cells[0], cells[1] if tagged else ""
+class _Reader:
+    """The lines of one file, whose first line tells what divides columns and how many there are."""
 
+    def __init__(self, name: str, columns: Columns, faults: Findings, *, tagged: bool) -> None:
+        self._name = name
+        self._columns = columns
+        self._faults = faults
+        self._tagged = tagged
+        self._divider = "\t" if columns.divider == "\t" and not tagged else ""
 
-def _shown(column: int, format_: str) -> str:
-    return f"{CONLLU[column]!r}" if format_ == "conllu" else str(column)
+    def cells(self, line: str, number: int) -> tuple[str, str]:
+        """The token and the tag of a line; adds what is wrong with it."""
+        place = f"{self._name} line {number}: {line[:60]!r}"
+        self._divider = self._divider or ("\t" if "\t" in line else " ")
+        fields = split_columns(line, self._divider)
+        if "\r" in line:
+            self._faults.add("carriage returns in the middle of a line", place)
+        elif self._divider == "\t" and "\t" not in line and " " in line.strip(" "):
+            self._faults.add("columns not divided by tabs, as in the first line or in training", place)
+        elif self._divider == " " and "\t" in line:
+            self._faults.add("columns not divided by blanks, as in the first line", place)
+        elif self._tagged:
+            return self._tagged_cells(fields, place)
+        else:
+            return self._token(fields, place), ""
+        return "", ""
+
+    def _tagged_cells(self, fields: list[str], place: str) -> tuple[str, str]:
+        if self._columns.width is None:
+            self._columns = self._columns.counted(len(fields), self._divider)
+        token, tag, width, _ = self._columns
+        if len(fields) != width:
+            is_remark = len(fields) > 1 and fields[0] == "#"
+            kind = "lines that begin with # and have" if is_remark else "lines with"
+            self._faults.add(f"{kind} {len(fields)} columns, not {width}", place)
+            return "", ""
+        if width == 1:
+            self._faults.add("lines with one column, no blank and no tab, and so without a tag", place)
+        cells = [fields[column] if 0 <= column < len(fields) else "" for column in (token, tag)]
+        if not cells[0]:
+            self._faults.add(f"no token in column {token}", place)
+        elif width != 1 and (not cells[1] or token == tag):
+            self._faults.add(f"no tag in column {tag}", place)
+        return cells[0], cells[1]
+
+    def _token(self, fields: list[str], place: str) -> str:
+        """The token of a line that has the columns of training, or all but a tag at the end, or is a token alone."""
+        token, tag, width, _ = self._columns
+        without_tag = None if width is None or tag < width - 1 else width - 1
+        if len(fields) == 1:
+            cell = fields[0]
+        elif width is None:
+            cell = fields[token] if -len(fields) <= token < len(fields) else ""
+        elif len(fields) in (width, without_tag):
+            cell = fields[token]
+        else:
+            self._faults.add(f"lines with {len(fields)} columns, not the {width} of training", place)
+            return ""
+        if not cell:
+            self._faults.add(f"no token in column {token}", place)
+        return cell

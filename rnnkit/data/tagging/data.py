@@ -1,6 +1,5 @@
 """Sentences for a tagger: from a name or path to batches."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,16 +14,15 @@ from rnnkit.data.sources import Paths
 from rnnkit.data.tagging import python_names
 from rnnkit.data.tagging.collation import collate
 from rnnkit.data.tagging.files import Files
-from rnnkit.data.tagging.schemes import convert, scheme_of
+from rnnkit.data.tagging.schemes import convert
 from rnnkit.data.tagging.sentence import Sentence
+from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, check_tags, own_scheme, tell_departures
 from rnnkit.data.tagging.vectors import read_vectors
-from rnnkit.data.tagging.vocabulary import Vocabulary, in_scheme
+from rnnkit.data.tagging.vocabulary import Vocabulary
 from rnnkit.data.tagging.writing import sentence_writer
 from rnnkit.data.writing import Write
 from rnnkit.errors import UserError
-from rnnkit.layers.tag_schemes import SCHEMES, split_tag
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import counted, notice
 
 
 class TagData(SequenceData[Sentence]):
@@ -37,8 +35,12 @@ class TagData(SequenceData[Sentence]):
     default the name of a file decides (`.conllu`, `.jsonl`, else columns), `.gz` and `.xz` are unpacked.
 
     A word is unknown that training saw fewer than `min_count` times, with `lowercase` in any casing: casing is then
-    known from characters alone. Words longer than `max_characters` lose their middle. With a `scheme`, tags of
-    entities, in whatever scheme the files have them, are converted for training, and predictions are converted back.
+    known from characters alone. Words longer than `max_characters` lose their middle.
+
+    Tags of entities are found to be such, and in which of the schemes of `rnnkit.data.tagging.schemes.PARTS`, which is
+    printed. With a `scheme` of bio or bioes they are converted for training, and predictions are converted back. With
+    plain, tags are labels of their own, whatever they look like.
+
     The word vectors of a file are kept for the words of the splits.
 
     After `setup`: `vocabulary`, and `vectors`, the given vectors [N, D] with zeros in the first row, or None.
@@ -47,7 +49,7 @@ class TagData(SequenceData[Sentence]):
         dataset, path, train, valid, test: see above.
         format: conllu, columns or jsonl for all files; None goes by their names.
         token_column, tag_column: by name in CoNLL-U (form and upos by default), else by number (0 and -1).
-        scheme: None, bio or bioes.
+        scheme: None, bio, bioes or plain.
         min_count, lowercase, max_characters: see above.
         vectors: a text file of word vectors, as GloVe and fastText have it.
         valid_fraction, test_fraction: shares of the sentences of `path`; a `test_fraction` of 0 makes no test split.
@@ -95,10 +97,7 @@ class TagData(SequenceData[Sentence]):
         for name, count in (("min_count", min_count), ("max_characters", max_characters)):
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
-        if scheme is not None and scheme not in SCHEMES:
-            raise UserError(
-                "data.scheme", f"null or one of {', '.join(SCHEMES)}", repr(scheme), fix="data.scheme=bioes"
-            )
+        check_scheme(scheme)
         self.origin = Origin.of(dataset, path, train, valid, test)
         self.origin.require("sentences", fix="data.path=a.conllu or data=python_names")
         self.files = Files(format, token_column, tag_column)
@@ -108,7 +107,7 @@ class TagData(SequenceData[Sentence]):
         self.fractions = check_fractions(valid_fraction, test_fraction)
         self.vocabulary = Vocabulary()
         self.vectors: Tensor | None = None
-        self._own_scheme = "bio"  # that of the files
+        self._own_scheme: str | None = None  # that of the files; None for tags that mark no entities
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -121,7 +120,7 @@ class TagData(SequenceData[Sentence]):
             "vectors": len(known.vector_words) + 1 if known.vector_words else 0,
             "vector_size": self._vector_size,
             "tags": known.tags,
-            "scheme": self.scheme,
+            "scheme": self._trained_scheme,
         }
 
     @property
@@ -134,13 +133,18 @@ class TagData(SequenceData[Sentence]):
             return
         super().setup(stage)
         for name, sentences in self.splits.items():
+            if self._own_scheme is not None:
+                self._check(name, sentences)
             unseen = self.vocabulary.encode(sentences)
             tokens = sum(len(sentence.tokens) for sentence in sentences)
-            logger.info("%s: %s sentences, %s tokens", name, f"{len(sentences):,}", f"{tokens:,}")
+            notice(f"{name}: {counted(len(sentences), 'sentence')}, {counted(tokens, 'token')}")
             if unseen:
-                logger.warning("%s: %s tags that training never saw; they count as wrong", name, f"{unseen:,}")
-            if self.scheme is not None:
-                self._count_repairs(name, sentences)
+                notice(f"{name}: {counted(unseen, 'token')} with a tag that training never saw, counted as wrong")
+
+        limit = self.max_characters
+        long = {token for split in self.splits.values() for s in split for token in s.tokens if len(token) > limit}
+        if long:
+            notice(f"{counted(len(long), 'word')} longer than data.max_characters={limit}, read without their middle")
 
     def read(self) -> Mapping[str, list[Sentence]]:
         if not self._is_restored:
@@ -151,18 +155,19 @@ class TagData(SequenceData[Sentence]):
         return found or python_names.read(*self.fractions)
 
     def learn(self, train: list[Sentence]) -> None:
-        if self.scheme is not None and not any(split_tag(tag)[0] != "O" for s in train for tag in s.tags or ()):
-            shown = ", ".join(sorted({tag for sentence in train for tag in sentence.tags or ()})[:5])
-            raise UserError("data.scheme", "tags of entities, such as B-PER and O", shown, fix="data.scheme=null")
-        self._own_scheme = scheme_of([sentence.tags or [] for sentence in train])
+        check_tagged(train, self.files.another_tag())
+        self._own_scheme = own_scheme(train, self.scheme)
         words: list[str] = []
         if self.vectors_file is not None:
             seen = {token for split in self.splits.values() for sentence in split for token in sentence.tokens}
             words, rows_ND = read_vectors(self.vectors_file, seen | {token.lower() for token in seen})
+            known = set(words)
+            covered = sum(token in known or token.lower() in known for token in seen)
+            notice(f"vectors: for {covered:,} of {len(seen):,} words")
             self.vectors = torch.cat([torch.zeros(1, rows_ND.shape[1]), rows_ND])
             self._vector_size = rows_ND.shape[1]
         self.vocabulary = Vocabulary.build(
-            train, self.scheme, self.min_count, self.max_characters, self.lowercase, words
+            train, self._trained_scheme, self.min_count, self.max_characters, self.lowercase, words
         )
 
     _vector_size = 0
@@ -171,13 +176,14 @@ class TagData(SequenceData[Sentence]):
         return {
             "vocabulary": self.vocabulary.plain(),
             "own_scheme": self._own_scheme,
-            "own_format": self.files.usual,
+            "files": self.files.learnt(),
             "vector_size": self._vector_size,
         }
 
     def restore(self, learnt: dict[str, Any]) -> None:
         self.vocabulary = Vocabulary(**learnt["vocabulary"])
-        self._own_scheme, self.files.usual = learnt["own_scheme"], learnt["own_format"]
+        self._own_scheme = learnt["own_scheme"]
+        self.files.restore(learnt["files"])
         self._vector_size = learnt["vector_size"]
 
     def length(self, example: Sentence) -> int:
@@ -192,15 +198,20 @@ class TagData(SequenceData[Sentence]):
     def rows(self, example: Sentence, prediction: list[str]) -> Iterable[dict[str, Any]]:
         return [
             {"token": token, "tag": tag}
-            for token, tag in zip(example.tokens, self._in_own_scheme(prediction), strict=True)
+            for token, tag in zip(example.tokens, self._in_own_scheme(prediction or []), strict=True)
         ]
 
     def writer(self, sink: TextIO, format_: str) -> Write:
-        write = sentence_writer(sink, format_, self.files.of_input)
-        return lambda example, prediction: write(example, self._in_own_scheme(prediction))
+        write = sentence_writer(sink, format_, self.files.of_input, self.files.tag_in_conllu())
+        return lambda example, prediction: write(example, self._in_own_scheme(prediction or []))
 
     def _in_own_scheme(self, tags: list[str]) -> list[str]:
-        return tags if self.scheme is None else convert(tags, self._own_scheme)
+        own = self._own_scheme
+        return tags if own is None or self._trained_scheme is None else convert(tags, own)
+
+    @property
+    def _trained_scheme(self) -> str | None:
+        return None if self.scheme == PLAIN else self.scheme
 
     def _divided(self, sentences: list[Sentence]) -> dict[str, list[Sentence]]:
         tested, validated = (round(len(sentences) * fraction) for fraction in reversed(self.fractions))
@@ -208,15 +219,11 @@ class TagData(SequenceData[Sentence]):
         splits = {"train": sentences[:trained], "valid": sentences[trained : trained + validated]}
         return splits if self.fractions[1] == 0 else {**splits, "test": sentences[trained + validated :]}
 
-    def _count_repairs(self, name: str, sentences: Sequence[Sentence]) -> None:
-        repaired = sum(
-            before != after
-            for sentence in sentences
-            for before, after in zip(sentence.tags or (), in_scheme(sentence, self._own_scheme), strict=True)
-        )
-        if repaired:
-            text = "%s: %s tags are not as %s has them; read as conlleval reads them"
-            logger.warning(text, name, f"{repaired:,}", self._own_scheme)
+    def _check(self, name: str, sentences: Sequence[Sentence]) -> None:
+        """Of tags that mark entities: what is none, and what is not as in training."""
+        assert self._own_scheme is not None
+        check_tags(sentences)
+        tell_departures(name, sentences, self._own_scheme, converted=self._trained_scheme is not None)
 
 
 def check_fractions(valid: float, test: float) -> tuple[float, float]:

@@ -2,42 +2,44 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from typing import Any
 
+from rnnkit.data.findings import Findings
 from rnnkit.data.tagging.sentence import Sentence
-from rnnkit.errors import UserError
+from rnnkit.data.unique_keys import unique
 
 
-def read_json_lines(lines: Iterable[str], name: str, *, tagged: bool = True) -> Iterator[Sentence]:
+def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged: bool = True) -> Iterator[Sentence]:
     r"""One sentence a line: `{"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]}`; blank lines are passed over.
 
-    Unless `tagged`, tags are not looked at. Raises UserError, naming `name` and the line, for what is no such line.
+    What is wrong is added to `faults`, by kind and with its line; such a line is passed over. Unless `tagged`, tags are
+    not looked at.
 
-    >>> [s.tags for s in read_json_lines(['{"tokens": ["a", "b"], "tags": ["X", "Y"]}'], "a.jsonl")]
+    >>> line = '{"tokens": ["a", "b"], "tags": ["X", "Y"]}'
+    >>> [s.tags for s in read_json_lines([line], "a.jsonl", Findings())]
     [['X', 'Y']]
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        place = f"{name} line {number}"
         try:
-            content = json.loads(line)
+            content = json.loads(line, object_pairs_hook=unique)
         except (ValueError, RecursionError) as error:
-            _refuse(f"{name}, line {number}: {error}")
-        tokens = _words(content, "tokens")
-        tags = _words(content, "tags") if tagged else []
-        if not tokens:
-            _refuse(f"{name}, line {number}, which has no list of strings under 'tokens'")
-        if tagged and len(tags) != len(tokens):
-            _refuse(f"{name}, line {number}, which has no 'tags', one string for each of {len(tokens)} tokens")
-        yield Sentence(tokens, tags if tagged else None)
+            faults.add("lines that are no JSON", f"{place}: {error}")
+            continue
+        content = content if isinstance(content, dict) else {}
+        tokens = _words(content.get("tokens"))
+        tags = _words(content.get("tags")) if tagged else None
+        if tokens is None:
+            faults.add("lines without a list of strings under 'tokens'", place)
+        elif tagged and (tags is None or len(tags) != len(tokens)):
+            found = "none" if tags is None else f"{len(tags):,}"
+            faults.add("lines without one string under 'tags' for each token", f"{place}: {found} for {len(tokens):,}")
+        else:
+            yield Sentence(tokens, tags, place=place)
 
 
-def _words(content: object, key: str) -> list[str]:
-    found = content.get(key) if isinstance(content, dict) else None
-    return found if isinstance(found, list) and all(isinstance(word, str) and word for word in found) else []
-
-
-def _refuse(got: str) -> NoReturn:
-    raise UserError(
-        "data", 'JSON lines {"tokens": [...], "tags": [...]}', got, fix="data.format=columns, or repairing the line"
-    )
+def _words(found: Any) -> list[str] | None:
+    is_words = isinstance(found, list) and all(isinstance(word, str) and word for word in found)
+    return found if is_words else None

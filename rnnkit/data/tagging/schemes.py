@@ -1,19 +1,27 @@
 """Tags that mark the words of entities: read in any scheme, written in any other."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rnnkit.layers.tag_schemes import split_tag
 
 PARTS = {
     "bio": ("B", "B", "I", "I"),
-    "bio1": ("I", "I", "I", "I"),
     "bioes": ("S", "B", "I", "E"),
     "bilou": ("U", "B", "I", "L"),
+    "bmes": ("S", "B", "M", "E"),
+    "bmewo": ("W", "B", "M", "E"),
+    "io": ("I", "I", "I", "I"),
+    "iob1": ("I", "I", "I", "I"),
+    "ioe2": ("E", "I", "I", "E"),
+    "ioe1": ("I", "I", "I", "I"),
 }
-"""For each scheme, the part that is an entity's only word, its first, one between, its last."""
+"""For each scheme, the part that is an entity's only word, its first, one between, its last.
 
-_OTHER_NAMES = {"L-": "E-", "U-": "S-"}
+Where two entities of a type touch, iob1 begins the second with B (Ramshaw and Marcus 1995) and ioe1 ends the first with
+E. Of schemes that fit a file equally well, the first of this table is taken.
+"""
 
 
 class Span(NamedTuple):
@@ -22,6 +30,15 @@ class Span(NamedTuple):
     start: int
     end: int
     kind: str
+
+
+class Place(NamedTuple):
+    """Where in its entity a word stands, and whether an entity of the same type touches it before or behind."""
+
+    is_first: bool
+    is_last: bool
+    touches_before: bool
+    touches_behind: bool
 
 
 def spans(tags: Sequence[str]) -> list[Span]:
@@ -36,7 +53,7 @@ def spans(tags: Sequence[str]) -> list[Span]:
     found: list[Span] = []
     start, before, kind = 0, "O", ""
     for place, tag in enumerate([*tags, "O"]):
-        part, new_kind = split_tag(_OTHER_NAMES.get(tag[:2], tag[:2]) + tag[2:])
+        part, new_kind = split_tag(tag)
         goes_on = part in ("I", "E") and before in ("B", "I") and kind == new_kind
         if not goes_on:
             if before != "O":
@@ -46,26 +63,33 @@ def spans(tags: Sequence[str]) -> list[Span]:
     return found
 
 
-def tags_of(found: Iterable[Span], length: int, scheme: str) -> list[str]:
+def tags_of(found: Sequence[Span], length: int, scheme: str) -> list[str]:
     """The tags of a sentence with these entities, O elsewhere.
 
     >>> tags_of([Span(0, 1, "x"), Span(1, 4, "y")], 5, "bioes")
     ['S-x', 'B-y', 'I-y', 'E-y', 'O']
     """
-    only, first, between, last = PARTS[scheme]
     tags = ["O"] * length
-    before = Span(-1, -1, "")
-    for start, end, kind in found:
-        parts = [only] if end - start == 1 else [first, *[between] * (end - start - 2), last]
-        if scheme == "bio1" and (before.end, before.kind) == (start, kind):
-            parts[0] = "B"  # where two of a type touch, and nowhere else
-        tags[start:end] = [f"{part}-{kind}" for part in parts]
-        before = Span(start, end, kind)
+    for token, place, kind in places_of(found):
+        part = part_in(scheme, place)
+        tags[token] = f"{part}-{kind}" if kind else part
     return tags
 
 
+def part_in(scheme: str, place: Place) -> str:
+    """The letter that a scheme has for a word at this place of an entity."""
+    if scheme == "iob1" and place.touches_before:
+        return "B"
+    if scheme == "ioe1" and place.touches_behind:
+        return "E"
+    only, first, between, last = PARTS[scheme]
+    if place.is_first:
+        return only if place.is_last else first
+    return last if place.is_last else between
+
+
 def convert(tags: Sequence[str], scheme: str) -> list[str]:
-    """The same entities in another scheme: bio, bio1, bioes or bilou.
+    """The same entities in another of the schemes of `PARTS`.
 
     >>> convert(["B-x", "I-x", "O", "B-y"], "bioes")
     ['B-x', 'E-x', 'O', 'S-y']
@@ -73,18 +97,47 @@ def convert(tags: Sequence[str], scheme: str) -> list[str]:
     return tags_of(spans(tags), len(tags), scheme)
 
 
-def scheme_of(sentences: Iterable[Sequence[str]]) -> str:
-    """The scheme that tags are in, as their parts tell.
+class Parts:
+    """Which letters stand at which places of the entities of some sentences.
 
-    bio1 is what has I- at the beginning of entities and B- only where two of a type touch (Ramshaw and Marcus 1995).
-
-    >>> scheme_of([["O", "I-x", "I-x"]]), scheme_of([["B-x", "O"]])
-    ('bio1', 'bio')
+    >>> parts = Parts([["I-x", "O", "I-y", "I-y"], ["I-x", "B-x", "O", "B-y"]])
+    >>> parts.schemes(), parts.departures("iob1"), parts.words
+    (['iob1'], 1, 6)
     """
-    parts = {tag[:2] for tags in sentences for tag in tags}
-    if parts & {"U-", "L-"}:
-        return "bilou"
-    if parts & {"S-", "E-"}:
-        return "bioes"
-    is_bio1 = "I-" in parts and all(list(tags) == convert(tags, "bio1") for tags in sentences)
-    return "bio1" if is_bio1 else "bio"
+
+    def __init__(self, sentences: Iterable[Sequence[str]]) -> None:
+        self._counts: Counter[tuple[Place, str]] = Counter()
+        for tags in sentences:
+            self._counts.update((place, tags[token][0]) for token, place, _ in places_of(spans(tags)))
+
+    @property
+    def words(self) -> int:
+        """The words of entities."""
+        return self._counts.total()
+
+    def departures(self, scheme: str) -> int:
+        """How many words of entities have another letter than this scheme would give them."""
+        return sum(count for (place, part), count in self._counts.items() if part != part_in(scheme, place))
+
+    def schemes(self) -> list[str]:
+        """The schemes with the fewest departures, and of these the ones that lack the fewest of the letters."""
+        letters = {part for _, part in self._counts}
+        cost = {name: (self.departures(name), len(letters - _LETTERS[name])) for name in PARTS}
+        return [name for name in PARTS if cost[name] == min(cost.values())]
+
+
+_LETTERS: Mapping[str, set[str]] = {
+    **{name: set(parts) for name, parts in PARTS.items()},
+    "iob1": {"I", "B"},
+    "ioe1": {"I", "E"},
+}
+
+
+def places_of(found: Sequence[Span]) -> Iterable[tuple[int, Place, str]]:
+    """Each word of entities: its number, its place and its type."""
+    for index, (start, end, kind) in enumerate(found):
+        before = index > 0 and found[index - 1].end == start and found[index - 1].kind == kind
+        behind = index + 1 < len(found) and found[index + 1].start == end and found[index + 1].kind == kind
+        for token in range(start, end):
+            first, last = token == start, token == end - 1
+            yield token, Place(first, last, first and before, last and behind), kind

@@ -25,11 +25,13 @@ class Sentence:
     """Tokens with their tags, or None where these are not known.
 
     `lines` are those of the file, and `places` the lines of the tokens among them: what a tagger that writes its
-    predictions into the file's own format puts back. `encoded` comes with `setup`.
+    predictions into the file's own format puts back. `place` is the file and the line of the first token, for messages.
+    `encoded` comes with `setup`.
     """
 
     tokens: list[str]
     tags: list[str] | None = None
     lines: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
+    place: str = ""
     encoded: Encoded | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.errors import UserError
+from rnnkit.notices import counted, notice
 
 
 def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]:
@@ -24,6 +25,7 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
     """
     source = Path(path).expanduser()
     words: list[str] = []
+    again = 0
     rows: list[np.ndarray] = []
     seen: set[str] = set()
     size: int | None = None
@@ -41,14 +43,19 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
                 word, rest, found = parts[0], " ".join(parts[1:]), size
             if found != size:
                 raise _wrong(source, number, size, line)
+            again += word in seen
             if word in wanted and word not in seen:
                 try:
                     row = np.array(rest.split(" "), dtype=np.float32)
                 except ValueError as error:
                     raise _wrong(source, number, size, line) from error
+                if not np.isfinite(row).all():
+                    raise _wrong(source, number, size, line)
                 seen.add(word)
                 words.append(word)
                 rows.append(row)
+    if again:
+        notice(f"vectors: {counted(again, 'word')} for the second time in {source}, passed over")
     if not words:
         raise UserError(
             "data.vectors",

@@ -5,33 +5,42 @@ import json
 from collections.abc import Callable
 from typing import TextIO
 
-from rnnkit.data.tagging.columns import CONLLU, with_tags
+from rnnkit.data.tagging.columns import Columns, with_tags
+from rnnkit.data.tagging.conllu import CONLLU
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.errors import UserError
 
 WriteTags = Callable[[Sentence, list[str]], None]
 
 
-def sentence_writer(sink: TextIO, format_: str, origin: Callable[[], tuple[str, int]]) -> WriteTags:
+def sentence_writer(
+    sink: TextIO, format_: str, origin: Callable[[], tuple[str, Columns | None]], conllu_tag: int = CONLLU.index("upos")
+) -> WriteTags:
     """What writes sentences with their tags to `sink`.
 
     * conllu, conll: the lines that were read with the tags in their column, all else as it was. A sentence that was
       read from another format gets columns of its own.
     * csv: one row a token. jsonl: one line a sentence.
 
-    `origin` tells the format that the sentences were read from and the number of its tag column. Raises UserError for
-    other formats.
+    `origin` tells the format that the sentences were read from and its columns as training has counted them,
+    `conllu_tag` the column of the tag in CoNLL-U that is made from another format. Raises UserError for other formats
+    and, when it writes columns, for a token with a tab or a newline.
     """
     if format_ in ("conllu", "conll"):
 
         def write_columns(sentence: Sentence, tags: list[str]) -> None:
-            source, column = origin()
+            source, columns = origin()
+            if not sentence.tokens:
+                return  # columns have no form for it
             if sentence.lines and source == ("conllu" if format_ == "conllu" else "columns"):
-                lines = with_tags(sentence, tags, source, column)
-            elif format_ == "conll":
-                lines = [f"{token}\t{tag}" for token, tag in zip(sentence.tokens, tags, strict=True)]
+                lines = with_tags(sentence, tags, columns)
             else:
-                lines = [_conllu(n, *pair) for n, pair in enumerate(zip(sentence.tokens, tags, strict=True), 1)]
+                _check_tokens(sentence)
+                pairs = zip(sentence.tokens, tags, strict=True)
+                if format_ == "conll":
+                    lines = [f"{token}\t{tag}" for token, tag in pairs]
+                else:
+                    lines = [_conllu(n, *pair, conllu_tag) for n, pair in enumerate(pairs, 1)]
             sink.write("\n".join(lines) + "\n\n")
 
         return write_columns
@@ -56,6 +65,14 @@ def sentence_writer(sink: TextIO, format_: str, origin: Callable[[], tuple[str, 
     raise UserError("--format", expected, repr(format_), fix="--format jsonl, or --output predictions.conllu")
 
 
-def _conllu(number: int, token: str, tag: str) -> str:
-    cells = dict.fromkeys(CONLLU, "_")
-    return "\t".join({**cells, "id": str(number), "form": token, "upos": tag}.values())
+def _check_tokens(sentence: Sentence) -> None:
+    for token in sentence.tokens:
+        if any(end in token for end in "\t\n\r"):
+            expected = "tokens without tabs and newlines, which would break the columns"
+            raise UserError("--format", expected, f"{token!r} at {sentence.place}", fix="--format jsonl")
+
+
+def _conllu(number: int, token: str, tag: str, column: int) -> str:
+    cells = ["_"] * len(CONLLU)
+    cells[CONLLU.index("id")], cells[CONLLU.index("form")], cells[column] = str(number), token, tag
+    return "\t".join(cells)

@@ -1,0 +1,33 @@
+"""Text that arrives on standard input, by the rules for text in files."""
+
+import sys
+from collections.abc import Iterator
+
+from rnnkit.errors import UserError
+
+
+def arriving(*, raw: bool = False) -> Iterator[str]:
+    """The lines of standard input with their newlines, each as it comes.
+
+    Text must be UTF-8, whatever the locale says. A byte order mark is dropped and CRLF becomes LF. With `raw` nothing
+    is changed and bytes that are not UTF-8 become lone surrogates ("surrogateescape").
+
+    Raises UserError with the line for a byte that is not UTF-8, and for a NUL byte.
+    """
+    source = getattr(sys.stdin, "buffer", None)
+    if source is None:  # replaced by something that is text already
+        yield from sys.stdin
+        return
+    for number, line in enumerate(source, 1):
+        if raw:
+            yield line.decode("utf-8", "surrogateescape")
+            continue
+        if b"\0" in line:
+            got = f"standard input, which has a NUL byte in line {number}: binary data, or UTF-16"
+            raise UserError("--input", "text", got, fix="iconv -f UTF-16 -t UTF-8 before it")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            got = f"standard input, whose byte {error.object[error.start]:#04x} in line {number} is not UTF-8"
+            raise UserError("--input", "UTF-8 text", got, fix="iconv -f LATIN1 -t UTF-8 before it") from error
+        yield text.removesuffix("\r\n") + "\n" if text.endswith("\r\n") else text
