@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.data.atomic import replacing
@@ -23,6 +22,7 @@ from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
 from rnnkit.training.provenance import check_format, check_learnt, check_weights
+from rnnkit.training.run_folder import read_config
 from rnnkit.training.targets import check_targets
 
 
@@ -74,17 +74,13 @@ class Run:
 
     def config(self) -> DictConfig:
         """The configuration that the run was started with; UserError where it is damaged or names code of strangers."""
-        try:
-            config = OmegaConf.load(self.config_file)
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(
-                "run", "a whole config.yaml", f"'{self.config_file}' ({error})", fix="another run"
-            ) from error
-        if not isinstance(config, DictConfig) or not {"task", "model", "data"} <= config.keys():
-            got = f"'{self.config_file}', which lacks them"
-            raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
+        config = self.written_config()
         check_targets(config)
         return config
+
+    def written_config(self) -> DictConfig:
+        """The configuration as values of which nobody knows yet whether anything may be built from them."""
+        return read_config(self.config_file)
 
     def summarize(self, figures: dict[str, Any]) -> None:
         """Writes summary.json."""
