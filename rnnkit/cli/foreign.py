@@ -22,9 +22,12 @@ OF_A_JOB = {"runtime": None, "overrides": None, "job": ("override_dirname", "con
 def checked_compositions() -> Iterator[None]:
     """In the block, Hydra reads no YAML that is not plain, and composes nothing in which a folder has set its node."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.plugins import Plugins
 
-    compose, read = ConfigLoaderImpl.load_configuration, FileConfigSource.load_config
+    Plugins.instance()  # it imports its own plugins a second time: only then is the class the one that reads
+    files = SourcesRegistry.instance().resolve("file")
+    compose, read = ConfigLoaderImpl.load_configuration, files.load_config
 
     def composing(self: Any, *arguments: Any, **options: Any) -> Any:
         config = compose(self, *arguments, **options)
@@ -38,12 +41,12 @@ def checked_compositions() -> Iterator[None]:
         return read(self, config_path)
 
     ConfigLoaderImpl.load_configuration = composing  # type: ignore[method-assign]
-    FileConfigSource.load_config = reading  # type: ignore[method-assign]
+    files.load_config = reading  # type: ignore[method-assign]
     try:
         yield
     finally:
         ConfigLoaderImpl.load_configuration = compose  # type: ignore[method-assign]
-        FileConfigSource.load_config = read  # type: ignore[method-assign]
+        files.load_config = read  # type: ignore[method-assign]
 
 
 def check_options(arguments: Sequence[str]) -> None:
