@@ -17,6 +17,7 @@ def run(arguments: list[str]) -> int:
     quiet()
     from rnnkit.training import Run, storage
     from rnnkit.training.bad_numbers import replay
+    from rnnkit.training.fitting import check_fits
     from rnnkit.training.runs import build_task
 
     run = Run.open(given.run)
@@ -27,7 +28,15 @@ def run(arguments: list[str]) -> int:
         case = storage.read(path)
     except storage.DamagedFileError as error:
         raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({error})", fix="another run") from error
-    lanes, steps = case["batch"]["fields"][0].shape[:2] if hasattr(case["batch"]["fields"][0], "shape") else (0, 0)
-    print(f"step {case['step']}{f', {lanes} lanes x {steps} steps' if lanes else ''}: not finite; it begins in")
-    print(f"  {replay(build_task(run.config()), case)}")
+    config = run.config()
+    try:
+        inputs = case["batch"]["fields"][0]
+        shape = f", {inputs.shape[0]} lanes x {inputs.shape[1]} steps" if hasattr(inputs, "shape") else ""
+        check_fits(lambda: build_task(config), case, path)
+        found = replay(build_task(config), case)
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        got = f"'{path}' ({type(error).__name__}: {error})"
+        raise UserError("run", "a bad_batch.pt of the run's model", got, fix="another run") from error
+    print(f"step {case['step']}{shape}: not finite; it begins in")
+    print(f"  {found}")
     return 0

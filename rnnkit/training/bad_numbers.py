@@ -20,6 +20,12 @@ from rnnkit.training.diagnosis import locate
 THEN = ("rollback", "stop")
 MOST_ROLLBACKS = 3
 """Without a good step in between; then the run stops."""
+_BATCHES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in vars(rnnkit.batch).values()
+    if hasattr(kind, "_fields") and kind.__module__ == rnnkit.batch.__name__
+}
+"""What a saved batch may be made of, by name."""
 
 
 class BadNumbers(L.Callback):
@@ -194,6 +200,6 @@ def _plain(value: Any) -> Any:
 
 def _rebuilt(value: Any, device: torch.device) -> Any:
     if isinstance(value, dict):
-        kind = getattr(rnnkit.batch, value["type"])
+        kind = _BATCHES[value["type"]]
         return kind(*(_rebuilt(part, device) for part in value["fields"]))
     return value.to(device) if isinstance(value, Tensor) else value

@@ -16,6 +16,7 @@ from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
 from rnnkit.training.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.fitting import check_fits
 from rnnkit.training.foresight import foresee_batches
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.loggers import Board, MetricsFile
@@ -56,6 +57,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     resumed, resumed_step, summarized_step = None, None, None
     if resume:
         resumed, checkpoint = run.newest()
+        check_fits(lambda: build_task(config), checkpoint, resumed)
         resumed_step = int(checkpoint["global_step"])
         summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])

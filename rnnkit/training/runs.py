@@ -21,6 +21,7 @@ from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
+from rnnkit.training.fitting import check_fits
 from rnnkit.training.provenance import check_format, check_learnt, check_weights
 from rnnkit.training.run_folder import read_config
 from rnnkit.training.targets import check_targets
@@ -140,10 +141,12 @@ class Run:
 
         Raises UserError where checkpoint, config.yaml and what the data learnt do not belong together.
         """
-        task = build_task(self.config())
+        config = self.config()
         found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
         check_format(found, path)
         check_learnt(found, self.folder)
+        check_fits(lambda: build_task(config), found, path)
+        task = build_task(config)
         check_weights(task.state_dict(), found, path)
         task.load_state_dict(found["state_dict"])
         return task.eval()
