@@ -1,8 +1,8 @@
 """Choices of a folder of somebody else's: they may set what a run computes, not what Hydra does around it.
 
 Hydra's own node of a configuration can run code (callbacks, logging, launchers), set environment variables and say where
-files go, and Hydra acts on it before it calls us. So each composition is looked at as it is made, those of a sweep as
-well, and compared with what our own files and the command line say without the folder.
+files go, and Hydra acts on it before it calls us. So each composition is checked as it is made, those of a sweep as well:
+the node must be what our own files and the command line make of it without the folder.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
 
 OF_A_JOB = {"runtime": None, "overrides": None, "job": ("override_dirname", "config_name")}
-"""Parts of Hydra's node that say which job it is; Hydra fills them in itself, except for choices, which are looked at."""
+"""Parts of Hydra's node that say which job it is. Hydra fills them in itself, except for choices, which are checked."""
 
 
 @contextmanager
@@ -65,7 +65,9 @@ def resolve(config: Any) -> None:
         OmegaConf.resolve(config)
     except (OmegaConfBaseException, RecursionError) as error:
         got = str(error).partition("\n")[0]
-        raise UserError("configuration", "references to keys that are there", got, fix="rnnkit train --cfg job") from error
+        raise UserError(
+            "configuration", "references to keys that are there", got, fix="rnnkit train --cfg job"
+        ) from error
 
 
 def _is_foreign(source: Any) -> bool:

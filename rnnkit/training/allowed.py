@@ -30,6 +30,7 @@ NAMED = {
         f"rnnkit.training.schedules.{name}"
         for name in ("constant", "cosine", "hold_then_decay", "one_cycle", "reduce_on_plateau")
     ),
+    "rnnkit.data.forecasting.mackey_glass.MackeyGlass",
     "rnnkit.training.confusion.ConfusionPicture",
     "rnnkit.training.details.DetailsText",
     "rnnkit.training.forecast_plot.ForecastPicture",

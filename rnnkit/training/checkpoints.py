@@ -39,7 +39,6 @@ class RunCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from the best so far, also where the run folder has been moved or copied since."""
-
         own = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
 
         def here(path: str) -> str:

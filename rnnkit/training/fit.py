@@ -27,7 +27,7 @@ from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
-from rnnkit.training.run_folder import check_written
+from rnnkit.training.run_folder import check_named_files, check_written
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
 from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
@@ -57,6 +57,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     resumed, resumed_step, summarized_step = None, None, None
     if resume:
         resumed, checkpoint = run.newest()
+        check_named_files(checkpoint, resumed)
         check_fits(lambda: build_task(config), checkpoint, resumed)
         resumed_step = int(checkpoint["global_step"])
         summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others

@@ -1,7 +1,9 @@
 """A run folder from anybody: its configuration as plain values, and no way out of it for what is written."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -30,6 +32,21 @@ def read_config(path: Path) -> DictConfig:
         got = f"'{path}', which lacks them"
         raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
     return config
+
+
+def check_named_files(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint in which a callback remembers a file by a way around: callbacks delete what they have replaced.
+
+    Lightning's own rule, that the file is below the callback's folder, is one of names, which `..` gets past.
+
+    Raises UserError.
+    """
+    states = checkpoint.get("callbacks", {})
+    for state in states.values() if isinstance(states, Mapping) else ():
+        named = [value for key, value in state.items() if str(key).endswith("_path")] if isinstance(state, dict) else []
+        for name in [*named, *(state.get("best_k_models", ()) if isinstance(state, dict) else ())]:
+            if isinstance(name, str) and (".." in Path(name).parts or "://" in name):
+                raise UserError("run", "a checkpoint of this run", f"'{path}', which names {name}", fix="another run")
 
 
 def _reference(value: object) -> str | None:
