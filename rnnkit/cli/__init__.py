@@ -12,6 +12,7 @@ from importlib import import_module
 from rnnkit import __version__
 from rnnkit.cli.signals import like_ctrl_c
 from rnnkit.cli.suggestions import nearest
+from rnnkit.cli.surroundings import without_settings_of_the_folder
 from rnnkit.errors import UserError
 
 COMMANDS = {
@@ -76,6 +77,5 @@ def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise UserError("command", f"one of {', '.join(COMMANDS)}", name, fix=f"rnnkit {nearest(name, COMMANDS)}")
-    # a researcher's own classes are found beside where the command is typed, as `python -m` finds them
-    sys.path.insert(0, os.getcwd())
+    without_settings_of_the_folder()
     return int(import_module(f"rnnkit.cli.{name}").run(rest) or 0)

@@ -22,6 +22,7 @@ def run(arguments: list[str]) -> int:
     from rnnkit.training import Run, storage
     from rnnkit.training.bad_batch import read_batch
     from rnnkit.training.bad_numbers import replay
+    from rnnkit.training.fitting import check_fits
     from rnnkit.training.runs import build_task, without_clipping
 
     run = Run.open(given.run)
@@ -36,8 +37,9 @@ def run(arguments: list[str]) -> int:
     with contextlib.suppress(Exception):  # a type of inputs that it does not import is named below
         hydra.utils.get_object(config.data._target_)
     try:
-        task = build_task(config, training=False)
         case["state_dict"] = without_clipping(case["state_dict"])
+        check_fits(lambda: build_task(config, training=False), case, path)
+        task = build_task(config, training=False)
         batch = read_batch(case["batch"], path)
         lanes, steps = batch.shape
         found = replay(task, case, batch)

@@ -4,8 +4,10 @@ from typing import Any
 
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.configuration import check_type, groups, keys
+from rnnkit.cli.foreign import resolve
 from rnnkit.cli.quiet import quiet
 from rnnkit.cli.suggestions import nearest_keys
+from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
 
 FIXED = ("model", "task", "optimizer", "averaging", "seed", "run_dir")
@@ -21,11 +23,17 @@ def run(arguments: list[str]) -> int:
     quiet()
     from rnnkit.cli.train import fit_and_report
     from rnnkit.training import Run
+    from rnnkit.training.own_code import remember
+    from rnnkit.training.targets import check_targets
 
     run = Run.open(given.run)
-    config = run.config()
+    config = run.written_config()
     for override in given.overrides:
         _apply(config, override)
+    resolve(config)
+    typed = typed_values(given.overrides)
+    check_targets(config, typed)
+    remember(typed)
     fit_and_report(config, run.folder, resume=True)
     return 0
 

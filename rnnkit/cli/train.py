@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained, groups
+from rnnkit.cli.foreign import check_options, checked_compositions, resolve
 from rnnkit.cli.run_names import register
+from rnnkit.cli.typed import typed_values
 from rnnkit.errors import Problems, UserError
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
@@ -52,6 +54,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
+    check_options(arguments)
     check_choices(arguments)
     return _train(arguments)
 
@@ -97,7 +100,8 @@ def _train(arguments: list[str]) -> int:
 
     sys.argv = [command[0], *arguments]
     try:
-        task()
+        with checked_compositions():
+            task()
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
     finally:
@@ -114,6 +118,7 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
 
     from rnnkit.cli.quiet import quiet
 
+    resolve(config)
     usual = OmegaConf.create(defaults(overrides))
     problems = Problems()
     for key in dict.fromkeys(override.split("=")[0] for override in overrides):
@@ -121,15 +126,12 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
             problems.attempt(check_type, key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
     problems.tell()
     quiet()
+    from rnnkit.training.own_code import remember
     from rnnkit.training.targets import check_targets
 
-    check_targets(config, typed_targets(overrides))
+    check_targets(config, typed_values(overrides))
+    remember(typed_values(overrides))
     return fit_and_report(config, folder)
-
-
-def typed_targets(overrides: list[str]) -> set[str]:
-    """The classes that the user has named on the command line, and so agreed to."""
-    return {value for key, _, value in (item.partition("=") for item in overrides) if key.endswith("_target_")}
 
 
 def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[str, Any]:

@@ -39,9 +39,11 @@ class RunCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from the best so far, also where the run folder has been moved or copied since."""
+        own = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
 
         def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+            # Lightning deletes what these name, once there is a better one: it can only be this file
+            return str(own) if path else path
 
         moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}
         models = {here(path): score for path, score in state_dict["best_k_models"].items()}

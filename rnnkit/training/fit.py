@@ -17,6 +17,7 @@ from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
 from rnnkit.training.determinism import agree, check_determinism, settings_kept
 from rnnkit.training.double import keep_double
+from rnnkit.training.fitting import check_fits
 from rnnkit.training.foresight import foresee_batches
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.loggers import Board, MetricsFile
@@ -27,6 +28,7 @@ from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
+from rnnkit.training.run_folder import check_named_files, check_written
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
 from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
@@ -46,6 +48,7 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         UserError: for a configuration that cannot run or a folder in use; nothing is written then.
         Interrupted: where it was stopped ahead of its end, after SIGINT or SIGTERM for one, with last.ckpt written.
     """
+    check_written(folder)
     with claimed(folder, new=not resume), stopping_at_once(folder, new=not resume), settings_kept():
         return _fit(config, Run(folder), resume)
 
@@ -56,6 +59,8 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     resumed, resumed_step, summarized_step = None, None, None
     if resume:
         resumed, checkpoint = run.newest()
+        check_named_files(checkpoint, resumed)
+        check_fits(lambda: build_task(config), checkpoint, resumed)
         resumed_step = int(checkpoint["global_step"])
         summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])

@@ -43,16 +43,38 @@ def read_learnt(folder: Path) -> dict[str, str]:
 
 def check_format(checkpoint: Mapping[str, Any], path: Path) -> None:
     """UserError for what is no checkpoint of a run, or is in a format that only a later version knows."""
-    if "state_dict" not in checkpoint:
+    weights, made = checkpoint.get("state_dict"), checkpoint.get("rnnkit", {"format": 1})
+    if not (isinstance(weights, Mapping) and all(_is_weight(*pair) for pair in weights.items())):
         raise UserError("run", "a checkpoint of a run", f"'{path}', which holds no weights", fix="another run folder")
-    made = checkpoint.get("rnnkit", {"format": 1})
+    if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learnt(made.get("learnt", {}))):
+        got = f"'{path}', which does not say what wrote it"
+        raise UserError("run", "a checkpoint of a run", got, fix="another run folder")
     if made["format"] > FORMAT:
         raise UserError(
             "run",
             f"a checkpoint that rnnkit {__version__} can read",
-            f"'{path}', which rnnkit {made['version']} wrote in a format of its own",
-            fix=f"pip install 'rnnkit>={made['version']}'",
+            f"'{path}', which rnnkit {made.get('version')} wrote in a format of its own",
+            fix=f"pip install 'rnnkit>={made.get('version')}'",
         )
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return isinstance(name, str) and (isinstance(value, Tensor) or name.endswith("_extra_state"))
+
+
+def _is_learnt(texts: object) -> bool:
+    """Whether these are texts of the files of `LEARNT`, by name."""
+    return isinstance(texts, Mapping) and all(
+        name in LEARNT and isinstance(text, str) and _is_json(text) for name, text in texts.items()
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_learnt(checkpoint: Mapping[str, Any], folder: Path) -> None:

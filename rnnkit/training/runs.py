@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.data.atomic import replacing
@@ -24,7 +23,9 @@ from rnnkit.strict_json import dumps
 from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
+from rnnkit.training.fitting import check_fits
 from rnnkit.training.provenance import check_format, check_learnt, check_weights
+from rnnkit.training.run_folder import read_config
 from rnnkit.training.targets import check_targets
 
 
@@ -76,17 +77,13 @@ class Run:
 
     def config(self) -> DictConfig:
         """The configuration that the run was started with; UserError where it is damaged or names code of strangers."""
-        try:
-            config = OmegaConf.load(self.config_file)
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise UserError(
-                "run", "a whole config.yaml", f"'{self.config_file}' ({error})", fix="another run"
-            ) from error
-        if not isinstance(config, DictConfig) or not {"task", "model", "data"} <= config.keys():
-            got = f"'{self.config_file}', which lacks them"
-            raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
+        config = self.written_config()
         check_targets(config)
         return config
+
+    def written_config(self) -> DictConfig:
+        """The configuration as values of which nobody knows yet whether anything may be built from them."""
+        return read_config(self.config_file)
 
     def summarize(self, figures: dict[str, Any]) -> None:
         """Writes summary.json, with null for what is not a finite number."""
@@ -146,13 +143,15 @@ class Run:
 
         Raises UserError where checkpoint, config.yaml and what the data learnt do not belong together.
         """
-        task = build_task(self.config(), training=False)
+        config = self.config()
         found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
         check_format(found, path)
         check_learnt(found, self.folder)
-        weights = without_clipping(found["state_dict"])
-        check_weights(task.state_dict(), {"state_dict": weights}, path)
-        task.load_state_dict(weights)
+        weights = {"state_dict": without_clipping(found["state_dict"])}
+        check_fits(lambda: build_task(config, training=False), weights, path)
+        task = build_task(config, training=False)
+        check_weights(task.state_dict(), weights, path)
+        task.load_state_dict(weights["state_dict"])
         return task.eval()
 
 

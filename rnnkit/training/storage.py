@@ -5,7 +5,9 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,12 +102,27 @@ def read(path: Path) -> dict[str, Any]:
     elif content[-_END:][:4] != b"PK\5\6" or content[-_LENGTH.size :] != b"\0\0":
         # what torch itself writes, and 0.1 wrote, ends in a record without a comment
         raise DamagedFileError("it is cut short or no checkpoint")
+    _check_stored(content)
+    # torch's own messages advise to load the file with weights_only=False, which would run what is in it: not quoted
     try:
         return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
-        raise DamagedFileError(f"it holds what is no data: {str(error).splitlines()[0]}") from error
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        named = f"{code[1]}, which is code" if code else "something else than tensors and plain values"
+        raise DamagedFileError(f"it holds what is no data: {named}") from None
     except Exception as error:
-        raise DamagedFileError(f"it is no checkpoint: {str(error).splitlines()[0]}") from error
+        raise DamagedFileError(f"it is no checkpoint ({type(error).__name__})") from None
+
+
+def _check_stored(content: bytearray) -> None:
+    """Refuse an archive that unpacks to more than it is; torch packs nothing."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise DamagedFileError(f"it is no checkpoint ({type(error).__name__})") from None
+    if size > len(content):
+        raise DamagedFileError("it unpacks to more than its size")
 
 
 def _without_twins(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,0 +1,63 @@
+"""YAML from anybody, looked at before values are made of it: plain values, of a bounded number."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+LARGEST = 1 << 20
+"""Bytes of a file. A configuration has some 3,000."""
+MOST_NODES = 100_000
+"""Values in a file, those that aliases repeat counted each time."""
+DEEPEST = 50
+
+
+class UnfitError(ValueError):
+    """A YAML file that is too large, or holds more than plain values."""
+
+
+def plain_text(path: Path) -> str:
+    """The text of a file of which values can be made safely.
+
+    Raises UnfitError, with the reason, where they cannot; OSError for a file that cannot be read.
+
+    Aliases (`*name`) are followed and counted, not built: ten levels of ten would be ten thousand million values.
+    """
+    if not path.is_file():
+        raise UnfitError("it is no file")
+    if path.stat().st_size > LARGEST:
+        raise UnfitError(f"it has more than {LARGEST:,} bytes")
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=_LOADER)
+    except RecursionError as error:
+        raise UnfitError(f"it is nested more than {DEEPEST} deep") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UnfitError(str(error)) from error
+    if root is not None:
+        _count(root, {}, 0)
+    return text
+
+
+def _count(node: Any, known: dict[int, int], depth: int) -> int:
+    """The values that a node would become."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise UnfitError("an alias repeats what it is part of")
+        return known[id(node)]
+    if depth > DEEPEST:
+        raise UnfitError(f"it is nested more than {DEEPEST} deep")
+    if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
+        raise UnfitError(f"{node.tag} is no plain value")
+    known[id(node)] = 0  # until it is known
+    parts = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    total = 1 + sum(_count(part, known, depth + 1) for part in parts)
+    if total > MOST_NODES:
+        raise UnfitError(f"it holds more than {MOST_NODES:,} values")
+    known[id(node)] = total
+    return total
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
