@@ -21,7 +21,13 @@ class UserError(ValueError):
         expected = _shown(expected)
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument
+        self.expected = expected
         self.got = got
+        self.fix = fix
+
+    def renamed(self, argument: str) -> "UserError":
+        """The same mistake under another name, in the message and in its fix."""
+        return UserError(argument, self.expected, self.got, fix=self.fix.replace(self.argument, argument))
 
 
 class Problems:

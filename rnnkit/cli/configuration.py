@@ -8,12 +8,6 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-COUNT_OR_SHARE = ("trainer.val_check_interval", "trainer.limit_train_batches", "trainer.limit_val_batches")
-"""Keys that take a whole number of windows or a share of them."""
-
-SEVERAL_KINDS = (*COUNT_OR_SHARE, "deterministic", "trainer.deterministic")
-"""Keys whose values are not all of the kind of the usual one."""
-
 CAN_BE_LEFT_OUT = ("averaging", "clipping", "experiment", "schedule")
 """Groups of which a run needs none."""
 
@@ -112,20 +106,6 @@ def _unused_group(group: str, override: str) -> UserError:
     choices = groups()[group]
     expected = f"one of {', '.join(choices)} to be chosen first"
     return UserError(override.split("=")[0], expected, "none", fix=f"{group}={choices[0]} {override}")
-
-
-def check_type(key: str, usual: Any, value: Any) -> None:
-    """UserError where a value is of another kind than the one it replaces: `seed=x`, `model.hidden_size=2.5`."""
-    kinds: dict[type, tuple[str, tuple[type, ...]]] = {
-        bool: ("true or false", (bool,)),
-        int: ("a whole number", (int,)),
-        float: ("a number", (int, float)),
-    }
-    if type(usual) not in kinds or value is None or key in SEVERAL_KINDS:
-        return
-    name, accepted = kinds[type(usual)]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
-        raise UserError(key, name, repr(value), fix=f"{key}={str(usual).lower()}")
 
 
 def defaults(overrides: list[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained
+from rnnkit.cli.configuration import check_choices, config_folder, explained
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
 
@@ -25,10 +25,14 @@ def run(arguments: list[str]) -> int:
     given = parser.parse_intermixed_args(arguments)  # options may stand anywhere, as for rnnkit train
     quiet()
     config = _composed(given.overrides, given.config_dir)
+    from rnnkit.cli.replaced import drop_options_of_replaced_classes
     from rnnkit.cli.train import typed_targets
+    from rnnkit.training.schema import check_configuration
     from rnnkit.training.targets import check_targets
 
     check_targets(config, typed_targets(given.overrides))
+    drop_options_of_replaced_classes(config, given.overrides)
+    check_configuration(config)
     print("\n".join(_lines(config)))
     return 0
 
@@ -38,25 +42,19 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
     check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
-    usual = OmegaConf.create(defaults(overrides))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         try:
-            config = compose("train", [*own, *overrides])
+            # what is explained is never run, and needs no folder
+            return compose("train", [*own, "run_dir=runs/explained", *overrides])
         except (HydraException, OmegaConfBaseException) as error:
             raise explained(error, overrides) from error
-    for override in overrides:
-        key = override.split("=")[0]
-        if not key.startswith(("+", "~")) and "/" not in key:
-            check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
-    return config
 
 
 def _lines(config: Any) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_type, groups, keys
+from rnnkit.cli.configuration import groups, keys
 from rnnkit.cli.quiet import quiet
 from rnnkit.cli.suggestions import nearest_keys
 from rnnkit.errors import UserError
@@ -19,6 +19,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.max_epochs=20")
     given = parser.parse(arguments)
     quiet()
+    from rnnkit.cli.replaced import drop_options_of_replaced_classes
     from rnnkit.cli.train import fit_and_report
     from rnnkit.training import Run
 
@@ -26,6 +27,7 @@ def run(arguments: list[str]) -> int:
     config = run.config()
     for override in given.overrides:
         _apply(config, override)
+    drop_options_of_replaced_classes(config, given.overrides)
     fit_and_report(config, run.folder, resume=True)
     return 0
 
@@ -54,5 +56,4 @@ def _apply(config: Any, override: str) -> None:
     if key.split(".")[0] in FIXED:
         got = f"{override}, which the checkpoint holds"
         raise UserError(key, "a key that a resumed run can change", got, fix="rnnkit train, for a new run")
-    check_type(key, OmegaConf.select(config, key), parsed.value())
     OmegaConf.update(config, key, parsed.value())

@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained, groups
-from rnnkit.errors import Problems, UserError
+from rnnkit.cli.configuration import check_choices, config_folder, explained, groups
+from rnnkit.cli.folders import remove_empty, run_folder
+from rnnkit.errors import UserError
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -64,34 +65,39 @@ def _train(arguments: list[str]) -> int:
     command = list(sys.argv)
     results: list[Result] = []
     failures: list[Exception] = []
+    nothing_came_of: list[Path] = []
 
     @hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")
     def task(config: DictConfig) -> None:
         sys.argv = command  # what Lightning starts again for each process of a distributed run
         settings = HydraConfig.get()
-        folder = Path(settings.runtime.output_dir)
-        if folder.is_relative_to(Path.cwd()):  # short to print and to type
-            folder = folder.relative_to(Path.cwd())
+        is_one_of_many = settings.mode == RunMode.MULTIRUN
         overrides = list(settings.overrides.task)
         try:
+            folder = Path(settings.runtime.output_dir) if is_one_of_many else run_folder(config)
+            if folder.is_relative_to(Path.cwd()):  # short to print and to type
+                folder = folder.relative_to(Path.cwd())
             figures = _run_one(config, overrides, folder)
             results.append(Result(folder, overrides, figures, config.monitor_mode == "max"))
-        except (KeyboardInterrupt, SystemExit):
-            _remove_if_empty(folder)
-            raise
         except Exception as error:  # kept from Hydra, which would print it its own way
-            _remove_if_empty(folder)
             failures.append(error)
-            if settings.mode == RunMode.MULTIRUN:
+            if is_one_of_many:
                 print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
+            if is_one_of_many and not results:
+                nothing_came_of.append(Path(settings.runtime.output_dir))
 
     sys.argv = [command[0], *arguments]
     try:
         task()
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
+    except OSError as error:  # Hydra makes the folder of a sweep itself
+        from rnnkit.training.claim import no_folder
+
+        raise no_folder(error.filename, error) from error
     finally:
         sys.argv = command
+    remove_empty(nothing_came_of, is_all=not results)
     if len(results) > 1:
         _print_table(results)
     if failures:
@@ -100,20 +106,14 @@ def _train(arguments: list[str]) -> int:
 
 
 def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
     from rnnkit.cli.quiet import quiet
 
-    usual = OmegaConf.create(defaults(overrides))
-    problems = Problems()
-    for key in dict.fromkeys(override.split("=")[0] for override in overrides):
-        if not key.startswith(("+", "~")) and "/" not in key:
-            problems.attempt(check_type, key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
-    problems.tell()
     quiet()
+    from rnnkit.cli.replaced import drop_options_of_replaced_classes
     from rnnkit.training.targets import check_targets
 
     check_targets(config, typed_targets(overrides))
+    drop_options_of_replaced_classes(config, overrides)
     return fit_and_report(config, folder)
 
 
@@ -167,12 +167,3 @@ def _print_table(results: list[Result]) -> None:
 def _config_dirs(arguments: list[str]) -> list[str]:
     after = [b for a, b in pairwise(arguments) if a in ("--config-dir", "-cd")]
     return after + [item.split("=", 1)[1] for item in arguments if item.startswith("--config-dir=")]
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Hydra has made the folder before anything ran; a failed start leaves nothing in the way of the next."""
-    for path in (folder, *folder.parents):
-        try:
-            path.rmdir()
-        except OSError:
-            return

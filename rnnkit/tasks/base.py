@@ -1,8 +1,8 @@
 """What every task shares: the loss of a batch, the figures of a split, the optimiser, the schedule and clipping."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
@@ -31,6 +31,9 @@ class Task(L.LightningModule, ABC):
     model: Any
     kind: str
     """The name of the task's configuration, by which data say what they are for."""
+    metrics: ClassVar[Mapping[str, Literal["min", "max"] | None]] = {}
+    """What a validation measures, and how it gets better: "min", "max", or None where neither is better. `*` stands for
+    a number or a word that the settings decide. A task that states nothing needs a `monitor_mode`."""
 
     def __init__(
         self,
@@ -67,6 +70,10 @@ class Task(L.LightningModule, ABC):
     @abstractmethod
     def figures(self, stage: str) -> dict[str, float]:
         """The figures of all batches measured since the last call, by name; they are forgotten then."""
+
+    def measured(self) -> list[str]:
+        """Which of `metrics` a validation measures with these data and settings, by their full names."""
+        return [*self.metrics]
 
     def predict(self, batch: SequenceBatch) -> list[Any]:
         """What is said of each sequence of a batch, in plain Python values; the targets are not looked at."""

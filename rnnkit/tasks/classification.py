@@ -44,6 +44,7 @@ class Classification(Task):
     """
 
     kind = "classification"
+    metrics = {"loss": "min", "accuracy": "max", "macro_f1": "max"}
     class_weights: Tensor | None
 
     def __init__(

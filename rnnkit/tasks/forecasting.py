@@ -56,6 +56,10 @@ class Forecasting(Task):
     """
 
     kind = "forecasting"
+    metrics = {
+        **{"loss": "min", "mse": "min", "mae": "min", "smape": "min", "mase": "min", "rse": "min", "nrmse*": "min"},
+        **{"crps": "min", "coverage80": None, "coverage95": None, "owa": "min"},
+    }
 
     def __init__(
         self,
@@ -141,6 +145,12 @@ class Forecasting(Task):
                 figures.reset()
         self.measured[stage].reset()
         return {"loss": loss, **found}
+
+    def measured(self) -> list[str]:
+        levels = [level for pair in COVERAGES.values() for level in pair]
+        lacking = {*(() if self.model.output.spans(levels) else ("crps", *COVERAGES))}
+        lacking |= {"owa"} if self.naive2 is None else set()
+        return [name.replace("*", str(self.model.horizon)) for name in self.metrics if name not in lacking]
 
     def details(self) -> str:
         return self._details

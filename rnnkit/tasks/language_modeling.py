@@ -42,6 +42,7 @@ class LanguageModeling(StreamTask):
     """
 
     kind = "language_modeling"
+    metrics = {"loss": "min", "perplexity": "min", "bits_per_*": "min"}
 
     def __init__(
         self,
@@ -105,6 +106,9 @@ class LanguageModeling(StreamTask):
         loss = float(mean.compute())
         mean.reset()
         return {"loss": loss, **self.derived(loss)}
+
+    def measured(self) -> list[str]:
+        return [name.replace("*", self.unit) for name in self.metrics]
 
     def total_loss(self, windows: Iterable[SequenceBatch]) -> tuple[float, int]:
         """The loss summed over all the targets of some windows, in nats, and their number; the state is carried."""

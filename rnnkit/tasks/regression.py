@@ -46,6 +46,10 @@ class Regression(Task):
     """
 
     kind = "regression"
+    metrics = {
+        **{"loss": "min", "rmse": "min", "mae": "min", "r2": "max"},
+        **{"rmse_all": "min", "mae_all": "min", "r2_all": "max", "phm_score": "min"},
+    }
 
     def __init__(
         self,
@@ -99,6 +103,11 @@ class Regression(Task):
             self._sums["_all"] = (every, every_baseline)
         figures = self._figures(torch.ones(1, len(self._totals)))
         return {name: float(values_R[0]) for name, values_R in figures.items()}
+
+    def measured(self) -> list[str]:
+        is_curve = getattr(self.model, "pooling", None) is None
+        lacking = {*(() if is_curve else ("rmse_all", "mae_all", "r2_all")), *(() if self.phm_score else ("phm_score",))}
+        return [name for name in self.metrics if name not in lacking]
 
     def predict(self, batch: SequenceBatch) -> list[Any]:
         values = self._in_units(self.model(batch.inputs, lengths=batch.lengths))

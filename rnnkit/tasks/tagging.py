@@ -36,6 +36,10 @@ class Tagging(Task):
     """
 
     kind = "tagging"
+    metrics = {
+        **{"loss": "min", "accuracy": "max", "unknown_accuracy": "max"},
+        **{"precision": "max", "recall": "max", "f1": "max"},
+    }
 
     def __init__(
         self,
@@ -115,6 +119,9 @@ class Tagging(Task):
             names = ("precision", "recall", "f1")
             found |= dict(zip(names, scores(self._last["spans"].sum(0)).tolist(), strict=True))
         return found
+
+    def measured(self) -> list[str]:
+        return [name for name in self.metrics if self.marks_entities or name not in ("precision", "recall", "f1")]
 
     def confusion(self) -> tuple[list[str], Tensor] | None:
         """The names and, of the split measured last, how often each tag (row) was taken for each (column) [C, C].

@@ -21,6 +21,7 @@ from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.monitor import Monitor
+from rnnkit.training.monitored import MonitorIsMeasured, check_measured, settled_mode
 from rnnkit.training.patience import EarlyStopping
 from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
@@ -28,6 +29,7 @@ from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
+from rnnkit.training.schema import check_configuration
 from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
 from rnnkit.training.storage import Storage
 
@@ -44,6 +46,9 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         UserError: for a configuration that cannot run or a folder in use; nothing is written then.
         Interrupted: where it was stopped ahead of its end, after SIGINT or SIGTERM for one, with last.ckpt written.
     """
+    check_configuration(config)
+    with open_dict(config):
+        config.monitor_mode = settled_mode(config)
     with claimed(folder, new=not resume), stopping_at_once(folder, new=not resume), settings_kept():
         return _fit(config, Run(folder), resume)
 
@@ -72,6 +77,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         config.task.update(data.facts)
     check_model(config)
     task = build_task(config)
+    check_measured(config, task)
     foresee_batches(config, trainer, task, data)
     check_determinism(config, trainer, task, data)
     if resumed is not None:
@@ -106,8 +112,8 @@ def _check_epochs(most: int | None, begun: int) -> None:
 
 def _more(trainer: L.Trainer, epochs: int) -> str:
     """The override with which a run that has ended goes on."""
-    stopped = trainer.early_stopping_callback
-    if isinstance(stopped, EarlyStopping) and stopped.is_over:
+    stopped = next((one for one in trainer.early_stopping_callbacks if isinstance(one, EarlyStopping)), None)
+    if stopped is not None and stopped.is_over:
         return f"patience={stopped.wait_count + 10}"
     if trainer.global_step == trainer.max_steps:
         return f"trainer.max_steps={2 * trainer.max_steps}"
@@ -137,7 +143,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
     assert isinstance(trainer, L.Trainer)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
-    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+    if config.trainer.get("max_epochs") in (None, -1) and trainer.max_steps == -1:
         raise UserError(
             "trainer.max_epochs",
             "a number of epochs or steps, over which the learning rate follows its schedule",
@@ -150,6 +156,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
 def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callback]:
     callbacks = [
         monitor,
+        MonitorIsMeasured(config.monitor),
         RandomState(),
         AfterAnEpoch(),
         Provenance(run.folder),
@@ -184,8 +191,7 @@ def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -
 
 
 def _figures(trainer: L.Trainer, task: Task, monitor: Monitor) -> dict[str, Any]:
-    best = trainer.checkpoint_callbacks[0]
-    assert isinstance(best, RunCheckpoint)
+    best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, RunCheckpoint))
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {
         **monitor.latest,

@@ -1,0 +1,35 @@
+"""The folder of a run: where it will be, and what Hydra leaves where nothing came of it."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnkit.errors import UserError
+
+
+def run_folder(config: Any) -> Path:
+    """The folder that `run_dir` names; UserError for one that has no name. Nothing is made yet."""
+    name = config.run_dir
+    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
+        got = "null" if name is None else repr(name)
+        raise UserError("run_dir", "the name of a new folder", got, fix="run_dir=runs/mine")
+    return Path(str(name))
+
+
+def remove_empty(folders: Sequence[Path], *, is_all: bool) -> None:
+    """Remove the folders of runs of a sweep that left nothing; where that `is_all`, what Hydra wrote of the sweep too."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    if not folders or not is_all:
+        return
+    with contextlib.suppress(OSError):
+        sweep = folders[0].parent
+        if [path.name for path in sweep.iterdir()] == ["multirun.yaml"]:
+            (sweep / "multirun.yaml").unlink()
+        sweep.rmdir()
+        for parent in sweep.parents:
+            if parent == Path.cwd() or not parent.is_relative_to(Path.cwd()):
+                return
+            parent.rmdir()

@@ -1,0 +1,26 @@
+"""Types of constructor arguments with their ranges, such as `dropout: Probability`.
+
+An annotation is the one place where the range of an argument stands: `rnnkit.training.schema` reads it, and checks the
+values of a configuration against it. Any `Annotated` type with the constraints of `annotated_types` works as well.
+Choices are `Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Interval(ge=0, le=inf)]`.
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Interval
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+"""What Lightning, NumPy and torch all take for a seed."""
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Probability = Annotated[float, Interval(ge=0, lt=1)]
+"""Of dropping something: 1 would leave nothing."""
+Fraction = Annotated[float, Interval(ge=0, lt=1)]
+"""A part of something, of which some must be left."""
+ClosedFraction = Annotated[float, Interval(ge=0, le=1)]
+"""A part of something, or all of it."""
+Level = Annotated[float, Interval(gt=0, lt=1)]
+"""Of a quantile."""
