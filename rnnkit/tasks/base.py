@@ -11,6 +11,9 @@ from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
 
+Metrics = Mapping[str, Literal["min", "max"] | None]
+"""Names of metrics, each with the direction in which it gets better: "min", "max", or None where neither is better."""
+
 
 class Task(L.LightningModule, ABC):
     """A model with a loss and the figures by which it is judged.
@@ -31,9 +34,9 @@ class Task(L.LightningModule, ABC):
     model: Any
     kind: str
     """The name of the task's configuration, by which data say what they are for."""
-    metrics: ClassVar[Mapping[str, Literal["min", "max"] | None]] = {}
-    """What a validation measures, and how it gets better: "min", "max", or None where neither is better. `*` stands for
-    a number or a word that the settings decide. A task that states nothing needs a `monitor_mode`."""
+    metrics: ClassVar[Metrics] = {}
+    """What a validation may measure. `*` stands for a number or a word that the settings decide. A monitor that a task
+    does not state needs a `monitor_mode`."""
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Task(L.LightningModule, ABC):
     def figures(self, stage: str) -> dict[str, float]:
         """The figures of all batches measured since the last call, by name; they are forgotten then."""
 
-    def measured(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         """Which of `metrics` a validation measures with these data and settings, by their full names."""
         return [*self.metrics]
 

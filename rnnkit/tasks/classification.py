@@ -1,7 +1,7 @@
 """Classification: to which class a whole sequence belongs."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.errors import UserError
-from rnnkit.tasks.base import Task
+from rnnkit.ranges import Fraction, NonNegative
+from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.classes import class_figures, f1
 from rnnkit.tasks.metrics.gathered import Gathered
@@ -44,7 +45,7 @@ class Classification(Task):
     """
 
     kind = "classification"
-    metrics = {"loss": "min", "accuracy": "max", "macro_f1": "max"}
+    metrics: ClassVar[Metrics] = {"loss": "min", "accuracy": "max", "macro_f1": "max"}
     class_weights: Tensor | None
 
     def __init__(
@@ -55,8 +56,8 @@ class Classification(Task):
         clip: nn.Module | None = None,
         classes: Sequence[str] = (),
         counts: Sequence[int] = (),
-        class_weights: str | Sequence[float] | None = "none",
-        label_smoothing: float = 0.0,
+        class_weights: Literal["none", "balanced"] | Sequence[NonNegative] | None = "none",
+        label_smoothing: Fraction = 0.0,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         if not 0 <= label_smoothing < 1:

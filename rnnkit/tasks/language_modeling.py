@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,8 @@ from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
+from rnnkit.ranges import NonNegative, PositiveInt
+from rnnkit.tasks.base import Metrics
 from rnnkit.tasks.streaming import StreamTask
 
 
@@ -42,7 +44,7 @@ class LanguageModeling(StreamTask):
     """
 
     kind = "language_modeling"
-    metrics = {"loss": "min", "perplexity": "min", "bits_per_*": "min"}
+    metrics: ClassVar[Metrics] = {"loss": "min", "perplexity": "min", "bits_per_*": "min"}
 
     def __init__(
         self,
@@ -51,9 +53,9 @@ class LanguageModeling(StreamTask):
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         unit: str = "token",
-        activation_penalty: float = 0.0,
-        temporal_penalty: float = 0.0,
-        rate_steps: int | None = None,
+        activation_penalty: NonNegative = 0.0,
+        temporal_penalty: NonNegative = 0.0,
+        rate_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         self.unit = unit
@@ -107,7 +109,7 @@ class LanguageModeling(StreamTask):
         mean.reset()
         return {"loss": loss, **self.derived(loss)}
 
-    def measured(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         return [name.replace("*", self.unit) for name in self.metrics]
 
     def total_loss(self, windows: Iterable[SequenceBatch]) -> tuple[float, int]:

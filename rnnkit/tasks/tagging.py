@@ -1,7 +1,7 @@
 """Sequence tagging: a tag for each token of a sentence."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torchmetrics.aggregation import MeanMetric
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.layers.tag_schemes import split_tag
-from rnnkit.tasks.base import Task
+from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.metrics.tags import TagCounts
@@ -36,9 +36,13 @@ class Tagging(Task):
     """
 
     kind = "tagging"
-    metrics = {
-        **{"loss": "min", "accuracy": "max", "unknown_accuracy": "max"},
-        **{"precision": "max", "recall": "max", "f1": "max"},
+    metrics: ClassVar[Metrics] = {
+        "loss": "min",
+        "accuracy": "max",
+        "unknown_accuracy": "max",
+        "precision": "max",
+        "recall": "max",
+        "f1": "max",
     }
 
     def __init__(
@@ -120,7 +124,7 @@ class Tagging(Task):
             found |= dict(zip(names, scores(self._last["spans"].sum(0)).tolist(), strict=True))
         return found
 
-    def measured(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         return [name for name in self.metrics if self.marks_entities or name not in ("precision", "recall", "f1")]
 
     def confusion(self) -> tuple[list[str], Tensor] | None:

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, PositiveInt
 
 
 class ExponentialAverage(WeightAveraging):
@@ -21,7 +22,7 @@ class ExponentialAverage(WeightAveraging):
     (Polyak and Juditsky 1992; the growing decay keeps the first, bad weights from lingering.)
     """
 
-    def __init__(self, decay: float = 0.999) -> None:
+    def __init__(self, decay: Fraction = 0.999) -> None:
         if not 0 <= decay < 1:
             raise UserError("averaging.decay", "a number in [0, 1)", str(decay), fix="averaging.decay=0.999")
 
@@ -39,7 +40,7 @@ class NonmonotonicAverage(WeightAveraging):
     validations ago; the average is the plain mean of the weights after every step since.
     """
 
-    def __init__(self, monitor: str = "val/loss", patience: int = 5) -> None:
+    def __init__(self, monitor: str = "val/loss", patience: PositiveInt = 5) -> None:
         if patience < 1:
             raise UserError("averaging.patience", "1 or more validations", str(patience), fix="averaging.patience=5")
         super().__init__(use_buffers=False)

@@ -37,7 +37,7 @@ def monitor_problems(config: DictConfig) -> Iterator[UserError]:
 
 def check_measured(config: DictConfig, task: Task) -> None:
     """Refuse a monitor that the task states and does not measure with these data and settings."""
-    names = [PREFIX + name for name in task.measured()]
+    names = [PREFIX + name for name in task.metric_names()]
     if config.monitor not in names and _find(task.metrics, config.monitor):
         raise _not_measured("monitor", config.monitor, names, "this task, with these data and settings,")
 

@@ -133,7 +133,9 @@ def _node(key: str, node: Mapping[str, Any], hint: Any) -> Iterator[UserError]:
         if not (is_built and issubclass(target, kinds)):
             expected = f"a class that is a {' or '.join(kind.__name__ for kind in kinds)}"
             got = f"{node['_target_']}{'' if is_built else ' with _partial_: true'}"
-            yield UserError(f"{key}._target_", expected, got, fix=f"a subclass of {kinds[0].__module__}.{kinds[0].__name__}")
+            yield UserError(
+                f"{key}._target_", expected, got, fix=f"a subclass of {kinds[0].__module__}.{kinds[0].__name__}"
+            )
             return
     yield from _mapping(key, node, target)
 

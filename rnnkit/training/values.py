@@ -63,7 +63,11 @@ def fits(value: Any, hint: Any) -> bool:
     if is_node(value):
         return True
     kind = origin or hint
-    if not isinstance(kind, type) or getattr(kind, "_is_protocol", False) or (isinstance(value, str) and _is_named(kind)):
+    if (
+        not isinstance(kind, type)
+        or getattr(kind, "_is_protocol", False)
+        or (isinstance(value, str) and _is_named(kind))
+    ):
         return True  # nothing that values can be judged by
     if issubclass(kind, Mapping):
         keys, values = arguments or (Any, Any)
@@ -174,7 +178,7 @@ def _range(hint: Any, constraints: Sequence[Any]) -> str:
     words = ""
     if low and high:
         if hint is int and isinstance(low, at.Ge):
-            return f" from {low.ge} to {high.lt - 1 if isinstance(high, at.Lt) else high.le}"
+            return f" from {low.ge} to {int(str(high.lt)) - 1 if isinstance(high, at.Lt) else high.le}"
         left = f"({low.gt}" if isinstance(low, at.Gt) else f"[{low.ge}"
         words = f" in {left}, {high.lt})" if isinstance(high, at.Lt) else f" in {left}, {high.le}]"
     elif low:
@@ -227,7 +231,9 @@ def example(hint: Any) -> Any:
         found = (example(member) for member in get_args(hint))
         return next((one for one in found if one is not MISSING), MISSING)
     inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    bounds = [getattr(c, name) for c in typing.get_args(hint)[1:] for name in ("ge", "gt", "le", "lt") if hasattr(c, name)]
+    bounds = [
+        getattr(c, name) for c in typing.get_args(hint)[1:] for name in ("ge", "gt", "le", "lt") if hasattr(c, name)
+    ]
     bounds = [bound for bound in bounds if bound is not None]
     middle = [sum(bounds) / len(bounds)] if bounds else []
     tried = [1, 1.0, *bounds, *middle, *(bound + 1 for bound in bounds), *_members(hint), None, False, "text", [], [1]]

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -59,14 +59,14 @@ class SeriesLabelData(LabelledData):
     def __init__(
         self,
         *,
-        layout: str = "long",
+        layout: Literal["long", "wide"] = "long",
         header: bool = True,
         id_column: Column | None = None,
         step_column: Column | None = None,
         channels: Sequence[Column] | None = None,
         target_column: Column = "label",
         group_column: Column | None = None,
-        missing: str = "mask",
+        missing: Literal["mask", "mask_all"] = "mask",
         **others: Any,
     ) -> None:
         super().__init__(**others)

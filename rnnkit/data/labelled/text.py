@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,7 @@ from rnnkit.data.labelled.tables import Column, format_of, read_rows
 from rnnkit.data.sources import Paths, read
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ class TextLabelData(LabelledData):
         group_column: Column | None = None,
         id_column: Column | None = None,
         header: bool = True,
-        level: str = "word",
-        min_count: int = 1,
-        max_length: int | None = None,
+        level: Literal["word", "char", "byte"] = "word",
+        min_count: PositiveInt = 1,
+        max_length: PositiveInt | None = None,
         **others: Any,
     ) -> None:
         super().__init__(**others)
