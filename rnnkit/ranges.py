@@ -2,7 +2,7 @@
 
 An annotation is the one place where the range of an argument stands: `rnnkit.training.schema` reads it, and checks the
 values of a configuration against it. Any `Annotated` type with the constraints of `annotated_types` works as well.
-Choices are `Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Interval(ge=0, le=inf)]`.
+Choices are `Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Le(math.inf)]`.
 """
 
 from typing import Annotated
@@ -14,6 +14,11 @@ NonNegativeInt = Annotated[int, Ge(0)]
 
 
 def is_odd(number: int) -> bool:
+    """Whether a number leaves 1 when it is divided by 2.
+
+    >>> is_odd(5)
+    True
+    """
     return number % 2 == 1
 
 

@@ -18,7 +18,7 @@ def run_folder(config: Any) -> Path:
 
 
 def remove_empty(folders: Sequence[Path], *, is_all: bool) -> None:
-    """Remove the folders of runs of a sweep that left nothing; where that `is_all`, what Hydra wrote of the sweep too."""
+    """Remove the folders of runs of a sweep that left nothing; if these are all, the sweep's too."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -32,7 +32,7 @@ def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str
             for name in node
             if not str(name).startswith("_")
             and name not in signature.parameters
-            and not any(one == f"{node_key}.{name}" or one.startswith(f"{node_key}.{name}.") for one in typed)
+            and not any(f"{one}.".startswith(f"{node_key}.{name!s}.") for one in typed)
         ]
         if signature.is_open or not others:
             continue

@@ -4,7 +4,6 @@ import difflib
 import math
 import re
 import types
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -63,12 +62,10 @@ def fits(value: Any, hint: Any) -> bool:
     if is_node(value):
         return True
     kind = origin or hint
-    if (
-        not isinstance(kind, type)
-        or getattr(kind, "_is_protocol", False)
-        or (isinstance(value, str) and _is_named(kind))
-    ):
+    if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
         return True  # nothing that values can be judged by
+    if isinstance(value, str) and kind.__module__ == "torch":
+        return True  # a device or a type of numbers, which torch takes by name
     if issubclass(kind, Mapping):
         keys, values = arguments or (Any, Any)
         return isinstance(value, Mapping) and all(fits(k, keys) and fits(v, values) for k, v in value.items())
@@ -135,11 +132,6 @@ def _all_fit(values: Sequence[Any], hints: Sequence[Any]) -> bool:
 
 def _is_many(kind: type) -> bool:
     return kind.__module__ in ("builtins", "collections.abc") and issubclass(kind, Iterable) and kind is not bytes
-
-
-def _is_named(kind: type) -> bool:
-    """Whether torch takes a text for it: a device or a type of numbers."""
-    return kind.__module__ == "torch"
 
 
 def _is_infinite(constraint: Any) -> bool:
@@ -228,13 +220,11 @@ def _members(hint: Any) -> list[Any]:
 def example(hint: Any) -> Any:
     """A value that fits; MISSING where none is known."""
     if get_origin(hint) in (Union, types.UnionType):
-        found = (example(member) for member in get_args(hint))
-        return next((one for one in found if one is not MISSING), MISSING)
+        members = (example(member) for member in get_args(hint))
+        return next((one for one in members if one is not MISSING), MISSING)
     inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    bounds = [
-        getattr(c, name) for c in typing.get_args(hint)[1:] for name in ("ge", "gt", "le", "lt") if hasattr(c, name)
-    ]
-    bounds = [bound for bound in bounds if bound is not None]
+    limits = [getattr(c, name, None) for c in get_args(hint)[1:] for name in ("ge", "gt", "le", "lt")]
+    bounds = [limit for limit in limits if limit is not None]
     middle = [sum(bounds) / len(bounds)] if bounds else []
     tried = [1, 1.0, *bounds, *middle, *(bound + 1 for bound in bounds), *_members(hint), None, False, "text", [], [1]]
     return next((one for one in tried if fits(one, inner) and fits(one, hint)), MISSING)
