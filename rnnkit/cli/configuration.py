@@ -62,6 +62,10 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
         return unknown_key(match[1].split("@")[0], overrides)
     if match := re.search(r"Multiple values for ([\w/]+)", message):
         return UserError(match[1], "one choice", f"two ({message.splitlines()[0]})", fix=f"{match[1]}=... once")
+    if "group override must be a string" in message:
+        for key, _, value in (item.partition("=") for item in overrides):
+            if key in groups() and value not in groups()[key]:
+                return unknown_choice(key, value)
     cause = error.__cause__ or error
     bad = re.search(r"Error parsing override '([^']*)'", message)
     shown = bad[1] if bad else " ".join(overrides)

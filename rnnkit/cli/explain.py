@@ -53,7 +53,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
         try:
             # what is explained is never run, and needs no folder
             return compose("train", [*own, "run_dir=runs/explained", *overrides])
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise explained(error, overrides) from error
 
 

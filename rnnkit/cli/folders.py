@@ -11,10 +11,11 @@ from rnnkit.errors import UserError
 def run_folder(config: Any) -> Path:
     """The folder that `run_dir` names; UserError for one that has no name. Nothing is made yet."""
     name = config.run_dir
-    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
+    if not isinstance(name, str) or not name.strip():
         got = "null" if name is None else repr(name)
-        raise UserError("run_dir", "the name of a new folder", got, fix="run_dir=runs/mine")
-    return Path(str(name))
+        fix = f"run_dir=runs/{name}" if isinstance(name, int) else "run_dir=runs/mine"
+        raise UserError("run_dir", "the name of a new folder", got, fix=fix)
+    return Path(name)
 
 
 def remove_empty(folders: Sequence[Path], *, is_all: bool) -> None:

@@ -89,7 +89,7 @@ def _train(arguments: list[str]) -> int:
     sys.argv = [command[0], *arguments]
     try:
         task()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # all of them Hydra's own
         raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
     except OSError as error:  # Hydra makes the folder of a sweep itself
         from rnnkit.training.claim import no_folder

@@ -3,7 +3,7 @@
 Lightning's `WeightAveraging` keeps, swaps and saves the average; here stands when and how it is taken.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -38,13 +38,21 @@ class NonmonotonicAverage(WeightAveraging):
 
     Averaging begins after a validation whose `monitor` is worse than the best of those more than `patience`
     validations ago; the average is the plain mean of the weights after every step since.
+
+    Args:
+        monitor: a metric of the validations.
+        patience: validations, 1 or more.
+        mode: "min" where lower is better, "max" where higher is.
     """
 
-    def __init__(self, monitor: str = "val/loss", patience: PositiveInt = 5) -> None:
+    def __init__(
+        self, monitor: str = "val/loss", patience: PositiveInt = 5, mode: Literal["min", "max"] = "min"
+    ) -> None:
         if patience < 1:
             raise UserError("averaging.patience", "1 or more validations", str(patience), fix="averaging.patience=5")
         super().__init__(use_buffers=False)
         self.monitor, self.patience = monitor, patience
+        self.sign = {"min": 1, "max": -1}[mode]
         self.history: list[float] = []
         self.triggered = False
 
@@ -61,7 +69,7 @@ class NonmonotonicAverage(WeightAveraging):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
             return
-        value = float(trainer.callback_metrics[self.monitor])
+        value = self.sign * float(trainer.callback_metrics[self.monitor])
         earlier = self.history[: -self.patience]
         self.triggered = self.triggered or bool(earlier and value > min(earlier))
         self.history.append(value)

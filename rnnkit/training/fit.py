@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import Problems, UserError
@@ -86,7 +87,11 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         run.start(config)
         data.save(run.folder)
         _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
-    trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
+    except MisconfigurationException as error:  # what Lightning finds out while it trains
+        got, fix = str(error), "rnnkit train --cfg job"
+        raise UserError("trainer or callbacks", "settings that fit each other and the data", got, fix=fix) from error
     if trainer.global_step == resumed_step == summarized_step:
         raise UserError(
             "trainer",
@@ -141,6 +146,9 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
         )
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
+    except RuntimeError as error:  # of two callbacks whose states have one name
+        expected = "callbacks of one class that differ in what they monitor or how often"
+        raise UserError("callbacks", expected, str(error), fix="another monitor, mode or every_n_epochs") from error
     assert isinstance(trainer, L.Trainer)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     if config.trainer.get("max_epochs") in (None, -1) and trainer.max_steps == -1:
@@ -163,7 +171,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         StepPlateau(),
         ValidateAtTheEnd(),
         BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
-        *(construct(config.callbacks, name) for name in config.callbacks),
+        *(_named_callback(config, run, name) for name in config.callbacks),
         construct(config, "averaging"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
@@ -175,6 +183,19 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
     if config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(monitor))
     return [callback for callback in callbacks if callback is not None]
+
+
+def _named_callback(config: DictConfig, run: Run, name: str) -> Any:
+    """A callback of the configuration; checkpoints that have no folder of their own get one, apart from the run's."""
+    callback = construct(config.callbacks, name)
+    if isinstance(callback, ModelCheckpoint):
+        ours = run.checkpoint_file("best").parent
+        if callback.dirpath is None:
+            callback.dirpath = str(ours / name)
+        elif Path(callback.dirpath).resolve() == ours.resolve():
+            fix = f"callbacks.{name}.dirpath={ours / name}"
+            raise UserError(f"callbacks.{name}.dirpath", "a folder apart from the run's own", str(ours), fix=fix)
+    return callback
 
 
 def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -> None:

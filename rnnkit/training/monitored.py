@@ -24,15 +24,18 @@ def settled_mode(config: DictConfig) -> str | None:
 
 
 def monitor_problems(config: DictConfig) -> Iterator[UserError]:
-    """What is wrong with the monitor of the run and with those of its schedule and averaging.
+    """What is wrong with the monitor of the run and with those of its schedule, averaging and Lightning's callbacks.
 
     A class that is not ours may measure what it does not state: a monitor that only such a class can log needs a mode.
     """
     yield from _problems(config, "monitor", config.get("monitor"), "monitor_mode", config.get("monitor_mode"))
-    for group in ("schedule", "averaging"):
-        node = config.get(group)
-        if isinstance(node, DictConfig) and "monitor" in node:
-            yield from _problems(config, f"{group}.monitor", node.monitor, f"{group}.mode", node.get("mode"))
+    nodes = {group: config.get(group) for group in ("schedule", "averaging")}
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, DictConfig):
+        nodes |= {f"callbacks.{name!s}": node for name, node in callbacks.items() if _is_by_lightning(node)}
+    for key, node in nodes.items():
+        if isinstance(node, DictConfig) and node.get("monitor") is not None:
+            yield from _problems(config, f"{key}.monitor", node.monitor, f"{key}.mode", node.get("mode", "min"))
 
 
 def check_measured(config: DictConfig, task: Task) -> None:
@@ -102,6 +105,11 @@ def _find(metrics: Mapping[str, Any], monitor: Any) -> str | None:
 
 
 def _has_classes_of_the_users(config: DictConfig) -> bool:
-    nodes = [config.get("task"), *(config.get("callbacks") or {}).values()]
+    callbacks = config.get("callbacks")
+    nodes = [config.get("task"), *(callbacks.values() if isinstance(callbacks, DictConfig) else ())]
     targets = [str(node.get("_target_", "rnnkit.")) for node in nodes if isinstance(node, DictConfig)]
     return not all(target.startswith("rnnkit.") for target in targets)
+
+
+def _is_by_lightning(node: Any) -> bool:
+    return isinstance(node, DictConfig) and str(node.get("_target_")).startswith("lightning.")

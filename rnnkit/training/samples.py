@@ -7,6 +7,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from rnnkit.ranges import NonNegative, NonNegativeInt, PositiveInt
 from rnnkit.tasks import Task, generate
+from rnnkit.tasks.generation import NotFiniteError
 
 
 class SampleText(L.Callback):
@@ -43,7 +44,10 @@ class SampleText(L.Callback):
             forbidden=[] if unknown is None else [unknown],
             generator=torch.Generator(pl_module.device).manual_seed(0),
         )
-        text = data.tokenizer.decode([*prompt.tolist(), *(int(ids_B[0]) for ids_B in drawn)])
+        try:
+            text = data.tokenizer.decode([*prompt.tolist(), *(int(ids_B[0]) for ids_B in drawn)])
+        except NotFiniteError as error:  # the training itself goes back or stops
+            text = str(error)
         indented = "\n".join("    " + line for line in text.splitlines())  # Markdown's code block keeps blanks
         for board in boards:
             board.experiment.add_text("val/sample", indented, trainer.global_step)

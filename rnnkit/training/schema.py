@@ -89,7 +89,7 @@ def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool 
         if name in ("_partial_", "_recursive_"):
             yield from _caught(check_value, where, value, bool, True)
         elif is_trainer and name in SET_BY_A_RUN:
-            yield UserError(where, "what a run decides itself", written(value), fix=SET_BY_A_RUN[name])
+            yield UserError(where, "no value, since a run decides it itself", written(value), fix=SET_BY_A_RUN[name])
         elif name in signature.parameters:
             hint, default = signature.parameters[name]
             problems = [*_value(where, value, hint, default)]

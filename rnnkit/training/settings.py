@@ -28,7 +28,7 @@ class RunSettings:
 
     seed: Seed = 1
     deterministic: bool | Literal["warn"] = False
-    run_dir: Annotated[str, MinLen(1)] | int = "runs/mine"
+    run_dir: Annotated[str, MinLen(1)] = "runs/mine"
     monitor: Annotated[str, MinLen(1)] = "val/loss"
     monitor_mode: Literal["min", "max"] | None = None
     save_minutes: Positive = 10.0

@@ -5,6 +5,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -33,7 +34,8 @@ def check_value(key: str, value: Any, hint: Any, default: Any = MISSING) -> None
     """
     if fits(value, hint) or (default is not MISSING and type(value) is type(default) and value == default):
         return
-    raise UserError(key, described(hint), written(value), fix=_fix(key, value, hint, default))
+    got = repr(value) if isinstance(value, str) else written(value)
+    raise UserError(key, described(hint), got, fix=_fix(key, value, hint, default))
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -57,11 +59,11 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is str or (isinstance(hint, type) and issubclass(hint, Path)):
-        return isinstance(value, (str, Path))
+    kind = origin or hint
+    if hint is str or (isinstance(kind, type) and issubclass(kind, PathLike)):
+        return isinstance(value, str | Path)
     if is_node(value):
         return True
-    kind = origin or hint
     if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
         return True  # nothing that values can be judged by
     if isinstance(value, str) and kind.__module__ == "torch":
@@ -88,16 +90,20 @@ def described(hint: Any) -> str:
     if origin is Annotated:
         return described(arguments[0]) + _range(arguments[0], _constraints(hint))
     if origin in (Union, types.UnionType):
-        members = sorted(dict.fromkeys(map(described, arguments)), key="null".__eq__)
+        choices = tuple(choice for member in arguments if get_origin(member) is Literal for choice in get_args(member))
+        others = [member for member in arguments if get_origin(member) is not Literal]
+        words = [*map(described, others), *([described(Literal[choices])] if choices else [])]
+        members = sorted(dict.fromkeys(words), key="null".__eq__)
         return f"{', '.join(members[:-1])} or {members[-1]}" if members[1:] else members[0]
     if origin is Literal:
-        return f"one of {', '.join(map(written, arguments))}" if arguments[1:] else written(arguments[0])
+        names = [*dict.fromkeys(map(written, arguments))]
+        return f"one of {', '.join(names)}" if names[1:] else names[0]
     if hint in WORDS or hint is None:
         return WORDS[type(None) if hint is None else hint]
     kind = origin or hint
     if not isinstance(kind, type):
         return "something else"
-    if issubclass(kind, Path):
+    if issubclass(kind, PathLike):
         return "a path"
     if issubclass(kind, Mapping):
         return f"a mapping{_each(arguments[1:])}"
