@@ -31,14 +31,8 @@ TINY = [
     "trainer.enable_progress_bar=false",
 ]
 LANGUAGE = ["data.path=text.txt", "model.hidden_size=8", "model.num_layers=1", "data.lanes=2", "data.bptt_steps=8"]
-FORECAST = [
-    "data.generator.series=1",
-    "data.generator.steps=200",
-    "data.context=16",
-    "data.horizon=4",
-    "task.samples=2",
-]
-FORECAST += ["model.hidden_size=4"]
+FORECAST = ["data.generator.series=1", "data.generator.steps=200", "data.context=16", "data.horizon=4"]
+FORECAST += ["model.hidden_size=4", "task.samples=2"]
 TAGS = ["data.path=tags.txt", "model.hidden_size=4", "model.embedding_size=4", "model.character_size=4"]
 LABELS = ["data=labelled_text", "data.path=labels.csv", "model.hidden_size=4"]
 NUMBERS = ["data.path=numbers.csv", "data.id_column=id", "data.target_column=y", "model.hidden_size=4"]
