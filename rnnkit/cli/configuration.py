@@ -62,6 +62,8 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
         return unknown_key(match[1].split("@")[0], overrides)
     if match := re.search(r"Multiple values for ([\w/]+)", message):
         return UserError(match[1], "one choice", f"two ({message.splitlines()[0]})", fix=f"{match[1]}=... once")
+    if "${run_dir}" in message:
+        return UserError("run_dir", "the name of a new folder", "null", fix="run_dir=runs/mine")
     if "group override must be a string" in message:
         for key, _, value in (item.partition("=") for item in overrides):
             if key in groups() and value not in groups()[key]:

@@ -25,12 +25,12 @@ def remove_empty(folders: Sequence[Path], *, is_all: bool) -> None:
             folder.rmdir()
     if not folders or not is_all:
         return
+    sweep, here = folders[0].parent.resolve(), Path.cwd()
     with contextlib.suppress(OSError):
-        sweep = folders[0].parent
-        if [path.name for path in sweep.iterdir()] == ["multirun.yaml"]:
+        if sweep != here and [path.name for path in sweep.iterdir()] == ["multirun.yaml"]:
             (sweep / "multirun.yaml").unlink()
-        sweep.rmdir()
-        for parent in sweep.parents:
-            if parent == Path.cwd() or not parent.is_relative_to(Path.cwd()):
-                return
-            parent.rmdir()
+            sweep.rmdir()
+            for path in sweep.parents:
+                if here not in path.parents:  # only what lies below the folder where the command is typed
+                    return
+                path.rmdir()

@@ -57,25 +57,26 @@ def claimed(folder: Path, *, new: bool) -> Iterator[None]:
 
 def no_folder(folder: Path | str, error: OSError) -> UserError:
     """For a run folder that cannot be made, or not be written to."""
-    shown = str(folder) if len(str(folder)) < 100 else f"{str(folder)[:80]}... ({len(str(folder))} characters)"
-    return UserError(
-        "run_dir", "a folder that can be made and written to", f"'{shown}' ({error.strerror})", fix="run_dir=runs/mine"
-    )
+    name = str(folder)
+    shown = name if len(name) < 100 else f"{name[:80]}... ({len(name)} characters)"
+    why = "a link to nothing" if os.path.islink(name) and not os.path.exists(name) else error.strerror
+    return UserError("run_dir", "a folder that can be made and written to", f"'{shown}' ({why})", fix="run_dir=runs/mine")
 
 
 @contextlib.contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """Makes a folder with those above it; what is empty of them after an exception is taken away again."""
+    """Makes a folder with those above it; those of them that are empty after an exception are removed again."""
+    above: list[Path] = []
     try:
-        above = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise no_folder(folder, error) from error
-    try:
+        try:
+            above += [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise no_folder(folder, error) from error
         yield
     except BaseException:
-        with contextlib.suppress(OSError):
-            for path in above:
+        for path in above:
+            with contextlib.suppress(OSError):
                 path.rmdir()
         raise
 
