@@ -1,5 +1,6 @@
 """From configuration to objects, with errors that name the key."""
 
+import pkgutil
 import re
 from typing import Any
 
@@ -35,10 +36,9 @@ def construct(config: DictConfig, key: str, **arguments: Any) -> Any:
 def locate(key: str, target: Any) -> Any:
     """The class or function that a `_target_` names; UserError where there is none that can be imported and called."""
     try:
-        found = hydra.utils.get_object(target)
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise _not_found(key, f"{target} ({type(cause).__name__}: {cause})") from error
+        found = pkgutil.resolve_name(target)
+    except Exception as error:  # what a module raises when it is imported, too
+        raise _not_found(key, f"{target} ({type(error).__name__}: {error})") from error
     if not callable(found):
         raise _not_found(key, f"{target}, a {type(found).__name__}")
     return found

@@ -48,7 +48,9 @@ class NegativeBinomial(Output):
         # a Poisson variable whose rate has a gamma distribution
         shape = (1 / alpha_BNC).expand(samples, -1, -1, -1).contiguous()
         rate = torch._standard_gamma(shape, generator=generator) * alpha_BNC * mean_BNC
-        return torch.poisson(rate, generator=generator)
+        # torch draws from no rate that is not finite; what a diverged model says must reach whoever watches the numbers
+        drawn = torch.poisson(torch.where(rate.isfinite(), rate, 0.0), generator=generator)
+        return torch.where(rate.isfinite(), drawn, torch.nan)
 
     def check(self, location_BC: Tensor, scale_BC: Tensor, targets_BNC: Tensor) -> None:
         if bool((location_BC != 0).any()) or bool((scale_BC != 1).any()):
