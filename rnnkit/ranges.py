@@ -7,7 +7,7 @@ Choices are `Literal`. A `float` is finite unless its range includes infinity: `
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Interval, Predicate
+from annotated_types import Ge, Gt, Interval, Predicate, doc
 
 PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
@@ -22,7 +22,7 @@ def is_odd(number: int) -> bool:
     return number % 2 == 1
 
 
-Odd = Annotated[int, Ge(1), Predicate(is_odd)]
+Odd = Annotated[int, Ge(1), Predicate(is_odd), doc("an odd number")]
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 """What Lightning, NumPy and torch all take for a seed."""
 

@@ -60,7 +60,9 @@ def no_folder(folder: Path | str, error: OSError) -> UserError:
     name = str(folder)
     shown = name if len(name) < 100 else f"{name[:80]}... ({len(name)} characters)"
     why = "a link to nothing" if os.path.islink(name) and not os.path.exists(name) else error.strerror
-    return UserError("run_dir", "a folder that can be made and written to", f"'{shown}' ({why})", fix="run_dir=runs/mine")
+    return UserError(
+        "run_dir", "a folder that can be made and written to", f"'{shown}' ({why})", fix="run_dir=runs/mine"
+    )
 
 
 @contextlib.contextmanager

@@ -1,17 +1,38 @@
 """Annotations of classes that are not ours, more exact than their own: ranges that are checked late there, or never."""
 
 import inspect
+import re
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import lightning as L
 import torch
-from annotated_types import Interval, MinLen
+from annotated_types import Interval, MinLen, Predicate, doc
 
 from rnnkit.ranges import Fraction, NonNegative, NonNegativeInt, PositiveInt
 
 Share = Annotated[float, Interval(gt=0, le=1)]
 Unlimited = Literal[-1]
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a time above 0, as Lightning writes times.
+
+    >>> is_time("00:01:30:00"), is_time("90"), is_time("00:00:00:00")
+    (True, False, False)
+    """
+    parts = re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", text.strip())
+    return parts is not None and any(int(part) for part in parts.groups())
+
+
+def has_time(units: Mapping[str, float]) -> bool:
+    """Whether numbers of days, hours, minutes or seconds add up to some time."""
+    return sum(units.values()) > 0
+
+
+Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
+Units = Annotated[Mapping[Unit, NonNegative], Predicate(has_time), doc("a mapping such as {hours: 8}")]
 
 
 class _Trainer:
@@ -31,6 +52,7 @@ class _Trainer:
     check_val_every_n_epoch: PositiveInt | None = 1
     log_every_n_steps: PositiveInt = 20
     accumulate_grad_batches: PositiveInt = 1
+    max_time: Annotated[str, Predicate(is_time), doc("a time as DD:HH:MM:SS")] | Units | None = None
     deterministic: bool | Literal["warn"] = False
     enable_progress_bar: bool = True
     profiler: Literal["simple", "advanced", "pytorch"] | None = None

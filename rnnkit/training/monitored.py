@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
@@ -19,7 +20,7 @@ PREFIX = "val/"
 def settled_mode(config: DictConfig) -> str | None:
     """What `monitor_mode` means: as it is set or, where it is null, as the task states it; None where nobody does."""
     mode: str | None = config.get("monitor_mode")
-    metrics = _stated(config)
+    metrics = _stated(config) or {}
     return mode if mode is not None else metrics.get(_find(metrics, config.get("monitor")) or "")
 
 
@@ -59,7 +60,7 @@ class MonitorIsMeasured(L.Callback):
 
 def _problems(config: DictConfig, key: str, monitor: Any, mode_key: str, mode: Any) -> Iterator[UserError]:
     metrics = _stated(config)
-    if not isinstance(monitor, str):  # the schema tells
+    if metrics is None or not isinstance(monitor, str):  # the schema tells
         return
     stated = _find(metrics, monitor)
     if stated is None:
@@ -88,12 +89,13 @@ def _not_measured(key: str, monitor: str, names: Collection[str], who: str) -> U
     return UserError(key, f"a metric that {who} measures: {', '.join(names)}", f"'{monitor}'", fix=fix)
 
 
-def _stated(config: DictConfig) -> Mapping[str, str | None]:
-    """The metrics that the class of the task states."""
+def _stated(config: DictConfig) -> Mapping[str, str | None] | None:
+    """The metrics that the class of the task states; None where it is none, which the schema tells."""
     try:
-        return dict(locate("task", config.task._target_).metrics)
-    except Exception:  # whoever builds it says what is wrong with the task
-        return {}
+        task = locate("task", config.task._target_)
+    except (UserError, OmegaConfBaseException):
+        return None
+    return getattr(task, "metrics", None)
 
 
 def _find(metrics: Mapping[str, Any], monitor: Any) -> str | None:

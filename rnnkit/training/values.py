@@ -18,6 +18,8 @@ MISSING: Any = object()
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 LARGEST = 2**63 - 1
+BY_NAME = ("torch.device", "torch.dtype")
+"""Classes of which torch takes a name as well."""
 PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")
 
 
@@ -64,10 +66,12 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, str | Path)
     if is_node(value):
         return True
-    if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
+    if not isinstance(kind, type):
         return True  # nothing that values can be judged by
-    if isinstance(value, str) and kind.__module__ == "torch":
-        return True  # a device or a type of numbers, which torch takes by name
+    if getattr(kind, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _members_of(kind))
+    if isinstance(value, str) and f"{kind.__module__}.{kind.__name__}" in BY_NAME:
+        return True
     if issubclass(kind, Mapping):
         keys, values = arguments or (Any, Any)
         return isinstance(value, Mapping) and all(fits(k, keys) and fits(v, values) for k, v in value.items())
@@ -88,7 +92,8 @@ def described(hint: Any) -> str:
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return described(arguments[0]) + _range(arguments[0], _constraints(hint))
+        named = [one.documentation for one in _constraints(hint) if isinstance(one, at.DocInfo)]
+        return (named or [described(arguments[0])])[0] + _range(arguments[0], _constraints(hint))
     if origin in (Union, types.UnionType):
         choices = tuple(choice for member in arguments if get_origin(member) is Literal for choice in get_args(member))
         others = [member for member in arguments if get_origin(member) is not Literal]
@@ -138,6 +143,12 @@ def _all_fit(values: Sequence[Any], hints: Sequence[Any]) -> bool:
 
 def _is_many(kind: type) -> bool:
     return kind.__module__ in ("builtins", "collections.abc") and issubclass(kind, Iterable) and kind is not bytes
+
+
+def _members_of(protocol: type) -> set[str]:
+    parts = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]
+    names = {name for part in parts for name in (*vars(part), *vars(part).get("__annotations__", {}))}
+    return {name for name in names if not name.startswith("_") or name in ("__call__", "__iter__", "__len__")}
 
 
 def _is_infinite(constraint: Any) -> bool:
@@ -190,7 +201,7 @@ def _range(hint: Any, constraints: Sequence[Any]) -> str:
             words += f", {c.max_length} of them at most"
         elif isinstance(c, at.MultipleOf):
             words += f", a multiple of {c.multiple_of}"
-        elif isinstance(c, at.Predicate):
+        elif isinstance(c, at.Predicate) and not any(isinstance(one, at.DocInfo) for one in constraints):
             words += f" for which {getattr(c.func, '__name__', c.func)} holds"
     return words
 
