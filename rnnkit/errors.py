@@ -25,6 +25,10 @@ class UserError(ValueError):
         self.got = got
         self.fix = fix
 
+    def renamed(self, argument: str) -> "UserError":
+        """The same mistake under another name, in the message and in its fix."""
+        return UserError(argument, self.expected, self.got, fix=self.fix.replace(self.argument, argument))
+
 
 class Problems:
     """Mistakes that are looked for one after the other and told together.

@@ -6,6 +6,7 @@ from torch.nn.functional import linear
 
 from rnnkit.cells.blocks import BlockCell
 from rnnkit.errors import UserError
+from rnnkit.ranges import NonNegative, Positive
 
 
 class AntisymmetricCell(BlockCell[Tensor]):
@@ -34,8 +35,8 @@ class AntisymmetricCell(BlockCell[Tensor]):
         self,
         input_size: int,
         hidden_size: int,
-        step_size: float = 0.1,
-        diffusion: float = 0.1,
+        step_size: Positive = 0.1,
+        diffusion: NonNegative = 0.1,
         gated: bool = False,
     ) -> None:
         if not step_size > 0:

@@ -7,6 +7,7 @@ from torch.nn.functional import linear
 from rnnkit.cells.base import Cell
 from rnnkit.cells.blocks import check_size, orthogonal_
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt
 
 
 class CfCCell(Cell[Tensor]):
@@ -31,7 +32,9 @@ class CfCCell(Cell[Tensor]):
     (torch.Size([2, 5]), False)
     """
 
-    def __init__(self, input_size: int, hidden_size: int, backbone_size: int = 128, time_gap: bool = False) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, backbone_size: PositiveInt = 128, time_gap: bool = False
+    ) -> None:
         super().__init__()
         check_size("input_size", input_size)
         check_size("hidden_size", hidden_size)

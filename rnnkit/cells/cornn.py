@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 
 from rnnkit.cells.blocks import BlockCell
 from rnnkit.errors import UserError
+from rnnkit.ranges import Positive
 
 
 class CoRNNState(NamedTuple):
@@ -38,7 +39,7 @@ class CoRNNCell(BlockCell[CoRNNState]):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, dt: float = 0.042, gamma: float = 2.7, epsilon: float = 4.7
+        self, input_size: int, hidden_size: int, dt: Positive = 0.042, gamma: Positive = 2.7, epsilon: Positive = 4.7
     ) -> None:
         for name, value in (("dt", dt), ("gamma", gamma), ("epsilon", epsilon)):
             if not value > 0:

@@ -1,8 +1,9 @@
 """Long expressive memory (Rusch et al., 2022, arXiv:2110.04744)."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -37,7 +38,7 @@ class LEMCell(BlockCell[LEMState]):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
-    def __init__(self, input_size: int, hidden_size: int, dt: float = 1.0) -> None:
+    def __init__(self, input_size: int, hidden_size: int, dt: Annotated[float, Interval(gt=0, le=1)] = 1.0) -> None:
         if not 0 < dt <= 1:
             raise UserError("dt", "a number above 0 and at most 1", str(dt), fix="model.cell.dt=1.0")
         super().__init__(input_size, hidden_size, input_blocks=4, recurrent_blocks=4)

@@ -8,6 +8,7 @@ from torch.nn.functional import linear, logsigmoid
 
 from rnnkit.cells.blocks import BlockCell
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt
 
 NOTHING = -32768.0
 """The stabiliser before a first step: the logarithm of a weight that is zero, finite in every float type."""
@@ -42,7 +43,11 @@ class SLSTMCell(BlockCell[SLSTMState]):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_heads: int = 1, forget_gate: Literal["sigmoid", "exp"] = "sigmoid"
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_heads: PositiveInt = 1,
+        forget_gate: Literal["sigmoid", "exp"] = "sigmoid",
     ) -> None:
         if num_heads < 1 or hidden_size % num_heads:
             raise UserError("num_heads", f"a divisor of {hidden_size}", str(num_heads), fix="model.cell.num_heads=1")

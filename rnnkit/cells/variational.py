@@ -9,6 +9,7 @@ from rnnkit.cells.base import Cell
 from rnnkit.cells.probability import check_probability
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.cells.wrapper import Wrapper
+from rnnkit.ranges import Probability
 
 
 class VariationalState(NamedTuple):
@@ -43,7 +44,9 @@ class VariationalDropout(Wrapper[VariationalState]):
     (torch.Size([2, 5]), torch.Size([2, 5]), torch.Size([2, 3]))
     """
 
-    def __init__(self, cell: Cell[Any], input: float = 0.0, state: float = 0.0, output: float = 0.0) -> None:
+    def __init__(
+        self, cell: Cell[Any], input: Probability = 0.0, state: Probability = 0.0, output: Probability = 0.0
+    ) -> None:
         super().__init__(cell)
         for name, p in (("input", input), ("state", state), ("output", output)):
             check_probability(name, p)

@@ -11,12 +11,13 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.probability import check_probability
 from rnnkit.cells.wrapper import Wrapper
 from rnnkit.errors import UserError
+from rnnkit.ranges import Probability
 
 
 class DropConnect(nn.Module):
     """A parametrization: each element of a weight is zero with probability `p` in training, the others scaled up."""
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: Probability) -> None:
         super().__init__()
         self.p = p
 
@@ -47,7 +48,7 @@ class WeightDrop(Wrapper[State]):
     tensor(True)
     """
 
-    def __init__(self, cell: Cell[Any], p: float, weights: Sequence[str] | None = None) -> None:
+    def __init__(self, cell: Cell[Any], p: Probability, weights: Sequence[str] | None = None) -> None:
         super().__init__(cell)
         check_probability("p", p)
         self.p = p

@@ -9,6 +9,7 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.probability import check_probability
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.cells.wrapper import Wrapper
+from rnnkit.ranges import Probability
 
 
 class Zoneout(Wrapper[State]):
@@ -31,7 +32,7 @@ class Zoneout(Wrapper[State]):
     tensor(True)
     """
 
-    def __init__(self, cell: Cell[State], p: float) -> None:
+    def __init__(self, cell: Cell[State], p: Probability) -> None:
         super().__init__(cell)
         check_probability("p", p)
         self.p = p

@@ -8,12 +8,6 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-COUNT_OR_SHARE = ("trainer.val_check_interval", "trainer.limit_train_batches", "trainer.limit_val_batches")
-"""Keys that take a whole number of windows or a share of them."""
-
-SEVERAL_KINDS = (*COUNT_OR_SHARE, "deterministic", "trainer.deterministic")
-"""Keys whose values are not all of the kind of the usual one."""
-
 CAN_BE_LEFT_OUT = ("averaging", "clipping", "experiment", "schedule")
 """Groups of which a run needs none."""
 
@@ -68,6 +62,12 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
         return unknown_key(match[1].split("@")[0], overrides)
     if match := re.search(r"Multiple values for ([\w/]+)", message):
         return UserError(match[1], "one choice", f"two ({message.splitlines()[0]})", fix=f"{match[1]}=... once")
+    if "${run_dir}" in message:
+        return UserError("run_dir", "the name of a new folder", "null", fix="run_dir=runs/mine")
+    if "group override must be a string" in message:
+        for key, _, value in (item.partition("=") for item in overrides):
+            if key in groups() and value not in groups()[key]:
+                return unknown_choice(key, value)
     cause = error.__cause__ or error
     bad = re.search(r"Error parsing override '([^']*)'", message)
     shown = bad[1] if bad else " ".join(overrides)
@@ -112,20 +112,6 @@ def _unused_group(group: str, override: str) -> UserError:
     choices = groups()[group]
     expected = f"one of {', '.join(choices)} to be chosen first"
     return UserError(override.split("=")[0], expected, "none", fix=f"{group}={choices[0]} {override}")
-
-
-def check_type(key: str, usual: Any, value: Any) -> None:
-    """UserError where a value is of another kind than the one it replaces: `seed=x`, `model.hidden_size=2.5`."""
-    kinds: dict[type, tuple[str, tuple[type, ...]]] = {
-        bool: ("true or false", (bool,)),
-        int: ("a whole number", (int,)),
-        float: ("a number", (int, float)),
-    }
-    if type(usual) not in kinds or value is None or key in SEVERAL_KINDS:
-        return
-    name, accepted = kinds[type(usual)]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
-        raise UserError(key, name, repr(value), fix=f"{key}={str(usual).lower()}")
 
 
 def defaults(overrides: list[str]) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained
-from rnnkit.cli.foreign import checked_compositions, resolve
+from rnnkit.cli.configuration import check_choices, config_folder, explained
+from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
-from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
 
 
@@ -27,9 +26,9 @@ def run(arguments: list[str]) -> int:
     given = parser.parse_intermixed_args(arguments)  # options may stand anywhere, as for rnnkit train
     quiet()
     config = _composed(given.overrides, given.config_dir)
-    from rnnkit.training.targets import check_targets
+    from rnnkit.cli.checking import check
 
-    check_targets(config, typed_values(given.overrides))
+    check(config, given.overrides)
     print("\n".join(_lines(config)))
     return 0
 
@@ -39,28 +38,21 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
     check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
-    usual = OmegaConf.create(defaults(overrides))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"), checked_compositions():
         try:
-            config = compose("train", [*own, *overrides])
-        except (HydraException, OmegaConfBaseException) as error:
+            # what is explained is never run, and needs no folder
+            return compose("train", [*own, "run_dir=runs/explained", *overrides])
+        except UserError:
+            raise
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise explained(error, overrides) from error
-    with open_dict(config):
-        del config["run_dir"]  # it names the time of a run, and there is to be none
-    resolve(config)
-    for override in overrides:
-        key = override.split("=")[0]
-        if not key.startswith(("+", "~")) and "/" not in key:
-            check_type(key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
-    return config
 
 
 def _lines(config: Any) -> Iterator[str]:

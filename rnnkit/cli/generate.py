@@ -24,6 +24,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="the same seed gives the same text; by default another each time")
     parser.add_argument("--checkpoint", default="best", help="best or last (default: best)")
     given = parser.parse(arguments)
+    if given.seed is not None and not 0 <= given.seed < 2**63:
+        raise UserError("--seed", "a whole number from 0 to 2**63 - 1", str(given.seed), fix="--seed 1")
     quiet()
     import torch
 

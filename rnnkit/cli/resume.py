@@ -3,8 +3,7 @@
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_type, groups, keys
-from rnnkit.cli.foreign import resolve
+from rnnkit.cli.configuration import groups, keys
 from rnnkit.cli.quiet import quiet
 from rnnkit.cli.suggestions import nearest_keys
 from rnnkit.cli.typed import typed_values
@@ -21,19 +20,17 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.max_epochs=20")
     given = parser.parse(arguments)
     quiet()
+    from rnnkit.cli.checking import check
     from rnnkit.cli.train import fit_and_report
     from rnnkit.training import Run
     from rnnkit.training.own_code import remember
-    from rnnkit.training.targets import check_targets
 
     run = Run.open(given.run)
     config = run.written_config()
     for override in given.overrides:
         _apply(config, override)
-    resolve(config)
-    typed = typed_values(given.overrides)
-    check_targets(config, typed)
-    remember(typed)
+    check(config, given.overrides)
+    remember(typed_values(given.overrides))
     fit_and_report(config, run.folder, resume=True)
     return 0
 
@@ -62,5 +59,4 @@ def _apply(config: Any, override: str) -> None:
     if key.split(".")[0] in FIXED:
         got = f"{override}, which the checkpoint holds"
         raise UserError(key, "a key that a resumed run can change", got, fix="rnnkit train, for a new run")
-    check_type(key, OmegaConf.select(config, key), parsed.value())
     OmegaConf.update(config, key, parsed.value())

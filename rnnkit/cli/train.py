@@ -8,11 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnkit.cli.configuration import check_choices, check_type, config_folder, defaults, explained, groups
-from rnnkit.cli.foreign import check_options, checked_compositions, resolve
+from rnnkit.cli.configuration import check_choices, config_folder, explained, groups
+from rnnkit.cli.folders import remove_empty, run_folder
+from rnnkit.cli.foreign import check_options, checked_compositions
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
-from rnnkit.errors import Problems, UserError
+from rnnkit.errors import UserError
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -72,40 +73,47 @@ def _train(arguments: list[str]) -> int:
     command = list(sys.argv)
     results: list[Result] = []
     failures: list[Exception] = []
+    nothing_came_of: list[Path] = []
 
     @hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")
     def task(config: DictConfig) -> float:
         """The best value of the monitor, which a sweeper may optimize; NaN for a run that failed."""
         sys.argv = command  # what Lightning starts again for each process of a distributed run
         settings = HydraConfig.get()
-        folder = Path(settings.runtime.output_dir)
-        if folder.is_relative_to(Path.cwd()):  # short to print and to type
-            folder = folder.relative_to(Path.cwd())
+        is_one_of_many = settings.mode == RunMode.MULTIRUN
         overrides = list(settings.overrides.task)
         try:
+            folder = Path(settings.runtime.output_dir) if is_one_of_many else run_folder(config)
+            if folder.is_relative_to(Path.cwd()):  # short to print and to type
+                folder = folder.relative_to(Path.cwd())
             figures = _run_one(config, overrides, folder)
             found = figures[f"best_{config.monitor}"]
             best = math.nan if found is None else found
             results.append(Result(folder, overrides, config.monitor, best, config.monitor_mode == "max"))
             return best
-        except (KeyboardInterrupt, SystemExit):
-            _remove_if_empty(folder)
-            raise
         except Exception as error:  # kept from Hydra, which would print it its own way
-            _remove_if_empty(folder)
             failures.append(error)
-            if settings.mode == RunMode.MULTIRUN:
+            if is_one_of_many:
                 print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
+            if is_one_of_many and not results:
+                nothing_came_of.append(Path(settings.runtime.output_dir))
             return math.nan
 
     sys.argv = [command[0], *arguments]
     try:
         with checked_compositions():
             task()
-    except (HydraException, OmegaConfBaseException) as error:
+    except UserError:
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # all of them Hydra's own
         raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
+    except OSError as error:  # Hydra makes the folder of a sweep itself
+        from rnnkit.training.claim import no_folder
+
+        raise no_folder(error.filename, error) from error
     finally:
         sys.argv = command
+    remove_empty(nothing_came_of, is_all=not results)
     if len(results) > 1:
         _print_table(results)
     if failures:
@@ -114,22 +122,13 @@ def _train(arguments: list[str]) -> int:
 
 
 def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
     from rnnkit.cli.quiet import quiet
 
-    resolve(config)
-    usual = OmegaConf.create(defaults(overrides))
-    problems = Problems()
-    for key in dict.fromkeys(override.split("=")[0] for override in overrides):
-        if not key.startswith(("+", "~")) and "/" not in key:
-            problems.attempt(check_type, key, OmegaConf.select(usual, key), OmegaConf.select(config, key))
-    problems.tell()
     quiet()
+    from rnnkit.cli.checking import check
     from rnnkit.training.own_code import remember
-    from rnnkit.training.targets import check_targets
 
-    check_targets(config, typed_values(overrides))
+    check(config, overrides)
     remember(typed_values(overrides))
     return fit_and_report(config, folder)
 
@@ -186,12 +185,3 @@ def _rank(result: Result) -> tuple[bool, float]:
 def _config_dirs(arguments: list[str]) -> list[str]:
     after = [b for a, b in pairwise(arguments) if a in ("--config-dir", "-cd")]
     return after + [item.split("=", 1)[1] for item in arguments if item.startswith("--config-dir=")]
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Hydra has made the folder before anything ran; a failed start leaves nothing in the way of the next."""
-    for path in (folder, *folder.parents):
-        try:
-            path.rmdir()
-        except OSError:
-            return

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import MinLen
 from numpy.typing import NDArray
 
 from rnnkit.data.labelled.labelled import Labelled
@@ -15,6 +16,7 @@ from rnnkit.data.labelled.numbers import numbers
 from rnnkit.data.labelled.series import SeriesLabelData
 from rnnkit.data.sources import Paths, read
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt
 
 COLUMNS = 26
 SENSORS = 21
@@ -45,8 +47,8 @@ class CMAPSSData(SeriesLabelData):
         self,
         *,
         remaining: str | Path | None = None,
-        cap: int | None = 125,
-        sensors: Sequence[int] | None = None,
+        cap: PositiveInt | None = 125,
+        sensors: Annotated[Sequence[PositiveInt], MinLen(1)] | None = None,
         **others: Any,
     ) -> None:
         super().__init__(**{"target": "curve", **others})

@@ -1,13 +1,15 @@
 """Cylinder, bell, funnel: three shapes in noise, drawn as often as wanted."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.series import SeriesLabelData
 from rnnkit.errors import UserError
+from rnnkit.ranges import Seed
 
 STEPS = 128
 SHAPES = ("cylinder", "bell", "funnel")
@@ -33,7 +35,13 @@ class CylinderBellFunnel(SeriesLabelData):
     """
 
     def __init__(
-        self, *, train_size: int = 600, valid_size: int = 300, test_size: int = 900, draw: int = 0, **others: Any
+        self,
+        *,
+        train_size: Annotated[int, Ge(3)] = 600,
+        valid_size: Annotated[int, Ge(3)] = 300,
+        test_size: Annotated[int, Ge(3)] = 900,
+        draw: Seed = 0,
+        **others: Any,
     ) -> None:
         super().__init__(**others)
         self.draws = {"train": train_size, "valid": valid_size, "test": test_size}

@@ -1,6 +1,6 @@
 """The default of regression: how long something lasted, in a noisy series."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class EventLength(SeriesLabelData):
     True
     """
 
-    def __init__(self, *, target: str = "number", **others: Any) -> None:
+    def __init__(self, *, target: Literal["number", "curve", "label"] = "number", **others: Any) -> None:
         super().__init__(target=target, **others)
 
     def own_splits(self) -> dict[str, list[Labelled]]:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lightning import LightningDataModule
@@ -22,6 +22,7 @@ from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.data.windows import Windows
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.ranges import Fraction, Level, PositiveInt, VocabularySize
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,15 @@ class TextData(LightningDataModule):
         train: Paths | None = None,
         valid: Paths | None = None,
         test: Paths | None = None,
-        level: str = "char",
-        min_count: int = 1,
-        vocabulary_size: int | None = None,
-        valid_fraction: float = 0.05,
-        test_fraction: float = 0.05,
-        lanes: int = 64,
-        bptt_steps: int = 64,
+        level: Literal["char", "byte", "word", "subword"] = "char",
+        min_count: PositiveInt = 1,
+        vocabulary_size: VocabularySize | None = None,
+        valid_fraction: Level = 0.05,
+        test_fraction: Fraction = 0.05,
+        lanes: PositiveInt = 64,
+        bptt_steps: PositiveInt = 64,
         random_steps: bool = False,
-        eval_lanes: int = 8,
+        eval_lanes: PositiveInt = 8,
         tokenizer: Tokenizer | None = None,
     ) -> None:
         super().__init__()
@@ -198,7 +199,7 @@ class TextData(LightningDataModule):
         """Windows over the test split."""
         return self.loader("test", self.eval_lanes, self.bptt_steps)
 
-    def loader(self, split: str, lanes: int, steps: int) -> Windows:
+    def loader(self, split: str, lanes: PositiveInt, steps: int) -> Windows:
         """Windows for evaluation over any split; fewer `lanes` where the split has not a token for each.
 
         Raises UserError when there is no such split.

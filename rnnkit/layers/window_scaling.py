@@ -1,11 +1,14 @@
 """Every window of a series on its own scale, and back."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor, nn
 
 from rnnkit.errors import UserError
 
-WINDOW_SCALINGS = ("none", "mean", "standard", "robust", "reversible", "last")
+WindowScalingKind = Literal["none", "mean", "standard", "robust", "reversible", "last"]
+WINDOW_SCALINGS: tuple[str, ...] = get_args(WindowScalingKind)
 
 
 class WindowScaling(nn.Module):

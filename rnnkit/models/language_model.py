@@ -10,6 +10,7 @@ from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout, WordDropout
 from rnnkit.masks import Lengths, Resets
+from rnnkit.ranges import PositiveInt, Probability
 
 
 class LanguageModel(nn.Module):
@@ -58,17 +59,17 @@ class LanguageModel(nn.Module):
         vocabulary_size: int,
         cell: Callable[[int, int], Cell[Any]],
         *,
-        embedding_size: int | None = None,
-        hidden_size: int = 256,
-        num_layers: int = 2,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        output_dropout: float | None = None,
-        word_dropout: float = 0.0,
+        embedding_size: PositiveInt | None = None,
+        hidden_size: PositiveInt = 256,
+        num_layers: PositiveInt = 2,
+        dropout: Probability = 0.0,
+        input_dropout: Probability = 0.0,
+        output_dropout: Probability | None = None,
+        word_dropout: Probability = 0.0,
         tied: bool = False,
         residual: bool = False,
         bidirectional: bool = False,
-        checkpoint_every: int | None = None,
+        checkpoint_every: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         if bidirectional:

@@ -1,7 +1,7 @@
 """A recurrent model of whole sequences: one answer a sequence, or one a step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -19,6 +19,7 @@ from rnnkit.layers import (
     WordDropout,
 )
 from rnnkit.masks import Lengths, as_lengths
+from rnnkit.ranges import NonNegativeInt, Odd, PositiveInt, Probability
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -73,22 +74,22 @@ class SequenceModel(nn.Module):
         outputs: int,
         cell: Callable[[int, int], Cell[Any]],
         *,
-        vocabulary_size: int | None = None,
-        input_size: int | None = None,
-        embedding_size: int | None = None,
-        convolutions: int = 0,
-        kernel_size: int = 5,
-        stride: int = 1,
-        hidden_size: int = 64,
-        num_layers: int = 1,
+        vocabulary_size: PositiveInt | None = None,
+        input_size: PositiveInt | None = None,
+        embedding_size: PositiveInt | None = None,
+        convolutions: NonNegativeInt = 0,
+        kernel_size: Odd = 5,
+        stride: PositiveInt = 1,
+        hidden_size: PositiveInt = 64,
+        num_layers: PositiveInt = 1,
         bidirectional: bool = False,
         residual: bool = False,
-        pooling: str | None = "last",
-        attention_heads: int = 1,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        output_dropout: float | None = None,
-        word_dropout: float = 0.0,
+        pooling: Literal["last", "mean", "max", "attention"] | None = "last",
+        attention_heads: PositiveInt = 1,
+        dropout: Probability = 0.0,
+        input_dropout: Probability = 0.0,
+        output_dropout: Probability | None = None,
+        word_dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
         if (vocabulary_size is None) == (input_size is None):

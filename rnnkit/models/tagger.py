@@ -1,7 +1,7 @@
 """A recurrent tagger."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from rnnkit.errors import UserError
 from rnnkit.layers import CRF, RNN, CharCNN, CharRNN, LockedDropout, legal_tags
 from rnnkit.layers.viterbi import viterbi
 from rnnkit.masks import Lengths, as_lengths
+from rnnkit.ranges import NonNegativeInt, Odd, PositiveInt, Probability
 
 
 class Tagger(nn.Module):
@@ -79,18 +80,18 @@ class Tagger(nn.Module):
         vectors: int = 0,
         vector_size: int = 0,
         scheme: str | None = None,
-        embedding_size: int = 100,
-        characters: str | None = "cnn",
-        character_embedding_size: int = 32,
-        character_size: int = 100,
-        kernel_size: int = 5,
-        hidden_size: int = 200,
-        num_layers: int = 1,
-        word_dropout: float = 0.0,
-        rare_dropout: float = 0.0,
-        input_dropout: float | None = None,
-        dropout: float = 0.0,
-        output_dropout: float | None = None,
+        embedding_size: NonNegativeInt = 100,
+        characters: Literal["cnn", "rnn"] | None = "cnn",
+        character_embedding_size: PositiveInt = 32,
+        character_size: PositiveInt = 100,
+        kernel_size: Odd = 5,
+        hidden_size: PositiveInt = 200,
+        num_layers: PositiveInt = 1,
+        word_dropout: Probability = 0.0,
+        rare_dropout: Probability = 0.0,
+        input_dropout: Probability | None = None,
+        dropout: Probability = 0.0,
+        output_dropout: Probability | None = None,
         tune_vectors: bool = False,
         residual: bool = False,
         bidirectional: bool = True,
@@ -182,9 +183,9 @@ def _characters(
     kind: str | None,
     alphabet_size: int,
     cell: Callable[[int, int], Cell[Any]],
-    embedding_size: int,
+    embedding_size: NonNegativeInt,
     size: int,
-    kernel_size: int,
+    kernel_size: Odd,
 ) -> CharCNN | CharRNN | None:
     if kind is None:
         return None

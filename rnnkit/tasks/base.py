@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import lightning as L
 import torch
@@ -12,6 +12,9 @@ from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.errors import UserError
+
+Metrics = Mapping[str, Literal["min", "max"] | None]
+"""Names of metrics, each with the direction in which it gets better: "min", "max", or None where neither is better."""
 
 
 class Task(L.LightningModule, ABC):
@@ -35,6 +38,9 @@ class Task(L.LightningModule, ABC):
     """Why a metric can be without a value, by its name; for messages beside NaN."""
     kind: str
     """The name of the task's configuration, by which data say what they are for."""
+    metrics: ClassVar[Metrics] = {}
+    """What a validation may measure. `*` stands for a number or a word that the settings decide. A monitor that a task
+    does not state needs a `monitor_mode`."""
 
     def __init__(
         self,
@@ -71,6 +77,10 @@ class Task(L.LightningModule, ABC):
     @abstractmethod
     def figures(self, stage: str) -> dict[str, float]:
         """The figures of all batches measured since the last call, by name; they are forgotten then."""
+
+    def metric_names(self) -> list[str]:
+        """Which of `metrics` a validation measures with these data and settings, by their full names."""
+        return [*self.metrics]
 
     def predict(self, batch: SequenceBatch) -> list[Any]:
         """What is said of each sequence of a batch, in plain Python values; the targets are not looked at."""

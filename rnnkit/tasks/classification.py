@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.errors import UserError
-from rnnkit.tasks.base import Task
+from rnnkit.ranges import Fraction, NonNegative
+from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.classes import class_figures, f1
 from rnnkit.tasks.metrics.gathered import Gathered
@@ -49,6 +50,7 @@ class Classification(Task):
         "auroc": "the split has sequences of one class only",
         "auprc": "the split has sequences of one class only",
     }
+    metrics: ClassVar[Metrics] = {"loss": "min", "accuracy": "max", "macro_f1": "max"}
     class_weights: Tensor | None
 
     def __init__(
@@ -59,8 +61,8 @@ class Classification(Task):
         clip: nn.Module | None = None,
         classes: Sequence[str] = (),
         counts: Sequence[int] = (),
-        class_weights: str | Sequence[float] | None = "none",
-        label_smoothing: float = 0.0,
+        class_weights: Literal["none", "balanced"] | Sequence[NonNegative] | None = "none",
+        label_smoothing: Fraction = 0.0,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         if not 0 <= label_smoothing < 1:

@@ -1,7 +1,7 @@
 """Forecasting: what comes next in a time series, and how sure that is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,8 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import AutoregressiveForecaster, Parameters
-from rnnkit.tasks.base import Task
+from rnnkit.ranges import Level, Positive, PositiveInt, Seed
+from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
 from rnnkit.tasks.metrics.gathered import widened
@@ -64,6 +65,19 @@ class Forecasting(Task):
         "rse": "the targets do not differ, or their squares are beyond float64",
         "nrmse": "the targets of the last step do not differ, or their squares are beyond float64",
     }
+    metrics: ClassVar[Metrics] = {
+        "loss": "min",
+        "mse": "min",
+        "mae": "min",
+        "smape": "min",
+        "mase": "min",
+        "rse": "min",
+        "nrmse*": "min",
+        "crps": "min",
+        "coverage80": None,
+        "coverage95": None,
+        "owa": "min",
+    }
 
     def __init__(
         self,
@@ -73,12 +87,12 @@ class Forecasting(Task):
         clip: nn.Module | None = None,
         season: int = 1,
         channels: Sequence[str] = (),
-        units: str = "file",
-        quantiles: Sequence[float] = (0.1, 0.5, 0.9),
-        samples: int = 100,
-        seed: int = 1,
+        units: Literal["file", "scaled"] = "file",
+        quantiles: Sequence[Level] = (0.1, 0.5, 0.9),
+        samples: PositiveInt = 100,
+        seed: Seed = 1,
         ets: bool = False,
-        naive2: Mapping[str, float] | None = None,
+        naive2: Mapping[str, Positive] | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         if units not in UNITS:
@@ -157,6 +171,12 @@ class Forecasting(Task):
                 figures.reset()
         self.measured[stage].reset()
         return {"loss": loss, **found}
+
+    def metric_names(self) -> list[str]:
+        levels = [level for pair in COVERAGES.values() for level in pair]
+        lacking = {*(() if self.model.output.spans(levels) else ("crps", *COVERAGES))}
+        lacking |= {"owa"} if self.naive2 is None else set()
+        return [name.replace("*", str(self.model.horizon)) for name in self.metrics if name not in lacking]
 
     def details(self) -> str:
         return self._details

@@ -1,5 +1,6 @@
 """Sampling from a recurrent model: one step at a time, in constant memory."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from rnnkit.errors import UserError
+
+
+class NotFiniteError(UserError):
+    """A model whose scores are NaN or infinite, as after a training that has diverged: no token can be drawn."""
+
+    def __init__(self, drawn: int) -> None:
+        got = f"NaN or infinity after {drawn} tokens"
+        super().__init__("model", "finite scores of the next token", got, fix="another run, with a lower optimizer.lr")
 
 
 @torch.no_grad()
@@ -40,6 +49,7 @@ def generate(
 
     Raises:
         UserError: for an empty prompt or a value out of range, before anything is drawn.
+        NotFiniteError: while tokens are drawn, where the model's scores are not finite.
 
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models import LanguageModel
@@ -71,6 +81,8 @@ def _draw(
         logits_BTV, state = model(ids_BT, lengths=None if len(prompts) == 1 else lengths.to(device))
         logits_BV = logits_BTV[torch.arange(len(prompts), device=device), (lengths - 1).to(device)]
         for drawn in range(length):
+            if not bool(logits_BV.isfinite().all()):
+                raise NotFiniteError(drawn)
             ids_B = sample(logits_BV.float(), temperature, top_k, top_p, forbidden, generator)
             yield ids_B
             if drawn + 1 < length:
@@ -91,10 +103,11 @@ def sample(
     """One id [B] for each row of logits, under the rules that `generate` describes."""
     if forbidden:
         logits_BV = logits_BV.index_fill(1, torch.tensor(forbidden, device=logits_BV.device), -torch.inf)
-    if temperature == 0:
+    if temperature < torch.finfo(torch.float32).tiny:  # which would be divided by as by 0
         return logits_BV.argmax(dim=-1)
-    logits_BV, ids_BV = (logits_BV / temperature).sort(dim=-1, descending=True)
-    if top_k:
+    # the largest becomes 0, so that none overflows where the temperature is low
+    logits_BV, ids_BV = ((logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / temperature).sort(dim=-1, descending=True)
+    if 0 < top_k < logits_BV.shape[-1]:
         logits_BV[:, top_k:] = -torch.inf
     probability_BV = logits_BV.softmax(dim=-1)
     if top_p < 1:
@@ -110,8 +123,8 @@ def _check_settings(prompts: Sequence[Any], length: int, temperature: float, top
         raise UserError("prompt", "at least one token to start from", "an empty prompt", fix="--prompt 'A'")
     if length < 1:
         raise UserError("length", "1 or more tokens", str(length), fix="--length 400")
-    if not temperature >= 0:
-        raise UserError("temperature", "0 or more", str(temperature), fix="--temperature 0.8")
+    if not 0 <= temperature < math.inf:
+        raise UserError("temperature", "a finite number, 0 or more", str(temperature), fix="--temperature 0.8")
     if top_k < 0:
         raise UserError("top_k", "0 (all tokens) or more", str(top_k), fix="--top-k 40")
     if not 0 < top_p <= 1:

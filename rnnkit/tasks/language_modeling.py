@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
+from rnnkit.ranges import NonNegative, PositiveInt
+from rnnkit.tasks.base import Metrics
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.streaming import StreamTask
 
@@ -43,6 +45,7 @@ class LanguageModeling(StreamTask):
 
     kind = "language_modeling"
     undefined: ClassVar[Mapping[str, str]] = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
+    metrics: ClassVar[Metrics] = {"loss": "min", "perplexity": "min", "bits_per_*": "min"}
 
     def __init__(
         self,
@@ -51,9 +54,9 @@ class LanguageModeling(StreamTask):
         schedule: Callable[..., Any] | None = None,
         clip: nn.Module | None = None,
         unit: str = "token",
-        activation_penalty: float = 0.0,
-        temporal_penalty: float = 0.0,
-        rate_steps: int | None = None,
+        activation_penalty: NonNegative = 0.0,
+        temporal_penalty: NonNegative = 0.0,
+        rate_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         self.unit = unit
@@ -106,6 +109,9 @@ class LanguageModeling(StreamTask):
         loss = float(mean.compute())
         mean.reset()
         return {"loss": loss, **self.derived(loss)}
+
+    def metric_names(self) -> list[str]:
+        return [name.replace("*", self.unit) for name in self.metrics]
 
     def total_loss(self, windows: Iterable[SequenceBatch]) -> tuple[float, int]:
         """The loss summed over all the targets of some windows, in nats, and their number; the state is carried."""

@@ -1,7 +1,7 @@
 """Regression: a number that belongs to a whole sequence, or one for every step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.errors import UserError
-from rnnkit.tasks.base import Task
+from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
 from rnnkit.tasks.metrics.gathered import Gathered, widened
@@ -53,6 +53,16 @@ class Regression(Task):
         "r2_all": "the targets do not differ, or their squares are beyond float64",
         "phm_score": "a prediction is thousands of steps too late, whose penalty is beyond float64",
     }
+    metrics: ClassVar[Metrics] = {
+        "loss": "min",
+        "rmse": "min",
+        "mae": "min",
+        "r2": "max",
+        "rmse_all": "min",
+        "mae_all": "min",
+        "r2_all": "max",
+        "phm_score": "min",
+    }
 
     def __init__(
         self,
@@ -62,7 +72,7 @@ class Regression(Task):
         clip: nn.Module | None = None,
         location: float = 0.0,
         scale: float = 1.0,
-        error: str = "mse",
+        error: Literal["mse", "huber", "mae"] = "mse",
         phm_score: bool = False,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
@@ -107,6 +117,12 @@ class Regression(Task):
             self._sums["_all"] = (every, every_baseline)
         figures = self._figures(torch.ones(1, len(self._totals)))
         return {name: float(values_R[0]) for name, values_R in figures.items()}
+
+    def metric_names(self) -> list[str]:
+        is_curve = getattr(self.model, "pooling", None) is None
+        lacking = set() if is_curve else {"rmse_all", "mae_all", "r2_all"}
+        lacking |= set() if self.phm_score else {"phm_score"}
+        return [name for name in self.metrics if name not in lacking]
 
     def predict(self, batch: SequenceBatch) -> list[Any]:
         values = self._in_units(self.model(batch.inputs, lengths=batch.lengths))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.layers.tag_schemes import marks_entities
-from rnnkit.tasks.base import Task
+from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
@@ -37,6 +37,14 @@ class Tagging(Task):
 
     kind = "tagging"
     undefined: ClassVar[Mapping[str, str]] = {"unknown_accuracy": "training saw every word of the split"}
+    metrics: ClassVar[Metrics] = {
+        "loss": "min",
+        "accuracy": "max",
+        "unknown_accuracy": "max",
+        "precision": "max",
+        "recall": "max",
+        "f1": "max",
+    }
 
     def __init__(
         self,
@@ -116,6 +124,9 @@ class Tagging(Task):
             names = ("precision", "recall", "f1")
             found |= dict(zip(names, scores(self._last["spans"].sum(0)).tolist(), strict=True))
         return found
+
+    def metric_names(self) -> list[str]:
+        return [name for name in self.metrics if self.marks_entities or name not in ("precision", "recall", "f1")]
 
     def confusion(self) -> tuple[list[str], Tensor] | None:
         """The names and, of the split measured last, how often each tag (row) was taken for each (column) [C, C].

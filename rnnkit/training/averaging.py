@@ -3,7 +3,7 @@
 Lightning's `WeightAveraging` keeps, swaps and saves the average; here stands when and how it is taken.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, PositiveInt
 
 
 class ExponentialAverage(WeightAveraging):
@@ -21,7 +22,7 @@ class ExponentialAverage(WeightAveraging):
     (Polyak and Juditsky 1992; the growing decay keeps the first, bad weights from lingering.)
     """
 
-    def __init__(self, decay: float = 0.999) -> None:
+    def __init__(self, decay: Fraction = 0.999) -> None:
         if not 0 <= decay < 1:
             raise UserError("averaging.decay", "a number in [0, 1)", str(decay), fix="averaging.decay=0.999")
 
@@ -37,13 +38,21 @@ class NonmonotonicAverage(WeightAveraging):
 
     Averaging begins after a validation whose `monitor` is worse than the best of those more than `patience`
     validations ago; the average is the plain mean of the weights after every step since.
+
+    Args:
+        monitor: a metric of the validations.
+        patience: validations, 1 or more.
+        mode: "min" where lower is better, "max" where higher is.
     """
 
-    def __init__(self, monitor: str = "val/loss", patience: int = 5) -> None:
+    def __init__(
+        self, monitor: str = "val/loss", patience: PositiveInt = 5, mode: Literal["min", "max"] = "min"
+    ) -> None:
         if patience < 1:
             raise UserError("averaging.patience", "1 or more validations", str(patience), fix="averaging.patience=5")
         super().__init__(use_buffers=False)
         self.monitor, self.patience = monitor, patience
+        self.sign = {"min": 1, "max": -1}[mode]
         self.history: list[float] = []
         self.triggered = False
 
@@ -60,7 +69,7 @@ class NonmonotonicAverage(WeightAveraging):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
             return
-        value = float(trainer.callback_metrics[self.monitor])
+        value = self.sign * float(trainer.callback_metrics[self.monitor])
         earlier = self.history[: -self.patience]
         self.triggered = self.triggered or bool(earlier and value > min(earlier))
         self.history.append(value)

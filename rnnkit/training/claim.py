@@ -30,9 +30,8 @@ def claimed(folder: Path, *, new: bool) -> Iterator[None]:
     if int(os.environ.get("LOCAL_RANK", "0")):  # the other processes of a distributed run come with the first
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
-    with path.open("a+") as file, _not_in_children(file):
+    with _made(folder), _opened(path) as file, _not_in_children(file):
         if not _lock(file.fileno(), path):
             file.seek(0)
             raise UserError(
@@ -54,6 +53,41 @@ def claimed(folder: Path, *, new: bool) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def no_folder(folder: Path | str, error: OSError) -> UserError:
+    """For a run folder that cannot be made, or not be written to."""
+    name = str(folder)
+    shown = name if len(name) < 100 else f"{name[:80]}... ({len(name)} characters)"
+    why = "a link to nothing" if os.path.islink(name) and not os.path.exists(name) else error.strerror
+    return UserError(
+        "run_dir", "a folder that can be made and written to", f"'{shown}' ({why})", fix="run_dir=runs/mine"
+    )
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder with those above it; those of them that are empty after an exception are removed again."""
+    above: list[Path] = []
+    try:
+        try:
+            above += [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise no_folder(folder, error) from error
+        yield
+    except BaseException:
+        for path in above:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("a+")
+    except OSError as error:
+        raise no_folder(path.parent, error) from error
 
 
 _open: list[TextIO] = []

@@ -5,12 +5,15 @@ tensors: the norm of the gradient as it arrived, and whether it was changed. Not
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
 from rnnkit.errors import UserError
+from rnnkit.ranges import Positive
 
 
 def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -35,7 +38,7 @@ class ClipNorm(nn.Module):
     (5.0, True, 1.0)
     """
 
-    def __init__(self, max_norm: float) -> None:
+    def __init__(self, max_norm: Positive) -> None:
         super().__init__()
         if not max_norm > 0:
             raise UserError("clipping.max_norm", "a number above 0", str(max_norm), fix="clipping.max_norm=1.0")
@@ -50,7 +53,7 @@ class ClipNorm(nn.Module):
 class ClipValue(nn.Module):
     """Limits each component of the gradient to [-max_value, max_value] (Graves 2013, arXiv:1308.0850)."""
 
-    def __init__(self, max_value: float) -> None:
+    def __init__(self, max_value: Positive) -> None:
         super().__init__()
         if not max_value > 0:
             raise UserError("clipping.max_value", "a number above 0", str(max_value), fix="clipping.max_value=0.5")
@@ -76,7 +79,9 @@ class ClipPercentile(nn.Module):
     norms: Tensor
     seen: Tensor
 
-    def __init__(self, percentile: float = 90.0, history: int = 1000) -> None:
+    def __init__(
+        self, percentile: Annotated[float, Interval(gt=0, lt=100)] = 90.0, history: Annotated[int, Ge(2)] = 1000
+    ) -> None:
         super().__init__()
         if not 0 < percentile < 100:
             raise UserError("clipping.percentile", "between 0 and 100", str(percentile), fix="clipping.percentile=90")

@@ -1,5 +1,6 @@
 """From configuration to objects, with errors that name the key."""
 
+import pkgutil
 import re
 from typing import Any
 
@@ -32,6 +33,22 @@ def construct(config: DictConfig, key: str, **arguments: Any) -> Any:
         raise UserError(key, f"what {node.get('_target_')} takes", str(error), fix="rnnkit train --cfg job") from error
 
 
+def locate(key: str, target: Any) -> Any:
+    """The class or function that a `_target_` names; UserError where there is none that can be imported and called."""
+    try:
+        found = pkgutil.resolve_name(target)
+    except Exception as error:  # what a module raises when it is imported, too
+        raise _not_found(key, f"{target} ({type(error).__name__}: {error})") from error
+    if not callable(found):
+        raise _not_found(key, f"{target}, a {type(found).__name__}")
+    return found
+
+
+def _not_found(key: str, got: str) -> UserError:
+    fix = f"{key}._target_=a.dotted.Name, importable from the folder you stand in"
+    return UserError(f"{key}._target_", "something that can be imported", got, fix=fix)
+
+
 def _explained(error: BaseException, key: str) -> UserError:
     """The reason at the bottom of what Hydra raises, with the full key where it happened."""
     inner = re.search(r"full_key: (\S+)", str(error))
@@ -42,7 +59,5 @@ def _explained(error: BaseException, key: str) -> UserError:
     if isinstance(error, UserError):
         return error
     if target is not None:
-        got = f"{target[1]} ({type(error).__name__}: {error})"
-        fix = f"{where}._target_=a.dotted.Name, importable from the folder you stand in"
-        return UserError(f"{where}._target_", "something that can be imported", got, fix=fix)
+        return _not_found(where, f"{target[1]} ({type(error).__name__}: {error})")
     return UserError(where, "what its _target_ takes", f"{type(error).__name__}: {error}", fix="rnnkit train --cfg job")

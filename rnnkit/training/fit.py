@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import Problems, UserError
@@ -23,6 +24,7 @@ from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.monitor import Monitor
+from rnnkit.training.monitored import MonitorIsMeasured, check_measured, settled_mode
 from rnnkit.training.patience import EarlyStopping
 from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
@@ -31,6 +33,7 @@ from rnnkit.training.randomness import RandomState
 from rnnkit.training.run_folder import check_named_files, check_written
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
+from rnnkit.training.schema import check_configuration
 from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
 from rnnkit.training.storage import Storage
 from rnnkit.training.time_budget import TimeBudget
@@ -49,6 +52,9 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         Interrupted: where it was stopped ahead of its end, after SIGINT or SIGTERM for one, with last.ckpt written.
     """
     check_written(folder)
+    check_configuration(config)
+    with open_dict(config):
+        config.monitor_mode = settled_mode(config)
     with claimed(folder, new=not resume), stopping_at_once(folder, new=not resume), settings_kept():
         return _fit(config, Run(folder), resume)
 
@@ -83,6 +89,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     check_model(config)
     task = build_task(config)
     task.check_data(data)
+    check_measured(config, task)
     foresee_batches(config, trainer, task, data)
     check_determinism(config, trainer, task, data)
     if resumed is not None:
@@ -91,7 +98,11 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         run.start(config)
         data.save(run.folder)
         _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
-    trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
+    except MisconfigurationException as error:  # what Lightning finds out while it trains
+        got, fix = str(error), "rnnkit train --cfg job"
+        raise UserError("trainer or callbacks", "settings that fit each other and the data", got, fix=fix) from error
     if trainer.global_step == resumed_step == summarized_step:
         raise UserError(
             "trainer",
@@ -117,8 +128,8 @@ def _check_epochs(most: int | None, begun: int) -> None:
 
 def _more(trainer: L.Trainer, epochs: int) -> str:
     """The override with which a run that has ended goes on."""
-    stopped = trainer.early_stopping_callback
-    if isinstance(stopped, EarlyStopping) and stopped.is_over:
+    stopped = next((one for one in trainer.early_stopping_callbacks if isinstance(one, EarlyStopping)), None)
+    if stopped is not None and stopped.is_over:
         return f"patience={stopped.wait_count + 10}"
     budget = next(one for one in trainer.callbacks if isinstance(one, TimeBudget))  # type: ignore[attr-defined]
     if budget.is_over:
@@ -149,10 +160,13 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
         )
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
+    except RuntimeError as error:  # of two callbacks whose states have one name
+        expected = "callbacks of one class that differ in what they monitor or how often"
+        raise UserError("callbacks", expected, str(error), fix="another monitor, mode or every_n_epochs") from error
     assert isinstance(trainer, L.Trainer)
     keep_double(trainer.precision_plugin)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
-    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+    if config.trainer.get("max_epochs") in (None, -1) and trainer.max_steps == -1:
         raise UserError(
             "trainer.max_epochs",
             "a number of epochs or steps, over which the learning rate follows its schedule",
@@ -165,6 +179,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
 def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callback]:
     callbacks = [
         monitor,
+        MonitorIsMeasured(config.monitor),
         RandomState(),
         AfterAnEpoch(),
         Provenance(run.folder),
@@ -172,7 +187,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         ValidateAtTheEnd(),
         TimeBudget(config.trainer.get("max_time")),
         BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
-        *(construct(config.callbacks, name) for name in config.callbacks),
+        *(_named_callback(config, run, name) for name in config.callbacks),
         construct(config, "averaging"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
@@ -184,6 +199,19 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
     if config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(monitor))
     return [callback for callback in callbacks if callback is not None]
+
+
+def _named_callback(config: DictConfig, run: Run, name: str) -> Any:
+    """A callback of the configuration; checkpoints that have no folder of their own get one, apart from the run's."""
+    callback = construct(config.callbacks, name)
+    if isinstance(callback, ModelCheckpoint):
+        ours = run.checkpoint_file("best").parent
+        if callback.dirpath is None:
+            callback.dirpath = str(ours / name)
+        elif Path(callback.dirpath).resolve() == ours.resolve():
+            fix = f"callbacks.{name}.dirpath={ours / name}"
+            raise UserError(f"callbacks.{name}.dirpath", "a folder apart from the run's own", str(ours), fix=fix)
+    return callback
 
 
 def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -> None:
@@ -200,8 +228,7 @@ def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -
 
 
 def _figures(trainer: L.Trainer, task: Task, monitor: Monitor) -> dict[str, Any]:
-    best = trainer.checkpoint_callbacks[0]
-    assert isinstance(best, RunCheckpoint)
+    best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, RunCheckpoint))
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {
         **monitor.latest,

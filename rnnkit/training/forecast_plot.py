@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rnnkit.ranges import NonNegative, NonNegativeInt
 from rnnkit.training.picture import Picture
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ForecastPicture(Picture):
 
     name = "forecasts"
 
-    def __init__(self, windows: int = 4, past: float = 2.0) -> None:
+    def __init__(self, windows: NonNegativeInt = 4, past: NonNegative = 2.0) -> None:
         super().__init__()
         self.windows, self.past = windows, past
 

@@ -5,7 +5,9 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from rnnkit.ranges import NonNegative, NonNegativeInt, PositiveInt
 from rnnkit.tasks import Task, generate
+from rnnkit.tasks.generation import NotFiniteError
 
 
 class SampleText(L.Callback):
@@ -20,7 +22,9 @@ class SampleText(L.Callback):
         temperature: see `rnnkit.tasks.generate`.
     """
 
-    def __init__(self, length: int = 200, prompt_length: int = 32, temperature: float = 0.8) -> None:
+    def __init__(
+        self, length: NonNegativeInt = 200, prompt_length: PositiveInt = 32, temperature: NonNegative = 0.8
+    ) -> None:
         self.length, self.prompt_length, self.temperature = length, prompt_length, temperature
 
     @rank_zero_only
@@ -40,7 +44,10 @@ class SampleText(L.Callback):
             forbidden=[] if unknown is None else [unknown],
             generator=torch.Generator(pl_module.device).manual_seed(0),
         )
-        text = data.tokenizer.decode([*prompt.tolist(), *(int(ids_B[0]) for ids_B in drawn)])
+        try:
+            text = data.tokenizer.decode([*prompt.tolist(), *(int(ids_B[0]) for ids_B in drawn)])
+        except NotFiniteError as error:  # the training itself goes back or stops
+            text = str(error)
         indented = "\n".join("    " + line for line in text.splitlines())  # Markdown's code block keeps blanks
         for board in boards:
             board.experiment.add_text("val/sample", indented, trainer.global_step)

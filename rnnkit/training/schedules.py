@@ -10,21 +10,24 @@ it is ahead of the share of the steps that are taken, and so end with the time (
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt
 
 
-def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0) -> dict[str, Any]:
+def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0) -> dict[str, Any]:
     """Rises linearly over `warmup_steps`, then stays."""
     return {"scheduler": LambdaLR(optimizer, lambda step: _warmup(step, warmup_steps)), "interval": "step"}
 
 
-def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0, final: float = 0.0) -> dict[str, Any]:
+def cosine(
+    optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0, final: Fraction = 0.0
+) -> dict[str, Any]:
     """Rises linearly over `warmup_steps`, then falls along half a cosine to `final` times the peak
     (Loshchilov and Hutter 2017, arXiv:1608.03983).
     """
@@ -38,7 +41,12 @@ def cosine(optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 0, fin
 
 
 def one_cycle(
-    optimizer: Optimizer, total_steps: int, *, warmup_share: float = 0.3, start: float = 0.04, final: float = 1e-4
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    warmup_share: Fraction = 0.3,
+    start: Fraction = 0.04,
+    final: Fraction = 1e-4,
 ) -> dict[str, Any]:
     """Rises along a cosine from `start` times the peak over `warmup_share` of the run, then falls along another to
     `final` times the peak (Smith and Topin 2018, arXiv:1708.07120).
@@ -56,7 +64,7 @@ def one_cycle(
 
 
 def hold_then_decay(
-    optimizer: Optimizer, total_steps: int, *, hold: float, times: int, factor: float = 0.5
+    optimizer: Optimizer, total_steps: int, *, hold: Fraction, times: PositiveInt, factor: Level = 0.5
 ) -> dict[str, Any]:
     """Stays for a share `hold` of the run, then is multiplied by `factor` at `times` equal distances.
 
@@ -74,7 +82,13 @@ def hold_then_decay(
 
 
 def reduce_on_plateau(
-    optimizer: Optimizer, total_steps: int, *, monitor: str, mode: str = "min", patience: int = 2, factor: float = 0.5
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    monitor: str,
+    mode: Literal["min", "max"] = "min",
+    patience: NonNegativeInt = 2,
+    factor: Level = 0.5,
 ) -> dict[str, Any]:
     """Multiplies the learning rate by `factor` after `patience` validations without a better `monitor`."""
     plateau = ReduceLROnPlateau(optimizer, mode=mode, patience=patience, factor=factor)  # type: ignore[arg-type]
@@ -105,7 +119,7 @@ def _each_step(optimizer: Optimizer, factor: Callable[[int, float], float], tota
     return {"scheduler": TimedLR(optimizer, factor, total_steps), "interval": "step"}
 
 
-def _warmup(step: int, warmup_steps: int) -> float:
+def _warmup(step: int, warmup_steps: NonNegativeInt) -> float:
     return min(1.0, (step + 1) / (warmup_steps + 1))
 
 

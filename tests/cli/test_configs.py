@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
 from rnnkit.training.construct import construct
+from rnnkit.training.monitored import settled_mode
 from rnnkit.training.runs import build_task
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,7 @@ def buildable(choice: str) -> DictConfig:
         sizes, facts = told(task)
         config.model.update(sizes)
         config.task.update(facts)
+    config.monitor_mode = settled_mode(config)
     return config
 
 

@@ -97,7 +97,7 @@ def test_the_data_are_read_where_they_matter(
     [
         ("model/cell=gruu", r"model/cell: expected one of .*; got 'gruu'\. Try: model/cell=gru"),
         ("model.hiden_size=3", r"Try: model\.hidden_size=3"),
-        ("model.hidden_size=x", r"model\.hidden_size: expected a whole number; got 'x'"),
+        ("model.hidden_size=x", r"model\.hidden_size: expected a whole number, 1 or more; got 'x'"),
         ("model.cell._target_=my_lab.Cell", r"model\.cell\._target_: expected something that can be imported"),
         ("model._target_=my_lab.Model", r"model\._target_: expected something that can be imported"),
         ("model._target_=torch.nn.Identity", r"model: expected a model with an rnnkit\.RNN inside; got Identity"),

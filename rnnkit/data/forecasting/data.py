@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from rnnkit.data.forecasting.zones import time_zone as check_time_zone
 from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
 from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class ForecastData(SequenceData[Window]):
         valid: str | Path | None = None,
         test: str | Path | None = None,
         generator: Callable[[], Mapping[str, NDArray[np.float64]]] | None = None,
-        layout: str | None = None,
+        layout: Literal["wide", "long", "rows"] | None = None,
         header: bool = True,
         time: str | int | Sequence[str | int] | None = None,
         time_format: str | None = None,
@@ -115,28 +116,28 @@ class ForecastData(SequenceData[Window]):
         categorical: str | Sequence[str] | None = None,
         multivariate: bool = True,
         sort: bool = False,
-        duplicates: str = "error",
+        duplicates: Literal["error", "first", "last", "mean"] = "error",
         fill_gaps: bool | None = None,
-        valid_fraction: float = 0.15,
-        test_fraction: float = 0.15,
-        train_steps: int | None = None,
-        valid_steps: int | None = None,
-        test_steps: int | None = None,
+        valid_fraction: Fraction = 0.15,
+        test_fraction: Fraction = 0.15,
+        train_steps: PositiveInt | None = None,
+        valid_steps: NonNegativeInt | None = None,
+        test_steps: NonNegativeInt | None = None,
         valid_from: str | None = None,
         test_from: str | None = None,
-        context: int = 96,
-        horizon: int = 24,
-        stride: int = 1,
-        eval_stride: int = 1,
-        windows_per_series: int | None = None,
-        scaling: str = "standard",
+        context: PositiveInt = 96,
+        horizon: PositiveInt = 24,
+        stride: PositiveInt = 1,
+        eval_stride: PositiveInt = 1,
+        windows_per_series: PositiveInt | None = None,
+        scaling: Literal["none", "standard", "mean", "robust"] = "standard",
         time_features: bool = False,
-        season: int | None = None,
+        season: PositiveInt | None = None,
         drop_short: bool = False,
-        batch_size: int = 64,
-        eval_batch_size: int = 256,
-        seed: int = 1,
-        workers: int = 0,
+        batch_size: PositiveInt = 64,
+        eval_batch_size: PositiveInt = 256,
+        seed: Seed = 1,
+        workers: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, seed, workers)
         counts = {"context": context, "horizon": horizon, "stride": stride, "eval_stride": eval_stride}
@@ -276,7 +277,7 @@ class ForecastData(SequenceData[Window]):
     def collate(self, examples: Sequence[Window]) -> SequenceBatch:
         return examples[0].source.gather(examples)
 
-    def batches(self, split: str, batch_size: int, *, shuffle: bool = False) -> Batches:
+    def batches(self, split: str, batch_size: PositiveInt, *, shuffle: bool = False) -> Batches:
         batches = super().batches(split, batch_size, shuffle=shuffle)
         windows = self.splits[split]
         if shuffle and isinstance(windows, Windows):

@@ -1,11 +1,14 @@
 """The Mackey-Glass equation: a chaotic series that needs no download."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt, Seed
 
 STEPS_PER_UNIT = 10
 """Integration steps in a unit of time."""
@@ -40,10 +43,10 @@ class MackeyGlass:
     (['0', '1'], (300, 1), True)
     """
 
-    series: int = 8
-    steps: int = 3000
-    tau: float = 17.0
-    seed: int = 1
+    series: PositiveInt = 8
+    steps: PositiveInt = 3000
+    tau: Annotated[float, Interval(gt=0, le=10_000)] = 17.0
+    seed: Seed = 1
 
     def __post_init__(self) -> None:
         for name in ("series", "steps"):

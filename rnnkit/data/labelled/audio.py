@@ -14,6 +14,7 @@ from rnnkit.data.labelled.recordings import Recording, recordings
 from rnnkit.data.labelled.standardize import Standardize
 from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
+from rnnkit.ranges import Positive, PositiveInt
 
 
 class AudioLabelData(LabelledData):
@@ -46,10 +47,10 @@ class AudioLabelData(LabelledData):
         target_pattern: str,
         group_pattern: str | None = None,
         test_pattern: str | None = None,
-        sample_rate: int | None = None,
-        bands: int = 40,
-        window_ms: float = 25.0,
-        hop_ms: float = 10.0,
+        sample_rate: PositiveInt | None = None,
+        bands: PositiveInt = 40,
+        window_ms: Positive = 25.0,
+        hop_ms: Positive = 10.0,
         center: bool = False,
         **others: Any,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,6 +21,7 @@ from rnnkit.data.sequences import SequenceData
 from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
 
 
 class LabelledData(SequenceData[Labelled]):
@@ -69,17 +70,17 @@ class LabelledData(SequenceData[Labelled]):
         train: Paths | None = None,
         valid: Paths | None = None,
         test: Paths | None = None,
-        target: str = "label",
+        target: Literal["label", "number", "curve"] = "label",
         relabel: Mapping[Any, Any] | None = None,
         relabel_test: Mapping[Any, Any] | None = None,
-        valid_fraction: float = 0.1,
-        test_fraction: float = 0.1,
+        valid_fraction: Level = 0.1,
+        test_fraction: Fraction = 0.1,
         valid_groups: Sequence[Any] | None = None,
         test_groups: Sequence[Any] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int = 128,
-        seed: int = 1,
-        workers: int = 0,
+        batch_size: PositiveInt = 32,
+        eval_batch_size: PositiveInt = 128,
+        seed: Seed = 1,
+        workers: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, seed, workers)
         self.division = Division(valid_fraction, test_fraction, valid_groups, test_groups)

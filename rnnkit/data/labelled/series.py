@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -60,14 +60,14 @@ class SeriesLabelData(LabelledData):
     def __init__(
         self,
         *,
-        layout: str = "long",
+        layout: Literal["long", "wide"] = "long",
         header: bool = True,
         id_column: Column | None = None,
         step_column: Column | None = None,
         channels: Sequence[Column] | None = None,
         target_column: Column = "label",
         group_column: Column | None = None,
-        missing: str = "mask",
+        missing: Literal["mask", "mask_all"] = "mask",
         **others: Any,
     ) -> None:
         super().__init__(**others)

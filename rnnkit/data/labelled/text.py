@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,7 @@ from rnnkit.data.standard_input import arriving
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.ranges import PositiveInt, VocabularySize
 
 
 class TextLabelData(LabelledData):
@@ -59,10 +60,10 @@ class TextLabelData(LabelledData):
         group_column: Column | None = None,
         id_column: Column | None = None,
         header: bool = True,
-        level: str = "word",
-        min_count: int = 1,
-        vocabulary_size: int | None = None,
-        max_length: int | None = None,
+        level: Literal["word", "subword", "char", "byte"] = "word",
+        min_count: PositiveInt = 1,
+        vocabulary_size: VocabularySize | None = None,
+        max_length: PositiveInt | None = None,
         **others: Any,
     ) -> None:
         super().__init__(**others)

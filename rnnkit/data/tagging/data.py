@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from rnnkit.data.tagging.writing import sentence_writer
 from rnnkit.data.writing import Write
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
 
 
 class TagData(SequenceData[Sentence]):
@@ -78,20 +79,20 @@ class TagData(SequenceData[Sentence]):
         train: Paths | None = None,
         valid: Paths | None = None,
         test: Paths | None = None,
-        format: str | None = None,
+        format: Literal["conllu", "columns", "jsonl"] | None = None,
         token_column: str | int | None = None,
         tag_column: str | int | None = None,
-        scheme: str | None = None,
-        min_count: int = 1,
+        scheme: Literal["bio", "bioes"] | None = None,
+        min_count: PositiveInt = 1,
         lowercase: bool = False,
-        max_characters: int = 24,
+        max_characters: PositiveInt = 24,
         vectors: str | None = None,
-        valid_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        batch_size: int = 32,
-        eval_batch_size: int = 64,
-        seed: int = 0,
-        workers: int = 0,
+        valid_fraction: Level = 0.1,
+        test_fraction: Fraction = 0.1,
+        batch_size: PositiveInt = 32,
+        eval_batch_size: PositiveInt = 64,
+        seed: Seed = 0,
+        workers: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, seed, workers)
         for name, count in (("min_count", min_count), ("max_characters", max_characters)):

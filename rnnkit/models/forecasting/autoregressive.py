@@ -1,9 +1,10 @@
 """DeepAR: each step from the one before (Salinas et al. 2020, arXiv:1704.04110)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor, nn
 
 from rnnkit.batch import ForecastInputs
@@ -11,10 +12,11 @@ from rnnkit.cells import Cell, map_state
 from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout
-from rnnkit.layers.window_scaling import scaled, window_features
+from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.ranges import PositiveInt, Probability
 
 
 class AutoregressiveForecaster(Forecaster):
@@ -61,19 +63,19 @@ class AutoregressiveForecaster(Forecaster):
         output: Output,
         *,
         channels: int,
-        horizon: int,
-        context: int,
+        horizon: PositiveInt,
+        context: PositiveInt,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: str = "mean",
-        lags: Sequence[int] = (1,),
-        hidden_size: int = 64,
-        num_layers: int = 2,
-        dropout: float = 0.0,
+        scaling: WindowScalingKind = "mean",
+        lags: Annotated[Sequence[PositiveInt], MinLen(1)] = (1,),
+        hidden_size: PositiveInt = 64,
+        num_layers: PositiveInt = 2,
+        dropout: Probability = 0.0,
     ) -> None:
         super().__init__(output, channels, horizon, scaling)
         check_sizes(hidden_size=hidden_size)

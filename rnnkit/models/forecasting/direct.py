@@ -10,11 +10,12 @@ from rnnkit.batch import ForecastInputs
 from rnnkit.cells import Cell
 from rnnkit.cells.probability import check_probability
 from rnnkit.layers import RNN, LockedDropout
-from rnnkit.layers.window_scaling import scaled, window_features
+from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
+from rnnkit.ranges import NonNegativeInt, PositiveInt, Probability
 
 
 class DirectForecaster(Forecaster):
@@ -59,20 +60,20 @@ class DirectForecaster(Forecaster):
         output: Output,
         *,
         channels: int,
-        horizon: int,
-        context: int,
+        horizon: PositiveInt,
+        context: PositiveInt,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: str = "standard",
-        hidden_size: int = 64,
-        num_layers: int = 1,
-        step_size: int = 16,
-        linear: int = 0,
-        dropout: float = 0.0,
+        scaling: WindowScalingKind = "standard",
+        hidden_size: PositiveInt = 64,
+        num_layers: PositiveInt = 1,
+        step_size: PositiveInt = 16,
+        linear: NonNegativeInt = 0,
+        dropout: Probability = 0.0,
     ) -> None:
         super().__init__(output, channels, horizon, scaling)
         check_sizes(hidden_size=hidden_size, step_size=step_size)

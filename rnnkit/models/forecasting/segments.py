@@ -1,9 +1,10 @@
 """SegRNN: a recurrence over segments (Lin et al. 2023, arXiv:2308.11200)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, MultipleOf
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -12,10 +13,11 @@ from rnnkit.cells import Cell, map_state
 from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN
-from rnnkit.layers.window_scaling import scaled
+from rnnkit.layers.window_scaling import WindowScalingKind, scaled
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
+from rnnkit.ranges import NonNegativeInt, PositiveInt, Probability
 
 
 class SegmentForecaster(Forecaster):
@@ -60,20 +62,20 @@ class SegmentForecaster(Forecaster):
         output: Output,
         *,
         channels: int,
-        horizon: int,
-        context: int,
+        horizon: PositiveInt,
+        context: PositiveInt,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: str = "last",
-        segment: int = 24,
-        hidden_size: int = 128,
-        num_layers: int = 1,
-        linear: int = 0,
-        dropout: float = 0.0,
+        scaling: WindowScalingKind = "last",
+        segment: PositiveInt = 24,
+        hidden_size: Annotated[int, Ge(2), MultipleOf(2)] = 128,
+        num_layers: PositiveInt = 1,
+        linear: NonNegativeInt = 0,
+        dropout: Probability = 0.0,
     ) -> None:
         super().__init__(output, channels, horizon, scaling)
         check_sizes(hidden_size=hidden_size, segment=segment)

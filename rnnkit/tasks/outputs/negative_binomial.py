@@ -59,7 +59,9 @@ class NegativeBinomial(Output):
         # a Poisson variable whose rate has a gamma distribution
         shape = (1 / alpha_BNC).to(dtype).expand(samples, -1, -1, -1).contiguous()
         rate = torch._standard_gamma(shape, generator=generator) * (alpha_BNC * mean_BNC).to(dtype)
-        return torch.poisson(rate, generator=generator).to(mean_BNC.dtype)
+        # torch draws from no rate that is not finite; what a diverged model says must reach whoever watches the numbers
+        drawn = torch.poisson(torch.where(rate.isfinite(), rate, 0.0), generator=generator)
+        return torch.where(rate.isfinite(), drawn, torch.nan).to(mean_BNC.dtype)
 
     def _of(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         # float64, because the logarithms of the gamma function of large counts nearly cancel

@@ -1,6 +1,7 @@
 """One value a step, and no word on how sure it is."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class Point(Output):
     size = 1
     samples = 1
 
-    def __init__(self, error: str = "mse") -> None:
+    def __init__(self, error: Literal["mse", "mae", "huber"] = "mse") -> None:
         if error not in ERRORS:
             raise UserError("output.error", f"one of {', '.join(ERRORS)}", repr(error), fix="output.error=mae")
         self.error = error

@@ -2,12 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import Parameters
+from rnnkit.ranges import Level
 from rnnkit.tasks.outputs.output import Output, located, precision, scale_of, standardized
 
 
@@ -30,7 +33,9 @@ class Quantiles(Output):
     [0.0, 1.5]
     """
 
-    def __init__(self, levels: Sequence[float] = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)) -> None:
+    def __init__(
+        self, levels: Annotated[Sequence[Level], MinLen(1)] = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+    ) -> None:
         self.levels = sorted(set(levels))
         if not self.levels or not 0 < self.levels[0] <= self.levels[-1] < 1 or 0.5 not in self.levels:
             expected = "levels between 0 and 1, 0.5 among them"
@@ -51,11 +56,14 @@ class Quantiles(Output):
             fix="output=student_t, or model=direct_forecaster",
         )
 
-    def spans(self, levels: Sequence[float]) -> bool:
+    def spans(self, levels: Annotated[Sequence[Level], MinLen(1)]) -> bool:
         return all(self.levels[0] <= level <= self.levels[-1] for level in levels)
 
     def quantiles(
-        self, parameters: Parameters, levels: Sequence[float], generator: torch.Generator | None = None
+        self,
+        parameters: Parameters,
+        levels: Annotated[Sequence[Level], MinLen(1)],
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         values_BNCQ = parameters.raw.to(precision(parameters)).sort(-1).values
         found = []

@@ -1,0 +1,42 @@
+"""`model.cell._target_=my_lab.Cell`: the options of the class that was there before."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from rnnkit.errors import UserError
+
+
+def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Take out of each node whose `_target_` is typed the options that the new class does not take, and name them.
+
+    They were chosen with the class that was there before. Options that are typed themselves stay, and are refused later
+    where the class does not take them. Call it when the typed classes are known to be allowed: they are imported.
+    """
+    from rnnkit.training.construct import locate
+    from rnnkit.training.signatures import signature_of
+
+    typed = [item.partition("=")[0].lstrip("+") for item in overrides if not item.startswith("~")]
+    for key in typed:
+        node_key = key.removesuffix("._target_")
+        node: Any = OmegaConf.select(config, node_key) if node_key != key else None
+        if not isinstance(node, DictConfig):
+            continue
+        try:
+            signature = signature_of(locate(node_key, node._target_))
+        except UserError:  # the schema tells
+            continue
+        others = [
+            str(name)
+            for name in node
+            if not str(name).startswith("_")
+            and name not in signature.parameters
+            and not any(f"{one}.".startswith(f"{node_key}.{name!s}.") for one in typed)
+        ]
+        if signature.is_open or not others:
+            continue
+        with open_dict(node):
+            for name in others:
+                del node[name]
+        print(f"{node_key}: {node._target_} does not take {', '.join(others)} of the class that it replaces: left out")

@@ -1,0 +1,40 @@
+"""Types of constructor arguments with their ranges, such as `dropout: Probability`.
+
+An annotation is the one place where the range of an argument stands: `rnnkit.training.schema` reads it, and checks the
+values of a configuration against it. Any `Annotated` type with the constraints of `annotated_types` works as well.
+Choices are `Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Le(math.inf)]`.
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Interval, Predicate, doc
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+
+
+def is_odd(number: int) -> bool:
+    """Whether a number leaves 1 when it is divided by 2.
+
+    >>> is_odd(5)
+    True
+    """
+    return number % 2 == 1
+
+
+Odd = Annotated[int, Ge(1), Predicate(is_odd), doc("an odd number")]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+"""What Lightning, NumPy and torch all take for a seed."""
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Probability = Annotated[float, Interval(ge=0, lt=1)]
+"""Of dropping something: 1 would leave nothing."""
+Fraction = Annotated[float, Interval(ge=0, lt=1)]
+"""A part of something, of which some must be left."""
+ClosedFraction = Annotated[float, Interval(ge=0, le=1)]
+"""A part of something, or all of it."""
+Level = Annotated[float, Interval(gt=0, lt=1)]
+"""Of a quantile."""
+VocabularySize = Annotated[int, Ge(2)]
+"""Tokens of a vocabulary, the unknown one among them."""

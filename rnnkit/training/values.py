@@ -1,0 +1,247 @@
+"""One value of a configuration against one annotation."""
+
+import difflib
+import math
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import annotated_types as at
+
+from rnnkit.errors import UserError
+
+MISSING: Any = object()
+"""For a parameter without a default."""
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+LARGEST = 2**63 - 1
+BY_NAME = ("torch.device", "torch.dtype")
+"""Classes of which torch takes a name as well."""
+PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")
+
+
+def check_value(key: str, value: Any, hint: Any, default: Any = MISSING) -> None:
+    """Refuse a value that does not fit an annotation, with one that does in the message.
+
+    The default fits, whatever the annotation says. Of a mapping with `_target_` only its place is judged: it may stand
+    for any object, but not for a number, a text or a choice.
+
+    >>> from rnnkit.ranges import PositiveInt
+    >>> check_value("model.num_layers", 0, PositiveInt, default=2)
+    Traceback (most recent call last):
+    rnnkit.errors.UserError: model.num_layers: expected a whole number, 1 or more; got 0. Try: model.num_layers=2
+    """
+    if fits(value, hint) or (default is not MISSING and type(value) is type(default) and value == default):
+        return
+    got = repr(value) if isinstance(value, str) else written(value)
+    raise UserError(key, described(hint), got, fix=_fix(key, value, hint, default))
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type and in its range."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint in (Any, object, MISSING) or isinstance(hint, (str, TypeVar)):
+        return True
+    if origin is Annotated:
+        constraints = _constraints(hint)
+        unbounded = isinstance(value, float) and math.isinf(value) and any(_is_infinite(one) for one in constraints)
+        return (unbounded or fits(value, arguments[0])) and all(_meets(value, one) for one in constraints)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, member) for member in arguments)
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if hint in (None, type(None)):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    kind = origin or hint
+    if hint is str or (isinstance(kind, type) and issubclass(kind, PathLike)):
+        return isinstance(value, str | Path)
+    if is_node(value):
+        return True
+    if not isinstance(kind, type):
+        return True  # nothing that values can be judged by
+    if getattr(kind, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _members_of(kind))
+    if isinstance(value, str) and f"{kind.__module__}.{kind.__name__}" in BY_NAME:
+        return True
+    if issubclass(kind, Mapping):
+        keys, values = arguments or (Any, Any)
+        return isinstance(value, Mapping) and all(fits(k, keys) and fits(v, values) for k, v in value.items())
+    if issubclass(kind, tuple) and arguments and arguments[-1] is not Ellipsis:
+        return isinstance(value, list | tuple) and _all_fit(value, arguments)
+    if _is_many(kind):
+        item = arguments[0] if arguments else Any
+        return isinstance(value, list | tuple) and all(fits(one, item) for one in value)
+    return isinstance(value, kind) and not isinstance(value, Mapping)
+
+
+def described(hint: Any) -> str:
+    """What an annotation allows, in words.
+
+    >>> from rnnkit.ranges import Probability
+    >>> described(Probability | None)
+    'a number in [0, 1) or null'
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        named = [one.documentation for one in _constraints(hint) if isinstance(one, at.DocInfo)]
+        return (named or [described(arguments[0])])[0] + _range(arguments[0], _constraints(hint))
+    if origin in (Union, types.UnionType):
+        choices = tuple(choice for member in arguments if get_origin(member) is Literal for choice in get_args(member))
+        others = [member for member in arguments if get_origin(member) is not Literal]
+        words = [*map(described, others), *([described(Literal[choices])] if choices else [])]
+        members = sorted(dict.fromkeys(words), key="null".__eq__)
+        return f"{', '.join(members[:-1])} or {members[-1]}" if members[1:] else members[0]
+    if origin is Literal:
+        names = [*dict.fromkeys(map(written, arguments))]
+        return f"one of {', '.join(names)}" if names[1:] else names[0]
+    if hint in WORDS or hint is None:
+        return WORDS[type(None) if hint is None else hint]
+    kind = origin or hint
+    if not isinstance(kind, type):
+        return "something else"
+    if issubclass(kind, PathLike):
+        return "a path"
+    if issubclass(kind, Mapping):
+        return f"a mapping{_each(arguments[1:])}"
+    if issubclass(kind, tuple) and arguments and arguments[-1] is not Ellipsis:
+        return f"a list of {len(arguments)}{_each(arguments[:1])}"
+    if _is_many(kind):
+        return f"a list{_each(arguments[:1])}"
+    return "settings with a _target_"
+
+
+def written(value: Any) -> str:
+    """A value as it is typed on the command line: `null`, `true`, `[1,2]`, `'a text'`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{k}:{written(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, str | Path):
+        return str(value) if PLAIN.fullmatch(str(value)) else f"'{value}'"
+    return str(value)
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value describes an object to be built."""
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _all_fit(values: Sequence[Any], hints: Sequence[Any]) -> bool:
+    return len(values) == len(hints) and all(map(fits, values, hints))
+
+
+def _is_many(kind: type) -> bool:
+    return kind.__module__ in ("builtins", "collections.abc") and issubclass(kind, Iterable) and kind is not bytes
+
+
+def _members_of(protocol: type) -> set[str]:
+    parts = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]
+    names = {name for part in parts for name in (*vars(part), *vars(part).get("__annotations__", {}))}
+    return {name for name in names if not name.startswith("_") or name in ("__call__", "__iter__", "__len__")}
+
+
+def _is_infinite(constraint: Any) -> bool:
+    return math.inf in (abs(getattr(constraint, name, 0)) for name in ("ge", "le"))
+
+
+def _constraints(hint: Any) -> list[Any]:
+    """Those of an Annotated, grouped ones taken apart."""
+    found: list[Any] = []
+    for one in hint.__metadata__:
+        found += one if isinstance(one, at.GroupedMetadata) else [one]
+    return found
+
+
+def _meets(value: Any, constraint: Any) -> bool:
+    checks: dict[type, Callable[[], bool]] = {
+        at.Gt: lambda: value > constraint.gt,
+        at.Ge: lambda: value >= constraint.ge,
+        at.Lt: lambda: value < constraint.lt,
+        at.Le: lambda: value <= constraint.le,
+        at.MinLen: lambda: len(value) >= constraint.min_length,
+        at.MaxLen: lambda: len(value) <= constraint.max_length,
+        at.MultipleOf: lambda: value % constraint.multiple_of == 0,
+        at.Predicate: lambda: bool(constraint.func(value)),
+    }
+    try:
+        return checks[type(constraint)]() if type(constraint) in checks else True
+    except (TypeError, ValueError):  # for an alternative of another type
+        return False
+
+
+def _range(hint: Any, constraints: Sequence[Any]) -> str:
+    """The words behind the type: `, 1 or more`, ` above 0`, ` in [0, 1)`."""
+    low = next((c for c in constraints if isinstance(c, at.Gt | at.Ge)), None)
+    high = next((c for c in constraints if isinstance(c, at.Lt | at.Le)), None)
+    words = ""
+    if low and high:
+        if hint is int and isinstance(low, at.Ge):
+            return f" from {low.ge} to {int(str(high.lt)) - 1 if isinstance(high, at.Lt) else high.le}"
+        left = f"({low.gt}" if isinstance(low, at.Gt) else f"[{low.ge}"
+        words = f" in {left}, {high.lt})" if isinstance(high, at.Lt) else f" in {left}, {high.le}]"
+    elif low:
+        words = f" above {low.gt}" if isinstance(low, at.Gt) else f", {low.ge} or more"
+    elif high:
+        words = f" below {high.lt}" if isinstance(high, at.Lt) else f", {high.le} or less"
+    for c in constraints:
+        if isinstance(c, at.MinLen):
+            words += ", not empty" if c.min_length == 1 else f", {c.min_length} or more of them"
+        elif isinstance(c, at.MaxLen):
+            words += f", {c.max_length} of them at most"
+        elif isinstance(c, at.MultipleOf):
+            words += f", a multiple of {c.multiple_of}"
+        elif isinstance(c, at.Predicate) and not any(isinstance(one, at.DocInfo) for one in constraints):
+            words += f" for which {getattr(c.func, '__name__', c.func)} holds"
+    return words
+
+
+def _each(arguments: Sequence[Any]) -> str:
+    return f" (each: {described(arguments[0])})" if arguments and arguments[0] is not Any else ""
+
+
+def _fix(key: str, value: Any, hint: Any, default: Any) -> str:
+    choices = [one for one in _members(hint) if isinstance(one, str)]
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    if near:
+        return f"{key}={near[0]}"
+    for other in (str(value), [value], int(value) if _is_whole(value) else None):
+        if other is not None and fits(other, hint) and not isinstance(value, Mapping):
+            text = f"'{other}'" if isinstance(other, str) else written(other)
+            return f'"{key}={text}"' if isinstance(other, str) else f"{key}={text}"
+    proposed = default if default is not MISSING and fits(default, hint) else example(hint)
+    return f"{key}={written(proposed)}" if proposed is not MISSING else f"{key}._target_=a.dotted.Name"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+
+
+def _members(hint: Any) -> list[Any]:
+    """All choices of the Literals in an annotation."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [one for argument in get_args(hint) for one in _members(argument)]
+
+
+def example(hint: Any) -> Any:
+    """A value that fits; MISSING where none is known."""
+    if get_origin(hint) in (Union, types.UnionType):
+        members = (example(member) for member in get_args(hint))
+        return next((one for one in members if one is not MISSING), MISSING)
+    inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    limits = [getattr(c, name, None) for c in get_args(hint)[1:] for name in ("ge", "gt", "le", "lt")]
+    bounds = [limit for limit in limits if limit is not None]
+    middle = [sum(bounds) / len(bounds)] if bounds else []
+    tried = [1, 1.0, *bounds, *middle, *(bound + 1 for bound in bounds), *_members(hint), None, False, "text", [], [1]]
+    return next((one for one in tried if fits(one, inner) and fits(one, hint)), MISSING)
