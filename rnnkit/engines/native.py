@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
@@ -64,6 +65,7 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         or cell._forward_pre_hooks
         or "forward" in cell.__dict__
         or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
         or torch.is_autocast_enabled("cpu")
         or _has_any_global_hook()
     ):
@@ -87,9 +89,10 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
         y_BTO, state = _forward(cell, x_BTI, state, lengths_B)
     else:
         y_BTO, state = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
-    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and y_BTO.requires_grad and window == (None, None, False):
-        # oneDNN's backward pass needs the output, which the caller may write into; above, it was copied anyway.
-        y_BTO = y_BTO.clone()
+    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == (None, None, False):
+        # The caller may write into the output, which oneDNN's backward pass needs, and gives as a view otherwise. In
+        # other windows it has been copied.
+        y_BTO = y_BTO.clone() if y_BTO.requires_grad else y_BTO.data
     return (flip_valid(y_BTO, lengths_B) if reverse else y_BTO), state
 
 
@@ -155,8 +158,8 @@ def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> 
         weight_ih = torch.cat([weight_ih, column], dim=1)
     y_BTO, end = _kernel(cell, x_BTI, state, weight_ih)
     y_BTO = y_BTO.masked_fill(padded_BT1, 0)
-    last_B11 = (lengths_B - 1).clamp(min=0)[:, None, None]
-    h_BH = y_BTO.gather(1, last_B11.expand(-1, 1, y_BTO.shape[2])).squeeze(1)
+    # Not by gather, whose backward pass would need the whole output.
+    h_BH = y_BTO[torch.arange(len(lengths_B), device=lengths_B.device), (lengths_B - 1).clamp(min=0)]
     end = LSTMState(h_BH, end.cell) if isinstance(end, LSTMState) else h_BH
     return y_BTO, select_rows(lengths_B > 0, end, state)
 

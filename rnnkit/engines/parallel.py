@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.linear import LinearCell
+from rnnkit.cells.state import state_leaves
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.linear_scan import linear_scan
 from rnnkit.engines.window import Window, valid_steps
@@ -27,7 +28,7 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return f"{type(cell).__name__} is no LinearCell: its steps cannot be taken all at once"
     if type(cell).forward is not LinearCell.forward:
         return f"{type(cell).__name__} has a forward of its own, which may be more than its coefficients say"
-    return watched(cell) or transformed([x_BTI, state, *cell.parameters(), *cell.buffers()])
+    return watched(cell) or transformed([x_BTI, *state_leaves(state), *cell.parameters(), *cell.buffers()])
 
 
 def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
@@ -95,11 +96,6 @@ def _better_on_cuda(cell: Cell[State], x_BTI: Tensor, state: State) -> str | Non
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
     masked = window.lengths is not None or window.fresh is not None
-    if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
-        carry = _promoted(state, cell.initial_state(1))
-        done = quick_step(cell, x_BTI, carry) or _first_step(cell, x_BTI, carry)
-        if done is not None:
-            return done
     kernel, weights = _kernel(cell, x_BTI, state, masked=masked)
     if isinstance(kernel, _Failure):
         # Which raises what torch has to say.
@@ -107,14 +103,18 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
+        if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
+            carry = kernel.carry(state)
+            done = quick_step(cell, x_BTI, carry) or _first_step(cell, x_BTI, carry)
+            if done is not None:
+                return done
         kernel.prepare()
     except toolchain.CompilerError as error:
         _warn(f"{type(cell).__name__} runs as a Python loop: {error}")
         return reference.run(cell, x_BTI, state, window)
     if window.lengths is not None:
         x_BTI = x_BTI.masked_fill(~valid_steps(window.lengths, x_BTI.shape[1])[..., None], 0)
-    state = _promoted(state, cell.initial_state(1))
-    initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
+    initial = cell.initial_state(x_BTI.shape[0]) if masked else None
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
 
@@ -162,12 +162,14 @@ def _compiled(
     from rnnkit.engines.compiled.trial import Unsteppable, try_step
     from rnnkit.engines.compiled.twin import Twin
 
-    carry = _promoted(state, cell.initial_state(1))
     try:
-        twin = Twin(cell, carry, weights, computed)
-        with twin.unchanged():
-            try_step(twin, x_BTI.dtype, state, carry, weights, backward=backward, x_grad=x_grad)
-        step = trace(twin, x_BTI.dtype, carry, weights, masked=masked, backward=backward, x_grad=x_grad)
+        if masked:
+            # A lane that begins anew makes the others' states as wide as its own.
+            state = map_state(_as_wide, state, cell.initial_state(1))
+        twin = Twin(cell, state, weights, computed)
+        y_dtype, carry = try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
+        dtypes = (x_BTI.dtype, y_dtype)
+        step = trace(twin, dtypes, carry, weights, masked=masked, backward=backward, x_grad=x_grad)
         return _KERNELS[x_BTI.device.type]()(step, twin, backward=backward)
     except Unsteppable as reason:
         return _Failure(reason)
@@ -186,6 +188,7 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
         or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
         or not stepper.fits(x_B1I, state)
     ):
         return None
@@ -207,7 +210,7 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
     try:
         with _tracing:
             twin = Twin(cell, state, weights, computed)
-            step = trace(twin, x_B1I.dtype, state, weights, masked=False, backward=False, x_grad=False)
+            step = trace(twin, (x_B1I.dtype, x_B1I.dtype), state, weights, masked=False, backward=False, x_grad=False)
         _steppers[cell] = Stepper(cell, step, weights, state)
     except (Untraceable, toolchain.CompilerError):
         _stepless[cell] = key
@@ -241,10 +244,5 @@ def _weights(cell: Cell[Any]) -> tuple[dict[str, Tensor], list[ComputedWeight]]:
     return tensors, computed
 
 
-def _promoted(state: State, other: State) -> State:
-    """A state in no lower precision than another: a carry may have come out of an autocast region."""
-
-    def promote(leaf: Tensor, as_leaf: Tensor) -> Tensor:
-        return leaf.to(torch.promote_types(leaf.dtype, as_leaf.dtype))
-
-    return map_state(promote, state, other)
+def _as_wide(leaf: Tensor, other: Tensor) -> Tensor:
+    return leaf.to(torch.promote_types(leaf.dtype, other.dtype))

@@ -16,5 +16,7 @@ def condition(cell: Cell[Any], weights: dict[str, Tensor], device: torch.device)
     modules = tuple((id(type(module)), module.training, *contents(vars(module)).items()) for module in cell.modules())
     tensors = tuple((tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in weights.values())
     autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-    settings = (autocast, torch.get_default_dtype(), device, torch.get_default_device())
+    # A default device is one of the modes that functions of torch go through.
+    default = torch.get_default_device() if torch._C._len_torch_function_stack() else None
+    settings = (autocast, torch.get_default_dtype(), device, default)
     return modules, readings(cell).key, tensors, settings

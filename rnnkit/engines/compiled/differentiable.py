@@ -52,9 +52,9 @@ class Differentiable(Plan):
     def __call__(self, x_BTI: Tensor, state: Any, initial: Any, window: Window, weights: dict[str, Tensor]) -> Any:
         """Outputs and state, as an engine's `run`."""
         shape = Shape(x_BTI.shape[1], x_BTI.shape[0], int(window.reverse))
-        leaves = state_leaves(state)
+        leaves = state_leaves(self.carry(state))
         # An initial state may be one row, expanded.
-        first = [leaf.contiguous() for leaf in state_leaves(initial)] if self.step.initial else []
+        first = [leaf.contiguous() for leaf in state_leaves(self.carry(initial))] if self.step.initial else []
         inputs = [self.rows(x_BTI, shape), *leaves, *first, *(weights[name] for name in self.step.weights)]
         if self.partition.backward is None:
             y_BTO, ends, _ = self.forward(inputs, window, shape)
@@ -62,6 +62,11 @@ class Differentiable(Plan):
         else:
             y_BTO, *ends = _Scan.apply(self, window, shape, *inputs)
         return y_BTO, structured(state, ends)
+
+    def carry(self, state: Any) -> Any:
+        """A state in the dtypes that it has between steps."""
+        leaves = [leaf.to(value(node).dtype) for leaf, node in zip(state_leaves(state), self.step.state, strict=True)]
+        return structured(state, leaves)
 
     def prepare(self) -> None:
         """Do what may fail before the first step; raises `toolchain.CompilerError`."""
@@ -131,8 +136,8 @@ class _Scan(torch.autograd.Function):
         ctx.watch = Watch(y_BTO) if kernel.shows_saved and not copied else None
         ctx.kernel, ctx.shape = kernel, shape
         # The caller may go on to use these for other windows.
-        masks = (None if mask is None else mask.clone() for mask in (window.lengths, window.fresh))
-        ctx.window = Window(*masks, window.reverse)
+        lengths, fresh = (None if mask is None else mask.clone() for mask in (window.lengths, window.fresh))
+        ctx.window = Window(lengths, fresh, window.reverse)
         ctx.save_for_backward(*inputs, *(values[node] for node in kernel.besides))
         ctx.mark_non_differentiable(*(end for end in ends if not end.is_floating_point()))
         return y_BTO, *ends
@@ -140,8 +145,9 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
         kernel = ctx.kernel
-        count = len(ctx.saved_tensors) - len(kernel.besides)
-        inputs, kept = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        saved = ctx.saved_tensors  # to be asked for once: a checkpoint computes them again
+        count = len(kernel.inputs)
+        inputs, kept = saved[:count], saved[count:]
         tangents = [y_grad_BTO, *state_grads]
         if more_than_numbers(tangents):
             return None, None, None, *kernel.by_the_loop(inputs, ctx.window, ctx.shape, tangents)

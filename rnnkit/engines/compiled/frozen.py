@@ -67,9 +67,10 @@ def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hash
     attributes = _attributes(value, depth, seen)
     if attributes:
         return id(value), attributes
+    hasher: Any = kind.__hash__
     try:
         # A date, a fraction, a built-in function: values, whose places in memory are used again.
-        return (kind, hash(value), value) if kind.__hash__ is not object.__hash__ else id(value)
+        return (kind, hash(value), value) if hasher is not object.__hash__ else id(value)
     except TypeError:
         return id(value)
 

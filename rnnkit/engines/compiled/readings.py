@@ -1,11 +1,13 @@
 """The globals and class attributes that a cell's step reads, itself or through the Python functions that it calls."""
 
+import copy
 import dis
 import functools
 import sys
 import types
-from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections import deque, namedtuple
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,9 +15,14 @@ from torch import Tensor, nn
 
 from rnnkit.cells.base import Cell
 from rnnkit.engines.compiled.frozen import DEPTH, closure, frozen
+from rnnkit.engines.compiled.graphs import Untraceable
 
 LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy"}) - {"__main__"}
 """Packages whose functions and settings are taken to stay as they are."""
+COLLECTIONS = (list, dict, set, deque)
+_FIELD = type(vars(namedtuple("_Named", "field"))["field"])
+FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, _FIELD)
+"""What changes only by being replaced."""
 MISSING = object()
 Place = tuple[Mapping[str, Any], str]
 
@@ -31,9 +38,9 @@ class Readings:
         places = list(_Search(cell).places.values())
         self.key: Hashable = tuple(frozen(_at(place)) for place in places)
         self.names = [name for _, name in places]
-        # A number or a plain function changes only by being replaced, or by being given another code.
+        # A plain function changes only by being replaced, or by being given another code.
         fixed = [(*place, _at(place)) for place in places if _is_fixed(_at(place))]
-        self._fixed = [(namespace, name, value, getattr(value, "__code__", None)) for namespace, name, value in fixed]
+        self._fixed = [(*place, value, _code(value)) for *place, value in fixed]
         self._others = [place for place in places if not _is_fixed(_at(place))]
         self._values = self._of_others()
 
@@ -45,6 +52,26 @@ class Readings:
             if code is not None and (value.__code__ is not code or value.__defaults__ or value.__kwdefaults__):
                 return False
         return not self._others or self._values == self._of_others()
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Put back what is changed meanwhile, and raise `Untraceable` with its name."""
+        copies = [copy.copy(_at(place)) if type(_at(place)) in COLLECTIONS else None for place in self._others]
+        changed: list[str] = []
+        try:
+            yield
+        finally:
+            for place, before, kept, now in zip(self._others, self._values, copies, self._of_others(), strict=True):
+                if before != now:
+                    changed.append(place[1])
+                    _refill(_at(place), kept)
+            for namespace, name, value, _ in self._fixed:
+                if namespace.get(name, MISSING) is not value:
+                    changed.append(name)
+                    if isinstance(namespace, dict):
+                        namespace[name] = value
+        if changed:
+            raise Untraceable(f"its step changes {changed[0]}, which is not in its state")
 
     def _of_others(self) -> list[Hashable]:
         return [frozen(_at(place)) for place in self._others]
@@ -82,7 +109,7 @@ class _Search:
             return
         self._seen.add(id(value))
         if isinstance(value, (type, types.ModuleType)):
-            if not _is_library(value):
+            if not _is_library(value) and not (isinstance(value, type) and issubclass(value, BaseException)):
                 self._owners[id(value)] = value
         elif isinstance(value, types.FunctionType):
             if not _is_library(value):
@@ -124,12 +151,23 @@ def _at(place: Place) -> Any:
     return namespace.get(name, MISSING)
 
 
+def _refill(collection: Any, before: Any) -> None:
+    if before is not None and type(collection) is type(before):
+        collection.clear()
+        (collection.update if isinstance(collection, (dict, set)) else collection.extend)(before)
+
+
 def _is_fixed(value: Any) -> bool:
     if isinstance(value, types.FunctionType):
-        return not (value.__closure__ or value.__defaults__ or value.__kwdefaults__)
-    return value is MISSING or isinstance(
-        value, (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType)
-    )
+        return _is_library(value) or not (value.__closure__ or value.__defaults__ or value.__kwdefaults__)
+    if type(value) is tuple:
+        return all(isinstance(part, FIXED) for part in value)
+    return value is MISSING or isinstance(value, FIXED)
+
+
+def _code(value: Any) -> types.CodeType | None:
+    """The bytecode of a function of the user's."""
+    return value.__code__ if isinstance(value, types.FunctionType) and not _is_library(value) else None
 
 
 def _is_library(value: Any) -> bool:

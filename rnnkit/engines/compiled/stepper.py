@@ -79,6 +79,7 @@ class Stepper:
         """Whether this is the step for these arguments, and the cell still is as it was: its weights, its options."""
         if (
             type(state) is not self._type
+            or type(x_B1I) is not Tensor
             or x_B1I.dtype is not self._x_dtype
             or x_B1I.shape[1:] != (1, self._input_size)
             or not x_B1I.is_cpu

@@ -24,7 +24,7 @@ from rnnkit.engines.window import select_rows
 
 def trace(
     twin: Twin,
-    dtype: torch.dtype,
+    dtypes: tuple[torch.dtype, torch.dtype],
     state: Any,
     weights: dict[str, Tensor],
     *,
@@ -34,7 +34,8 @@ def trace(
 ) -> Step:
     """Trace one step of a cell as its twin has it, with gradients for whatever asks for them.
 
-    * `dtype`: of x; `weights`: all tensors that the step reads besides x and the state, computed ones too.
+    * `dtypes`: of x and of the output.
+    * `weights`: all tensors that the step reads besides x and the state, computed ones too.
     * `masked`: lanes may end early or begin anew within a window.
 
     Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
@@ -43,7 +44,7 @@ def trace(
     with mode, torch.no_grad():
         leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
         device = leaves[0].device
-        x_BI = torch.empty(ROWS, twin.cell.input_size, dtype=dtype, device=device)
+        x_BI = torch.empty(ROWS, twin.cell.input_size, dtype=dtypes[0], device=device)
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
         inputs |= {"x": x_BI, "state": leaves}
         if masked:
@@ -55,7 +56,7 @@ def trace(
             "state": [backward and leaf.is_floating_point() for leaf in leaves],
             "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
         }
-        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=dtype, device=device)}
+        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=dtypes[1], device=device)}
         tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
 
     def step(given: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
@@ -79,7 +80,7 @@ def trace(
         results: dict[str, Any] = {"y": y_BO, "state": after, "grads": None}
         if backward:
             sources = [t for key in asks for t in _flat(given.get(key), asks[key])]
-            pairs = [(y_BO, tangents["y"].to(y_BO.dtype)), *zip(after, tangents["state"], strict=True)]
+            pairs = [(y_BO, tangents["y"]), *zip(after, tangents["state"], strict=True)]
             pairs = [(out, tangent) for out, tangent in pairs if out.requires_grad]
             if pairs and sources:
                 outs, outs_grad = zip(*pairs, strict=True)
@@ -178,7 +179,7 @@ def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
         shape = list(constant.shape)
         raise Untraceable(f"its step makes a constant tensor of shape {shape}, which should be a buffer of the cell")
     with traced.graph.inserting_before(node):
-        options = {"dtype": constant.dtype, "device": constant.device}
+        options: dict[str, Any] = {"dtype": constant.dtype, "device": constant.device}
         number = traced.graph.call_function(aten.full.default, (list(constant.shape), constant.item()), options)
     number.meta["val"] = node.meta.get("val", constant)
     node.replace_all_uses_with(number)

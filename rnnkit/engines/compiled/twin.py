@@ -15,6 +15,7 @@ from rnnkit.cells.state import map_state
 from rnnkit.engines import reference
 from rnnkit.engines.compiled.frozen import contents
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
+from rnnkit.engines.compiled.readings import readings
 from rnnkit.engines.compiled.step import structured
 from rnnkit.engines.weights import ComputedWeight, held
 from rnnkit.engines.window import Window
@@ -46,7 +47,8 @@ class Twin:
 
     def __call__(self, weights: dict[str, Tensor], x_BI: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One step with these weights, computed ones among them."""
-        return self._called(weights, lambda cell: cell(x_BI, state))
+        stepped: tuple[Tensor, Any] = self._called(weights, lambda cell: cell(x_BI, state))
+        return stepped
 
     def over_time(
         self, weights: dict[str, Tensor], x_BTI: Tensor, state: Any, first: list[Tensor], window: Window
@@ -57,7 +59,8 @@ class Twin:
             initial = structured(self.state, first) if first else None
             return reference.run(_Stepped(cell, initial), x_BTI, state, window)
 
-        return self._called(weights, run)
+        stepped: tuple[Tensor, Any] = self._called(weights, run)
+        return stepped
 
     def _called(self, weights: dict[str, Tensor], function: Callable[[Cell[Any]], Any]) -> Any:
         stored = {f"cell.{name}": tensor for name, tensor in weights.items() if name not in self._computed}
@@ -67,9 +70,10 @@ class Twin:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Raise `Untraceable` where a step leaves something behind in the cell: a list that grows, a count."""
+        """Raise `Untraceable` where a step leaves something behind, in the cell or in a global: a list, a count."""
         before = {module: contents(vars(module)) for module in self.cell.modules()}
-        yield
+        with readings(self.cell).undisturbed():
+            yield
         for module, kept in before.items():
             now = contents(vars(module))
             for name in {**kept, **now}:
