@@ -134,16 +134,18 @@ class _Search:
 
     def _look_up(self, owner: type | types.ModuleType) -> None:
         """What a class or a module of the user's has under the names met so far."""
-        for kind in owner.__mro__ if isinstance(owner, type) else (owner,):
-            namespace = vars(kind)
-            for name in () if _is_library(kind) else (self._names | _unnamed(kind)) & namespace.keys():
-                self._add(namespace, name, kind)
+        kinds = [kind for kind in (owner.__mro__ if isinstance(owner, type) else (owner,)) if not _is_library(kind)]
+        for n, kind in enumerate(kinds):
+            for name in (self._names | _unnamed(kind)) & vars(kind).keys():
+                # Of that name a class before this one may come to have something too.
+                for one in kinds[: n + 1]:
+                    self._add(vars(one), name, one)
 
     def _add(self, namespace: Mapping[str, Any], name: str, owner: object = None) -> None:
         at = (id(namespace if owner is None else owner), name)
         if at not in self.places:
             self.places[at] = (namespace, name)
-            self._reach([namespace[name]], DEPTH)
+            self._reach([namespace.get(name)], DEPTH)
 
 
 def _at(place: Place) -> Any:
