@@ -45,7 +45,7 @@ _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionar
 
 
 class _Failure(str):
-    """The reason why there is no kernel where the Python loop fails as well."""
+    """The reason why there is no kernel where the Python loop is to say what is wrong, if it fails too."""
 
 
 def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
@@ -124,6 +124,8 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tupl
     sources = [x_BTI, *state_leaves(state), *weights.values()]
     backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in sources)
     x_grad = backward and x_BTI.requires_grad
+    if backward and any(tensor.is_inference() for tensor in sources):
+        return _Failure("inference tensors cannot be saved for a backward pass"), weights
     key = (
         masked,
         backward,
