@@ -94,7 +94,9 @@ class Differentiable(Plan):
 
     def values_of(self, inputs: Sequence[Tensor], kept: Sequence[Tensor]) -> Values:
         """What the backward loop reads, of the inputs and of what was kept besides them."""
-        return dict(zip(self.inputs, inputs, strict=True)) | dict(zip(self.besides, kept, strict=True))
+        given = zip(self.inputs, inputs, strict=True)
+        read = {node: tensor for node, tensor in given if node in self.saved and node not in self.step.state}
+        return read | dict(zip(self.besides, kept, strict=True))
 
     def by_the_loop(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape, tangents: Sequence[Tensor | None]
