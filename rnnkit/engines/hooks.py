@@ -40,7 +40,7 @@ def watched(cell: Cell[Any]) -> str | None:
     return None
 
 
-def transformed(tensors: Iterable[Tensor]) -> str | None:
+def transformed(tensors: Iterable[Tensor | None]) -> str | None:
     """The reason why these tensors are more than numbers in memory, which is all that a kernel sees; None if they are.
 
     >>> transformed([torch.zeros(3), torch.nn.Parameter(torch.zeros(3))]) is None
@@ -51,6 +51,8 @@ def transformed(tensors: Iterable[Tensor]) -> str | None:
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation follows every operation of a step"
     for tensor in tensors:
-        if type(tensor) not in (Tensor, Parameter) or tensor.layout is not torch.strided or tensor.is_neg():
+        if tensor is None:
+            continue
+        if type(tensor) not in (Tensor, Parameter) or tensor.is_neg():
             return f"a {type(tensor).__name__} is among x, the state and the weights, which only torch can read"
     return None

@@ -40,7 +40,7 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "torch's GRU resets after the recurrent product; this cell has reset_after=False"
     if (watcher := watched(cell)) is not None:
         return watcher
-    return transformed([x_BTI, *state_leaves(state), *cell.parameters()])
+    return transformed([x_BTI, *state_leaves(state), *cell._parameters.values()])
 
 
 def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
@@ -73,7 +73,7 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
     hc = (h_BH, c_BH)
     h_BH, c_BH = _kernels.lstm_cell(x_B1I[:, 0], hc, weight_ih, weight_hh, weights["bias_ih"], weights["bias_hh"])
     # The state must stay as it is when the output is written into.
-    return h_BH[:, None].clone(), LSTMState(h_BH, c_BH)  # type: ignore[return-value]
+    return torch.stack((h_BH,), 1), LSTMState(h_BH, c_BH)  # type: ignore[return-value]
 
 
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
@@ -98,7 +98,7 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
 
 def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
     """Whether all tensors have one dtype, or one that autocast makes of them."""
-    weights = [getattr(cell, name) for name in WEIGHTS]
+    weights = [getattr(cell, name) for name in WEIGHTS] if cell._modules else cell._parameters.values()
     dtypes = {tensor.dtype for tensor in (x_BTI, *state_leaves(state), *weights) if tensor is not None}
     return len(dtypes) == 1 or (torch.is_autocast_enabled(x_BTI.device.type) and dtypes <= AUTOCAST)
 

@@ -1,5 +1,6 @@
 """Backward passes of which autograd wants more than numbers: second derivatives, and many gradients side by side."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -47,13 +48,18 @@ def _beginning(tensor: Tensor | None, recorded: bool) -> Tensor | None:
     return tensor.view_as(tensor) if recorded else tensor.detach().requires_grad_()
 
 
+@functools.cache
+def _nothing(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(0, dtype=dtype, device=device)
+
+
 class Watch:
     """Tells whether a tensor was written into since, without keeping its memory."""
 
     def __init__(self, tensor: Tensor) -> None:
         # A detached tensor counts its changes together with the original, and goes on to when it is another's memory.
         self._counter = tensor.detach()
-        self._counter.data = tensor.new_empty(0)
+        self._counter.data = _nothing(tensor.dtype, tensor.device)
         self._version = self._counter._version
 
     @property

@@ -42,6 +42,7 @@ class Differentiable(Plan):
         self.inputs = [step.x, *step.state, *step.initial, *step.weights.values()]
         # What is saved of states is their history.
         self.besides = [node for node in self.saved if node not in self.inputs or node in step.state]
+        self._read = [(n, node) for n, node in enumerate(self.inputs) if node in self.saved and node not in step.state]
         shown = step.y
         while is_view(shown):
             shown = arguments(shown)[0]
@@ -94,9 +95,7 @@ class Differentiable(Plan):
 
     def values_of(self, inputs: Sequence[Tensor], kept: Sequence[Tensor]) -> Values:
         """What the backward loop reads, of the inputs and of what was kept besides them."""
-        given = zip(self.inputs, inputs, strict=True)
-        read = {node: tensor for node, tensor in given if node in self.saved and node not in self.step.state}
-        return read | dict(zip(self.besides, kept, strict=True))
+        return {node: inputs[n] for n, node in self._read} | dict(zip(self.besides, kept, strict=True))
 
     def by_the_loop(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape, tangents: Sequence[Tensor | None]

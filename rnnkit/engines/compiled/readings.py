@@ -40,16 +40,18 @@ class Readings:
         self.names = [name for _, name in places]
         # A plain function changes only by being replaced, or by being given another code.
         fixed = [(*place, _at(place)) for place in places if _is_fixed(_at(place))]
-        self._fixed = [(*place, value, _code(value)) for *place, value in fixed]
+        self._fixed = fixed
+        self._codes = [(value, value.__code__) for *_, value in fixed if _is_users(value)]
         self._others = [place for place in places if not _is_fixed(_at(place))]
         self._values = self._of_others()
 
     def hold(self) -> bool:
         """Whether everything is as it was."""
-        for namespace, name, value, code in self._fixed:
+        for namespace, name, value in self._fixed:
             if namespace.get(name, MISSING) is not value:
                 return False
-            if code is not None and (value.__code__ is not code or value.__defaults__ or value.__kwdefaults__):
+        for function, code in self._codes:
+            if function.__code__ is not code or function.__defaults__ or function.__kwdefaults__:
                 return False
         return not self._others or self._values == self._of_others()
 
@@ -65,7 +67,7 @@ class Readings:
                 if before != now:
                     changed.append(place[1])
                     _refill(_at(place), kept)
-            for namespace, name, value, _ in self._fixed:
+            for namespace, name, value in self._fixed:
                 if namespace.get(name, MISSING) is not value:
                     changed.append(name)
                     if isinstance(namespace, dict):
@@ -135,8 +137,12 @@ class _Search:
     def _look_up(self, owner: type | types.ModuleType) -> None:
         """What a class or a module of the user's has under the names met so far."""
         kinds = [kind for kind in (owner.__mro__ if isinstance(owner, type) else (owner,)) if not _is_library(kind)]
+        found: set[str] = set()
         for n, kind in enumerate(kinds):
-            for name in (self._names | _unnamed(kind)) & vars(kind).keys():
+            # What one class has, those after it are asked for by super alone.
+            names = (self._names | _unnamed(kind)) & vars(kind).keys() - (set() if "super" in self._names else found)
+            found |= names
+            for name in names:
                 # Of that name a class before this one may come to have something too.
                 for one in kinds[: n + 1]:
                     self._add(vars(one), name, one)
@@ -167,9 +173,8 @@ def _is_fixed(value: Any) -> bool:
     return value is MISSING or isinstance(value, FIXED)
 
 
-def _code(value: Any) -> types.CodeType | None:
-    """The bytecode of a function of the user's."""
-    return value.__code__ if isinstance(value, types.FunctionType) and not _is_library(value) else None
+def _is_users(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and not _is_library(value)
 
 
 def _is_library(value: Any) -> bool:

@@ -116,4 +116,4 @@ class Stepper:
             addresses[at] = found[-1].data_ptr()
         self._function(1, lanes, 0, 1, self._array(*addresses), self._strides)
         # The state must stay as it is when the output is written into.
-        return found[self._y].unsqueeze(1).clone(), structured(state, [found[n] for n in self._ends])
+        return torch.stack((found[self._y],), 1), structured(state, [found[n] for n in self._ends])
