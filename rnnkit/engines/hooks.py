@@ -1,7 +1,12 @@
 """Who watches the single steps of a cell, and would miss them in an engine that takes all steps at once."""
 
+from collections.abc import Iterable
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import ParametrizationList
 
@@ -32,4 +37,22 @@ def watched(cell: Cell[Any]) -> str | None:
                 f"a hook or a replaced forward of {type(module).__name__} watches every step, "
                 "and this engine takes all steps at once"
             )
+    return None
+
+
+def transformed(tensors: Iterable[Tensor | None]) -> str | None:
+    """The reason why these tensors are more than numbers in memory, which is all that a kernel sees; None if they are.
+
+    >>> transformed([torch.zeros(3), torch.nn.Parameter(torch.zeros(3))]) is None
+    True
+    """
+    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
+        return "a torch.func transform or torch.compile looks into every step"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation follows every operation of a step"
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if type(tensor) not in (Tensor, Parameter) or tensor.is_neg():
+            return f"a {type(tensor).__name__} is among x, the state and the weights, which only torch can read"
     return None

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnnkit.engines import toolchain
 from rnnkit.engines.kernels import linear_scan_cpp, linear_scan_torch
+from rnnkit.engines.recorded import more_than_numbers
 
 
 def linear_scan(
@@ -55,13 +55,28 @@ class _LinearScan(torch.autograd.Function):
         return h, h[:, 0 if reverse else -1].clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
         a, h, h0, fresh = ctx.saved_tensors
         # One row of zeros serves for all that no loss looks at.
         g = torch.zeros_like(h[:1, :1]).expand_as(h) if g is None else g
         last = torch.zeros_like(h0) if last is None else last
-        return *ctx.kernels.backward(a, h, h0, fresh, g, last, ctx.reverse), None, None, None
+        if more_than_numbers((g, last)):
+            # h is an output of this node: what is recorded of it leads back to a, b and h0.
+            grads = linear_scan_torch.backward(a, h, h0, fresh, g, last, ctx.reverse, by_steps)
+        else:
+            grads = ctx.kernels.backward(a, h, h0, fresh, g, last, ctx.reverse)
+        return *grads, None, None, None
+
+
+def by_steps(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
+    """All states, [B, T, H], in operations that torch can differentiate and vmap."""
+    a, T = a.expand_as(b), b.shape[1]
+    states: list[Tensor] = []
+    for t in reversed(range(T)) if reverse else range(T):
+        kept = a[:, t] * h0
+        h0 = b[:, t] + (kept if fresh is None else kept.masked_fill(fresh[:, t, None], 0))
+        states.append(h0)
+    return torch.stack(states[::-1] if reverse else states, dim=1)
 
 
 @functools.cache

@@ -10,17 +10,24 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell, LSTMState
-from rnnkit.engines.hooks import watched
+from rnnkit.cells.state import state_leaves
+from rnnkit.engines import reference
+from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.window import Window, flip_valid, select_rows, valid_steps
 
 FREEZE = 32768.0
 """A pre-activation at which a sigmoid is exactly 0 or 1 and a rectifier 0; every float type holds it, float16 too."""
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+AUTOCAST = {torch.float32, torch.bfloat16, torch.float16}
+"""What autocast converts into each other."""
 
 _kernels = cast(Any, torch)._VF
 
@@ -33,13 +40,7 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "torch's GRU resets after the recurrent product; this cell has reset_after=False"
     if (watcher := watched(cell)) is not None:
         return watcher
-    if torch._C._are_functorch_transforms_active():
-        return "the kernels cannot be vmapped, as a torch.func transform may do"
-    dtype = cast(Tensor, cell.weight_hh).dtype
-    others = [x_BTI, *(state if isinstance(state, LSTMState) else [cast(Tensor, state)])]
-    if any(other.dtype != dtype for other in others) and not torch.is_autocast_enabled(x_BTI.device.type):
-        return f"the weights are {dtype}, but x or the state is not"
-    return None
+    return transformed([x_BTI, *state_leaves(state), *cell._parameters.values()])
 
 
 def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
@@ -64,17 +65,22 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         or cell._forward_pre_hooks
         or "forward" in cell.__dict__
         or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
         or torch.is_autocast_enabled("cpu")
         or _has_any_global_hook()
     ):
         return None
     hc = (h_BH, c_BH)
     h_BH, c_BH = _kernels.lstm_cell(x_B1I[:, 0], hc, weight_ih, weight_hh, weights["bias_ih"], weights["bias_hh"])
-    return h_BH[:, None], LSTMState(h_BH, c_BH)  # type: ignore[return-value]
+    # The state must stay as it is when the output is written into.
+    return torch.stack((h_BH,), 1), LSTMState(h_BH, c_BH)  # type: ignore[return-value]
 
 
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Run the kernel, once where no lane begins anew."""
+    if not _one_dtype(cell, x_BTI, state):
+        # Which raises what torch has to say, instead of whatever a kernel makes of it.
+        return reference.run(cell, x_BTI, state, window)
     lengths_B, fresh_BT, reverse = window
     if reverse:
         x_BTI = flip_valid(x_BTI, lengths_B)
@@ -83,7 +89,18 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
         y_BTO, state = _forward(cell, x_BTI, state, lengths_B)
     else:
         y_BTO, state = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
+    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == (None, None, False):
+        # The caller may write into the output, which oneDNN's backward pass needs, and gives as a view otherwise. In
+        # other windows it has been copied.
+        y_BTO = y_BTO.clone() if y_BTO.requires_grad else y_BTO.data
     return (flip_valid(y_BTO, lengths_B) if reverse else y_BTO), state
+
+
+def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
+    """Whether all tensors have one dtype, or one that autocast makes of them."""
+    weights = [getattr(cell, name) for name in WEIGHTS] if cell._modules else cell._parameters.values()
+    dtypes = {tensor.dtype for tensor in (x_BTI, *state_leaves(state), *weights) if tensor is not None}
+    return len(dtypes) == 1 or (torch.is_autocast_enabled(x_BTI.device.type) and dtypes <= AUTOCAST)
 
 
 def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
@@ -94,14 +111,13 @@ def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
     alike = one.hidden_size == other.hidden_size and (one.bias_ih is None) == (other.bias_ih is None)
     if isinstance(one, ElmanCell):
         alike = alike and one.nonlinearity == cast(ElmanCell, other).nonlinearity
-    return alike and x_BTI.is_cpu and x_BTI.shape[1] > 2
+    return alike and x_BTI.is_cpu and x_BTI.shape[1] > 2 and _one_dtype(one, x_BTI, ()) and _one_dtype(other, x_BTI, ())
 
 
 def run_both(cells: tuple[Any, Any], x_BTI: Tensor, states: list[Any]) -> tuple[Tensor, tuple[Any, Any]]:
     """A pair over full lanes in one call of the kernel: outputs side by side, and both states."""
-    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
     has_bias = cells[0].bias_ih is not None
-    weights = [getattr(cell, name) for cell in cells for name in names[: 4 if has_bias else 2]]
+    weights = [getattr(cell, name) for cell in cells for name in WEIGHTS[: 4 if has_bias else 2]]
     options = (has_bias, 1, 0.0, torch.is_grad_enabled(), True, True)
     if isinstance(cells[0], LSTMCell):
         hx = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
@@ -142,8 +158,8 @@ def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> 
         weight_ih = torch.cat([weight_ih, column], dim=1)
     y_BTO, end = _kernel(cell, x_BTI, state, weight_ih)
     y_BTO = y_BTO.masked_fill(padded_BT1, 0)
-    last_B11 = (lengths_B - 1).clamp(min=0)[:, None, None]
-    h_BH = y_BTO.gather(1, last_B11.expand(-1, 1, y_BTO.shape[2])).squeeze(1)
+    # Not by gather, whose backward pass would need the whole output.
+    h_BH = y_BTO[torch.arange(len(lengths_B), device=lengths_B.device), (lengths_B - 1).clamp(min=0)]
     end = LSTMState(h_BH, end.cell) if isinstance(end, LSTMState) else h_BH
     return y_BTO, select_rows(lengths_B > 0, end, state)
 

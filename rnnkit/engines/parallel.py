@@ -12,7 +12,8 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.linear import LinearCell
-from rnnkit.engines.hooks import watched
+from rnnkit.cells.state import state_leaves
+from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.linear_scan import linear_scan
 from rnnkit.engines.window import Window, valid_steps
 
@@ -27,11 +28,7 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return f"{type(cell).__name__} is no LinearCell: its steps cannot be taken all at once"
     if type(cell).forward is not LinearCell.forward:
         return f"{type(cell).__name__} has a forward of its own, which may be more than its coefficients say"
-    if torch.compiler.is_compiling():
-        return "a graph is being traced, and the kernels are no operations that a graph could hold"
-    if torch._C._are_functorch_transforms_active():
-        return "the kernels cannot be vmapped, as a torch.func transform may do"
-    return watched(cell)
+    return watched(cell) or transformed([x_BTI, *state_leaves(state), *cell.parameters(), *cell.buffers()])
 
 
 def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
@@ -85,4 +82,7 @@ def _run(cell: LinearCell, x_BTI: Tensor, state: Any, window: Window) -> tuple[T
     y_BTO = cell.readout(h_BTH.to(dtype), x_BTI)
     if valid_BT1 is not None:
         y_BTO = y_BTO.masked_fill(~valid_BT1, 0)
+    elif y_BTO.untyped_storage().data_ptr() in {part.untyped_storage().data_ptr() for part in (h_BTH, x_BTI)}:
+        # The caller may write into the output, and not into what the backward pass needs, nor into x.
+        y_BTO = y_BTO.clone()
     return y_BTO, end_BH.to(dtype)

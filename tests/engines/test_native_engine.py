@@ -188,7 +188,6 @@ def with_parametrization() -> LSTMCell:
         (with_backward_hook, "hook"),
         (with_replaced_forward, "replaced forward"),
         (with_parametrization, "not for ParametrizedLSTMCell"),
-        (lambda: LSTMCell(3, 5).double(), "the weights are torch.float64"),
     ],
 )
 def test_what_the_kernels_would_get_wrong_is_left_to_the_loop(build: Any, reason: str) -> None:
@@ -245,9 +244,14 @@ def test_a_watched_stream_calls_the_cell() -> None:
     assert seen == [1]
 
 
-def test_a_state_of_another_dtype_is_left_to_the_loop() -> None:
-    cell = ElmanCell(3, 5)
-    assert explain(cell, X, torch.zeros(2, 5, dtype=torch.float64)).engine == "reference"
+def test_a_state_of_another_dtype_ends_in_the_error_of_the_loop() -> None:
+    cell, state = ElmanCell(3, 5), torch.zeros(2, 5, dtype=torch.float64)
+    messages = []
+    for engine in ("native", "reference"):
+        with pytest.raises(RuntimeError, match="same dtype") as caught:
+            scan(cell, X, state, engine=engine)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 def test_a_torch_func_transform_is_left_to_the_loop() -> None:

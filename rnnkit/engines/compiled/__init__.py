@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
@@ -25,7 +26,7 @@ from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines import native, parallel, reference, toolchain
 from rnnkit.engines.compiled.condition import condition
 from rnnkit.engines.compiled.once import warn_once as _warn
-from rnnkit.engines.hooks import watched
+from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.weights import ComputedWeight, computed_weights
 from rnnkit.engines.window import Window, valid_steps
 
@@ -43,6 +44,10 @@ _stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
 
 
+class _Failure(str):
+    """The reason why there is no kernel where the Python loop is to say what is wrong, if it fails too."""
+
+
 def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
     """Why the compiler would not compute what the cell computes; None where it does."""
     device = x_BTI.device
@@ -57,12 +62,10 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "x, the state and the weights are not on one device"
     if any(tensor.is_complex() for tensor in tensors):
         return "the compiler knows no complex numbers"
-    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
-        return "a torch.func transform or torch.compile looks into every step"
-    if (watcher := watched(cell)) is not None:
+    if (watcher := watched(cell) or transformed(tensors)) is not None:
         return watcher
-    kernel, _ = _kernel(cell, x_BTI, _promoted(state, cell.initial_state(1)), masked=False)
-    if isinstance(kernel, str):
+    kernel, _ = _kernel(cell, x_BTI, state, masked=False)
+    if isinstance(kernel, str) and not isinstance(kernel, _Failure):
         _warn(f"{type(cell).__name__} runs as a Python loop: {kernel}")
         return kernel
     return None
@@ -93,35 +96,36 @@ def _better_on_cuda(cell: Cell[State], x_BTI: Tensor, state: State) -> str | Non
 def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
     masked = window.lengths is not None or window.fresh is not None
-    state = _promoted(state, cell.initial_state(1))
-    if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
-        done = quick_step(cell, x_BTI, state) or _first_step(cell, x_BTI, state)
-        if done is not None:
-            return done
     kernel, weights = _kernel(cell, x_BTI, state, masked=masked)
+    if isinstance(kernel, _Failure):
+        # Which raises what torch has to say.
+        return reference.run(cell, x_BTI, state, window)
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
+        if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
+            carry = kernel.carry(state)
+            done = quick_step(cell, x_BTI, carry) or _first_step(cell, x_BTI, carry)
+            if done is not None:
+                return done
         kernel.prepare()
     except toolchain.CompilerError as error:
         _warn(f"{type(cell).__name__} runs as a Python loop: {error}")
         return reference.run(cell, x_BTI, state, window)
     if window.lengths is not None:
         x_BTI = x_BTI.masked_fill(~valid_steps(window.lengths, x_BTI.shape[1])[..., None], 0)
-    initial = _promoted(cell.initial_state(x_BTI.shape[0]), state) if masked else None
+    initial = cell.initial_state(x_BTI.shape[0]) if masked else None
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
 
 def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tuple[Any, dict[str, Tensor]]:
     """The kernel for this cell in its present condition, or the reason why there is none; and the cell's weights."""
-    # What a trace needs takes a second to import.
-    from rnnkit.engines.compiled.graphs import Untraceable
-    from rnnkit.engines.compiled.trace import trace
-
     weights, computed = _weights(cell)
     sources = [x_BTI, *state_leaves(state), *weights.values()]
     backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in sources)
     x_grad = backward and x_BTI.requires_grad
+    if backward and any(tensor.is_inference() for tensor in sources):
+        return _Failure("inference tensors cannot be saved for a backward pass"), weights
     key = (
         masked,
         backward,
@@ -137,13 +141,45 @@ def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tupl
         return f"it was compiled in {MOST_KERNELS} conditions; an option that changes all the time may be a buffer", {}
     with _tracing:
         if key not in kernels:
-            try:
-                asked = {"masked": masked, "backward": backward, "x_grad": x_grad}
-                step = trace(cell, x_BTI.dtype, state, weights, computed, **asked)
-                kernels[key] = _KERNELS[x_BTI.device.type]()(step, backward=backward)
-            except Untraceable as reason:
-                kernels[key] = str(reason)
+            asked = {"masked": masked, "backward": backward, "x_grad": x_grad}
+            kernels[key] = _compiled(cell, x_BTI, state, weights, computed, **asked)
     return kernels[key], weights
+
+
+def _compiled(
+    cell: Cell[Any],
+    x_BTI: Tensor,
+    state: Any,
+    weights: dict[str, Tensor],
+    computed: list[ComputedWeight],
+    *,
+    masked: bool,
+    backward: bool,
+    x_grad: bool,
+) -> Any:
+    """A new kernel, or the reason why there is none."""
+    # What a trace needs takes a second to import.
+    from rnnkit.engines.compiled.graphs import Untraceable, first_line
+    from rnnkit.engines.compiled.trace import trace
+    from rnnkit.engines.compiled.trial import Unsteppable, try_step
+    from rnnkit.engines.compiled.twin import Twin
+
+    try:
+        if masked:
+            # A lane that begins anew makes the others' states as wide as its own.
+            state = map_state(_as_wide, state, cell.initial_state(1))
+        twin = Twin(cell, state, weights, computed)
+        y_dtype, carry = try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
+        dtypes = (x_BTI.dtype, y_dtype)
+        step = trace(twin, dtypes, carry, weights, masked=masked, backward=backward, x_grad=x_grad)
+        return _KERNELS[x_BTI.device.type]()(step, twin, backward=backward)
+    except Unsteppable as reason:
+        return _Failure(reason)
+    except Untraceable as reason:
+        return str(reason)
+    except Exception as error:
+        # A cell that runs as a loop must not fail because the compiler does.
+        return f"the compiler fails on it ({type(error).__name__}: {first_line(error)})"
 
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
@@ -154,6 +190,7 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
         or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
         or not stepper.fits(x_B1I, state)
     ):
         return None
@@ -165,14 +202,17 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
     from rnnkit.engines.compiled.graphs import Untraceable
     from rnnkit.engines.compiled.stepper import Stepper
     from rnnkit.engines.compiled.trace import trace
+    from rnnkit.engines.compiled.twin import Twin
 
     weights, computed = _weights(cell)
     key = (x_B1I.dtype, condition(cell, weights, x_B1I.device))
-    if computed or _stepless.get(cell) == key:
+    # Whether an inference tensor was written into, nothing tells.
+    if computed or any(tensor.is_inference() for tensor in weights.values()) or _stepless.get(cell) == key:
         return None
     try:
         with _tracing:
-            step = trace(cell, x_B1I.dtype, state, weights, computed, masked=False, backward=False, x_grad=False)
+            twin = Twin(cell, state, weights, computed)
+            step = trace(twin, (x_B1I.dtype, x_B1I.dtype), state, weights, masked=False, backward=False, x_grad=False)
         _steppers[cell] = Stepper(cell, step, weights, state)
     except (Untraceable, toolchain.CompilerError):
         _stepless[cell] = key
@@ -206,10 +246,5 @@ def _weights(cell: Cell[Any]) -> tuple[dict[str, Tensor], list[ComputedWeight]]:
     return tensors, computed
 
 
-def _promoted(state: State, other: State) -> State:
-    """A state in no lower precision than another: a carry may have come out of an autocast region."""
-
-    def promote(leaf: Tensor, as_leaf: Tensor) -> Tensor:
-        return leaf.to(torch.promote_types(leaf.dtype, as_leaf.dtype))
-
-    return map_state(promote, state, other)
+def _as_wide(leaf: Tensor, other: Tensor) -> Tensor:
+    return leaf.to(torch.promote_types(leaf.dtype, other.dtype))

@@ -3,14 +3,14 @@
 Values lie in the order in which steps are taken; where time runs backwards, input and output are turned round.
 """
 
-from itertools import chain
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, fx
 
 from rnnkit.engines import toolchain
 from rnnkit.engines.compiled.chunk import Rooms
-from rnnkit.engines.compiled.differentiable import Differentiable, Values
+from rnnkit.engines.compiled.differentiable import Differentiable, Shape, Values
 from rnnkit.engines.compiled.graphs import batch_axis, features, value
 from rnnkit.engines.compiled.layout import by_row, masks, rows_first, wide
 from rnnkit.engines.compiled.loop import room_dtype
@@ -33,26 +33,34 @@ class GraphKernel(Differentiable):
         if self.forward_loop.crawls or (self.partition.backward is not None and self.backward_loop.crawls):
             raise toolchain.CompilerError("neither Inductor nor CUDA graphs work here")
 
-    def forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
+    def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
+        """All steps of x, [T * B, I], in the order in which they are taken."""
+        return _in_order(x_BTI, bool(shape.reverse)).reshape(shape.T * shape.B, x_BTI.shape[2])
+
+    def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
+        """The inverse: [B, T, I]."""
+        return _in_time(x_NI.view(shape.T, shape.B, x_NI.shape[1]), bool(shape.reverse))
+
+    def forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
         """Outputs, final state, and the values of the nodes that are saved."""
         # Memory that outlives an inference mode must not be that mode's; the graph itself says where it casts.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(x_BTI.device.type, enabled=False):
-            return self._forward(x_BTI, given, window)
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(inputs[0].device.type, enabled=False):
+            return self._forward(inputs, window, shape)
 
     def backward(
-        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
     ) -> list[Tensor | None]:
         """The gradients of x, state, initial state and weights."""
         with torch.no_grad():
             return self._backward(values, shape, y_grad_BTO, state_grads)
 
-    def _forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
+    def _forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
         step, direction, loop = self.step, self.partition.forward, self.forward_loop
-        B, T = x_BTI.shape[:2]
-        values: Values = {step.x: _in_order(x_BTI, window.reverse).reshape(T * B, x_BTI.shape[2])}
-        values.update(zip(chain(step.state, step.initial, step.weights.values()), given, strict=True))
+        T, B, _ = shape
+        values: Values = dict(zip(self.inputs, inputs, strict=True))
         if step.valid is not None and step.fresh is not None:
-            ordered = (_in_order(mask_BT, window.reverse) for mask_BT in masks(window, x_BTI))
+            masks_BT = masks(window, T, B, inputs[0].device)
+            ordered = (_in_order(mask_BT, window.reverse) for mask_BT in masks_BT)
             values[step.valid], values[step.fresh] = (mask_TB.reshape(T * B) for mask_TB in ordered)
         self.partition.weights.run(0, values)
         self._run_eager(direction.before, values, T, B)
@@ -69,11 +77,11 @@ class GraphKernel(Differentiable):
         return _in_time(y_TBO, window.reverse), [ends[by_state[old]] for old in step.state], values
 
     def _backward(
-        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
     ) -> list[Tensor | None]:
         step, direction, loop = self.step, self.partition.backward, self.backward_loop
         assert direction is not None
-        T, B, reverse = shape[0], shape[1], bool(shape[2])
+        T, B, reverse = *shape[:2], bool(shape.reverse)
         histories = {old: values[old] for old in step.state if old in values}
         if step.y_grad is not None:
             y_grad = _in_order(y_grad_BTO, reverse).reshape(T * B, y_grad_BTO.shape[2])
@@ -92,12 +100,8 @@ class GraphKernel(Differentiable):
         values.update(_stored(direction.stored, rooms))
         sums = {node: _summed(node, values, ends) for node in direction.summed}
         self._run_eager(direction.after, values, T, B, sums)
-        x_grad_BTI = None
-        if step.x_grad is not None:
-            x_grad = rows_first(values[step.x_grad], step.x_grad)
-            x_grad_BTI = _in_time(x_grad.view(T, B, x_grad.shape[1]), reverse)
         return [
-            x_grad_BTI,
+            None if step.x_grad is None else rows_first(values[step.x_grad], step.x_grad),
             *(None if node is None else ends.get(Argument("turn", node)) for node in step.state_grad),
             *(
                 None if grad is None else ends[Argument("lane sum", node)].to(value(node).dtype)

@@ -1,66 +1,161 @@
 """A compiled step as autograd sees it: one node of its graph for all the steps of a window."""
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
-from torch.autograd.function import once_differentiable
 
 from rnnkit.cells.state import state_leaves
+from rnnkit.engines.compiled.graphs import arguments, is_random, is_view, value
 from rnnkit.engines.compiled.plan import Plan
-from rnnkit.engines.compiled.step import structured
+from rnnkit.engines.compiled.readings import readings
+from rnnkit.engines.compiled.step import Step, structured
+from rnnkit.engines.compiled.twin import Twin
+from rnnkit.engines.recorded import Watch, gradients_of, more_than_numbers
 from rnnkit.engines.window import Window
+from rnnkit.errors import UserError
 
 Values = dict[fx.Node, Tensor]
 """Values by node. Those of a lane hold all steps: where the trace has the batch, they have T * B rows, step by step."""
 
 
+class Shape(NamedTuple):
+    """Of a window: its steps and lanes, and 1 where time runs backwards."""
+
+    T: int
+    B: int
+    reverse: int
+
+
 class Differentiable(Plan):
     """A step in one mode, for any number of lanes and steps; a machine's own class says how its loops are run."""
 
+    def __init__(self, step: Step, twin: Twin, *, backward: bool) -> None:
+        super().__init__(step, backward=backward)
+        self.twin = twin
+        self._outside = readings(twin.cell).key
+        device = value(step.x).device.type
+        self._autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+        self.is_random = any(is_random(node) for node in step.graph.nodes)
+        self.inputs = [step.x, *step.state, *step.initial, *step.weights.values()]
+        # What is saved of states is their history.
+        self.besides = [node for node in self.saved if node not in self.inputs or node in step.state]
+        self._read = [(n, node) for n, node in enumerate(self.inputs) if node in self.saved and node not in step.state]
+        shown = step.y
+        while is_view(shown):
+            shown = arguments(shown)[0]
+        history = dict(zip(step.new_state, step.state, strict=True))
+        self.shows_input = shown.op == "placeholder"
+        self.shows_saved = history.get(shown, shown) in self.saved
+
     def __call__(self, x_BTI: Tensor, state: Any, initial: Any, window: Window, weights: dict[str, Tensor]) -> Any:
         """Outputs and state, as an engine's `run`."""
-        leaves = state_leaves(state)
+        shape = Shape(x_BTI.shape[1], x_BTI.shape[0], int(window.reverse))
+        leaves = state_leaves(self.carry(state))
         # An initial state may be one row, expanded.
-        first = [leaf.contiguous() for leaf in state_leaves(initial)] if self.step.initial else []
-        given = [*leaves, *first, *(weights[name] for name in self.step.weights)]
+        first = [leaf.contiguous() for leaf in state_leaves(self.carry(initial))] if self.step.initial else []
+        inputs = [self.rows(x_BTI, shape), *leaves, *first, *(weights[name] for name in self.step.weights)]
         if self.partition.backward is None:
-            y_BTO, ends, _ = self.forward(x_BTI, given, window)
+            y_BTO, ends, _ = self.forward(inputs, window, shape)
+            y_BTO = y_BTO.clone() if self.shows_input else y_BTO.data
         else:
-            y_BTO, *ends = _Scan.apply(self, window, x_BTI, *given)
+            y_BTO, *ends = _Scan.apply(self, window, shape, *inputs)
         return y_BTO, structured(state, ends)
+
+    def carry(self, state: Any) -> Any:
+        """A state in the dtypes that it has between steps."""
+        leaves = [leaf.to(value(node).dtype) for leaf, node in zip(state_leaves(state), self.step.state, strict=True)]
+        return structured(state, leaves)
 
     def prepare(self) -> None:
         """Do what may fail before the first step; raises `toolchain.CompilerError`."""
 
     @abstractmethod
-    def forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
-        """Outputs, final state, and the values of the nodes that are saved."""
+    def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
+        """All steps of x, [T * B, I], in the order in which the loops have them."""
+
+    @abstractmethod
+    def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
+        """The inverse: [B, T, I], from the first step in time to the last."""
+
+    @abstractmethod
+    def forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
+        """Outputs, final state, and the values of the nodes that are saved.
+
+        * `inputs`: the rows of x, the state, the initial state where a lane may begin anew, and the weights.
+        """
 
     @abstractmethod
     def backward(
-        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
     ) -> list[Tensor | None]:
-        """The gradients of x, state, initial state and weights; `shape` is T, B, and 1 for time running backwards."""
+        """The gradients of the inputs."""
+
+    def values_of(self, inputs: Sequence[Tensor], kept: Sequence[Tensor]) -> Values:
+        """What the backward loop reads, of the inputs and of what was kept besides them."""
+        return {node: inputs[n] for n, node in self._read} | dict(zip(self.besides, kept, strict=True))
+
+    def by_the_loop(
+        self, inputs: Sequence[Tensor], window: Window, shape: Shape, tangents: Sequence[Tensor | None]
+    ) -> list[Tensor | None]:
+        """The gradients of the inputs once more, by the Python loop, in operations that torch can differentiate.
+
+        Raises `UserError` where the loop would not compute again what was computed.
+        """
+        if self.is_random or readings(self.twin.cell).key != self._outside:
+            reason = "draws random numbers in every step" if self.is_random else "reads globals that have changed since"
+            raise UserError(
+                "engine",
+                "one whose gradients can be differentiated, or vmapped, for this cell",
+                f"compiled ({type(self.twin.cell).__name__} {reason})",
+                fix='engine="reference"',
+            )
+
+        def loop(x_NI: Tensor, *given: Tensor) -> list[Tensor]:
+            states = len(self.step.state)
+            before, first = given[:states], given[states : states + len(self.step.initial)]
+            weights = dict(zip(self.step.weights, given[states + len(first) :], strict=True))
+            state = structured(self.twin.state, list(before))
+            with torch.autocast(self._autocast[0], self._autocast[1], self._autocast[2]):
+                y_BTO, after = self.twin.over_time(weights, self.in_time(x_NI, shape), state, list(first), window)
+            return [y_BTO, *(new.to(old.dtype) for new, old in zip(state_leaves(after), before, strict=True))]
+
+        return gradients_of(loop, inputs, tangents)
 
 
 class _Scan(torch.autograd.Function):
     """All steps forward, and all steps back."""
 
     @staticmethod
-    def forward(ctx: Any, kernel: Differentiable, window: Window, x_BTI: Tensor, *given: Tensor) -> Any:
-        y_BTO, ends, values = kernel.forward(x_BTI, list(given), window)
-        ctx.kernel = kernel
-        ctx.shape = (x_BTI.shape[1], x_BTI.shape[0], int(window.reverse))
-        ctx.save_for_backward(*(values[node] for node in kernel.saved))
+    def forward(ctx: Any, kernel: Differentiable, window: Window, shape: Shape, *inputs: Tensor) -> Any:
+        y_BTO, ends, values = kernel.forward(inputs, window, shape)
+        # What is handed out may be written into: it must be no view, and nothing else may rely on it unnoticed.
+        copied = kernel.shows_input or (kernel.shows_saved and kernel.is_random)
+        y_BTO = y_BTO.clone() if copied else y_BTO.data
+        ctx.watch = Watch(y_BTO) if kernel.shows_saved and not copied else None
+        ctx.kernel, ctx.shape = kernel, shape
+        # The caller may go on to use these for other windows.
+        lengths, fresh = (None if mask is None else mask.clone() for mask in (window.lengths, window.fresh))
+        ctx.window = Window(lengths, fresh, window.reverse)
+        ctx.save_for_backward(*inputs, *(values[node] for node in kernel.besides))
         ctx.mark_non_differentiable(*(end for end in ends if not end.is_floating_point()))
         return y_BTO, *ends
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
-        values = dict(zip(ctx.kernel.saved, ctx.saved_tensors, strict=True))
+        kernel = ctx.kernel
+        saved = ctx.saved_tensors  # to be asked for once: a checkpoint computes them again
+        count = len(kernel.inputs)
+        inputs, kept = saved[:count], saved[count:]
+        tangents = [y_grad_BTO, *state_grads]
+        if more_than_numbers(tangents):
+            return None, None, None, *kernel.by_the_loop(inputs, ctx.window, ctx.shape, tangents)
         with torch.autocast(y_grad_BTO.device.type, enabled=False):
-            grads = ctx.kernel.backward(values, ctx.shape, y_grad_BTO, list(state_grads))
-        return None, None, *grads
+            if ctx.watch is not None and ctx.watch.overwritten:
+                _, _, values = kernel.forward(inputs, ctx.window, ctx.shape)
+            else:
+                values = kernel.values_of(inputs, kept)
+            grads = kernel.backward(values, ctx.shape, y_grad_BTO, list(state_grads))
+        return None, None, None, *grads

@@ -17,8 +17,6 @@ REGISTER = {
     torch.int32: "int32_t",
 }
 """The type in which a value is computed."""
-MEMORY = REGISTER | {torch.bfloat16: "bf16"}
-"""The type in which it is stored between steps."""
 
 EXPENSIVE = {
     "exp",
@@ -43,6 +41,11 @@ def register_type(dtype: torch.dtype) -> str:
     if dtype not in REGISTER:
         raise Untraceable(f"it computes in {dtype}, which the compiler does not know")
     return REGISTER[dtype]
+
+
+def memory_type(dtype: torch.dtype) -> str:
+    """The C++ type in which a value is stored between steps; raises `Untraceable` likewise."""
+    return "bf16" if dtype == torch.bfloat16 else register_type(dtype)
 
 
 def literal(number: float | bool, kind: str) -> str:

@@ -1,22 +1,23 @@
 """A compiled step on a CPU: its text and its library, the buffers of a window, the calls of its loops."""
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib import resources
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from rnnkit.engines import toolchain
-from rnnkit.engines.compiled.differentiable import Differentiable, Values
+from rnnkit.engines.compiled.differentiable import Differentiable, Shape, Values
 from rnnkit.engines.compiled.graphs import batch_axis, features, value
 from rnnkit.engines.compiled.layout import by_row, masks, rows_first, wide
 from rnnkit.engines.compiled.plan import Written
 from rnnkit.engines.compiled.products import SPARES, tiles
 from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
 from rnnkit.engines.compiled.step import Step
+from rnnkit.engines.compiled.twin import Twin
 from rnnkit.engines.compiled.writer import Writer
 from rnnkit.engines.window import Window
 
@@ -30,9 +31,9 @@ def runtime() -> str:
 class Kernel(Differentiable):
     """A step in one mode, as two time loops in C++."""
 
-    def __init__(self, step: Step, *, backward: bool) -> None:
+    def __init__(self, step: Step, twin: Twin, *, backward: bool) -> None:
         self.source = runtime()
-        super().__init__(step, backward=backward)
+        super().__init__(step, twin, backward=backward)
 
     def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Writer:
         """The function of a loop, whose text joins the source."""
@@ -49,18 +50,25 @@ class Kernel(Differentiable):
         """Compile the text, or find it compiled."""
         _ = self.library
 
-    def forward(self, x_BTI: Tensor, given: list[Tensor], window: Window) -> tuple[Tensor, list[Tensor], Values]:
+    def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
+        """All steps of x, [T * B, I], in the order of time."""
+        return x_BTI.transpose(0, 1).reshape(shape.T * shape.B, x_BTI.shape[2])
+
+    def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
+        """The inverse: [B, T, I]."""
+        return x_NI.view(shape.T, shape.B, x_NI.shape[1]).transpose(0, 1)
+
+    def forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
         """Outputs, final state, and the values of the nodes that are saved."""
         step, direction = self.step, self.partition.forward
-        B, T = x_BTI.shape[:2]
-        values: Values = {step.x: x_BTI.transpose(0, 1).reshape(T * B, x_BTI.shape[2])}
-        values.update(zip(chain(step.state, step.initial, step.weights.values()), given, strict=True))
+        T, B, reverse = shape
+        values: Values = dict(zip(self.inputs, inputs, strict=True))
         if step.valid is not None and step.fresh is not None:
-            values[step.valid], values[step.fresh] = (mask_BT.t().reshape(T * B) for mask_BT in masks(window, x_BTI))
+            masks_BT = masks(window, T, B, inputs[0].device)
+            values[step.valid], values[step.fresh] = (mask_BT.t().reshape(T * B) for mask_BT in masks_BT)
         rooms = self._lanes(values, T)
         self.partition.weights.run(0, values)
         direction.before.run(T * B, values)
-        reverse = int(window.reverse)
         for old, kept in zip(step.state, self.kept, strict=True):
             leaf = values[old]
             room = leaf.new_empty(T + 1 if kept else 2, *leaf.shape)
@@ -85,7 +93,7 @@ class Kernel(Differentiable):
         return y_BTO, ends, values
 
     def backward(
-        self, values: Values, shape: tuple[int, int, int], y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
     ) -> list[Tensor | None]:
         """The gradients of x, state, initial state and weights."""
         step, direction = self.step, self.partition.backward
@@ -123,7 +131,7 @@ class Kernel(Differentiable):
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
         SPARES.give(spare, [x_grad, y_grad_BTO, *state_grads, *weight_grads])
         return [
-            None if x_grad is None else x_grad.view(T, B, x_grad.shape[1]).transpose(0, 1),
+            x_grad,
             *(
                 rooms[Argument("turn", node)][T & 1] if node is not None and value(node).is_floating_point() else None
                 for node in step.state_grad

@@ -22,9 +22,9 @@ def wide(node: fx.Node) -> torch.dtype:
     return torch.float32 if value(node).dtype in (torch.bfloat16, torch.float16) else value(node).dtype
 
 
-def masks(window: Window, x_BTI: Tensor) -> tuple[Tensor, Tensor]:
+def masks(window: Window, T: int, B: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Which steps are no padding, and which begin anew: [B, T] each."""
-    B, T = x_BTI.shape[:2]
-    valid_BT = x_BTI.new_ones(B, T, dtype=torch.bool) if window.lengths is None else valid_steps(window.lengths, T)
-    fresh_BT = x_BTI.new_zeros(B, T, dtype=torch.bool) if window.fresh is None else window.fresh
+    none_BT = torch.zeros(B, T, dtype=torch.bool, device=device)
+    valid_BT = ~none_BT if window.lengths is None else valid_steps(window.lengths, T)
+    fresh_BT = none_BT if window.fresh is None else window.fresh
     return valid_BT, fresh_BT

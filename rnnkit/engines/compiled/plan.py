@@ -25,7 +25,7 @@ class Plan(ABC):
         forward, after = self.partition.forward, self.partition.forward.after
         # A state is kept for every step where something is to read it.
         self.kept = [
-            backward or new is step.y or new in after.inputs or old in after.inputs
+            backward or step.y in (old, new) or new in after.inputs or old in after.inputs
             for old, new in zip(step.state, step.new_state, strict=True)
         ]
         known = {node: self._place(node, forward) for node in forward.known}

@@ -83,6 +83,8 @@ class Spares:
 
     def give(self, tensors: Iterable[Tensor], used: Iterable[Tensor | None]) -> None:
         """Take back those tensors that none of the `used` ones shares its memory with; the giver keeps no others."""
+        if torch.is_inference_mode_enabled():
+            return  # no backward pass could keep them
         kept = {tensor.untyped_storage().data_ptr() for tensor in used if tensor is not None}
         for tensor in tensors:
             storage = tensor.untyped_storage()

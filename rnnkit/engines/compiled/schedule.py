@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
-from rnnkit.engines.compiled.expressions import EXPENSIVE, MEMORY
+from rnnkit.engines.compiled.expressions import EXPENSIVE, memory_type
 from rnnkit.engines.compiled.graphs import (
     PRODUCTS,
     REDUCTIONS,
@@ -151,7 +151,7 @@ class Schedule:
 
     def in_place(self, lanes: fx.Node) -> Place | str | None:
         """Where a product finds its factor: an argument, or the scratch that holds it anyway; None for nowhere."""
-        if MEMORY[value(lanes).dtype] == "bf16":
+        if memory_type(value(lanes).dtype) == "bf16":
             return "scratch" if lanes in self.products or self.has_scratch(lanes) else None
         if lanes in self.known and self.known[lanes].argument.kind != "shared":
             return self.known[lanes]

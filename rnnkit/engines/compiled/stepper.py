@@ -9,10 +9,11 @@ from torch import Tensor
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines import toolchain
-from rnnkit.engines.compiled.condition import options
+from rnnkit.engines.compiled.frozen import contents
 from rnnkit.engines.compiled.graphs import Untraceable, ancestors, batch_axis, features, is_random, is_tensor, value
 from rnnkit.engines.compiled.kernel import runtime
 from rnnkit.engines.compiled.partition import weight_values
+from rnnkit.engines.compiled.readings import readings
 from rnnkit.engines.compiled.schedule import Argument, Place, Schedule
 from rnnkit.engines.compiled.step import Step, structured
 from rnnkit.engines.compiled.writer import Writer
@@ -47,7 +48,8 @@ class Stepper:
         ]
         # Attributes and not modules: whoever held the cell would keep it alive.
         attributes = [vars(module) for module in cell.modules()]
-        self._attributes = [(held, held["training"], options(held), held.get("forward")) for held in attributes]
+        self._attributes = [(held, held["training"], contents(held), held.get("forward")) for held in attributes]
+        self._readings = readings(cell)
         self._hooks = [
             hooks for module in cell.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)
         ]
@@ -77,6 +79,7 @@ class Stepper:
         """Whether this is the step for these arguments, and the cell still is as it was: its weights, its options."""
         if (
             type(state) is not self._type
+            or type(x_B1I) is not Tensor
             or x_B1I.dtype is not self._x_dtype
             or x_B1I.shape[1:] != (1, self._input_size)
             or not x_B1I.is_cpu
@@ -92,10 +95,11 @@ class Stepper:
             and all(tensor.data_ptr() == at and tensor._version == now for tensor, at, now in self._stamps)
             and all(owner.get(name) is held for owner, name, held in self._parts)
             and all(
-                held["training"] is mode and options(held) == given and held.get("forward") is forward
+                held["training"] is mode and contents(held) == given and held.get("forward") is forward
                 for held, mode, given, forward in self._attributes
             )
             and not any(self._hooks)
+            and self._readings.hold()
         )
 
     def __call__(self, x_B1I: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -111,4 +115,5 @@ class Stepper:
             found.append(torch.empty(lanes, *shape, dtype=dtype))
             addresses[at] = found[-1].data_ptr()
         self._function(1, lanes, 0, 1, self._array(*addresses), self._strides)
-        return found[self._y].unsqueeze(1), structured(state, [found[n] for n in self._ends])
+        # The state must stay as it is when the output is written into.
+        return torch.stack((found[self._y],), 1), structured(state, [found[n] for n in self._ends])

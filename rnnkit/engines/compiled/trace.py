@@ -10,45 +10,41 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from rnnkit.cells.base import Cell
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
 from rnnkit.engines.compiled.lanes import check_lanes
 from rnnkit.engines.compiled.plain_cells import PlainCells
 from rnnkit.engines.compiled.primitives import decompositions
 from rnnkit.engines.compiled.step import Step, named, structured
-from rnnkit.engines.compiled.twin import twin_of, unchanged
-from rnnkit.engines.weights import ComputedWeight, held
+from rnnkit.engines.compiled.twin import Twin
 from rnnkit.engines.window import select_rows
 
 
 def trace(
-    cell: Cell[Any],
-    dtype: torch.dtype,
+    twin: Twin,
+    dtypes: tuple[torch.dtype, torch.dtype],
     state: Any,
     weights: dict[str, Tensor],
-    computed: list[ComputedWeight],
     *,
     masked: bool,
     backward: bool,
     x_grad: bool,
 ) -> Step:
-    """Trace one step in the cell's present mode, with gradients for whatever asks for them.
+    """Trace one step of a cell as its twin has it, with gradients for whatever asks for them.
 
-    * `dtype`: of x; `weights`: all tensors that the step reads besides x and the state, those of `computed` too.
+    * `dtypes`: of x and of the output.
+    * `weights`: all tensors that the step reads besides x and the state, computed ones too.
     * `masked`: lanes may end early or begin anew within a window.
 
     Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
     """
-    cell, computed = twin_of(cell, weights, computed)
     mode = FakeTensorMode()
     with mode, torch.no_grad():
         leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
         device = leaves[0].device
-        x_BI = torch.empty(ROWS, cell.input_size, dtype=dtype, device=device)
+        x_BI = torch.empty(ROWS, twin.cell.input_size, dtype=dtypes[0], device=device)
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
         inputs |= {"x": x_BI, "state": leaves}
         if masked:
@@ -60,19 +56,15 @@ def trace(
             "state": [backward and leaf.is_floating_point() for leaf in leaves],
             "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
         }
-        tangents: dict[str, Any] = {"y": torch.empty(ROWS, cell.output_size, dtype=dtype, device=device)}
+        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=dtypes[1], device=device)}
         tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
-
-    names = {weight.name for weight in computed}
 
     def step(given: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
         before = structured(state, given["state"])
         if masked:
             before = select_rows(given["fresh"], structured(state, given["initial"]), before)
-        stored = {name: tensor for name, tensor in given["weights"].items() if name not in names}
-        once = held([weight._replace(value=given["weights"][weight.name]) for weight in computed])
-        with once, nullcontext() if device.type == "cpu" else PlainCells():
-            y_BO, after = functional_call(cell, stored, (given["x"], before))
+        with nullcontext() if device.type == "cpu" else PlainCells():
+            y_BO, after = twin(given["weights"], given["x"], before)
         _check_same(before, after)
         if masked:
             y_BO = y_BO.masked_fill(~given["valid"][:, None], 0)
@@ -88,7 +80,7 @@ def trace(
         results: dict[str, Any] = {"y": y_BO, "state": after, "grads": None}
         if backward:
             sources = [t for key in asks for t in _flat(given.get(key), asks[key])]
-            pairs = [(y_BO, tangents["y"].to(y_BO.dtype)), *zip(after, tangents["state"], strict=True)]
+            pairs = [(y_BO, tangents["y"]), *zip(after, tangents["state"], strict=True)]
             pairs = [(out, tangent) for out, tangent in pairs if out.requires_grad]
             if pairs and sources:
                 outs, outs_grad = zip(*pairs, strict=True)
@@ -104,8 +96,12 @@ def trace(
         return [results["y"], *results["state"], *(results["grads"] or [])]
 
     try:
-        # Not under the hooks of a checkpoint around the scan, which count what is saved.
-        with mode, unchanged(cell), torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
+        # Not under the hooks of a checkpoint around the scan, which count what is saved, nor of a search for NaN.
+        hooks, quiet = (
+            torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is),
+            torch.autograd.set_detect_anomaly(False),
+        )
+        with mode, twin.unchanged(), hooks, quiet:
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
@@ -177,11 +173,13 @@ def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[T
 def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
     """`torch.tensor(0.5)` within a step is that number; a longer constant would have to be kept somewhere."""
     constant = getattr(traced, str(node.target))
+    if not isinstance(constant, Tensor):
+        raise Untraceable(f"its step reads a {type(constant).__name__}, which the compiler does not know")
     if constant.numel() != 1:
         shape = list(constant.shape)
         raise Untraceable(f"its step makes a constant tensor of shape {shape}, which should be a buffer of the cell")
     with traced.graph.inserting_before(node):
-        options = {"dtype": constant.dtype, "device": constant.device}
+        options: dict[str, Any] = {"dtype": constant.dtype, "device": constant.device}
         number = traced.graph.call_function(aten.full.default, (list(constant.shape), constant.item()), options)
     number.meta["val"] = node.meta.get("val", constant)
     node.replace_all_uses_with(number)

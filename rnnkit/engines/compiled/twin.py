@@ -1,42 +1,115 @@
-"""The cell that a trace is made on: a copy, which no other thread meets while stand-ins are in its weights' place."""
+"""A cell's step as a function of all tensors that it reads: on a copy, which no other thread meets meanwhile."""
 
 import copy
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
 
-from rnnkit.cells.base import Cell
+from rnnkit.cells.base import Cell, State
+from rnnkit.cells.state import map_state
+from rnnkit.engines import reference
+from rnnkit.engines.compiled.frozen import contents
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
-from rnnkit.engines.weights import ComputedWeight
+from rnnkit.engines.compiled.readings import readings
+from rnnkit.engines.compiled.step import structured
+from rnnkit.engines.weights import ComputedWeight, held
+from rnnkit.engines.window import Window
 
 
-def twin_of(
-    cell: Cell[Any], weights: dict[str, Tensor], computed: list[ComputedWeight]
-) -> tuple[Cell[Any], list[ComputedWeight]]:
-    """The cell again with the same tensors, and what computes its weights.
+class Twin:
+    """A copy of a cell as it is now: its modes, its options, and none of its tensors, which it is given at each call.
+
+    * `state`: the structure of its states.
 
     Raises `Untraceable` where an attribute cannot be copied.
     """
-    tensors = (*weights.values(), *cell.parameters(), *cell.buffers())
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
-    try:
-        twin = copy.deepcopy(cell, memo)
-    except Exception as error:
-        raise Untraceable(f"it cannot be copied ({first_line(error)})") from error
-    return twin, [weight._replace(source=memo.get(id(weight.source), weight.source)) for weight in computed]
+
+    def __init__(
+        self, cell: Cell[State], state: State, weights: dict[str, Tensor], computed: list[ComputedWeight]
+    ) -> None:
+        tensors = (*weights.values(), *cell.parameters(), *cell.buffers())
+        memo: dict[int, Any] = {id(tensor): _placeholder(tensor) for tensor in tensors}
+        try:
+            # What is made within inference mode is of no use outside of it.
+            with torch.inference_mode(False), torch.no_grad():
+                self.cell: Cell[State] = copy.deepcopy(cell, memo)
+        except Exception as error:
+            raise Untraceable(f"it cannot be copied ({first_line(error)})") from error
+        self.state = map_state(_placeholder, state)
+        self._loop = _Loop(self.cell)
+        self._computed = {weight.name: memo.get(id(weight.source), weight.source) for weight in computed}
+        self._lock = threading.RLock()
+
+    def __call__(self, weights: dict[str, Tensor], x_BI: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step with these weights, computed ones among them."""
+        stepped: tuple[Tensor, Any] = self._called(weights, lambda cell: cell(x_BI, state))
+        return stepped
+
+    def over_time(
+        self, weights: dict[str, Tensor], x_BTI: Tensor, state: Any, first: list[Tensor], window: Window
+    ) -> tuple[Tensor, Any]:
+        """The Python loop over a window; `first` are the tensors of what a lane begins anew with."""
+
+        def run(cell: Cell[Any]) -> Any:
+            initial = structured(self.state, first) if first else None
+            return reference.run(_Stepped(cell, initial), x_BTI, state, window)
+
+        stepped: tuple[Tensor, Any] = self._called(weights, run)
+        return stepped
+
+    def _called(self, weights: dict[str, Tensor], function: Callable[[Cell[Any]], Any]) -> Any:
+        stored = {f"cell.{name}": tensor for name, tensor in weights.items() if name not in self._computed}
+        computed = [ComputedWeight(name, source, weights[name]) for name, source in self._computed.items()]
+        with self._lock, held(computed):
+            return functional_call(self._loop, stored, (function,))
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Raise `Untraceable` where a step leaves something behind, in the cell or in a global: a list, a count."""
+        before = {module: contents(vars(module)) for module in self.cell.modules()}
+        with readings(self.cell).undisturbed():
+            yield
+        for module, kept in before.items():
+            now = contents(vars(module))
+            for name in {**kept, **now}:
+                if name not in kept or name not in now or kept[name] != now[name]:
+                    raise Untraceable(f"its step changes {type(module).__name__}.{name}")
 
 
-@contextmanager
-def unchanged(cell: Cell[Any]) -> Iterator[None]:
-    """Raise `Untraceable` where a step leaves something behind in the cell, as a list that grows."""
-    before = {module: dict(vars(module)) for module in cell.modules()}
-    sizes = {id(value): len(value) for kept in before.values() for value in kept.values() if isinstance(value, list)}
-    yield
-    for module, kept in before.items():
-        now = vars(module)
-        names = [name for name in {**kept, **now} if kept.get(name) is not now.get(name)]
-        names += [name for name, value in kept.items() if isinstance(value, list) and len(value) != sizes[id(value)]]
-        if names:
-            raise Untraceable(f"its step changes {type(module).__name__}.{names[0]}")
+class _Loop(nn.Module):
+    """Whatever is done with a cell, as a module's forward, during which other tensors can stand for the cell's."""
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, function: Callable[[Cell[Any]], Any]) -> Any:
+        return function(self.cell)
+
+
+class _Stepped(Cell[Any]):
+    """A cell with an initial state that is given."""
+
+    def __init__(self, cell: Cell[Any], initial: Any) -> None:
+        super().__init__()
+        self.cell = cell
+        self.initial = initial
+
+    def initial_state(self, batch_size: int) -> Any:
+        return self.initial
+
+    def forward(self, x_BI: Tensor, state: Any) -> tuple[Tensor, Any]:
+        stepped: tuple[Tensor, Any] = self.cell(x_BI, state)
+        return stepped
+
+
+def _placeholder(tensor: Tensor) -> Tensor:
+    """A tensor of the same kind without memory."""
+    with torch.inference_mode(False), torch.no_grad():
+        empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty

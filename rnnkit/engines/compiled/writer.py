@@ -7,7 +7,7 @@ from math import prod
 
 from torch import fx
 
-from rnnkit.engines.compiled.expressions import MEMORY, register_type
+from rnnkit.engines.compiled.expressions import memory_type, register_type
 from rnnkit.engines.compiled.graphs import arguments, features, opname, value
 from rnnkit.engines.compiled.index import Index, flat
 from rnnkit.engines.compiled.schedule import Argument, Nest, Place, Schedule, Task
@@ -156,7 +156,7 @@ class Writer:
         return f"{self._row(home)}[{place}]"
 
     def _rounded(self, node: fx.Node, expression: str) -> str:
-        return f"to_bf16({expression})" if MEMORY[value(node).dtype] == "bf16" else expression
+        return f"to_bf16({expression})" if memory_type(value(node).dtype) == "bf16" else expression
 
     # Products.
 
@@ -227,7 +227,7 @@ class Writer:
         return name
 
     def _memory(self, argument: Argument) -> str:
-        kind = MEMORY[value(argument.node).dtype]
+        kind = memory_type(value(argument.node).dtype)
         return "float" if kind == "bf16" and argument.kind in ("weight", "sum", "lane sum") else kind
 
     def _local(self, node: fx.Node) -> str:

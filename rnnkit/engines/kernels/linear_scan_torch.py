@@ -5,6 +5,8 @@ on (Hillis and Steele, 1986, doi:10.1145/7902.7903), so that a sequence takes T 
 large ones. Products of a reach over one chunk only: they cannot overflow where |a| stays below 16, whatever T is.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -20,26 +22,34 @@ def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: boo
 
 
 def backward(
-    a: Tensor, h: Tensor, h0: Tensor, fresh: Tensor | None, g: Tensor, last: Tensor, reverse: bool
+    a: Tensor,
+    h: Tensor,
+    h0: Tensor,
+    fresh: Tensor | None,
+    g: Tensor,
+    last: Tensor,
+    reverse: bool,
+    scan: Callable[..., Tensor] = forward,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of a, b and h0: the same recurrence the other way round, with a of the step after."""
-    late, early = (slice(1, None), slice(None, -1)) if not reverse else (slice(None, -1), slice(1, None))
+    """The gradients of a, b and h0: the same recurrence the other way round, with a of the step after.
+
+    * `scan`: what computes it; nothing else here is written into.
+    """
     start = -1 if reverse else 0
     back = a.expand_as(h).conj()
-    after, cut = torch.ones_like(back), None
-    after[:, early] = back[:, late]
-    if fresh is not None:
-        cut = torch.zeros_like(fresh)
-        cut[:, early] = fresh[:, late]
-    db = forward(after, g, last, cut, not reverse)
-    before = torch.empty_like(h)
-    before[:, late] = h[:, early]
-    before[:, start] = h0
-    da, dh0 = db * before.conj(), db[:, start] * back[:, start]
+    after = _shifted(back, torch.ones_like(back[:, :1]), not reverse)
+    cut = None if fresh is None else _shifted(fresh, torch.zeros_like(fresh[:, :1]), not reverse)
+    db = scan(after, g, last, cut, not reverse)
+    da, dh0 = db * _shifted(h, h0[:, None], reverse).conj(), db[:, start] * back[:, start]
     if fresh is not None:
         da = da.masked_fill(fresh[..., None], 0)
         dh0 = dh0.masked_fill(fresh[:, start, None], 0)
     return da.sum_to_size(a.shape), db, dh0
+
+
+def _shifted(x: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    """What was there a step before, with `first` at the first step."""
+    return torch.cat([x[:, 1:], first] if reverse else [first, x[:, :-1]], dim=1)
 
 
 def _scan(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None) -> Tensor:

@@ -9,23 +9,26 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, LSTMState, MinGRUCell
 from rnnkit.cells.state import map_state
-from rnnkit.engines import compiled
+from rnnkit.engines import compiled, native, parallel
 from rnnkit.engines.compiled import trace as tracing
 from rnnkit.engines.compiled.cuda import GraphKernel
 from rnnkit.engines.compiled.graphs import value
 from rnnkit.engines.compiled.plain_cells import PlainCells
+from rnnkit.engines.compiled.twin import Twin
 
 H = 6
 
 
-def traced(cell: Any) -> Any:
+def traced(cell: Any) -> tuple[Any, Twin]:
     """The step of a cell on a GPU. Without gradients and masks: those of stand-ins need a torch built for one."""
     begin = cell.initial_state(4)
+    twin = Twin(cell, begin, dict(cell.named_parameters()), [])
+    dtypes = (torch.float32, torch.float32)
     with FakeTensorMode():
         weights = {name: torch.empty(leaf.shape, device="cuda") for name, leaf in cell.named_parameters()}
         state = map_state(lambda leaf: torch.empty(leaf.shape, device="cuda"), begin)
     with torch.no_grad():
-        return tracing.trace(cell, torch.float32, state, weights, [], masked=False, backward=False, x_grad=False)
+        return tracing.trace(twin, dtypes, state, weights, masked=False, backward=False, x_grad=False), twin
 
 
 def test_a_trace_stays_on_the_device_of_its_cell(written: Any) -> None:
@@ -34,11 +37,11 @@ def test_a_trace_stays_on_the_device_of_its_cell(written: Any) -> None:
         h = torch.tanh(c.mix(noise, h)) + torch.zeros(len(x), H, device=x.device)
         return h, h
 
-    found = traced(written(step))
+    found, twin = traced(written(step))
     nodes = [node for node in found.graph.nodes if isinstance(node.meta.get("val"), Tensor)]
     assert [node.name for node in nodes if value(node).device.type != "cuda"] == ["arange"]
     # It is brought over once, before the loop.
-    loop = GraphKernel(found, backward=False).forward_loop
+    loop = GraphKernel(found, twin, backward=False).forward_loop
     assert all(value(node).device.type == "cuda" for node in (*loop.known, *loop.nodes))
 
 
@@ -60,13 +63,15 @@ def test_a_cell_made_of_torchs_cells(
         return h if isinstance(c.inner, nn.GRUCell) else LSTMState(h, h)
 
     cell = written(step, initial=initial, setup=lambda c: setattr(c, "inner", torchs_own(3, H))).double()
-    assert not any("fused" in str(node.target) for node in traced(cell).graph.nodes)
+    assert not any("fused" in str(node.target) for node in traced(cell)[0].graph.nodes)
     monkeypatch.setattr(tracing, "nullcontext", PlainCells)
     as_its_loop(cell, torch.randn(4, 7, 3, dtype=torch.float64), cell.initial_state(4))
 
 
-def test_auto() -> None:
+def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     """cuDNN for what it has kernels for, one pass over time for linear cells, the compiler for the rest."""
+    for engine in (native, parallel):
+        monkeypatch.setattr(engine, "transformed", lambda _: None)  # stand-ins are left to the loop
     reasons = {}
     for cell in (LSTMCell(3, H), GRUCell(3, H, reset_after=False), MinGRUCell(3, H), LayerNormLSTMCell(3, H)):
         with FakeTensorMode():
