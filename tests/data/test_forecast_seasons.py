@@ -131,6 +131,22 @@ def test_some_stray_rows_do_not_hide_working_days(file: Path) -> None:
 def test_a_given_frequency_is_checked(file: Path) -> None:
     write(file, [(day, i % 5) for i, day in enumerate(days((0,), 120))])
     assert made(file, frequency="W-MON", context=20).season == 52
+    with pytest.raises(
+        UserError, match=r"^data\.frequency: expected most times of every series 1w-SUN apart; got 0 of 120"
+    ):
+        made(file, frequency="W-SUN")
+    with pytest.raises(UserError, match=r"^data\.frequency: expected most times of every series 1mo-31 apart"):
+        made(file, frequency="ME")
+    write(file, [(day, i % 5) for i, day in enumerate(days(range(5), 120))])
+    every_day = made(file, frequency="1d")
+    assert every_day.season == 7
+    assert following(every_day, file)[:2] == ["2023-06-17", "2023-06-18"]
+
+
+def test_irregular_rows_are_refused_and_the_repairs_work(file: Path) -> None:
+    gaps = [5 + i * i * 7 % 61 for i in range(200)]
+    times = [datetime(2024, 1, 1) + timedelta(minutes=sum(gaps[:i])) for i in range(200)]
+    write(file, [(time, i % 5) for i, time in enumerate(times)])
     with pytest.raises(UserError, match=r"^data\.frequency: expected most times.*Try: data\.fill_gaps=false[^.]*$"):
         made(file)
     rows = made(file, fill_gaps=False)
@@ -140,8 +156,8 @@ def test_a_given_frequency_is_checked(file: Path) -> None:
     found = batch.inputs.gaps[0, 5:10]
     torch.testing.assert_close(found / found[2], torch.tensor(expected), rtol=1e-4, atol=1e-4)
     assert "data.fill_gaps=false" in " ".join(rows.report)
-    days_about_noon = [datetime(2024, 1, 1, 12) + timedelta(days=i, hours=i * i * 7 % 13 - 6) for i in range(200)]
-    write(file, [(time, i % 7) for i, time in enumerate(days_about_noon)])
+    about_noon = [datetime(2024, 1, 1, 12) + timedelta(days=i, hours=i * i * 7 % 13 - 6) for i in range(200)]
+    write(file, [(time, i % 7) for i, time in enumerate(about_noon)])
     with pytest.raises(UserError, match=r"^data\.frequency: .*data\.fill_gaps=false.*data\.fill_gaps=true"):
         made(file)
     moved = made(file, fill_gaps=True)
