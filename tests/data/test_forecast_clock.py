@@ -235,3 +235,12 @@ def test_the_format_is_kept_with_a_trained_model(file: Path, tmp_path: Path) -> 
     again = ForecastData(path=file, context=8, horizon=3)
     again.load(tmp_path)
     assert following(again, file) == ["20240428", "20240429", "20240430"]
+
+
+def test_a_file_of_nothing_but_times_is_refused(file: Path) -> None:
+    file.write_text("date,n\n" + "".join(f"{day},{i}\n" for i, day in enumerate(DAYS)))
+    with pytest.raises(
+        UserError, match=r"^data\.target: .*whose columns hold times or nothing\. Try: data\.target=\[n\]"
+    ):
+        made(file)
+    assert made(file, target=["n"]).facts["channels"] == ["n"]

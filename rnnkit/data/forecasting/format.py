@@ -101,8 +101,12 @@ class Format:
         empty = {name for name in free if name not in aside and table.is_empty(name)}
         target = self.target or [name for name in free if name not in aside | empty]
         if not target:
-            got = f"{table.source} with no column left for it"
-            raise UserError("data.target", "a column to forecast", got, fix="data.target=column")
+            counting = [name for name in clock.others if table.is_numeric(name)] if clock else []
+            got = (
+                f"{table.source}, whose columns hold times or nothing" if free else f"no other column in {table.source}"
+            )
+            fix = f"data.target={listed(counting)}" if counting else f"{table.argument}=another.csv, with such a column"
+            raise UserError("data.target", "a column to forecast", got, fix=fix)
         if not self.target:
             _check_numeric(table, target, clock)
         notes = []

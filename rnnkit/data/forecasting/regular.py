@@ -186,7 +186,7 @@ def _check(
             and 2 * Grid(own, times).off(times)[1].sum() > len(times)
         ):
             fix = f"data.frequency={own}, to have all series on it, or a file for each frequency"
-        elif not is_given or others:
+        elif (distance > 0).all():  # no two rows would share a step
             fix += ", or data.fill_gaps=true, to move each row to the nearest step"
         shown = write_stamps(times[row : row + 1], None, None)[0]
         raise UserError(
