@@ -1,7 +1,6 @@
 """C-MAPSS: how long will a turbofan engine still run?"""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.numbers import numbers
 from rnnkit.data.labelled.series import SeriesLabelData
 from rnnkit.data.sources import Paths, read
+from rnnkit.data.standard_input import arriving
 from rnnkit.errors import UserError
 from rnnkit.ranges import PositiveInt
 
@@ -77,7 +77,7 @@ class CMAPSSData(SeriesLabelData):
         engines = (
             self._engines(path, "--input")
             if path is not None
-            else iter(_engines(sys.stdin.read(), "standard input", "--input", self._read_columns))
+            else iter(_engines("".join(arriving()), "standard input", "--input", self._read_columns))
         )
         return (engine._replace(inputs=self.encode_inputs(engine)) for engine in engines)
 

@@ -1,7 +1,6 @@
 """Functions of Python's standard library: from which package is this one?"""
 
 import ast
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.tables import suffix_of
 from rnnkit.data.labelled.text import TextLabelData
 from rnnkit.data.sources import read
+from rnnkit.data.standard_input import arriving
 from rnnkit.errors import UserError
 
 PACKAGES = ("asyncio", "email", "http", "importlib", "multiprocessing", "tkinter", "unittest", "xml")
@@ -46,7 +46,7 @@ class FunctionSource(TextLabelData):
         if path is not None and suffix_of(path.name) != ".py":
             yield from super().read_inputs(path)
             return
-        name, text = ("standard input", sys.stdin.read()) if path is None else read(path, argument="--input")[0]
+        name, text = ("standard input", "".join(arriving())) if path is None else read(path, argument="--input")[0]
         try:
             found = list(functions(text))
         except (SyntaxError, ValueError) as error:

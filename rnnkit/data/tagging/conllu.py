@@ -67,16 +67,15 @@ def read_conllu(
             continue
         sound = len(faults)
         ids = _Ids(block, name, faults, tag_is_last=tagged and columns[1] == len(CONLLU) - 1)
-        places = [index for index in words if ids.is_word(index)]
+        rows = {index: cells for index in words if (cells := ids.word(index)) is not None}
         ids.check_end()
-        if len(faults) == sound and places:
-            cells = [block.lines[index].split("\t") for index in places]
+        if len(faults) == sound and rows:
             yield Sentence(
-                [fields[columns[0]] for fields in cells],
-                [fields[columns[1]] for fields in cells] if tagged else None,
+                [cells[columns[0]] for cells in rows.values()],
+                [cells[columns[1]] for cells in rows.values()] if tagged else None,
                 [*before, *block.lines] if keep else [],
-                [len(before) + index for index in places],
-                f"{name} line {block.first + places[0]}",
+                [len(before) + index for index in rows],
+                f"{name} line {block.first + next(iter(rows))}",
             )
         before = []
 
@@ -141,28 +140,28 @@ class _Ids:
         self._range_place = ""
         self._empty = 0  # empty nodes since the last word
 
-    def is_word(self, index: int) -> bool:
-        """Whether a line is that of a word; adds what is wrong with it."""
+    def word(self, index: int) -> list[str] | None:
+        """The cells of a line, if it is that of a word; adds what is wrong with it."""
         line = self._block.lines[index]
         self._place = f"{self._name} line {self._block.first + index}"
         cells = line.split("\t")
         may_be_cut = self._block.is_cut and index == len(self._block.lines) - 1
         if may_be_cut and (len(cells) < len(CONLLU) or not cells[-1] or self._tag_is_last):
             self._faults.add("the file ends in the middle of a line, as if it were cut", f"{self._place}: {line!r}")
-            return False
+            return None
         if _SOUND.fullmatch(line) is None and not self._has_columns(line, cells):
             self._word = int(cells[0]) if _WORD.fullmatch(cells[0]) else self._word  # the next ones are not to blame
-            return False
+            return None
         if _WORD.fullmatch(cells[0]):
             self._take_word(int(cells[0]))
-            return True
+            return cells
         if match := _RANGE.fullmatch(cells[0]):
             self._take_range(int(match[1]), int(match[2]))
         elif match := _EMPTY_NODE.fullmatch(cells[0]):
             self._take_empty(int(match[1]), int(match[2]))
         else:
             self._faults.add("ids that are no number, range or empty node", f"{self._place}: {cells[0][:40]!r}")
-        return False
+        return None
 
     def check_end(self) -> None:
         """Adds what only the end of a sentence shows."""
