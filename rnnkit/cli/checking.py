@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from rnnkit.cli.foreign import resolve
 from rnnkit.cli.replaced import drop_options_of_replaced_classes
@@ -18,6 +18,7 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
 
     Raises UserError.
     """
+    from rnnkit.training.monitored import settled_mode
     from rnnkit.training.schema import check_configuration
     from rnnkit.training.targets import check_targets
 
@@ -26,4 +27,6 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
     check_targets(resolved, typed_values(overrides))
     drop_options_of_replaced_classes(config, overrides)
     check_configuration(config)
+    with open_dict(config):
+        config.monitor_mode = settled_mode(config)  # to which other keys refer
     resolve(config)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnnkit.data.forecasting.scaling import location_and_scale
 from rnnkit.data.labelled.labelled import Labelled
-from rnnkit.data.labelled.quantities import Numbers
+from rnnkit.data.labelled.quantities import Curve, Numbers
 from rnnkit.data.labelled.standardize import Standardize
 from rnnkit.data.moments import mean_and_deviation
 from rnnkit.errors import UserError
@@ -72,3 +72,9 @@ def test_an_input_that_single_precision_does_not_hold_is_refused_with_its_place(
     standardize.learn([Labelled(np.array([[0.0], [1e-30]]), None, 0, "a.csv line 1")])
     with pytest.raises(UserError, match=r"1e\+20 in channel 0 \(from 0\) at b\.csv line 2"):
         standardize.encode(Labelled(np.array([[0.0], [1e20]]), None, 1, "b.csv line 2"))
+
+
+def test_an_infinite_target_of_a_curve_is_refused_with_its_place() -> None:
+    curve = Labelled(np.zeros((2, 1)), np.array([1.0, math.inf]), 0, "a.npz series 0")
+    with pytest.raises(UserError, match=r"got infinity at a\.npz series 0"):
+        Curve().read(curve, "train")

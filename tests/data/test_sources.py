@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnkit.data import CharTokenizer
 from rnnkit.data.sources import Document, read
 from rnnkit.data.standard_input import arriving
 from rnnkit.data.stream.corpus import Corpus
@@ -145,7 +146,7 @@ def test_what_is_left_out_or_changed_is_counted_and_printed(tmp_path: Path, caps
         "links to folders, not followed: 1 (f)",
         "pipes and sockets, left out: 1 (g)",
     ]
-    Corpus("char").read([tmp_path / "b.txt", tmp_path], "data.path")
+    Corpus(CharTokenizer).read([tmp_path / "b.txt", tmp_path], "data.path")
     assert sorted(capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()) == sorted(printed)
 
 

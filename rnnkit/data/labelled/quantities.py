@@ -86,6 +86,9 @@ class Curve(Numbers):
         if values.shape != (len(example.inputs),):
             got = f"{values.shape} for {len(example.inputs)} steps at {example.place}"
             raise UserError("target", "a number for every step", got, fix="data.target=number for one a sequence")
+        if np.isinf(values).any():
+            got = f"infinity at {example.place}"
+            raise UserError("target", "finite numbers, or NaN where none is known", got, fix="a file without it")
         if np.isnan(values).all():
             raise UserError("target", "one number at least", f"none at {example.place}", fix="a file with targets")
         return values
