@@ -67,6 +67,10 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
     def restore(self, learnt: dict[str, Any]) -> None:
         """Takes back what `learnt` gave."""
 
+    def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
+        """What an earlier version learned, in the form in which this one has it."""
+        return learnt
+
     @abstractmethod
     def length(self, example: Example) -> int:
         """Time steps of an example."""
@@ -121,7 +125,7 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         """
         path = folder / "data.json"
         try:
-            self.restore(json.loads(path.read_text(encoding="utf-8")))
+            self.restore(self.upgraded(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, KeyError, TypeError) as error:
             got = f"'{path}' ({type(error).__name__}: {error})"
             raise UserError("run", "a whole data.json", got, fix="another run folder") from error

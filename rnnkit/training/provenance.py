@@ -3,7 +3,7 @@
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn
     with tempfile.TemporaryDirectory() as place:
         data.save(Path(place))
         here = read_learnt(Path(place))
-    for name, found in _unlike(checkpoint, here):
+    for name, found in _unlike(checkpoint, here, getattr(data, "upgraded", None)):
         got = f"others: in {name}, {_listed(found)}"
         raise UserError("data", "the data that the run began with", got, fix="the same files, or a new run")
     check_weights(task.state_dict(), checkpoint, path)
@@ -111,15 +111,17 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
         raise UserError("run", "a checkpoint of the model in config.yaml", got, fix=fix)
 
 
-def _unlike(checkpoint: Mapping[str, Any], here: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+def _unlike(
+    checkpoint: Mapping[str, Any], here: Mapping[str, str], upgraded: Callable[[Any], Any] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Names of files of `LEARNT` that are not what they were, and where."""
     for name, text in checkpoint.get("rnnkit", {}).get("learnt", {}).items():
         if here.get(name, text) != text:
             try:
-                now = json.loads(here[name])
+                now, was = json.loads(here[name]), json.loads(text)
             except (ValueError, RecursionError):  # whoever reads it for what it says tells that
                 continue
-            found = list(differences(json.loads(text), now))
+            found = list(differences(was if upgraded is None else upgraded(was), now))
             if found:
                 yield name, found
 

@@ -265,11 +265,15 @@ class ForecastData(SequenceData[Window]):
 
     def restore(self, learnt: dict[str, Any]) -> None:
         learnt = dict(learnt)
-        form = learnt.pop("format")
-        self.form = replace(self.form, **{**form, "time": names(form["time"])}, is_resolved=True)
+        self.form = replace(self.form, **learnt.pop("format"), is_resolved=True)
         frequency, self.season = learnt.pop("frequency"), learnt.pop("season")
         self.frequency = None if frequency is None else parse_frequency(frequency)
         self._encoding = Encoding(**learnt)
+
+    def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
+        # the first version read one column of times, and found out how they are written each time
+        form = {"time_format": self.form.time_format, **learnt["format"]}
+        return {**learnt, "format": {**form, "time": list(names(form["time"]))}}
 
     def length(self, example: Window) -> int:
         return example.source.length(example)

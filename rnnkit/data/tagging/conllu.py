@@ -11,9 +11,9 @@ from rnnkit.data.tagging.sentence import Sentence
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns by name."""
 
-_WORD = re.compile(r"[1-9][0-9]*")
-_RANGE = re.compile(r"([1-9][0-9]*)-([1-9][0-9]*)")
-_EMPTY_NODE = re.compile(r"([0-9]+)\.([1-9][0-9]*)")
+_WORD = re.compile(r"[1-9][0-9]{0,8}")
+_RANGE = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})")
+_EMPTY_NODE = re.compile(r"([0-9]{1,9})\.([1-9][0-9]{0,8})")
 _BLANK = re.compile(r"\s")
 _WITH_BLANKS = r"\S+(?:[^\S\t\r]\S+)*"  # single blanks between words
 _SOUND = re.compile(r"\t".join([r"\S+", _WITH_BLANKS, _WITH_BLANKS, *[r"\S+"] * 6, _WITH_BLANKS]))

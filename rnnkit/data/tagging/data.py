@@ -187,6 +187,15 @@ class TagData(SequenceData[Sentence]):
         self.files.restore(learnt["files"])
         self._vector_size = learnt["vector_size"]
 
+    def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
+        if "files" in learnt:
+            return learnt
+        # the first version did not count columns, and called tags that mark nothing bio
+        old = dict(learnt)
+        old["files"] = {"format": old.pop("own_format"), "columns": self.files.learnt()["columns"]}
+        scheme = {"bio1": "iob1"}.get(old["own_scheme"], old["own_scheme"])
+        return old | {"own_scheme": None if old["vocabulary"]["scheme"] is None else scheme}
+
     def length(self, example: Sentence) -> int:
         return len(example.tokens)
 
