@@ -53,8 +53,9 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
             config = compose("train", [*own, *overrides])
         except (HydraException, OmegaConfBaseException) as error:
             raise explained(error, overrides) from error
-    with open_dict(config):
-        del config["run_dir"]  # it names the time of a run, and there is to be none
+    for node in (config, usual):
+        with open_dict(node):
+            del node["run_dir"]  # it names the time of a run, and there is to be none
     resolve(config)
     for override in overrides:
         key = override.split("=")[0]

@@ -155,7 +155,8 @@ def test_yaml_that_is_no_plain_configuration(planted: str, theirs: Path, capsys:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("hidden_size", 60_000), ("num_layers", 100_000_000), ("hidden_size", 10**21), ("num_layers", -1)]
+    ("name", "size"),
+    [("hidden_size", 60_000), ("num_layers", 100_000_000), ("hidden_size", 10**21), ("num_layers", -1)],
 )
 def test_sizes_that_do_not_fit(name: str, size: int, theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewritten(theirs, lambda config: config["model"].update({name: size}))
@@ -246,7 +247,16 @@ def test_a_saved_batch_names_only_batches(kind: Any, theirs: Path, capsys: pytes
 
 @pytest.mark.parametrize(
     "place",
-    [".lock", "config.yaml", "command.txt", "metrics.csv", "metrics.tmp", "summary.json", "checkpoints", "checkpoints/last.ckpt"],
+    [
+        ".lock",
+        "config.yaml",
+        "command.txt",
+        "metrics.csv",
+        "metrics.tmp",
+        "summary.json",
+        "checkpoints",
+        "checkpoints/last.ckpt",
+    ],
 )
 def test_a_link_in_a_run_folder_is_not_written_through(
     place: str, theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], small: list[str]
@@ -274,13 +284,17 @@ def test_a_checkpoint_has_nothing_deleted(theirs: Path, tmp_path: Path, capsys: 
         if "Checkpoint" in name and "best_model_path" in state:
             for path in (str(mine), f"{theirs}/checkpoints/../../mine.ckpt"):
                 score = torch.tensor(-1e9)
-                state.update(best_model_path=path, kth_best_model_path=path, best_k_models={path: score}, kth_value=score)
+                state.update(
+                    best_model_path=path, kth_best_model_path=path, best_k_models={path: score}, kth_value=score
+                )
     storage.write(found, theirs / "checkpoints" / "last.ckpt")
     assert run(["resume", str(theirs), "trainer.max_epochs=9"]) == 2
     assert "which names" in capsys.readouterr().err
     for state in found["callbacks"].values():
         if "best_model_path" in state:
-            state.update(best_model_path=str(mine), kth_best_model_path=str(mine), best_k_models={str(mine): torch.tensor(1e9)})
+            state.update(
+                best_model_path=str(mine), kth_best_model_path=str(mine), best_k_models={str(mine): torch.tensor(1e9)}
+            )
     storage.write(found, theirs / "checkpoints" / "last.ckpt")
     assert run(["resume", str(theirs), "trainer.max_epochs=3"]) == 0
     assert mine.read_text() == "mine"
@@ -337,13 +351,16 @@ def test_a_folder_of_choices(
     monkeypatch.chdir(tmp_path)
     text = planted.replace("CANARY", str(canary))
     (choices / "experiment" / "planted.yaml").write_text(f"# @package _global_\n{text}\n")
-    experiment = "experiment=planted,mackey_glass" if "multirun" in command else "experiment=planted"
-    place = [] if key == "run_dir" and command == "train" else ["run_dir=mine"]
-    if key == "run_dir" and place:
-        return  # typed, it is the user's own
+    (choices / "experiment" / "harmless.yaml").write_text("# @package _global_\nmodel: {dropout: 0.1}\n")
+    experiment = "experiment=planted,harmless" if "multirun" in command else "experiment=planted"
+    place = ["hydra.sweep.dir=mine"] if "multirun" in command else []
+    if place and key == "hydra.sweep.dir":
+        key, place = "hydra.run.dir", ["hydra.sweep.dir=mine"]  # typed, it is the user's own: the folder is not asked
+        (choices / "experiment" / "planted.yaml").write_text("# @package _global_\nhydra: {run: {dir: x}}\n")
     assert run([*command.split(), "--config-dir", str(choices), *small, experiment, *place]) == 2
     assert key in capsys.readouterr().err
-    assert not list(tmp_path.glob("mine/**/*.ckpt"))
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert not (tmp_path / "mine" / "0").exists()
 
 
 def test_a_header_puts_a_file_into_hydras_node(
@@ -372,7 +389,9 @@ def command(*arguments: object, folder: Path, **environment: str) -> subprocess.
     return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_nothing_that_lies_in_the_folder_is_imported(theirs: Path, canary: Path, tmp_path: Path, small: list[str]) -> None:
+def test_nothing_that_lies_in_the_folder_is_imported(
+    theirs: Path, canary: Path, tmp_path: Path, small: list[str]
+) -> None:
     here = tmp_path / "here"
     planted = f"open({str(canary)!r}, 'w').close()\n"
     for name in ("numpy", "torch", "json", "sitecustomize", "usercustomize", "pandas", "rich", "omegaconf", "my_lab"):
@@ -417,7 +436,11 @@ def test_a_class_of_ones_own_is_trained_and_evaluated_in_its_folder(tmp_path: Pa
         assert done.returncode == 0, done.stderr
     stranger = Path(shutil.copytree(mine, tmp_path / "unpacked"))
     (stranger / "my_lab" / "cells.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w').close()\n")
-    for line in (["evaluate", "runs/one"], ["resume", "runs/one"], ["train", "--config-dir", "conf", "model/cell=mine"]):
+    for line in (
+        ["evaluate", "runs/one"],
+        ["resume", "runs/one"],
+        ["train", "--config-dir", "conf", "model/cell=mine"],
+    ):
         (stranger / "conf" / "model" / "cell").mkdir(parents=True, exist_ok=True)
         (stranger / "conf" / "model" / "cell" / "mine.yaml").write_text("_target_: my_lab.cells.Mine\n")
         done = command(*line, folder=stranger)
