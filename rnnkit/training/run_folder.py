@@ -35,7 +35,7 @@ def read_config(path: Path) -> DictConfig:
 
 
 def check_named_files(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Refuse a checkpoint in which a callback remembers a file by a way around: callbacks delete what they have replaced.
+    """Refuse a checkpoint in which a callback remembers a file by a way around: it deletes files that it has replaced.
 
     Lightning's own rule, that the file is below the callback's folder, is one of names, which `..` gets past.
 
