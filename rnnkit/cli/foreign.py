@@ -1,8 +1,8 @@
 """Choices of a folder of somebody else's: they may set what a run computes, not what Hydra does around it.
 
 Hydra's own node of a configuration can run code (callbacks, logging, launchers), set environment variables and say
-where files go, and Hydra acts on it before it calls us. So each composition is checked as it is made, those of a sweep as
-well: the node must be what our own files and the command line make of it without the folder.
+where files go, and Hydra acts on it before it calls us. So each composition is checked as it is made, those of a sweep
+as well: the node must be what our own files and the command line make of it without the folder.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

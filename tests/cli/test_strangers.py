@@ -413,7 +413,6 @@ def test_nothing_that_lies_in_the_folder_is_imported(
     short = [item for item in small if "max_epochs" not in item]
     for line in (
         ["evaluate", "run"],
-        ["generate", "run", "--length", "3"],
         ["explain"],
         ["resume", "run", "trainer.max_epochs=3"],
         ["train", *short, "trainer.max_epochs=1", "run_dir=new"],
