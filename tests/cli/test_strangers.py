@@ -275,6 +275,13 @@ def test_a_link_in_a_run_folder_is_not_written_through(
     assert (mine.stat().st_mtime_ns, mine.stat().st_size) == (kept.st_mtime_ns, kept.st_size)
 
 
+@pytest.mark.parametrize("name", ["vocabulary.json", "metrics.csv", "checkpoints/best.ckpt"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(name: str, theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (theirs / name).unlink()
+    os.mkfifo(theirs / name)
+    assert Path(name).name in refused(theirs, capsys)
+
+
 def test_a_checkpoint_has_nothing_deleted(theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Lightning deletes the files that a callback's state says it has written before."""
     mine = tmp_path / "mine.ckpt"
