@@ -110,7 +110,7 @@ def _typed_for_hydra(overrides: Sequence[str]) -> tuple[str, ...]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return tuple(override.input_line for override in parsed if override.is_hydra_override())
+    return tuple(str(override.input_line) for override in parsed if override.is_hydra_override())
 
 
 def _without_the_folder(typed: Sequence[str], compose: Any) -> Any:

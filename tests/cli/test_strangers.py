@@ -1,6 +1,7 @@
 """A run folder, a checkpoint, a folder of choices or a working folder of a stranger's: nothing of theirs is run."""
 
 import io
+import itertools
 import json
 import os
 import shutil
@@ -342,8 +343,15 @@ def choices(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("planted", "key"), CHOICES.items(), ids=range(len(CHOICES)))
-@pytest.mark.parametrize("command", ["train", "train --multirun", "explain"])
+@pytest.mark.parametrize(
+    ("command", "planted", "key"),
+    [
+        *(("train", *choice) for choice in CHOICES.items()),
+        *(("train --multirun", *choice) for choice in [*CHOICES.items()][::5]),
+        *(("explain", *choice) for choice in [*CHOICES.items()][::3]),
+    ],
+    ids=map(str, itertools.count()),
+)
 def test_a_folder_of_choices(
     command: str,
     planted: str,
