@@ -28,12 +28,18 @@ def checked_compositions() -> Iterator[None]:
     Plugins.instance()  # it imports its own plugins a second time: only then is the class the one that reads
     files = SourcesRegistry.instance().resolve("file")
     compose, read = ConfigLoaderImpl.load_configuration, files.load_config
+    usual: dict[tuple[str, ...], Any] = {}
 
     def composing(self: Any, *arguments: Any, **options: Any) -> Any:
         config = compose(self, *arguments, **options)
-        if any(_is_foreign(source) for source in config.hydra.runtime.config_sources):
+        # the first time Hydra only looks whether to sweep, and composes again before it acts on anything
+        acts = options.get("validate_sweep_overrides", True)
+        if acts and any(_is_foreign(source) for source in config.hydra.runtime.config_sources):
             overrides = options["overrides"] if "overrides" in options else arguments[1]
-            _check(config, overrides, compose)
+            typed = _typed_for_hydra(overrides)
+            if typed not in usual:
+                usual[typed] = _without_the_folder(typed, compose)
+            _check(config, overrides, usual[typed])
         return config
 
     def reading(self: Any, config_path: str) -> Any:
@@ -83,11 +89,10 @@ def _check_plain(path: Path) -> None:
         raise UserError("--config-dir", "plain YAML", f"'{path}' ({error})", fix="another folder") from error
 
 
-def _check(config: Any, overrides: Sequence[str], compose: Any) -> None:
+def _check(config: Any, overrides: Sequence[str], usual: Any) -> None:
     """UserError where Hydra's node, or the run folder, is not what it would be without the folder's files."""
     from omegaconf import OmegaConf
 
-    usual = _without_the_folder(overrides, compose)
     here, there = (OmegaConf.to_container(node.hydra, resolve=False) for node in (config, usual))
     key = next(_differences(_of_every_job(here), _of_every_job(there), "hydra"), None)
     if key is not None:
@@ -101,17 +106,22 @@ def _check(config: Any, overrides: Sequence[str], compose: Any) -> None:
             raise _refusal(str(group), choice)
 
 
-def _without_the_folder(overrides: Sequence[str], compose: Any) -> Any:
+def _typed_for_hydra(overrides: Sequence[str]) -> tuple[str, ...]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return tuple(str(override.input_line) for override in parsed if override.is_hydra_override())
+
+
+def _without_the_folder(typed: Sequence[str], compose: Any) -> Any:
     """What Hydra composes from our files alone, with the settings of its own that were typed."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.types import RunMode
 
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    typed = [override.input_line for override in parsed if override.is_hydra_override()]
     loader = ConfigLoaderImpl(create_config_search_path(str(config_folder())))
-    return compose(loader, config_name="train", overrides=typed, run_mode=RunMode.RUN, validate_sweep_overrides=False)
+    options = {"run_mode": RunMode.RUN, "validate_sweep_overrides": False}
+    return compose(loader, config_name="train", overrides=list(typed), **options)
 
 
 def _of_every_job(node: Any) -> dict[str, Any]:

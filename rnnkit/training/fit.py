@@ -30,7 +30,7 @@ from rnnkit.training.preflight import check_kind, check_model, check_parts
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
-from rnnkit.training.run_folder import check_named_files, check_written
+from rnnkit.training.run_folder import check_files, check_named_files
 from rnnkit.training.runs import Run, build_task
 from rnnkit.training.schedules import StepPlateau
 from rnnkit.training.schema import check_configuration
@@ -51,7 +51,7 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
         UserError: for a configuration that cannot run or a folder in use; nothing is written then.
         Interrupted: where it was stopped ahead of its end, after SIGINT or SIGTERM for one, with last.ckpt written.
     """
-    check_written(folder)
+    check_files(folder, written=True)
     check_configuration(config)
     with open_dict(config):
         config.monitor_mode = settled_mode(config)

@@ -57,8 +57,8 @@ def _reference(value: object) -> str | None:
     return next((found for part in parts if (found := _reference(part)) is not None), None)
 
 
-def check_written(folder: Path) -> None:
-    """Refuse a folder, before a run writes into it, with a link to elsewhere in it, or what is no file and no folder.
+def check_files(folder: Path, *, written: bool) -> None:
+    """Refuse a run folder with a pipe or a device in it and, before it is `written` to, with a link to elsewhere.
 
     Raises UserError naming the first.
     """
@@ -71,6 +71,7 @@ def check_written(folder: Path) -> None:
             return
         for entry in entries:
             inside = Path(entry.path).resolve().is_relative_to(folder.resolve())
-            if not (inside and (entry.is_file() or entry.is_dir())):
+            is_odd = Path(entry.path).exists() and not (entry.is_file() or entry.is_dir())  # reading it may never end
+            if is_odd or (written and not inside):
                 got = f"'{entry.path}'" + (f", a link to {os.readlink(entry.path)}" if entry.is_symlink() else "")
                 raise UserError("run_dir", "a run folder of its own files", got, fix=f"rm '{entry.path}'")

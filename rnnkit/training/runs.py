@@ -25,7 +25,7 @@ from rnnkit.training import storage
 from rnnkit.training.construct import construct
 from rnnkit.training.fitting import check_fits
 from rnnkit.training.provenance import check_format, check_learnt, check_weights
-from rnnkit.training.run_folder import read_config
+from rnnkit.training.run_folder import check_files, read_config
 from rnnkit.training.targets import check_targets
 
 
@@ -47,6 +47,7 @@ class Run:
         if not run.config_file.is_file():
             missing = "which does not exist" if not run.folder.exists() else "which holds no config.yaml"
             raise UserError("run", "the folder of a run", f"'{folder}', {missing}", fix=_newest(run.folder))
+        check_files(run.folder, written=False)
         return run
 
     @property
