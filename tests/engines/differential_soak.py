@@ -90,6 +90,7 @@ def main() -> None:
     given_arguments = parser.parse_args()
     torch.set_num_threads(1)
     signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     start = random.SystemRandom().randrange(2**20) if given_arguments.seed is None else given_arguments.seed
     print(f"seed {start}", flush=True)
     composed = [f"composed {start * 8 + number}" for number in range(8)]
