@@ -7,6 +7,7 @@ An interruption ends it early, with the table of what was seen until then. The e
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,10 @@ ROUND = 250
 """Examples between two lines of progress; each round has a seed of its own and forgets what it has drawn."""
 
 
+LONGEST = 300
+"""Seconds for one example, compilers included; an engine that waits forever then raises."""
+
+
 class Soak:
     """What has been seen."""
 
@@ -33,7 +38,10 @@ class Soak:
     def look_at(self, case: Case) -> None:
         """Compare all engines over one case."""
         self.examples += 1
-        for engine, verdict in compared(case).items():
+        signal.alarm(LONGEST)
+        verdicts = compared(case)
+        signal.alarm(0)
+        for engine, verdict in verdicts.items():
             self.verdicts[engine, verdict if verdict in FINE else "disagrees"] += 1
             if verdict not in FINE:
                 kind = kind_of(case, engine, verdict)
@@ -65,6 +73,10 @@ def _fails(case: Case, engine: str, kind: str) -> bool:
     return verdict not in FINE and kind_of(case, engine, verdict) == kind
 
 
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"no answer within {LONGEST} s")
+
+
 def _size(case: Case) -> int:
     return len(case.words())
 
@@ -77,6 +89,8 @@ def main() -> None:
     parser.add_argument("--shrink", type=int, default=5, help="kinds of disagreement whose case is made smaller")
     given_arguments = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     start = random.SystemRandom().randrange(2**20) if given_arguments.seed is None else given_arguments.seed
     print(f"seed {start}", flush=True)
     composed = [f"composed {start * 8 + number}" for number in range(8)]

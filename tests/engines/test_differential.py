@@ -14,7 +14,7 @@ from rnnkit.engines import ENGINES as MODULES
 from rnnkit.engines import reference
 
 FEW = settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
@@ -33,7 +33,7 @@ FEW = settings(
         ("gru", "float64", ("auto", "native")),
         ("elman relu", "float32", ("native",)),
         ("min_gru", "float32", ("parallel",)),
-        ("learned lru", "float64", ("parallel",)),
+        ("lru", "float64", ("parallel",)),
         ("qrnn", "bfloat16", ("parallel",)),
         ("zoneout_lstm", "float16", ("auto",)),
     ],
@@ -51,7 +51,7 @@ def test_every_engine_gives_what_the_loop_gives(cell: str, dtype: str, engines: 
 
     look()
     for engine in engines:
-        assert verdicts[engine, SAME] > 25, verdicts
+        assert verdicts[engine, SAME] > 20, verdicts
 
 
 class Broken:
