@@ -46,8 +46,10 @@ def transformed(tensors: Iterable[Tensor | None]) -> str | None:
     >>> transformed([torch.zeros(3), torch.nn.Parameter(torch.zeros(3))]) is None
     True
     """
-    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
-        return "a torch.func transform or torch.compile looks into every step"
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform looks into every step"
+    if torch.compiler.is_compiling():
+        return None  # all of them are stand-ins by then, whatever they look like
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation follows every operation of a step"
     for tensor in tensors:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
@@ -89,7 +90,7 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
         y_BTO, state = _forward(cell, x_BTI, state, lengths_B)
     else:
         y_BTO, state = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
-    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == (None, None, False):
+    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == (None, None, False) and not is_compiling():
         # The caller may write into the output, which oneDNN's backward pass needs, and gives as a view otherwise. In
         # other windows it has been copied.
         y_BTO = y_BTO.clone() if y_BTO.requires_grad else y_BTO.data

@@ -28,6 +28,8 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return f"{type(cell).__name__} is no LinearCell: its steps cannot be taken all at once"
     if type(cell).forward is not LinearCell.forward:
         return f"{type(cell).__name__} has a forward of its own, which may be more than its coefficients say"
+    if torch.compiler.is_compiling():
+        return "a graph is being traced, and the kernels are no operations that a graph could hold"
     return watched(cell) or transformed([x_BTI, *state_leaves(state), *cell.parameters(), *cell.buffers()])
 
 

@@ -62,6 +62,8 @@ def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
         return "x, the state and the weights are not on one device"
     if any(tensor.is_complex() for tensor in tensors):
         return "the compiler knows no complex numbers"
+    if torch.compiler.is_compiling():
+        return "torch.compile looks into every step"
     if (watcher := watched(cell) or transformed(tensors)) is not None:
         return watcher
     kernel, _ = _kernel(cell, x_BTI, state, masked=False)

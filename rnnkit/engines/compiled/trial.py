@@ -48,7 +48,9 @@ def try_step(
         return [result.detach() for result in results]
 
     versions = _versions(arguments)
-    with torch.autograd.set_detect_anomaly(False), torch.set_grad_enabled(backward), twin.unchanged():
+    # Not under the hooks of a checkpoint around the scan, whose backward pass would come here again.
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    with hooks, torch.autograd.set_detect_anomaly(False), torch.set_grad_enabled(backward), twin.unchanged():
         first, second = _with_the_same_randomness(step, device)
     if versions != _versions(arguments):
         raise Untraceable("its step writes into a weight, a buffer, its input or its state")
