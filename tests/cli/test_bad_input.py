@@ -170,7 +170,7 @@ def test_prompts_that_the_model_cannot_read(trained: Path, capsys: pytest.Captur
         (["--temperature", "-1"], "--temperature 0.8"),
         (["--length", "0"], "--length 400"),
         (["--length", "many"], "invalid int value: 'many'"),
-        *((["--temperature", value], "--temperature 0.8") for value in ("inf", "nan", "-inf")),
+        *((["--temperature", value], "--temperature 0.8") for value in ("inf", "nan")),
         *((["--top-p", value], "--top-p 0.95") for value in ("7", "0", "-1", "nan", "inf")),
         (["--top-k", "-1"], "--top-k 40"),
         (["--seed", "-1"], "--seed 1"),
