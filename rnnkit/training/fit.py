@@ -193,6 +193,8 @@ def _named_callback(config: DictConfig, run: Run, name: str) -> Any:
         callback._check_on_train_epoch_end = False  # a run resumed at the end of an epoch has no metrics yet
     if isinstance(callback, ModelCheckpoint):
         ours = run.checkpoint_file("best").parent
+        if callback.monitor is not None and callback._save_on_train_epoch_end is None:
+            callback._save_on_train_epoch_end = False  # as above
         if callback.dirpath is None:
             callback.dirpath = str(ours / name)
         elif Path(callback.dirpath).resolve() == ours.resolve():

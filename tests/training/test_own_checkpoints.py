@@ -29,7 +29,8 @@ def test_several_beside_ours(small: list[str], tmp_path: Path) -> None:
     assert {path.name for path in (checkpoints / "sharpest").iterdir()} >= {"best.ckpt", "last.ckpt"}
     assert Run(folder).checkpoint("best")["global_step"] == summary["steps"]
     assert run(["resume", str(folder), "trainer.max_epochs=3"]) == 0
-    assert len([*(checkpoints / "each").glob("epoch=*.ckpt")]) == 3
+    # Lightning's writes the last of the first part once more, as a version of its own
+    assert {path.name[:7] for path in (checkpoints / "each").iterdir()} == {"epoch=0", "epoch=1", "epoch=2"}
 
 
 def test_those_that_would_write_over_ours(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
