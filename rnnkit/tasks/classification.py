@@ -68,6 +68,9 @@ class Classification(Task):
         if not 0 <= label_smoothing < 1:
             got = str(label_smoothing)
             raise UserError("task.label_smoothing", "a share in [0, 1)", got, fix="task.label_smoothing=0.1")
+        if getattr(model, "pooling", model) is None:
+            expected = "a way to pool, for one class a sequence"
+            raise UserError("model.pooling", expected, "null", fix="model.pooling=last")
         self.classes = [str(name) for name in classes]
         self.counts = list(counts)
         self.label_smoothing = label_smoothing

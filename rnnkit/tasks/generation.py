@@ -105,6 +105,7 @@ def sample(
         logits_BV = logits_BV.index_fill(1, torch.tensor(forbidden, device=logits_BV.device), -torch.inf)
     if temperature < torch.finfo(torch.float32).tiny:  # which would be divided by as by 0
         return logits_BV.argmax(dim=-1)
+    temperature = min(temperature, 1e30)  # in single precision too
     # the largest becomes 0, so that none overflows where the temperature is low
     logits_BV, ids_BV = ((logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / temperature).sort(dim=-1, descending=True)
     if 0 < top_k < logits_BV.shape[-1]:
@@ -113,7 +114,7 @@ def sample(
     if top_p < 1:
         # a token stays when the likelier ones before it do not reach p yet; the likeliest always stays
         before_BV = probability_BV.cumsum(dim=-1) - probability_BV
-        probability_BV = probability_BV.masked_fill(before_BV >= top_p, 0)
+        probability_BV[:, 1:].masked_fill_(before_BV[:, 1:] >= top_p, 0)
     rank_B1 = torch.multinomial(probability_BV, 1, generator=generator)
     return ids_BV.gather(1, rank_B1).squeeze(1)
 

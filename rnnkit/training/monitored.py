@@ -110,7 +110,7 @@ def _has_classes_of_the_users(config: DictConfig) -> bool:
     callbacks = config.get("callbacks")
     nodes = [config.get("task"), *(callbacks.values() if isinstance(callbacks, DictConfig) else ())]
     targets = [str(node.get("_target_", "rnnkit.")) for node in nodes if isinstance(node, DictConfig)]
-    return not all(target.startswith("rnnkit.") for target in targets)
+    return not all(target.startswith(("rnnkit.", "lightning.")) for target in targets)
 
 
 def _is_by_lightning(node: Any) -> bool:

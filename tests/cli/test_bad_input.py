@@ -171,7 +171,12 @@ def test_prompts_that_the_model_cannot_read(trained: Path, capsys: pytest.Captur
         (["--temperature", "-1"], "--temperature 0.8"),
         (["--length", "0"], "--length 400"),
         (["--length", "many"], "invalid int value: 'many'"),
-        (["--top-p", "7"], "--top-p 0.95"),
+        *((["--temperature", value], "--temperature 0.8") for value in ("inf", "nan")),
+        *((["--top-p", value], "--top-p 0.95") for value in ("7", "0", "-1", "nan", "inf")),
+        (["--top-k", "-1"], "--top-k 40"),
+        (["--seed", "-1"], "--seed 1"),
+        (["--seed", str(10**20)], "--seed 1"),
+        (["--seed", "1.5"], "invalid int value: '1.5'"),
         (["--tempreature", "1"], "unrecognized arguments: --tempreature"),
     ],
 )
@@ -179,6 +184,17 @@ def test_arguments_out_of_range(
     arguments: list[str], message: str, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in complaint(capsys, "generate", str(trained), *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--temperature", "1e-300"], ["--temperature", "1e300"], ["--top-k", str(10**20)], ["--top-p", "1e-300"]],
+)
+def test_arguments_at_the_end_of_their_range(
+    arguments: list[str], trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["generate", str(trained), "--length", "5", "--prompt", "the", *arguments]) == 0
+    assert len(capsys.readouterr().out.rstrip("\n")) >= 4
 
 
 def test_splits_and_lanes_that_do_not_exist(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.frames import Reading, joined, plain_frame, read_frames
 from rnnkit.data.origin import Origin
+from rnnkit.errors import UserError
 
 SPLITS = ("train", "valid", "test")
+COLUMNS = ("time", "id", "target", "past_covariates", "known_covariates", "static_covariates", "categorical")
+"""What names columns of a file."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Source:
 
 
 def _generated(series: Mapping[str, NDArray[np.float64]], form: Format) -> Reading:
+    for name in COLUMNS:
+        if getattr(form, name) and not form.is_resolved:
+            got = str(getattr(form, name))
+            raise UserError(f"data.{name}", "no columns, since series are generated", got, fix="data.path=my.csv")
     channels = next(iter(series.values())).shape[1]
     target = ["value"] if channels == 1 else [str(number) for number in range(1, channels + 1)]
     frames = [plain_frame(name, values, 0) for name, values in series.items()]

@@ -1,0 +1,76 @@
+"""A run folder that cannot be made is told before anything is read; nothing is left of a refused command."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rnnkit.cli import run
+
+TOO_LONG = "a" * 300
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    return tmp_path
+
+
+@pytest.mark.parametrize("sweep", [[], ["--multirun", "seed=1,2"]], ids=["one run", "a sweep"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (TOO_LONG, r"(300 characters)' (File name too long)"),
+        (f"above/{TOO_LONG}", "File name too long"),
+        ("file", "got 'file' (File exists)"),
+        ("file/below", "Not a directory"),
+        ("dangling", "got 'dangling' (a link to nothing)"),
+        ("/proc/nothing/here", "No such file or directory"),
+        ("", "got ''"),
+        ("null", "got null"),
+        ("7", "Try: "),
+    ],
+)
+def test_folders_that_cannot_be(
+    name: str, said: str, sweep: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if sweep and name == "7":
+        pytest.skip("Hydra makes a text of it")
+    assert run(["train", *sweep, "data.path=nowhere.txt", f"run_dir={name}"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("rnnkit: run_dir: expected ")
+    assert said in told or (sweep and "File exists" in told)
+    assert told.endswith(("Try: run_dir=runs/mine", "Try: run_dir=runs/7"))
+    assert {path.name for path in here.iterdir()} == {"file", "dangling"}
+
+
+def test_a_folder_without_permission(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "locked").mkdir(mode=0o555)
+    if os.access(here / "locked", os.W_OK):
+        pytest.skip("this user may write anywhere")
+    assert run(["train", "run_dir=locked"]) == 2
+    assert run(["train", "run_dir=locked/below"]) == 2
+    assert capsys.readouterr().err.count("(Permission denied). Try: run_dir=runs/mine") == 2
+
+
+def test_a_refused_run_leaves_what_was_there(here: Path) -> None:
+    """Empty folders of the user's too, and the folder where the command is typed."""
+    (here / "runs").mkdir()
+    (here / "file").unlink()
+    (here / "dangling").unlink()
+    for refused in ("model.hidden_size=0", "data.path=nowhere.txt", "model=nothing", "trainer.devices=99"):
+        for name in ("runs/deep/run", "other/run"):
+            assert run(["train", refused, f"run_dir={name}"]) == 2
+            assert run(["train", "--multirun", refused, "seed=1,2", f"run_dir={name}"]) == 2
+            assert [path.name for path in here.iterdir()] in (["runs"], []), (refused, name)
+    assert run(["train", "--multirun", "seed=-1,-2", "run_dir="]) == 2
+    assert here.is_dir()
+
+
+def test_a_sweep_keeps_what_came_of_it(small: list[str], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = [*small, "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    assert run(["train", "--multirun", *quick, "model.hidden_size=0,4", "run_dir=sweep"]) == 2
+    assert sorted(path.name for path in (here / "sweep").iterdir()) == ["1", "multirun.yaml"]
+    assert (here / "sweep" / "1" / "summary.json").is_file()
