@@ -1,6 +1,7 @@
 """What several test files need: the shared data, a small corpus, a small trained run."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 if "RNNKIT_DATA" not in os.environ and SHARED.is_dir():
     os.environ["RNNKIT_DATA"] = str(SHARED)
+
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="rnnkit-state-")  # which classes of one's own were typed
 
 torch.set_num_threads(1)
 

@@ -31,6 +31,7 @@ from rnnkit.data.forecasting.zones import time_zone as check_time_zone
 from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed
 
 logger = logging.getLogger(__name__)
@@ -271,8 +272,13 @@ class ForecastData(SequenceData[Window]):
         self._encoding = Encoding(**learnt)
 
     def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
-        # the first version read one column of times, and found out how they are written each time
-        form = {"time_format": self.form.time_format, **learnt["format"]}
+        form = learnt["format"]
+        if "time_format" not in form:  # the first version read one column, and found out anew how times are written
+            form = {**form, "time_format": self.form.time_format}
+            notice(
+                "the run was trained by an earlier version, which took rows for steps and lost time zones: train it again "
+                "if rows were missing or times had a zone"
+            )
         return {**learnt, "format": {**form, "time": list(names(form["time"]))}}
 
     def length(self, example: Window) -> int:
