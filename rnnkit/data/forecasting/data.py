@@ -276,8 +276,8 @@ class ForecastData(SequenceData[Window]):
         if "time_format" not in form:  # the first version read one column, and found out anew how times are written
             form = {**form, "time_format": self.form.time_format}
             notice(
-                "the run was trained by an earlier version, which took rows for steps and lost time zones: train it again "
-                "if rows were missing or times had a zone"
+                "the run was trained by an earlier version, which took rows for steps and lost time zones: train it "
+                "again if rows were missing or times had a zone"
             )
         return {**learnt, "format": {**form, "time": list(names(form["time"]))}}
 

@@ -192,8 +192,8 @@ class TagData(SequenceData[Sentence]):
             return learnt
         # the first version did not count columns, and called tags that mark nothing bio
         notice(
-            "the run was trained by an earlier version, which took tags of schemes that it did not know for O: train it "
-            "again if the files have other schemes than BIO and BIOES"
+            "the run was trained by an earlier version, which took tags of schemes that it did not know for O: train "
+            "it again if the files have other schemes than BIO and BIOES"
         )
         old = dict(learnt)
         old["files"] = {"format": old.pop("own_format"), "columns": self.files.learnt()["columns"]}
