@@ -60,7 +60,7 @@ def test_a_refused_run_leaves_what_was_there(here: Path) -> None:
     (here / "runs").mkdir()
     (here / "file").unlink()
     (here / "dangling").unlink()
-    for refused in ("model.hidden_size=0", "data.path=nowhere.txt", "model=nothing", "trainer.devices=99"):
+    for refused in ("model.hidden_size=0", "data.path=nowhere.txt", "model=nothing", "optimizer.lr=x"):
         for name in ("runs/deep/run", "other/run"):
             assert run(["train", refused, f"run_dir={name}"]) == 2
             assert run(["train", "--multirun", refused, "seed=1,2", f"run_dir={name}"]) == 2
