@@ -38,6 +38,8 @@ def test_folders_that_cannot_be(
 ) -> None:
     if sweep and name == "7":
         pytest.skip("Hydra makes a text of it")
+    if sweep and name.startswith("above/"):
+        pytest.skip("Hydra leaves the folders above a sweep's that it could make")
     assert run(["train", *sweep, "data.path=nowhere.txt", f"run_dir={name}"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("rnnkit: run_dir: expected ")
