@@ -42,6 +42,8 @@ def check_choices(overrides: Iterable[str]) -> None:
     known = groups()
     overrides = list(overrides)
     for key, _, value in (item.partition("=") for item in overrides):
+        if key == "run_dir" and not value.strip("'\" "):  # of a sweep, Hydra would write beside it before we are asked
+            raise UserError("run_dir", "the name of a new folder", repr(value), fix="run_dir=runs/mine")
         group = key.replace(".", "/")
         if "." in key and value in known.get(group, []):
             expected = f"its keys, such as {key}._target_, or a choice with a slash"
