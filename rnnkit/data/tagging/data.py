@@ -82,7 +82,7 @@ class TagData(SequenceData[Sentence]):
         format: Literal["conllu", "columns", "jsonl"] | None = None,
         token_column: str | int | None = None,
         tag_column: str | int | None = None,
-        scheme: Literal["bio", "bioes"] | None = None,
+        scheme: Literal["bio", "bioes", "plain"] | None = None,
         min_count: PositiveInt = 1,
         lowercase: bool = False,
         max_characters: PositiveInt = 24,
