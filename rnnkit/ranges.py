@@ -5,6 +5,7 @@ values of a configuration against it. Any `Annotated` type with the constraints 
 Choices are `Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Le(math.inf)]`.
 """
 
+import math
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Interval, Predicate, doc
@@ -36,5 +37,6 @@ ClosedFraction = Annotated[float, Interval(ge=0, le=1)]
 """A part of something, or all of it."""
 Level = Annotated[float, Interval(gt=0, lt=1)]
 """Of a quantile."""
+Angle = Annotated[float, Interval(gt=0, le=math.tau)]
 VocabularySize = Annotated[int, Ge(2)]
 """Tokens of a vocabulary, the unknown one among them."""

@@ -39,9 +39,11 @@ def help_groups() -> list[list[str]]:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
             run([*name.split(), "--help"])
-        shown = re.findall(r"rnnkit \w+\b[^\n`]*", re.sub(r"(?i)^usage:.*(\n +.*)*", "", printed.getvalue()))
+        shown = re.findall(
+            r"(?:[A-Z_]+=\w+ )?rnnkit \w+\b[^\n`]*", re.sub(r"(?i)^usage:.*(\n +.*)*", "", printed.getvalue())
+        )
         found += [re.split(r" {2,}", command)[0] for command in shown]
-    commands = [command for command in dict.fromkeys(found) if command.split()[1] in COMMANDS]
+    commands = [command for command in dict.fromkeys(found) if re.search(r"rnnkit (\w+)", command)[1] in COMMANDS]  # type: ignore[index]
     return [[command] for command in commands if not PLACEHOLDER.search(command)]
 
 

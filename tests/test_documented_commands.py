@@ -103,6 +103,8 @@ def test_a_command_works_as_it_stands(
             continue
         with open(tmp_path / typed_file(command) if "|" in command else "/dev/null") as typed:
             monkeypatch.setattr("sys.stdin", typed)
+            for variable in re.findall(r"^([A-Z_]+)=(\w+) rnnkit", command):
+                monkeypatch.setenv(*variable)
             assert run([*words, *limits(words)]) == 0, command
     if words[0] == "predict":
         printed = capsys.readouterr().out

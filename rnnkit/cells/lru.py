@@ -1,16 +1,14 @@
 """The linear recurrent unit (Orvieto et al., 2023, arXiv:2303.06349)."""
 
 import math
-from typing import Annotated
 
 import torch
-from annotated_types import Interval
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from rnnkit.cells.linear import LinearCell
 from rnnkit.errors import UserError
-from rnnkit.ranges import Fraction
+from rnnkit.ranges import Angle, Fraction, Level
 
 
 class LRUCell(LinearCell):
@@ -37,12 +35,7 @@ class LRUCell(LinearCell):
     """
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        r_min: Fraction = 0.0,
-        r_max: Annotated[float, Interval(gt=0, lt=1)] = 0.99,
-        max_phase: Annotated[float, Interval(gt=0, le=2 * math.pi)] = 2 * math.pi,
+        self, input_size: int, hidden_size: int, r_min: Fraction = 0.0, r_max: Level = 0.99, max_phase: Angle = math.tau
     ) -> None:
         super().__init__(input_size, hidden_size)
         if not 0 <= r_min < r_max < 1:

@@ -10,6 +10,7 @@ from rnnkit.cells.blocks import BlockCell
 from rnnkit.errors import UserError
 from rnnkit.ranges import PositiveInt
 
+ForgetGate = Literal["sigmoid", "exp"]
 NOTHING = -32768.0
 """The stabiliser before a first step: the logarithm of a weight that is zero, finite in every float type."""
 
@@ -43,11 +44,7 @@ class SLSTMCell(BlockCell[SLSTMState]):
     """
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_heads: PositiveInt = 1,
-        forget_gate: Literal["sigmoid", "exp"] = "sigmoid",
+        self, input_size: int, hidden_size: int, num_heads: PositiveInt = 1, forget_gate: ForgetGate = "sigmoid"
     ) -> None:
         if num_heads < 1 or hidden_size % num_heads:
             raise UserError("num_heads", f"a divisor of {hidden_size}", str(num_heads), fix="model.cell.num_heads=1")
@@ -77,9 +74,7 @@ class SLSTMCell(BlockCell[SLSTMState]):
         return h_BH, SLSTMState(hidden=h_BH, cell=c_BH, normalizer=n_BH, stabilizer=m_BH)
 
     def _recur(self, h_BH: Tensor) -> Tensor:
-        """The state's part of the gates, [B, 4H]."""
         if self.num_heads == 1:
             return linear(h_BH, self.weight_hh)
-        h_BNV = h_BH.unflatten(1, (self.num_heads, -1))
         weight_GNWV = self.weight_hh.unflatten(0, (4, self.num_heads, -1))
-        return torch.einsum("bnv,gnwv->bgnw", h_BNV, weight_GNWV).flatten(1)
+        return torch.einsum("bnv,gnwv->bgnw", h_BH.unflatten(1, (self.num_heads, -1)), weight_GNWV).flatten(1)

@@ -24,7 +24,7 @@ Trains a model and leaves a run folder. Without arguments: a character-level LST
   rnnkit train task=tagging                           other tasks, each with data of its own to start with
   rnnkit train --multirun model/cell=elman,lstm,gru seed=1,2,3
   rnnkit train model.cell._target_=my_lab.cells.MyCell        a class of your own, from the folder you stand in
-  rnnkit train --config-dir my_lab/conf model/cell=mine       choices of your own
+  RNNKIT_ALLOW=my_lab rnnkit train --config-dir my_lab/conf model/cell=mine   choices of your own
   rnnkit train --cfg job                                      print the whole configuration and stop
 
 Choices:

@@ -93,7 +93,8 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == (None, None, False) and not is_compiling():
         # The caller may write into the output, which oneDNN's backward pass needs, and gives as a view otherwise. In
         # other windows it has been copied.
-        y_BTO = y_BTO.clone() if y_BTO.requires_grad else y_BTO.data
+        # A trace is compared with a second one, without gradients.
+        y_BTO = y_BTO.clone() if y_BTO.requires_grad or torch.jit.is_tracing() else y_BTO.data  # type: ignore[attr-defined]
     return (flip_valid(y_BTO, lengths_B) if reverse else y_BTO), state
 
 

@@ -31,7 +31,7 @@ def has_time(units: Mapping[str, float]) -> bool:
     return sum(units.values()) > 0
 
 
-Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
+Unit = Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"]
 Units = Annotated[Mapping[Unit, NonNegative], Predicate(has_time), doc("a mapping such as {hours: 8}")]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from rnnkit.errors import UserError
 from rnnkit.training.plain_yaml import plain_text
@@ -23,7 +24,7 @@ def read_config(path: Path) -> DictConfig:
     try:
         config = OmegaConf.create(plain_text(path))
         reference = _reference(OmegaConf.to_container(config))
-    except (OSError, ValueError, OmegaConfBaseException, RecursionError) as error:
+    except (OSError, ValueError, OmegaConfBaseException, YAMLError, RecursionError) as error:
         raise UserError("run", "a whole config.yaml", f"'{path}' ({error})", fix="another run") from error
     if reference is not None:
         got = f"{reference} in '{path}'"

@@ -164,7 +164,8 @@ def build_task(config: DictConfig, *, training: bool = True) -> Task:
     parts = {"optimizer": "optimizer", "schedule": "schedule", "clip": "clipping"}
     built = {name: construct(config, key) if training else None for name, key in parts.items()}
     task = construct(config, "task", model=construct(config, "model"), **built)
-    assert isinstance(task, Task)
+    if not isinstance(task, Task):
+        raise UserError("task._target_", "a task", config.task.get("_target_", "none"), fix="task=classification")
     return task
 
 

@@ -386,11 +386,14 @@ def test_a_header_puts_a_file_into_hydras_node(
     assert "hydra.job.env_set.CXX" in capsys.readouterr().err
 
 
-def test_what_is_typed_for_hydra_is_followed(choices: Path, small: list[str], tmp_path: Path) -> None:
+def test_what_is_typed_for_hydra_is_followed(
+    choices: Path, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (choices / "experiment" / "harmless.yaml").write_text("# @package _global_\nmodel: {dropout: 0.1}\n")
     typed = ["hydra.job.chdir=false", "hydra.output_subdir=typed", f"run_dir={tmp_path / 'run'}"]
     assert run(["train", "--config-dir", str(choices), *small, "experiment=harmless", *typed]) == 0
-    assert (tmp_path / "run" / "typed").is_dir()
+    assert (tmp_path / "typed").is_dir()
     assert run(["train", "--experimental-rerun", "x"]) == 2
 
 

@@ -96,8 +96,8 @@ def test_tokens_are_drawn_with_the_probabilities_that_the_rules_leave(
     ("settings", "message"),
     [
         ({"length": 0}, "length: expected 1 or more"),
-        ({"temperature": -1.0}, "temperature: expected 0 or more"),
-        ({"temperature": float("nan")}, "temperature: expected 0 or more"),
+        ({"temperature": -1.0}, "temperature: expected a finite number, 0 or more"),
+        ({"temperature": float("nan")}, "temperature: expected a finite number, 0 or more"),
         ({"top_k": -1}, "top_k: expected 0"),
         ({"top_p": 0.0}, "top_p: expected a probability"),
         ({"top_p": 1.1}, "top_p: expected a probability"),

@@ -33,7 +33,7 @@ def changed(folder: Path, **changes: Any) -> None:
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a command says, which must fail."""
     assert run([*arguments]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    *_, line = capsys.readouterr().err.strip().splitlines()  # behind those on how files were read
     return line
 
 

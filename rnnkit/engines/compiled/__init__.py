@@ -167,10 +167,15 @@ def _compiled(
     from rnnkit.engines.compiled.twin import Twin
 
     try:
-        if masked:
-            # A lane that begins anew makes the others' states as wide as its own.
-            state = map_state(_as_wide, state, cell.initial_state(1))
         twin = Twin(cell, state, weights, computed)
+        if masked:
+            # A lane that begins anew makes the others' states as wide as its own, but not before the first step.
+            wide = map_state(_as_wide, state, cell.initial_state(1))
+            if any(
+                one.dtype != other.dtype for one, other in zip(state_leaves(wide), state_leaves(state), strict=True)
+            ):
+                try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
+                state, twin = wide, Twin(cell, wide, weights, computed)
         y_dtype, carry = try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
         dtypes = (x_BTI.dtype, y_dtype)
         step = trace(twin, dtypes, carry, weights, masked=masked, backward=backward, x_grad=x_grad)
