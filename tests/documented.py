@@ -43,7 +43,7 @@ def help_groups() -> list[list[str]]:
             r"(?:[A-Z_]+=\w+ )?rnnkit \w+\b[^\n`]*", re.sub(r"(?i)^usage:.*(\n +.*)*", "", printed.getvalue())
         )
         found += [re.split(r" {2,}", command)[0] for command in shown]
-    commands = [command for command in dict.fromkeys(found) if re.search(r"rnnkit (\w+)", command)[1] in COMMANDS]  # type: ignore[index]
+    commands = [command for command in dict.fromkeys(found) if re.search(r"rnnkit (\S+)", command)[1] in COMMANDS]  # type: ignore[index]
     return [[command] for command in commands if not PLACEHOLDER.search(command)]
 
 
