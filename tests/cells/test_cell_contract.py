@@ -30,7 +30,12 @@ def test_the_yamls_are_found() -> None:
     assert len(YAMLS) >= 3
 
 
-@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+# One of each kind: gates, a state in parts, linear, complex, noise that lasts for a window and for a step.
+QUICK = {"gru", "lstm", "min_gru", "lru", "weight_drop_lstm", "zoneout_lstm"}
+EACH = [pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow) for path in YAMLS]
+
+
+@pytest.mark.parametrize("path", EACH)
 def test_cell_of_a_yaml_keeps_the_promises(path: Path) -> None:
     check_cell(factory_from(path))
 

@@ -262,6 +262,7 @@ def test_every_parameter_has_a_gradient_from_the_first_values_on(name: str) -> N
 OPTIONS = ["indrnn-tanh", "slstm-exp", "slstm-2-heads", "slstm-H-heads-exp", "antisymmetric-gated", "cfc-time-gap"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_other_options_keep_the_promises(name: str) -> None:
     check_cell(CASES[name].cell, input_size=3, hidden_size=H)

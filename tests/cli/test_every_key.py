@@ -7,7 +7,7 @@ from pathlib import Path
 import every_key
 import pytest
 
-SAMPLE = 60
+SAMPLE = 24
 WORST = [
     ["task=language_modeling", "trainer.accumulate_grad_batches=-1"],
     ["task=language_modeling", "task.activation_penalty=nan"],

@@ -31,7 +31,11 @@ def runs(cell: Cell[Any]) -> list[str]:
     return [name for name, engine in ENGINES.items() if engine.unsuitable(cell, x_BTI, cell.initial_state(1)) is None]
 
 
-RUNS = [(cell, engine) for cell in CELLS for engine in runs(build(cell))]
+RUNS = [
+    pytest.param(cell, engine, marks=pytest.mark.slow if engine == "compiled" and cell not in ("lstm", "gru") else [])
+    for cell in CELLS
+    for engine in runs(build(cell))
+]
 each_run = pytest.mark.parametrize(("cell", "engine"), RUNS, ids=lambda part: str(part))
 
 
