@@ -116,7 +116,8 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
         return reference.run(cell, x_BTI, state, window)
     if window.lengths is not None:
         x_BTI = x_BTI.masked_fill(~valid_steps(window.lengths, x_BTI.shape[1])[..., None], 0)
-    initial = cell.initial_state(x_BTI.shape[0]) if masked else None
+    # Without a lane that begins anew it is not read, and nothing may be drawn for it that the loop does not draw.
+    initial = None if not masked else state if window.fresh is None else cell.initial_state(x_BTI.shape[0])
     return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
 
 
@@ -170,7 +171,8 @@ def _compiled(
         twin = Twin(cell, state, weights, computed)
         if masked:
             # A lane that begins anew makes the others' states as wide as its own, but not before the first step.
-            wide = map_state(_as_wide, state, cell.initial_state(1))
+            with torch.random.fork_rng([x_BTI.device] if x_BTI.is_cuda else []):
+                wide = map_state(_as_wide, state, cell.initial_state(1))
             if any(
                 one.dtype != other.dtype for one, other in zip(state_leaves(wide), state_leaves(state), strict=True)
             ):
