@@ -10,7 +10,7 @@ from rnnkit.errors import UserError
 
 def run_folder(config: Any) -> Path:
     """The folder that `run_dir` names; UserError for one that has no name. Nothing is made yet."""
-    name = config.run_dir
+    name = config.get("run_dir")
     if not isinstance(name, str) or not name.strip():
         got = "null" if name is None else repr(name)
         fix = f"run_dir=runs/{name}" if isinstance(name, int) else "run_dir=runs/mine"

@@ -93,10 +93,23 @@ def _build_model(config: DictConfig) -> nn.Module | None:
 
 
 def _build_optimizer(config: DictConfig) -> Any:
-    weight = torch.nn.Parameter(torch.zeros(2, 2))
+    """The optimizer of a weight and a bias, with which it has taken a step."""
+    trained = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
     try:
-        return construct(config, "optimizer")([weight])
+        optimizer = construct(config, "optimizer")(trained)
     except (TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError("optimizer", "values that it takes", str(error), fix="rnnkit train --cfg job") from error
+        raise _unfit(error, "values that it takes") from error
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    if type(optimizer).__module__.startswith("torch.optim."):  # one of the user's may need more than gradients
+        try:
+            optimizer.step()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise _unfit(error, "one that trains weights and biases by their gradients") from error
+    return optimizer
+
+
+def _unfit(error: Exception, expected: str) -> UserError:
+    return UserError("optimizer", expected, str(error).splitlines()[0], fix="optimizer=adamw")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor, nn
 
 from rnnkit import __version__
@@ -102,6 +103,11 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
         f"{name} is {_size(found[name])} in the checkpoint and {_size(weight)} in the model"
         for name, weight in expected.items()
         if name in found and found[name].shape != weight.shape
+    ]
+    wrong += [
+        f"{name} has no numbers in the checkpoint"
+        for name in expected.keys() & found.keys()
+        if isinstance(found[name], Tensor) and (found[name].is_meta or found[name].layout != torch.strided)
     ]
     wrong += [f"the checkpoint has no {name}" for name in expected if name not in found]
     wrong += [f"the model has no {name}" for name in found if name not in expected]

@@ -20,6 +20,19 @@ from rnnkit.training.signatures import Signature, signature_of
 from rnnkit.training.values import MISSING, check_value, is_node, written
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+REQUIRED = (
+    "task",
+    "data",
+    "model",
+    "optimizer",
+    "trainer",
+    "callbacks",
+    "seed",
+    "deterministic",
+    "monitor",
+    "patience",
+)
+"""What may be null where `RunSettings` says so, but not left out."""
 
 
 def check_configuration(config: DictConfig) -> None:
@@ -31,6 +44,9 @@ def check_configuration(config: DictConfig) -> None:
     Raises:
         UserError: with all problems, each by its key.
     """
+    for name in REQUIRED:
+        if name not in config:
+            raise UserError(name, "a value, which every run needs", "none", fix=f"no ~{name}")
     plain = _resolved(_with_mode(config))
     sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
     problems: dict[str, UserError] = {}
