@@ -304,3 +304,37 @@ def test_a_search_keeps_no_cell_alive_and_ends(written: Any) -> None:
     cell.itself = [cell]  # type: ignore[assignment]
     assert "SCALE" not in readings(cell).names
     assert readings(cell) is readings(cell)
+
+
+class Deciding(Cell[Tensor]):
+    """Multiplies by what a function of its input and its state says."""
+
+    def __init__(self, factor: Callable[[Tensor, Tensor], float]) -> None:
+        super().__init__()
+        self.input_size = self.output_size = 3
+        self.map, self.factor = nn.Linear(3, 3), factor
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return self.map.weight.new_zeros(batch_size, 3)
+
+    def forward(self, x_BI: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
+        h_BH = torch.tanh(self.map(x_BI) + 0.5 * h_BH) * self.factor(x_BI, h_BH)
+        return h_BH, h_BH
+
+
+@pytest.mark.parametrize(
+    ("factor", "reason"),
+    [
+        (lambda x, h: 2 if x.shape[0] > 3 else 1, "the batch size"),
+        (lambda x, h: 2 if x.is_contiguous() else 1, "the layout of its input"),
+        (lambda x, h: 2 if h.requires_grad else 1, "whether its state has a gradient"),
+        (lambda x, h: 2 if torch.is_grad_enabled() else 1, "whether gradients are recorded"),
+    ],
+)
+def test_decisions_that_a_trace_would_fix_are_left_to_the_loop(
+    factor: Callable[[Tensor, Tensor], float], reason: str
+) -> None:
+    cell = Deciding(factor)
+    with pytest.warns(UserWarning, match=f"Deciding runs as a Python loop: its step decides by {reason}"):
+        scan(cell, torch.randn(4, 20, 3))
+    assert explain(cell, torch.randn(4, 20, 3)).engine == "reference"

@@ -164,7 +164,7 @@ def _compiled(
     # What a trace needs takes a second to import.
     from rnnkit.engines.compiled.graphs import Untraceable, first_line
     from rnnkit.engines.compiled.trace import trace
-    from rnnkit.engines.compiled.trial import Unsteppable, try_step
+    from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
     from rnnkit.engines.compiled.twin import Twin
 
     try:
@@ -181,6 +181,7 @@ def _compiled(
         y_dtype, carry = try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
         dtypes = (x_BTI.dtype, y_dtype)
         step = trace(twin, dtypes, carry, weights, masked=masked, backward=backward, x_grad=x_grad)
+        try_ways(twin, x_BTI.dtype, carry, weights)  # last, since a trace names more exactly what it sees
         return _KERNELS[x_BTI.device.type]()(step, twin, backward=backward)
     except Unsteppable as reason:
         return _Failure(reason)

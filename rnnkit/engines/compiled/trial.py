@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.engines.compiled.decisions import check_decisions
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.step import structured
 from rnnkit.engines.compiled.twin import Twin
@@ -66,6 +67,17 @@ def try_step(
         if old.dtype != new.dtype and not narrows:
             raise Untraceable(f"its state enters a step as {old.dtype} and leaves it as {new.dtype}")
     return first[0].dtype, state
+
+
+def try_ways(twin: Twin, dtype: torch.dtype, state: Any, weights: dict[str, Tensor]) -> None:
+    """Take a step in other ways, for a reason that no trace sees; raises `Untraceable` as `check_decisions` does."""
+    before = map_state(_few_lanes, state)
+    device = next(iter(state_leaves(state))).device
+    given = {name: tensor.detach() for name, tensor in weights.items()}
+    x_BI = torch.full((LANES, twin.cell.input_size), 0.5).to(device, dtype)
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    with hooks, torch.autograd.set_detect_anomaly(False), twin.unchanged():
+        check_decisions(lambda x, state: twin(given, x, state), x_BI, before, device)
 
 
 def _few_lanes(leaf: Tensor) -> Tensor:
