@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rnnkit import scan
-from rnnkit.cells import Cell, GRUCell, LayerNormGRUCell, LSTMCell, MinGRUCell, Zoneout
+from rnnkit.cells import Cell, GRUCell, LayerNormGRUCell, LSTMCell, MinGRUCell, VariationalDropout, Zoneout
 from rnnkit.engines.compiled import trace as tracing
 
 X = torch.randn(2, 1, 3)
@@ -99,3 +99,14 @@ def test_threads_may_share_a_cell() -> None:
             for _ in range(3):
                 for found, expected in zip(pool.map(run, streams), wanted, strict=True):
                     torch.testing.assert_close(found, expected)
+
+
+def test_a_step_draws_its_masks_once() -> None:
+    cell = VariationalDropout(LSTMCell(3, 5), input=0.5, state=0.5, output=0.5)
+    with torch.no_grad():
+        for state in (None, cell.initial_state(2), cell.initial_state(2)):
+            found = {}
+            for engine in ("reference", "compiled"):
+                torch.manual_seed(1)
+                found[engine] = scan(cell, X, state, engine=engine)[0]
+            torch.testing.assert_close(found["compiled"], found["reference"])

@@ -107,7 +107,7 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
             raise toolchain.CompilerError(kernel)
         if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
             carry = kernel.carry(state)
-            done = quick_step(cell, x_BTI, carry) or _first_step(cell, x_BTI, carry)
+            done = _step(cell, x_BTI, carry, begun=True) or _first_step(cell, x_BTI, carry)
             if done is not None:
                 return done
         kernel.prepare()
@@ -194,6 +194,10 @@ def _compiled(
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
     """One step of a live stream as an earlier `run` has prepared it; None where there is no such thing."""
+    return _step(cell, x_B1I, state, begun=False)
+
+
+def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tuple[Tensor, State] | None:
     stepper = _steppers.get(cell)
     if (
         stepper is None
@@ -204,7 +208,8 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         or not stepper.fits(x_B1I, state)
     ):
         return None
-    return stepper(x_B1I, cell.begin(state))  # type: ignore[no-any-return]
+    # Whatever is random for a call is drawn once.
+    return stepper(x_B1I, state if begun else cell.begin(state))  # type: ignore[no-any-return]
 
 
 def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
@@ -227,7 +232,7 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
     except (Untraceable, toolchain.CompilerError):
         _stepless[cell] = key
         return None
-    return quick_step(cell, x_B1I, state)
+    return _step(cell, x_B1I, state, begun=True)
 
 
 def _cpu_kernel() -> Any:
