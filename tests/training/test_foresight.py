@@ -18,6 +18,7 @@ from rnnkit.cli import run
 from rnnkit.cli.configuration import groups
 from rnnkit.cli.explain import _composed
 from rnnkit.data.batches import Batches
+from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.models import LanguageModel, SequenceModel
 from rnnkit.tasks import Classification, LanguageModeling, Task
 from rnnkit.training import Run, foresight
@@ -25,7 +26,7 @@ from rnnkit.training.construct import construct
 from rnnkit.training.foresight import Kept
 from rnnkit.training.free_memory import free_memory
 from rnnkit.training.live_memory import Growth, LiveMemory
-from rnnkit.training.rehearsal import engines_of, untouched
+from rnnkit.training.rehearsal import untouched
 
 MIB = 2**20
 CPU = torch.device("cpu")
@@ -97,7 +98,7 @@ MADE = {
 def course(task: Task, batch: SequenceBatch, lanes: int) -> list[int]:
     if hasattr(task, "carry"):
         task.carry.clear()
-    with engines_of(lanes, tried=batch.shape[0]), LiveMemory() as memory:
+    with as_for_more_rows(lanes / batch.shape[0]), LiveMemory() as memory:
         torch.autograd.grad(task.training_step(batch, 0), list(task.parameters()), allow_unused=True)
     return memory.course
 
