@@ -49,8 +49,10 @@ _rows_scale: ContextVar[float] = ContextVar("_rows_scale", default=1)
 def choose(request: Request, engine: str) -> str:
     """The name of the engine that runs; UserError for an unknown one, and for one that cannot run this."""
     if engine == "auto":
-        # In this order: whether a cell can be compiled takes a trace to find out.
-        return next(name for name in ENGINES if slower(name, request) is None and refusal(name, request) is None)
+        for name in ENGINES:
+            # In this order: whether a cell can be compiled takes a trace to find out.
+            if slower(name, request) is None and refusal(name, request) is None:
+                return name
     if engine not in ENGINES:
         raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix='engine="auto"')
     reason = refusal(engine, request)
@@ -70,11 +72,11 @@ def refusal(name: str, request: Request) -> str | None:
 
 def slower(name: str, request: Request) -> str | None:
     """The reason why another engine is as fast or faster; a matter of sizes alone, so that a run can be repeated."""
-    T = request.first.shape[1]
-    if name == "parallel" and T <= 2:
-        return "one or two steps are taken sooner than a scan is set up"
-    if name != "compiled":
+    if name not in ("compiled", "parallel"):
         return None
+    T = request.first.shape[1]
+    if name == "parallel":
+        return "one or two steps are taken sooner than a scan is set up" if T <= 2 else None
     if T < FEWEST_STEPS:
         return f"{T} steps are too few to be worth compiling"
     if request.first.is_cuda:

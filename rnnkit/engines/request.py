@@ -28,7 +28,8 @@ class Request(NamedTuple):
     @property
     def first(self) -> Tensor:
         """The first tensor of x, which tells batch, steps and device."""
-        return self.x if isinstance(self.x, Tensor) else state_leaves(self.x)[0]
+        x = self.x
+        return x if isinstance(x, Tensor) else state_leaves(x)[0]
 
     @property
     def masked(self) -> bool:

@@ -192,8 +192,9 @@ def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoin
     else:
         result = run_in_chunks(run, request, weights, checkpoint_every)
     # Under autocast some cells come out in lower precision; the carry keeps the one it had.
-    states = map_state(as_given, result.states, request.state) if request.states else None
-    return Result(result.y, map_state(as_given, result.state, request.state), states)
+    y_BTO, end, states = result
+    states = map_state(as_given, states, request.state) if request.states else None
+    return Result(y_BTO, map_state(as_given, end, request.state), states)
 
 
 def _no_steps(request: Request) -> Result:
