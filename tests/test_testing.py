@@ -1,14 +1,16 @@
 """check_cell passes a good cell and catches each broken one, in words that name the promise."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from context_cells import CELLS, Decaying, DotAttention, Memory, Timed, memory, plain, timed
 from torch import Tensor, nn
 
 from rnnkit import testing
-from rnnkit.cells import Cell, GRUCell
+from rnnkit.cells import Cell, GRUCell, LearnedInitialState, Stack, Zoneout, map_state, wrapped
 from rnnkit.engines import ENGINES, policy, reference
 from rnnkit.engines.request import Request, Result
 from rnnkit.testing import check_cell
@@ -332,3 +334,79 @@ def test_the_callers_random_numbers_are_left_alone() -> None:
     torch.manual_seed(5)
     check_cell(GRUCell)
     assert torch.equal(torch.rand(1), wanted)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_with_a_context_and_inputs_of_several_tensors_keep_every_promise(name: str) -> None:
+    factory, inputs, context = CELLS[name]
+    check_cell(factory, input_size=3, inputs=inputs, context=context)
+
+
+def test_what_wraps_a_cell_with_a_context_keeps_every_promise() -> None:
+    factory, inputs, context = CELLS["dot attention"]
+    for wrapper in (partial(Zoneout, p=0.2), LearnedInitialState, lambda cell: Stack([GRUCell(3, 3), cell])):
+        check_cell(partial(wrapped, cell=factory, wrappers=[wrapper]), input_size=3, inputs=inputs, context=context)
+
+
+class MeanOfTheBatch(DotAttention):
+    """Reads the memory of other rows."""
+
+    def forward(self, x_BI: Tensor, state: Any, context: Memory) -> tuple[Tensor, Any]:
+        return super().forward(x_BI, state, context._replace(values=context.values + context.values.mean(0)))
+
+
+class Detached(DotAttention):
+    def forward(self, x_BI: Tensor, state: Any, context: Memory) -> tuple[Tensor, Any]:
+        return super().forward(x_BI, state, context._replace(values=context.values.detach()))
+
+
+class Unread(DotAttention):
+    def forward(self, x_BI: Tensor, state: Any, context: Memory) -> tuple[Tensor, Any]:
+        return super().forward(x_BI, state, context._replace(values=torch.ones_like(context.values)))
+
+
+class GapForgotten(Decaying):
+    """Spreads the last gap of a window over all of it, if only in the gradient."""
+
+    def forward(self, x: Timed, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x._replace(gap=x.gap.detach()), state)
+
+
+@pytest.mark.parametrize(
+    ("factory", "inputs", "context", "message"),
+    [
+        (MeanOfTheBatch, plain, memory, "the other rows with row 0 changed"),
+        (Detached, plain, memory, r"the gradient of context.values\[.*\]: 0 against"),
+        (Unread, plain, memory, "the context changes nothing"),
+        (GapForgotten, timed, None, r"the gradient of x.gap\[.*\]: 0 against"),
+    ],
+)
+def test_broken_promises_about_contexts_and_inputs_are_caught(
+    factory: Any, inputs: Any, context: Any, message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_cell(factory, input_size=3, inputs=inputs, context=context)
+
+
+def context_of_another_row(request: Request) -> Result:
+    context = request.context._replace(values=request.context.values.roll(1, 0))
+    return reference.run(request._replace(context=context))
+
+
+def context_without_gradient(request: Request) -> Result:
+    return reference.run(request._replace(context=map_state(Tensor.detach, request.context)))
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (context_of_another_row, "engine broken, torch.float64.* disagree"),
+        (context_without_gradient, r"engine broken, .*gradient of context.values\["),
+    ],
+)
+def test_an_engine_that_gets_a_context_wrong_is_caught(run: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = BrokenEngine(reference.run)
+    monkeypatch.setattr(broken, "run", run)
+    monkeypatch.setitem(ENGINES, "broken", broken)
+    with pytest.raises(AssertionError, match=message):
+        check_cell(DotAttention, input_size=3, inputs=plain, context=memory)

@@ -14,7 +14,6 @@ from rnnkit.layers import torch_interop
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
 from rnnkit.masks import Lengths, Resets
 
-
 Kind = Callable[[int, int], Cell[Any]]
 """A factory of cells, called as `kind(input_size, hidden_size)`."""
 
