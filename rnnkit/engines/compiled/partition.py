@@ -27,6 +27,7 @@ from rnnkit.engines.compiled.graphs import (
     is_costly,
     is_tensor,
     is_view,
+    is_within_lanes,
     value,
 )
 from rnnkit.engines.compiled.products import matmul
@@ -137,7 +138,11 @@ def _direction(
     inside, feeding = descendants(carry), ancestors(carried)
     batched = {node for node in calls if batch_axis(node) is not None}
     hoisted = [node for node in calls if node in batched and is_costly(node) and node not in inside]
-    costly = {node for node in batched if is_costly(node) and node in inside and node not in feeding}
+    costly = {
+        node
+        for node in batched
+        if is_costly(node) and not is_within_lanes(node) and node in inside and node not in feeding
+    }
     late = descendants(costly) & batched
     before = _extract(hoisted, lambda node: node in known)
     known = known | set(hoisted)

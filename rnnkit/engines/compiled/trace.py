@@ -15,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
 from rnnkit.engines.compiled.lanes import check_lanes
+from rnnkit.engines.compiled.merged import separate
 from rnnkit.engines.compiled.plain_cells import PlainCells
 from rnnkit.engines.compiled.primitives import decompositions
 from rnnkit.engines.compiled.step import Step, named, structured
@@ -117,6 +118,8 @@ def trace(
         if node.op == "get_attr":
             _as_number(traced, node)
     simplify(traced.graph)
+    if separate(traced.graph):
+        simplify(traced.graph)
     traced_step = named(traced.graph, inputs, tangents, asks, backward)
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     needed = ancestors([output])
