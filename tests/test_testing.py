@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from rnnkit import testing
 from rnnkit.cells import Cell, GRUCell
-from rnnkit.engines import ENGINES, reference, scanning
+from rnnkit.engines import ENGINES, policy, reference
+from rnnkit.engines.request import Request, Result
 from rnnkit.testing import check_cell
 
 
@@ -167,32 +168,37 @@ def test_a_broken_cell_is_caught(cell: Any, message: str) -> None:
         check_cell(cell)
 
 
+def loop(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> tuple[Tensor, Any]:
+    y_BTO, end, _ = reference.run(Request(cell, x_BTI, state, window))
+    return y_BTO, end
+
+
 def leaking_padding(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return reference.run(cell, x_BTI, state, window._replace(lengths=None))
+    return loop(cell, x_BTI, state, window._replace(lengths=None))
 
 
 def reset_one_step_late(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     late = None if window.fresh is None else window.fresh.roll(1, dims=1)
-    return reference.run(cell, x_BTI, state, window._replace(fresh=late))
+    return loop(cell, x_BTI, state, window._replace(fresh=late))
 
 
 def direction_forgotten(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return reference.run(cell, x_BTI, state, window._replace(reverse=False))
+    return loop(cell, x_BTI, state, window._replace(reverse=False))
 
 
 def gradient_of_the_state_cut(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return reference.run(cell, x_BTI, state.detach(), window)
+    return loop(cell, x_BTI, state.detach(), window)
 
 
 class BrokenEngine:
     def __init__(self, run: Callable[..., Any]) -> None:
-        self.run = run
+        self.broken = run
 
-    def unsuitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
+    def unsupported(self, request: Request) -> str | None:
         return None
 
-    def unprofitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
-        return None
+    def run(self, request: Request) -> Result:
+        return Result(*self.broken(request.cell, request.x, request.state, request.window))
 
 
 @pytest.mark.parametrize(
@@ -229,13 +235,13 @@ class OnceDifferentiable(torch.autograd.Function):
 
 
 def second_derivative_lost(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    y_BTO, end = loop(cell, x_BTI, state, window)
     return OnceDifferentiable.apply(y_BTO), end
 
 
 def output_needed_backwards(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     """As an engine that saves the outputs that it hands out, without a word to autograd."""
-    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    y_BTO, end = loop(cell, x_BTI, state, window)
     return Doubled.apply(y_BTO), end
 
 
@@ -261,26 +267,24 @@ class Views(torch.autograd.Function):
 
 
 def view_given_out(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    y_BTO, end = loop(cell, x_BTI, state, window)
     return Views.apply(y_BTO)[0], end
 
 
 def everything_cast(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     dtype = next(cell.parameters()).dtype
-    return reference.run(cell, x_BTI.to(dtype), state.to(dtype), window)
+    return loop(cell, x_BTI.to(dtype), state.to(dtype), window)
 
 
 def short_windows_checked_alone(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     """As an engine that takes memory of one type for another where it does the work itself."""
     if x_BTI.shape[1] < 16:
-        return reference.run(cell, x_BTI, state, window)
+        return loop(cell, x_BTI, state, window)
     return everything_cast(cell, x_BTI, state, window)
 
 
 def float16_unknown(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return dict.fromkeys((torch.float64, torch.float32, torch.bfloat16), reference.run)[x_BTI.dtype](
-        cell, x_BTI, state, window
-    )
+    return dict.fromkeys((torch.float64, torch.float32, torch.bfloat16), loop)[x_BTI.dtype](cell, x_BTI, state, window)
 
 
 @pytest.mark.parametrize(
@@ -304,9 +308,7 @@ def test_an_engine_that_breaks_under_the_code_around_a_cell_is_caught(
     run: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the only one beside the loop, so that it is what `auto` takes."""
-    monkeypatch.setattr(scanning, "ENGINES", {"broken": BrokenEngine(run), "reference": reference})
-    for module in (testing.calls, testing.forms):
-        monkeypatch.setattr(module, "ENGINES", scanning.ENGINES)
+    monkeypatch.setattr(policy, "ENGINES", {"broken": BrokenEngine(run), "reference": reference})
     monkeypatch.setattr(testing.calls, "FAST", ("auto", "broken"))
     with pytest.raises((AssertionError, KeyError), match=message):
         check_cell(MGUCell)

@@ -9,37 +9,103 @@ from rnnkit.cells.base import Cell
 from rnnkit.errors import UserError
 
 
-def check_input(cell: Cell[Any], x_BTI: Any) -> None:
-    """A tensor [B, T, I] with the cell's I."""
-    if not isinstance(x_BTI, Tensor):
-        raise _no_tensor(cell, x_BTI)
+def check_input(cell: Cell[Any], x: Any) -> None:
+    """A tensor [B, T, I] with the cell's I, or a NamedTuple of tensors with the same B and T."""
+    if isinstance(x, Tensor):
+        _check_features(cell, x)
+    elif isinstance(x, tuple) and hasattr(x, "_fields") and not isinstance(x, PackedSequence):
+        _check_fields(x)
+    else:
+        raise _no_tensor(cell, x)
+
+
+def _check_features(cell: Cell[Any], x_BTI: Tensor) -> None:
     shape = list(x_BTI.shape)
     if len(shape) != 3:
         raise UserError(
-            "x_BTI",
+            "x",
             f"three axes, [batch, time, {cell.input_size}]",
             f"shape {shape}",
             fix="x[None] for one sequence without a batch axis, x[..., None] for a single feature",
         )
     if shape[2] != cell.input_size:
         raise UserError(
-            "x_BTI",
+            "x",
             f"[batch, time, {cell.input_size}], as {type(cell).__name__} was built",
             f"shape {shape}",
             fix=f"input_size={shape[2]} where the cell or the RNN is built",
         )
 
 
+def _check_fields(x: Any) -> None:
+    """How many features each field has is the cell's business."""
+    leaves = _fields("x", x)
+    if not leaves:
+        raise UserError("x", "a NamedTuple of tensors [batch, time, ...]", "one without fields", fix="x = a tensor")
+    first_name, first = next(iter(leaves.items()))
+    for name, leaf in leaves.items():
+        if leaf.dim() < 2:
+            got, fix = f"shape {list(leaf.shape)}", f"{name}[None] for one sequence without a batch axis"
+            raise UserError(name, "a tensor [batch, time, ...]", got, fix=fix)
+        if leaf.shape[:2] != first.shape[:2]:
+            wanted = f"[{first.shape[0]}, {first.shape[1]}, ...], the batch and time of {first_name}"
+            fix = f"tensors of one batch and time in all fields of {type(x).__name__}; context= for what has no time"
+            raise UserError(name, wanted, f"shape {list(leaf.shape)}", fix=fix)
+
+
+def _fields(name: str, x: Any) -> dict[str, Tensor]:
+    """The tensors of nested NamedTuples by their dotted names."""
+    if isinstance(x, Tensor):
+        return {name: x}
+    if not isinstance(x, tuple):
+        fix = f"{name}=torch.as_tensor(...)"
+        raise UserError(name, "a tensor, or a NamedTuple of tensors", type(x).__name__, fix=fix)
+    names = getattr(x, "_fields", range(len(x)))
+    return {
+        key: leaf
+        for field, part in zip(names, x, strict=True)
+        for key, leaf in _fields(f"{name}.{field}", part).items()
+    }
+
+
+def check_context(cell: Cell[Any], context: Any) -> None:
+    """Tensors, None, and tuples of them, for a cell whose step reads a context."""
+    if context is None:
+        if cell.needs_context:
+            raise UserError(
+                "context", f"what {type(cell).__name__}.forward reads", "None", fix="scan(cell, x, context=...)"
+            )
+        return
+    if not cell.takes_context:
+        raise UserError(
+            "context",
+            "None for a cell whose forward has no parameter of this name",
+            f"a {type(context).__name__} for {type(cell).__name__}",
+            fix="def forward(self, x, state, context=None) in the cell, or context=None",
+        )
+    _check_tree("context", context)
+
+
+def _check_tree(name: str, tree: Any) -> None:
+    if tree is None or isinstance(tree, Tensor):
+        return
+    if not isinstance(tree, tuple):
+        fix = f"{name}=torch.as_tensor(...), or a NamedTuple with a field for each part"
+        raise UserError(name, "a tensor, None, or a tuple of them", type(tree).__name__, fix=fix)
+    for field, part in zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True):
+        _check_tree(f"{name}.{field}", part)
+
+
 def _no_tensor(cell: Cell[Any], x: Any) -> UserError:
     if isinstance(x, PackedSequence):
         return UserError(
-            "x_BTI",
+            "x",
             "a padded tensor [batch, time, features], and lengths=",
             "a PackedSequence",
             fix="x, lengths = torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True); rnn(x, lengths=lengths)",
         )
     return UserError(
-        "x_BTI",
+        "x",
         f"a tensor [batch, time, {cell.input_size}]",
         type(x).__name__,
         fix="x = torch.as_tensor(x, dtype=torch.float32)",

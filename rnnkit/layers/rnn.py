@@ -107,9 +107,10 @@ class RNN(nn.Module):
 
     def forward(
         self,
-        x_BTI: Tensor,
+        x: Any,
         state: tuple[Any, ...] | None = None,
         *,
+        context: Any = None,
         lengths: Lengths | None = None,
         reset: Resets | None = None,
         engine: str = "auto",
@@ -117,28 +118,33 @@ class RNN(nn.Module):
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """All layers over a batch: outputs [B, T, O] and the state after each lane's last step.
 
-        `lengths`, `reset`, `engine` and `checkpoint_every` are those of `rnnkit.scan`; every layer and direction gets
-        them.
+        `context`, `lengths`, `reset`, `engine` and `checkpoint_every` are those of `rnnkit.scan`; every layer and
+        direction gets them, and the context those whose cell takes one. Where x is a NamedTuple, the first layer reads
+        it, and those above read tensors.
 
         Raises `UserError` for a state of another structure, and where `scan` does.
         """
         before = self._by_cell(state)
-        options: dict[str, Any] = {"lengths": lengths, "reset": reset}
-        options |= {"engine": engine, "checkpoint_every": checkpoint_every}
+        options: dict[str, Any] = {"lengths": lengths, "reset": reset, "checkpoint_every": checkpoint_every}
+        cells = [self.cell_at(i) for i in range(len(self.cells))]
+        # Where no cell takes a context, each of them is given it, and refuses.
+        told = [cell.takes_context for cell in cells] if context is not None else [False] * len(cells)
         after: list[Any] = []
         for layer in range(self.num_layers):
             if layer > 0:
-                x_BTI = self.dropout(x_BTI)
+                x = self.dropout(x)
             i = len(after)
+            own: dict[str, Any] = {"context": context if told[i] or not any(told) else None}
             if self.bidirectional:
-                cells, states = (self.cell_at(i), self.cell_at(i + 1)), (before[i], before[i + 1])
-                y_BTO, ends = scan_both(cells, x_BTI, states, **options)
+                y_BTO, ends = scan_both(
+                    (cells[i], cells[i + 1]), x, (before[i], before[i + 1]), engine=engine, **own, **options
+                )
                 after.extend(ends)
             else:
-                y_BTO, end = scan(self.cell_at(i), x_BTI, before[i], **options)
+                y_BTO, end = scan(cells[i], x, before[i], engine=engine, **own, **options)
                 after.append(end)
-            x_BTI = y_BTO + x_BTI if self.residual and layer > 0 else y_BTO
-        return x_BTI, self._by_layer(after)
+            x = y_BTO + x if self.residual and layer > 0 else y_BTO
+        return x, self._by_layer(after)
 
     if TYPE_CHECKING:  # torch leaves calls of a module untyped
         __call__ = forward

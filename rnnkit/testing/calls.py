@@ -7,11 +7,11 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state
-from rnnkit.engines import ENGINES, scan
+from rnnkit.engines import policy, scan
 from rnnkit.errors import UserError
 from rnnkit.testing.comparison import Results, compare, reached_state, require, results, sequence
 
-FAST = ("auto", *(name for name in ENGINES if name != "reference"))
+FAST = ("auto", *(name for name in policy.ENGINES if name != "reference"))
 LENGTHS = (1, 8, 16, 100)
 """`auto` takes other engines for short sequences than for long ones."""
 OTHERS: list[tuple[str, torch.dtype]] = [

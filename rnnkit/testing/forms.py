@@ -8,7 +8,8 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state
-from rnnkit.engines import ENGINES, scan
+from rnnkit.engines import policy, scan
+from rnnkit.engines.request import Request
 from rnnkit.testing.comparison import BATCH, CUT, STEPS, Run, compare, reached_state, results, sequence
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 1e-1, torch.float16: 2e-2}
@@ -39,8 +40,8 @@ def check_forms(cell: Cell[Any], dtype: torch.dtype) -> None:
         if lengths is not None:
             x_BTI[torch.arange(STEPS) >= lengths[:, None]] = torch.nan
         by_hand = results(cell, x_BTI, state, _by_hand(form))
-        for name, engine in ENGINES.items():
-            if engine.unsuitable(cell, x_BTI, state) is not None:
+        for name in policy.ENGINES:
+            if policy.refusal(name, Request(cell, x_BTI, state)) is not None:
                 continue
             runs = {"the whole sequence": _whole(form, name)}
             if not reverse:

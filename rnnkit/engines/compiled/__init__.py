@@ -19,23 +19,17 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from rnnkit.cells.base import Cell, State
-from rnnkit.cells.elman import ElmanCell
-from rnnkit.cells.gru import GRUCell
-from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.state import map_state, state_leaves
-from rnnkit.engines import native, parallel, reference, toolchain
+from rnnkit.engines import reference, toolchain
 from rnnkit.engines.compiled.condition import condition
 from rnnkit.engines.compiled.once import warn_once as _warn
 from rnnkit.engines.hooks import transformed, watched
+from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights
-from rnnkit.engines.window import Window, valid_steps
+from rnnkit.engines.window import without_padding
 
-FEWEST_STEPS = 16
 MOST_KERNELS = 32
 """In how many conditions one cell is compiled: modes, options, dtypes."""
-LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
-"""Multiplications in a window from which on a cell is worth compiling that torch has a kernel for; oneDNN's for the
-LSTM is a fast one."""
 
 _tracing = threading.Lock()
 """torch traces one thing at a time."""
@@ -48,60 +42,47 @@ class _Failure(str):
     """The reason why there is no kernel where the Python loop is to say what is wrong, if it fails too."""
 
 
-def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Why the compiler would not compute what the cell computes; None where it does."""
-    device = x_BTI.device
+def unsupported(request: Request) -> str | None:
+    """Why the compiler would not compute what the cell computes; None where it does, unless a trace tells otherwise."""
+    device = request.first.device
     if device.type not in _KERNELS:
         return f"the compiler knows CPUs and CUDA devices, not {device.type}"
-    reason = toolchain.missing() if device.type == "cpu" else None
-    if reason is not None:
-        _warn(f"rnnkit runs without its compiler: {reason}")
-        return reason
-    tensors = [x_BTI, *state_leaves(state), *cell.parameters(), *cell.buffers()]
+    if request.plain is not None:
+        return f"{request.plain}, which the compiler does not know yet"
+    if request.states:
+        return "it keeps the states of single steps to itself"
+    cell = request.cell
+    tensors = [request.x, *state_leaves(request.state), *cell.parameters(), *cell.buffers()]
     if any(tensor.device != device for tensor in tensors):
         return "x, the state and the weights are not on one device"
     if any(tensor.is_complex() for tensor in tensors):
         return "the compiler knows no complex numbers"
     if torch.compiler.is_compiling():
         return "torch.compile looks into every step"
-    if (watcher := watched(cell) or transformed(tensors)) is not None:
-        return watcher
-    kernel, _ = _kernel(cell, x_BTI, state, masked=False)
+    return watched(cell) or transformed(tensors)
+
+
+def prepare(request: Request) -> str | None:
+    """Trace the step as this request needs it; the reason, with a warning, where that is impossible."""
+    reason = toolchain.missing() if request.first.device.type == "cpu" else None
+    if reason is not None:
+        _warn(f"rnnkit runs without its compiler: {reason}")
+        return reason
+    kernel, _ = _kernel(request.cell, request.x, request.state, masked=request.masked)
     if isinstance(kernel, str) and not isinstance(kernel, _Failure):
-        _warn(f"{type(cell).__name__} runs as a Python loop: {kernel}")
+        _warn(f"{type(request.cell).__name__} runs as a Python loop: {kernel}")
         return kernel
     return None
 
 
-def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Why another engine is as fast for this work; it is a matter of sizes alone, so that a run can be had again."""
-    B, T = x_BTI.shape[:2]
-    if T < FEWEST_STEPS:
-        return f"{T} steps are too few to be worth compiling"
-    if x_BTI.is_cuda:
-        return _better_on_cuda(cell, x_BTI, state)
-    weights = sum(parameter.numel() for parameter in cell.parameters())
-    if T * B * weights < LEAST_WORK.get(type(cell), 0) and native.unsuitable(cell, x_BTI, state) is None:
-        return "torch has a kernel for this cell, and for so little work it need not be faster"
-    return None
-
-
-def _better_on_cuda(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """What else is faster on a GPU, where it is: one pass over all steps, or cuDNN's kernels."""
-    if parallel.unsuitable(cell, x_BTI, state) is None and parallel.unprofitable(cell, x_BTI, state) is None:
-        return "on a GPU a linear recurrence is faster all at once"
-    if native.unsuitable(cell, x_BTI, state) is None:
-        return "cuDNN has a kernel for this cell"
-    return None
-
-
-def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
+def run(request: Request) -> Result:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
-    masked = window.lengths is not None or window.fresh is not None
+    cell, x_BTI, state, window, _, _ = request
+    masked = request.masked
     kernel, weights = _kernel(cell, x_BTI, state, masked=masked)
     if isinstance(kernel, _Failure):
         # Which raises what torch has to say.
-        return reference.run(cell, x_BTI, state, window)
+        return reference.run(request)
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
@@ -109,16 +90,16 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
             carry = kernel.carry(state)
             done = quick_step(cell, x_BTI, carry) or _first_step(cell, x_BTI, carry)
             if done is not None:
-                return done
+                return Result(*done)
         kernel.prepare()
     except toolchain.CompilerError as error:
         _warn(f"{type(cell).__name__} runs as a Python loop: {error}")
-        return reference.run(cell, x_BTI, state, window)
+        return reference.run(request)
     if window.lengths is not None:
-        x_BTI = x_BTI.masked_fill(~valid_steps(window.lengths, x_BTI.shape[1])[..., None], 0)
+        x_BTI = without_padding(x_BTI, window.lengths)
     # Without a lane that begins anew it is not read, and nothing may be drawn for it that the loop does not draw.
     initial = None if not masked else state if window.fresh is None else cell.initial_state(x_BTI.shape[0])
-    return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
+    return Result(*kernel(x_BTI, state, initial, window, weights))
 
 
 def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tuple[Any, dict[str, Tensor]]:

@@ -17,6 +17,7 @@ from rnnkit.engines.compiled.frozen import contents
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.readings import readings
 from rnnkit.engines.compiled.step import structured
+from rnnkit.engines.request import Request
 from rnnkit.engines.weights import ComputedWeight, held
 from rnnkit.engines.window import Window
 
@@ -57,7 +58,8 @@ class Twin:
 
         def run(cell: Cell[Any]) -> Any:
             initial = structured(self.state, first) if first else None
-            return reference.run(_Stepped(cell, initial), x_BTI, state, window)
+            y_BTO, end, _ = reference.run(Request(_Stepped(cell, initial), x_BTI, state, window))
+            return y_BTO, end
 
         stepped: tuple[Tensor, Any] = self._called(weights, run)
         return stepped
