@@ -9,6 +9,7 @@ from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state
 from rnnkit.engines import native, policy
 from rnnkit.engines.checks import check_input
+from rnnkit.engines.observe import observers
 from rnnkit.engines.request import Request
 from rnnkit.engines.scanning import as_given, scan
 from rnnkit.engines.weights import computed_weights
@@ -30,7 +31,8 @@ def scan_both(
     >>> y_BTO.shape, torch.equal(y_BTO[:, 0, 5:], backward.hidden)
     (torch.Size([2, 4, 10]), True)
     """
-    if all(given is None for given in (*states, *options.values())):
+    # Who watches sees each direction.
+    if not observers() and all(given is None for given in (*states, *options.values())):
         check_input(cells[0], x)
         requests = [Request(cell, x, cell.initial_state(x.shape[0])) for cell in cells] if isinstance(x, Tensor) else []
         if policy.are_one_call(requests, engine) and not any(computed_weights(cell) for cell in cells):

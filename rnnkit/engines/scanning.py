@@ -1,6 +1,7 @@
 """A cell over time: one interface, several engines that agree."""
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal, NamedTuple, overload
 
 import torch
@@ -11,8 +12,9 @@ from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines import policy
 from rnnkit.engines.checkpointing import run_in_chunks
 from rnnkit.engines.checks import check_checkpoint_every, check_context, check_input, check_state
+from rnnkit.engines.observe import observers, run_observed
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.weights import computed_weights, held
+from rnnkit.engines.weights import ComputedWeight, computed_weights, held
 from rnnkit.engines.window import Window, select_rows, valid_steps
 from rnnkit.masks import Lengths, Resets, as_lengths, as_reset
 
@@ -105,7 +107,8 @@ def scan(
     >>> torch.equal(state.hidden[1], y_BTO[1, 0])
     True
     """
-    if state is not None and context is None and lengths is None and reset is None and not return_states:
+    watched = observers()
+    if state is not None and context is None and lengths is None and reset is None and not (return_states or watched):
         # A live stream has no time for what follows.
         done = policy.live_step(engine, cell, x, state)
         if done is not None:
@@ -113,21 +116,15 @@ def scan(
     weights = computed_weights(cell)
     with held(weights) if weights else nullcontext():
         request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
-        T = request.first.shape[1]
         if checkpoint_every is not None:
-            check_checkpoint_every(checkpoint_every, T)
-        run = policy.ENGINES[policy.choose(request, engine)].run
-        if T == 0:
-            result = _no_steps(request)
-        elif checkpoint_every is None or not torch.is_grad_enabled():
-            result = run(request)
+            check_checkpoint_every(checkpoint_every, request.first.shape[1])
+        chosen = policy.choose(request, engine)
+        if watched:
+            run = partial(_run, request, chosen, weights, checkpoint_every)
+            y_BTO, end, states = run_observed(request, chosen, run)
         else:
-            result = run_in_chunks(run, request, weights, checkpoint_every)
-    # Under autocast some cells come out in lower precision; the carry keeps the one it had.
-    end: State = map_state(as_given, result.state, request.state)
-    if not return_states:
-        return result.y, end
-    return result.y, end, map_state(as_given, result.states, request.state)
+            y_BTO, end, states = _run(request, chosen, weights, checkpoint_every)
+    return (y_BTO, end, states) if return_states else (y_BTO, end)
 
 
 def explain(
@@ -183,6 +180,20 @@ def _request(
         state = cell.begin(state)
     window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
     return Request(cell, x, state, window, context, states)
+
+
+def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoint_every: int | None) -> Result:
+    """Run an engine, whole or in chunks."""
+    run = policy.ENGINES[engine].run
+    if request.first.shape[1] == 0:
+        result = _no_steps(request)
+    elif checkpoint_every is None or not torch.is_grad_enabled():
+        result = run(request)
+    else:
+        result = run_in_chunks(run, request, weights, checkpoint_every)
+    # Under autocast some cells come out in lower precision; the carry keeps the one it had.
+    states = map_state(as_given, result.states, request.state) if request.states else None
+    return Result(result.y, map_state(as_given, result.state, request.state), states)
 
 
 def _no_steps(request: Request) -> Result:

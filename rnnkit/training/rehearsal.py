@@ -2,8 +2,8 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.tasks import Task
-from rnnkit.training.scans import each_scan
 
 _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
 """Precisions in which the weights stay what they are."""
@@ -96,18 +95,3 @@ def untouched(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Itera
             with torch.no_grad():
                 for value, before in zip(values, kept, strict=True):
                     value.copy_(before)
-
-
-@contextmanager
-def noted_scans(note: Callable[[Any], AbstractContextManager[None]]) -> Iterator[None]:
-    """Every layer over time runs within what `note` gives for its cell."""
-
-    def noted(scan: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(cell: Any, *arguments: Any, **options: Any) -> Any:
-            with note(cell):
-                return scan(cell, *arguments, **options)
-
-        return noting
-
-    with each_scan(noted):
-        yield
