@@ -115,13 +115,18 @@ class _Apart:
             by_lane = self._call(aten.permute.default, self._apart(left), front)
             front = [b, *(axis for axis in range(last + 2) if axis != b)]
             other = self._call(aten.permute.default, self._apart(right), front)
-            return self._call(aten.sum.dim_IntList, self._call(aten.matmul.default, by_lane, other), [0])
+            return self._call(aten.sum.dim_IntList, self._matmul(by_lane, other), [0])
         if a == last - 1 and b is None:
             weights = self._call(aten.unsqueeze.default, right, 1) if last == 2 else right
-            return self._call(aten.matmul.default, self._apart(left), weights)
+            return self._matmul(self._apart(left), weights)
         if a == b == 0 and last == 2:
-            return self._call(aten.matmul.default, self._apart(left), self._apart(right))
+            return self._matmul(self._apart(left), self._apart(right))
         raise Untraceable(MIXED)
+
+    def _matmul(self, left: fx.Node, right: fx.Node) -> fx.Node:
+        # An outer product is pointwise.
+        outer = value(left).shape[-1] == 1
+        return self._call(aten.mul.Tensor if outer else aten.matmul.default, left, right)
 
     def _turned(self, matrix: fx.Node) -> fx.Node:
         """The transpose, merged or not."""

@@ -212,7 +212,9 @@ class Schedule:
                     same = alike and place == flat(other.index(), features(other.source))
                     earliest = max(earliest, other.position + (not same))
         for position, nest in enumerate(stages[task.stage]):
-            same = nest.reduced == task.reduced or not any(nest.reduced) or not any(task.reduced)
+            # A sum over an axis of one element has no loop, and stands in no other's.
+            sums = [self.is_reduction(other) and not any(other.reduced) for other in (*nest.tasks, task)]
+            same = nest.reduced == task.reduced or not (any(sums) or (any(nest.reduced) and any(task.reduced)))
             alike = nest.sizes == task.sizes and nest.tasks[0].loose == task.loose
             if position >= earliest and alike and same:
                 task.position = position
