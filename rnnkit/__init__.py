@@ -15,14 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit import cells as cells
+    from rnnkit import layers as layers
     from rnnkit import testing as testing
+    from rnnkit.batch import SequenceBatch as SequenceBatch
+    from rnnkit.cells import Cell as Cell
+    from rnnkit.engines import explain as explain
+    from rnnkit.engines import observe as observe
     from rnnkit.engines import scan as scan
     from rnnkit.layers import RNN as RNN
 
 __version__ = "0.1.0"
-__all__ = ["RNN", "cells", "scan", "testing"]
+__all__ = ["RNN", "Cell", "SequenceBatch", "cells", "explain", "layers", "observe", "scan", "testing"]
 
-_HOMES = {"RNN": "rnnkit.layers", "scan": "rnnkit.engines"}
+_HOMES = {
+    "RNN": "rnnkit.layers",
+    "Cell": "rnnkit.cells",
+    "SequenceBatch": "rnnkit.batch",
+    "explain": "rnnkit.engines",
+    "observe": "rnnkit.engines",
+    "scan": "rnnkit.engines",
+}
 
 
 def __getattr__(name: str) -> Any:

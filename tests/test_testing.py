@@ -1,15 +1,18 @@
 """check_cell passes a good cell and catches each broken one, in words that name the promise."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from context_cells import CELLS, Decaying, DotAttention, Memory, Timed, memory, plain, timed
 from torch import Tensor, nn
 
 from rnnkit import testing
-from rnnkit.cells import Cell, GRUCell
-from rnnkit.engines import ENGINES, reference, scanning
+from rnnkit.cells import Cell, GRUCell, LearnedInitialState, Stack, Zoneout, map_state, wrapped
+from rnnkit.engines import ENGINES, policy, reference
+from rnnkit.engines.request import Request, Result
 from rnnkit.testing import check_cell
 
 
@@ -167,32 +170,37 @@ def test_a_broken_cell_is_caught(cell: Any, message: str) -> None:
         check_cell(cell)
 
 
+def loop(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> tuple[Tensor, Any]:
+    y_BTO, end, _ = reference.run(Request(cell, x_BTI, state, window))
+    return y_BTO, end
+
+
 def leaking_padding(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return reference.run(cell, x_BTI, state, window._replace(lengths=None))
+    return loop(cell, x_BTI, state, window._replace(lengths=None))
 
 
 def reset_one_step_late(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     late = None if window.fresh is None else window.fresh.roll(1, dims=1)
-    return reference.run(cell, x_BTI, state, window._replace(fresh=late))
+    return loop(cell, x_BTI, state, window._replace(fresh=late))
 
 
 def direction_forgotten(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return reference.run(cell, x_BTI, state, window._replace(reverse=False))
+    return loop(cell, x_BTI, state, window._replace(reverse=False))
 
 
 def gradient_of_the_state_cut(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return reference.run(cell, x_BTI, state.detach(), window)
+    return loop(cell, x_BTI, state.detach(), window)
 
 
 class BrokenEngine:
     def __init__(self, run: Callable[..., Any]) -> None:
-        self.run = run
+        self.broken = run
 
-    def unsuitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
+    def unsupported(self, request: Request) -> str | None:
         return None
 
-    def unprofitable(self, cell: Any, x_BTI: Tensor, state: Any) -> str | None:
-        return None
+    def run(self, request: Request) -> Result:
+        return Result(*self.broken(request.cell, request.x, request.state, request.window))
 
 
 @pytest.mark.parametrize(
@@ -229,13 +237,13 @@ class OnceDifferentiable(torch.autograd.Function):
 
 
 def second_derivative_lost(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    y_BTO, end = loop(cell, x_BTI, state, window)
     return OnceDifferentiable.apply(y_BTO), end
 
 
 def output_needed_backwards(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     """As an engine that saves the outputs that it hands out, without a word to autograd."""
-    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    y_BTO, end = loop(cell, x_BTI, state, window)
     return Doubled.apply(y_BTO), end
 
 
@@ -261,26 +269,24 @@ class Views(torch.autograd.Function):
 
 
 def view_given_out(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    y_BTO, end = reference.run(cell, x_BTI, state, window)
+    y_BTO, end = loop(cell, x_BTI, state, window)
     return Views.apply(y_BTO)[0], end
 
 
 def everything_cast(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     dtype = next(cell.parameters()).dtype
-    return reference.run(cell, x_BTI.to(dtype), state.to(dtype), window)
+    return loop(cell, x_BTI.to(dtype), state.to(dtype), window)
 
 
 def short_windows_checked_alone(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
     """As an engine that takes memory of one type for another where it does the work itself."""
     if x_BTI.shape[1] < 16:
-        return reference.run(cell, x_BTI, state, window)
+        return loop(cell, x_BTI, state, window)
     return everything_cast(cell, x_BTI, state, window)
 
 
 def float16_unknown(cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-    return dict.fromkeys((torch.float64, torch.float32, torch.bfloat16), reference.run)[x_BTI.dtype](
-        cell, x_BTI, state, window
-    )
+    return dict.fromkeys((torch.float64, torch.float32, torch.bfloat16), loop)[x_BTI.dtype](cell, x_BTI, state, window)
 
 
 @pytest.mark.parametrize(
@@ -304,9 +310,7 @@ def test_an_engine_that_breaks_under_the_code_around_a_cell_is_caught(
     run: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the only one beside the loop, so that it is what `auto` takes."""
-    monkeypatch.setattr(scanning, "ENGINES", {"broken": BrokenEngine(run), "reference": reference})
-    for module in (testing.calls, testing.forms):
-        monkeypatch.setattr(module, "ENGINES", scanning.ENGINES)
+    monkeypatch.setattr(policy, "ENGINES", {"broken": BrokenEngine(run), "reference": reference})
     monkeypatch.setattr(testing.calls, "FAST", ("auto", "broken"))
     with pytest.raises((AssertionError, KeyError), match=message):
         check_cell(MGUCell)
@@ -330,3 +334,79 @@ def test_the_callers_random_numbers_are_left_alone() -> None:
     torch.manual_seed(5)
     check_cell(GRUCell)
     assert torch.equal(torch.rand(1), wanted)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_with_a_context_and_inputs_of_several_tensors_keep_every_promise(name: str) -> None:
+    factory, inputs, context = CELLS[name]
+    check_cell(factory, input_size=3, inputs=inputs, context=context)
+
+
+def test_what_wraps_a_cell_with_a_context_keeps_every_promise() -> None:
+    factory, inputs, context = CELLS["dot attention"]
+    for wrapper in (partial(Zoneout, p=0.2), LearnedInitialState, lambda cell: Stack([GRUCell(3, 3), cell])):
+        check_cell(partial(wrapped, cell=factory, wrappers=[wrapper]), input_size=3, inputs=inputs, context=context)
+
+
+class MeanOfTheBatch(DotAttention):
+    """Reads the memory of other rows."""
+
+    def forward(self, x_BI: Tensor, state: Any, context: Memory) -> tuple[Tensor, Any]:
+        return super().forward(x_BI, state, context._replace(values=context.values + context.values.mean(0)))
+
+
+class Detached(DotAttention):
+    def forward(self, x_BI: Tensor, state: Any, context: Memory) -> tuple[Tensor, Any]:
+        return super().forward(x_BI, state, context._replace(values=context.values.detach()))
+
+
+class Unread(DotAttention):
+    def forward(self, x_BI: Tensor, state: Any, context: Memory) -> tuple[Tensor, Any]:
+        return super().forward(x_BI, state, context._replace(values=torch.ones_like(context.values)))
+
+
+class GapForgotten(Decaying):
+    """Spreads the last gap of a window over all of it, if only in the gradient."""
+
+    def forward(self, x: Timed, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x._replace(gap=x.gap.detach()), state)
+
+
+@pytest.mark.parametrize(
+    ("factory", "inputs", "context", "message"),
+    [
+        (MeanOfTheBatch, plain, memory, "the other rows with row 0 changed"),
+        (Detached, plain, memory, r"the gradient of context.values\[.*\]: 0 against"),
+        (Unread, plain, memory, "the context changes nothing"),
+        (GapForgotten, timed, None, r"the gradient of x.gap\[.*\]: 0 against"),
+    ],
+)
+def test_broken_promises_about_contexts_and_inputs_are_caught(
+    factory: Any, inputs: Any, context: Any, message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_cell(factory, input_size=3, inputs=inputs, context=context)
+
+
+def context_of_another_row(request: Request) -> Result:
+    context = request.context._replace(values=request.context.values.roll(1, 0))
+    return reference.run(request._replace(context=context))
+
+
+def context_without_gradient(request: Request) -> Result:
+    return reference.run(request._replace(context=map_state(Tensor.detach, request.context)))
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (context_of_another_row, "engine broken, torch.float64.* disagree"),
+        (context_without_gradient, r"engine broken, .*gradient of context.values\["),
+    ],
+)
+def test_an_engine_that_gets_a_context_wrong_is_caught(run: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = BrokenEngine(reference.run)
+    monkeypatch.setattr(broken, "run", run)
+    monkeypatch.setitem(ENGINES, "broken", broken)
+    with pytest.raises(AssertionError, match=message):
+        check_cell(DotAttention, input_size=3, inputs=plain, context=memory)

@@ -1,7 +1,8 @@
 """The interface of a recurrence: one step in time."""
 
+import inspect
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -10,13 +11,19 @@ State = TypeVar("State")
 
 
 class Cell(nn.Module, ABC, Generic[State]):
-    """One step of a recurrence, `(x_BI, state) -> (output, state)`; `rnnkit.scan` and `rnnkit.RNN` take it over time.
+    """One step of a recurrence, `(x, state) -> (output, state)`; `rnnkit.scan` and `rnnkit.RNN` take it over time.
 
     Axes, as suffixes throughout rnnkit: B batch, T time steps, I input, H hidden, O output, L layers, D directions.
 
     A cell never sees time, padding, direction, depth or devices, and treats the rows of a batch independently.
     `rnnkit.testing.check_cell` tells whether a new cell keeps these promises. To write one, set `input_size` and
     `output_size` in `__init__` and define the two methods:
+
+    * `initial_state(batch_size)`: the state before a first step.
+    * `forward(x, state)` or `forward(x, state, context=None)`: one step. `x` is a tensor [B, I] or a NamedTuple of
+      tensors [B, ...], the state a tensor or a NamedTuple of tensors [B, ...] of any rank. `context` is what is
+      constant over one call of `scan`: a tensor, None, or a tuple of them, such as an encoder's memory [B, S, D].
+      Gradients flow into it. A cell whose `forward` has no parameter of this name is never called with it.
 
     >>> import torch
     >>> class Leaky(Cell[Tensor]):
@@ -37,18 +44,37 @@ class Cell(nn.Module, ABC, Generic[State]):
 
     input_size: int
     output_size: int
+    _context: ClassVar[inspect.Parameter | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._context = inspect.signature(cls.forward).parameters.get("context")
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """The state before a first step, [B, ...]: zeros or learned, on the device and in the dtype of the weights."""
 
-    @abstractmethod
-    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step: the input [B, I] and the state before it give the output [B, O] and the state after it."""
+    if TYPE_CHECKING:  # with or without a context; and torch leaves calls of a module untyped
 
-    if TYPE_CHECKING:  # torch leaves calls of a module untyped
+        @abstractmethod
+        def forward(self, x: Any, state: State, *args: Any, **kwargs: Any) -> tuple[Tensor, State]: ...
 
-        def __call__(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]: ...
+        def __call__(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]: ...
+    else:
+
+        @abstractmethod
+        def forward(self, x, state, context=None):
+            """One step: the input [B, I] and the state before it give the output [B, O] and the state after it."""
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether the step reads a context: its `forward` has a parameter of this name."""
+        return self._context is not None
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether the step cannot be taken without one: that parameter has no default."""
+        return self._context is not None and self._context.default is inspect.Parameter.empty
 
     def begin(self, state: State) -> State:
         """A given state as a window starts with it: what is random for a whole window is drawn here.

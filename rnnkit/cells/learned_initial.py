@@ -43,10 +43,9 @@ class LearnedInitialState(Wrapper[State]):
         state: State = map_state(learned, super().initial_state(batch_size))
         return state
 
-    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
         """One step of the wrapped cell."""
-        stepped: tuple[Tensor, State] = self.cell(x_BI, state)
-        return stepped
+        return self.inner(x, state, context)
 
 
 def _is_learned(leaf: Tensor) -> bool:

@@ -35,7 +35,7 @@ class Residual(Wrapper[State]):
                 fix=f"hidden_size={cell.input_size}, or a cell without Residual",
             )
 
-    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
         """One step: [B, I] in, [B, I] out."""
-        output, after = self.cell(x_BI, state)
-        return output + x_BI, after
+        output, after = self.inner(x, state, context)
+        return output + x, after

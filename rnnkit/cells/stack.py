@@ -57,11 +57,22 @@ class Stack(Cell[tuple[Any, ...]]):
         """Passed on to each cell."""
         return tuple(cell.begin(own) for cell, own in zip(self._each(), state, strict=True))
 
-    def forward(self, x_BI: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        """One step of every cell, from the lowest to the highest."""
-        output, after = x_BI, []
+    @property
+    def takes_context(self) -> bool:
+        """Whether any of the cells reads a context."""
+        return any(cell.takes_context for cell in self._each())
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether any of the cells cannot be stepped without one."""
+        return any(cell.needs_context for cell in self._each())
+
+    def forward(self, x: Any, state: tuple[Any, ...], context: Any = None) -> tuple[Tensor, tuple[Any, ...]]:
+        """One step of every cell, from the lowest to the highest; those that read a context are given it."""
+        output, after = x, []
         for cell, own in zip(self._each(), state, strict=True):
-            output, new = cell(output, own)
+            told = context is not None and cell.takes_context
+            output, new = cell(output, own, context=context) if told else cell(output, own)
             after.append(new)
         return output, tuple(after)
 

@@ -14,6 +14,8 @@ StateTree = TypeVar("StateTree")
 def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateTree) -> StateTree:
     """`function` applied to every tensor of a state (and to the matching tensors of `others`); types are preserved.
 
+    It serves inputs of several tensors and contexts as well; a part that is None stays so.
+
     Raises `UserError` where a state holds something that is neither a tensor nor a tuple, or where states do not match.
 
     >>> import torch
@@ -37,7 +39,8 @@ def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateT
             ", ".join(_structure(other) for other in others),
             fix="state=None to start from the cell's initial state",
         )
-    parts = [map_state(function, *part) for part in zip(state, *cast(Any, others), strict=True)]
+    together = zip(state, *cast(Any, others), strict=True)
+    parts = [None if all(leaf is None for leaf in part) else map_state(function, *part) for part in together]
     # A NamedTuple takes its fields one by one, a plain tuple takes one sequence.
     return cast("StateTree", type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
 

@@ -62,15 +62,15 @@ class VariationalDropout(Wrapper[VariationalState]):
         """The same inner state with new masks."""
         return self._with_masks(self.cell.begin(state.inner))
 
-    def forward(self, x_BI: Tensor, state: VariationalState) -> tuple[Tensor, VariationalState]:
+    def forward(self, x: Any, state: VariationalState, context: Any = None) -> tuple[Tensor, VariationalState]:
         """One step: [B, I] and the state give the output [B, O] and the next state, with the same masks."""
         if not self.training:
-            output, after = self.cell(x_BI, state.inner)
+            output, after = self.inner(x, state.inner, context)
             return output, state._replace(inner=after)
         hidden = state_leaves(state.inner)[0]
         dropped = _dropped(hidden, state.hidden_kept, self.state)
         before = map_state(lambda leaf: dropped if leaf is hidden else leaf, state.inner)
-        output, after = self.cell(_dropped(x_BI, state.input_kept, self.input), before)
+        output, after = self.inner(_dropped(x, state.input_kept, self.input), before, context)
         return _dropped(output, state.output_kept, self.output), state._replace(inner=after)
 
     def _with_masks(self, inner: Any) -> VariationalState:

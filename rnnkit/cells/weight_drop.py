@@ -64,10 +64,9 @@ class WeightDrop(Wrapper[State]):
             module, _, weight = name.rpartition(".")
             parametrize.register_parametrization(cell.get_submodule(module), weight, DropConnect(p))
 
-    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
         """One step of the wrapped cell, whose weights are drawn as they are read."""
-        stepped: tuple[Tensor, State] = self.cell(x_BI, state)
-        return stepped
+        return self.inner(x, state, context)
 
     def extra_repr(self) -> str:
         """The sizes and the probability, as `print(cell)` shows them."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from rnnkit.cells.base import Cell, State
 from rnnkit.errors import UserError
 
@@ -9,7 +11,8 @@ from rnnkit.errors import UserError
 class Wrapper(Cell[State]):
     """A cell around another one, `cell`, whose sizes and initial state it has; subclasses say what a step becomes.
 
-    Wrappers wrap wrappers too; what is inside acts first.
+    Wrappers wrap wrappers too; what is inside acts first. A wrapper takes a context where its own `forward` and the
+    wrapped cell do, and hands it on with `self.inner(x, state, context)`.
 
     Raises `UserError` where `cell` is no cell.
 
@@ -36,6 +39,21 @@ class Wrapper(Cell[State]):
         """That of the wrapped cell."""
         state: State = self.cell.initial_state(batch_size)
         return state
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether the wrapped cell reads a context, and this wrapper hands it on."""
+        return super().takes_context and self.cell.takes_context
+
+    @property
+    def needs_context(self) -> bool:
+        """As the wrapped cell."""
+        return self.cell.needs_context
+
+    def inner(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
+        """One step of the wrapped cell, which sees a context only where there is one."""
+        stepped: tuple[Tensor, State] = self.cell(x, state) if context is None else self.cell(x, state, context=context)
+        return stepped
 
     def begin(self, state: State) -> State:
         """Passed on to the wrapped cell."""

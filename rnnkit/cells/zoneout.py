@@ -37,9 +37,9 @@ class Zoneout(Wrapper[State]):
         check_probability("p", p)
         self.p = p
 
-    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
         """One step of the wrapped cell, mixed with the state before it."""
-        output, new = self.cell(x_BI, state)
+        output, new = self.inner(x, state, context)
         mixed: Any = map_state(self._mixed, state, new)
         pairs = zip(state_leaves(new), state_leaves(mixed), strict=True)
         return next((after for before, after in pairs if before is output), output), mixed

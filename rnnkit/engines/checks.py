@@ -1,53 +1,142 @@
 """What may be handed to `scan`, checked before a kernel answers in its own words; `rnnkit.masks` has the rest."""
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state
 from rnnkit.errors import UserError
 
 
-def check_input(cell: Cell[Any], x_BTI: Any) -> None:
-    """A tensor [B, T, I] with the cell's I."""
-    if not isinstance(x_BTI, Tensor):
-        raise _no_tensor(cell, x_BTI)
+def check_input(cell: Cell[Any], x: Any) -> None:
+    """A tensor [B, T, I] with the cell's I, or a NamedTuple of tensors with the same B and T."""
+    if isinstance(x, Tensor):
+        _check_features(cell, x)
+    elif isinstance(x, tuple) and hasattr(x, "_fields") and not isinstance(x, PackedSequence):
+        _check_fields(x)
+    else:
+        raise _no_tensor(cell, x)
+
+
+def _check_features(cell: Cell[Any], x_BTI: Tensor) -> None:
     shape = list(x_BTI.shape)
     if len(shape) != 3:
         raise UserError(
-            "x_BTI",
+            "x",
             f"three axes, [batch, time, {cell.input_size}]",
             f"shape {shape}",
             fix="x[None] for one sequence without a batch axis, x[..., None] for a single feature",
         )
     if shape[2] != cell.input_size:
         raise UserError(
-            "x_BTI",
+            "x",
             f"[batch, time, {cell.input_size}], as {type(cell).__name__} was built",
             f"shape {shape}",
             fix=f"input_size={shape[2]} where the cell or the RNN is built",
         )
 
 
+def _check_fields(x: Any) -> None:
+    """How many features each field has is the cell's business."""
+    leaves = _fields("x", x)
+    if not leaves:
+        raise UserError("x", "a NamedTuple of tensors [batch, time, ...]", "one without fields", fix="x = a tensor")
+    first_name, first = next(iter(leaves.items()))
+    for name, leaf in leaves.items():
+        if leaf.dim() < 2:
+            got, fix = f"shape {list(leaf.shape)}", f"{name}[None] for one sequence without a batch axis"
+            raise UserError(name, "a tensor [batch, time, ...]", got, fix=fix)
+        if leaf.shape[:2] != first.shape[:2]:
+            wanted = f"[{first.shape[0]}, {first.shape[1]}, ...], the batch and time of {first_name}"
+            fix = f"tensors of one batch and time in all fields of {type(x).__name__}; context= for what has no time"
+            raise UserError(name, wanted, f"shape {list(leaf.shape)}", fix=fix)
+
+
+def _fields(name: str, x: Any) -> dict[str, Tensor]:
+    """The tensors of nested NamedTuples by their dotted names."""
+    if isinstance(x, Tensor):
+        return {name: x}
+    if not isinstance(x, tuple):
+        fix = f"{name}=torch.as_tensor(...)"
+        raise UserError(name, "a tensor, or a NamedTuple of tensors", type(x).__name__, fix=fix)
+    names = getattr(x, "_fields", range(len(x)))
+    return {
+        key: leaf
+        for field, part in zip(names, x, strict=True)
+        for key, leaf in _fields(f"{name}.{field}", part).items()
+    }
+
+
+def check_context(cell: Cell[Any], context: Any) -> None:
+    """Tensors, None, and tuples of them, for a cell whose step reads a context."""
+    if context is None:
+        if cell.needs_context:
+            raise UserError(
+                "context", f"what {type(cell).__name__}.forward reads", "None", fix="scan(cell, x, context=...)"
+            )
+        return
+    if not cell.takes_context:
+        raise UserError(
+            "context",
+            "None for a cell whose forward has no parameter of this name",
+            f"a {type(context).__name__} for {type(cell).__name__}",
+            fix="def forward(self, x, state, context=None) in the cell, or context=None",
+        )
+    _check_tree("context", context)
+
+
+def _check_tree(name: str, tree: Any) -> None:
+    if tree is None or isinstance(tree, Tensor):
+        return
+    if not isinstance(tree, tuple):
+        fix = f"{name}=torch.as_tensor(...), or a NamedTuple with a field for each part"
+        raise UserError(name, "a tensor, None, or a tuple of them", type(tree).__name__, fix=fix)
+    for field, part in zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True):
+        _check_tree(f"{name}.{field}", part)
+
+
 def _no_tensor(cell: Cell[Any], x: Any) -> UserError:
     if isinstance(x, PackedSequence):
         return UserError(
-            "x_BTI",
+            "x",
             "a padded tensor [batch, time, features], and lengths=",
             "a PackedSequence",
             fix="x, lengths = torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True); rnn(x, lengths=lengths)",
         )
     return UserError(
-        "x_BTI",
+        "x",
         f"a tensor [batch, time, {cell.input_size}]",
         type(x).__name__,
         fix="x = torch.as_tensor(x, dtype=torch.float32)",
     )
 
 
-def check_state(name: str, state: Any, initial: Any, batch_size: int) -> None:
-    """The structure and the shapes of the cell's own `initial_state(1)`, in this batch size."""
+_structures: WeakKeyDictionary[Cell[Any], Any] = WeakKeyDictionary()
+"""Of each cell, a state without numbers."""
+
+
+def check_state(cell: Cell[Any], state: Any, batch_size: int) -> None:
+    """The structure and the shapes of the cell's own `initial_state(1)`, in this batch size.
+
+    That state is made once, for its structure alone: one with random parts draws nothing at each call of `scan`.
+    """
+    known = _structures.get(cell)
+    if known is not None:
+        try:
+            _check_structure("state", state, known, batch_size)
+        except UserError:
+            known = None  # a cell may have been changed
+    if known is None:
+        with torch.random.fork_rng([leaf.device for leaf in cell.parameters() if leaf.is_cuda][:1]):
+            _structures[cell] = map_state(lambda leaf: torch.empty_like(leaf, device="meta"), cell.initial_state(1))
+        _check_structure("state", state, _structures[cell], batch_size)
+
+
+def _check_structure(name: str, state: Any, initial: Any, batch_size: int) -> None:
     if isinstance(initial, Tensor):
         expected = [batch_size, *initial.shape[1:]]
         if not isinstance(state, Tensor):
@@ -65,7 +154,7 @@ def check_state(name: str, state: Any, initial: Any, batch_size: int) -> None:
         wanted = f"{type(initial).__name__}({', '.join(fields)})"
         raise UserError(name, wanted, type(state).__name__, fix=f"state={wanted}, or state=None to start afresh")
     for field, part, initial_part in zip(fields, state, initial, strict=True):
-        check_state(f"{name}.{field}", part, initial_part, batch_size)
+        _check_structure(f"{name}.{field}", part, initial_part, batch_size)
 
 
 def check_checkpoint_every(checkpoint_every: int, steps: int) -> None:

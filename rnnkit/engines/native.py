@@ -21,7 +21,8 @@ from rnnkit.cells.lstm import LSTMCell, LSTMState
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines import reference
 from rnnkit.engines.hooks import transformed, watched
-from rnnkit.engines.window import Window, flip_valid, select_rows, valid_steps
+from rnnkit.engines.request import Request, Result
+from rnnkit.engines.window import FULL, flip_valid, select_rows, valid_steps
 
 FREEZE = 32768.0
 """A pre-activation at which a sigmoid is exactly 0 or 1 and a rectifier 0; every float type holds it, float16 too."""
@@ -33,20 +34,20 @@ AUTOCAST = {torch.float32, torch.bfloat16, torch.float16}
 _kernels = cast(Any, torch)._VF
 
 
-def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+def unsupported(request: Request) -> str | None:
     """Why the kernels would not compute what the cell computes; None where they do."""
+    cell = request.cell
     if type(cell) not in (LSTMCell, GRUCell, ElmanCell):
         return f"torch has kernels for LSTMCell, GRUCell and ElmanCell, not for {type(cell).__name__}"
     if isinstance(cell, GRUCell) and not cell.reset_after:
         return "torch's GRU resets after the recurrent product; this cell has reset_after=False"
+    if request.plain is not None:
+        return f"{request.plain}, which torch's kernels do not know"
+    if request.states and isinstance(cell, LSTMCell):
+        return "torch's LSTM keeps the states of single steps to itself"
     if (watcher := watched(cell)) is not None:
         return watcher
-    return transformed([x_BTI, *state_leaves(state), *cell._parameters.values()])
-
-
-def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Never: a kernel is faster than the loop."""
-    return None
+    return transformed([request.x, *state_leaves(request.state), *cell._parameters.values()])
 
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
@@ -77,25 +78,34 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
     return torch.stack((h_BH,), 1), LSTMState(h_BH, c_BH)  # type: ignore[return-value]
 
 
-def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
+def run(request: Request) -> Result:
     """Run the kernel, once where no lane begins anew."""
+    cell, x_BTI, state, window, _, wanted = request
     if not _one_dtype(cell, x_BTI, state):
         # Which raises what torch has to say, instead of whatever a kernel makes of it.
-        return reference.run(cell, x_BTI, state, window)
+        return reference.run(request)
     lengths_B, fresh_BT, reverse = window
     if reverse:
         x_BTI = flip_valid(x_BTI, lengths_B)
         fresh_BT = None if fresh_BT is None else flip_valid(fresh_BT, lengths_B)
     if fresh_BT is None:
-        y_BTO, state = _forward(cell, x_BTI, state, lengths_B)
+        y_BTO, end = _forward(cell, x_BTI, state, lengths_B)
     else:
-        y_BTO, state = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
-    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == (None, None, False) and not is_compiling():
+        y_BTO, end = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
+    if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == FULL and not is_compiling():
         # The caller may write into the output, which oneDNN's backward pass needs, and gives as a view otherwise. In
         # other windows it has been copied.
         # A trace is compared with a second one, without gradients.
         y_BTO = y_BTO.clone() if y_BTO.requires_grad or torch.jit.is_tracing() else y_BTO.data  # type: ignore[attr-defined]
-    return (flip_valid(y_BTO, lengths_B) if reverse else y_BTO), state
+    y_BTO = flip_valid(y_BTO, lengths_B) if reverse else y_BTO
+    return Result(y_BTO, end, _states(y_BTO, state if reverse else end, lengths_B) if wanted else None)
+
+
+def _states(y_BTO: Tensor, held_BH: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """After every step, of a cell whose output is its state; at padded steps, which come last in time, it is held."""
+    if lengths_B is None:
+        return y_BTO.clone()
+    return torch.where(valid_steps(lengths_B, y_BTO.shape[1])[..., None], y_BTO, held_BH[:, None])
 
 
 def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:

@@ -1,39 +1,50 @@
 """The Python loop: every other engine is judged by it."""
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from rnnkit.cells.base import Cell, State
-from rnnkit.engines.window import Window, select_rows, valid_steps
+from rnnkit.cells.state import map_state
+from rnnkit.engines.request import Request, Result
+from rnnkit.engines.window import expanded, select_rows, valid_steps, without_padding
 
 
-def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
+def unsupported(request: Request) -> str | None:
     """Never: a loop runs any cell."""
     return None
 
 
-def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Never: nothing comes after it."""
-    return None
-
-
-def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
+def run(request: Request) -> Result:
     """Take the steps one after another; at padded steps the state stands still and the output is zero."""
-    B, T = x_BTI.shape[:2]
-    valid_BT = None if window.lengths is None else valid_steps(window.lengths, T)
-    if valid_BT is not None:
-        x_BTI = x_BTI.masked_fill(~valid_BT[..., None], 0)
+    cell, x, state, window, context, wanted = request
+    B, T = request.first.shape[:2]
+    step = cell if context is None else partial(cell, context=context)
+    valid_BT = None
+    if window.lengths is not None:
+        valid_BT = valid_steps(window.lengths, T)
+        x = without_padding(x, window.lengths)
     # Once for the call, as the other engines have it: what it draws is the same for all sequences of a lane.
     initial = None if window.fresh is None else cell.initial_state(B)
     outputs: list[Tensor] = []
+    states: list[Any] = []
     for t in reversed(range(T)) if window.reverse else range(T):
         if window.fresh is not None and initial is not None:
             state = select_rows(window.fresh[:, t], initial, state)
-        y_BO, after = cell(x_BTI[:, t], state)
+        y_BO, after = step(x[:, t] if isinstance(x, Tensor) else map_state(lambda leaf, t=t: leaf[:, t], x), state)
         if valid_BT is None:
             state = after
         else:
-            y_BO = y_BO.masked_fill(~valid_BT[:, t, None], 0)
+            y_BO = y_BO.masked_fill(expanded(~valid_BT[:, t], y_BO), 0)
             state = select_rows(valid_BT[:, t], after, state)
         outputs.append(y_BO)
-    return torch.stack(outputs[::-1] if window.reverse else outputs, dim=1), state
+        if wanted:
+            states.append(state)
+    order = slice(None, None, -1) if window.reverse else slice(None)
+    over_time = map_state(_stacked, *states[order]) if wanted else None
+    return Result(torch.stack(outputs[order], dim=1), state, over_time)
+
+
+def _stacked(*leaves: Tensor) -> Tensor:
+    return torch.stack(leaves, dim=1)

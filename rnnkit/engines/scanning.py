@@ -1,39 +1,22 @@
 """A cell over time: one interface, several engines that agree."""
 
 from contextlib import nullcontext
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from rnnkit.cells.base import Cell, State
-from rnnkit.cells.state import map_state
-from rnnkit.engines import compiled, native, parallel, reference
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.engines import policy
 from rnnkit.engines.checkpointing import run_in_chunks
-from rnnkit.engines.checks import check_checkpoint_every, check_input, check_state
-from rnnkit.engines.weights import computed_weights, held
+from rnnkit.engines.checks import check_checkpoint_every, check_context, check_input, check_state
+from rnnkit.engines.observe import observers, run_observed
+from rnnkit.engines.request import Request, Result
+from rnnkit.engines.weights import ComputedWeight, computed_weights, held
 from rnnkit.engines.window import Window, select_rows, valid_steps
-from rnnkit.errors import UserError
 from rnnkit.masks import Lengths, Resets, as_lengths, as_reset
-
-
-class Engine(Protocol):
-    """What a module of this folder offers to be an engine."""
-
-    def unsuitable(self, cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-        """The reason why this engine may not run; None where it computes exactly what the cell says."""
-
-    def unprofitable(self, cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-        """The reason why an engine further down is faster for this work, which `auto` heeds; None where it is not."""
-
-    def run(self, cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
-        """Take one step or more: outputs in time order, zero at padding, and the state after each lane's last step."""
-
-
-ENGINES: dict[str, Engine] = {"compiled": compiled, "parallel": parallel, "native": native, "reference": reference}
-"""Fastest first; the last one runs everything."""
-
-_QUICK = {"auto": native.quick_step, "compiled": compiled.quick_step}
 
 
 class Explanation(NamedTuple):
@@ -43,22 +26,56 @@ class Explanation(NamedTuple):
     ruled_out: dict[str, str]
 
 
+@overload
 def scan(
     cell: Cell[State],
-    x_BTI: Tensor,
+    x: Any,
     state: State | None = None,
     *,
+    context: Any = None,
     lengths: Lengths | None = None,
     reset: Resets | None = None,
     reverse: bool = False,
+    return_states: Literal[False] = False,
     engine: str = "auto",
     checkpoint_every: int | None = None,
-) -> tuple[Tensor, State]:
+) -> tuple[Tensor, State]: ...
+@overload
+def scan(
+    cell: Cell[State],
+    x: Any,
+    state: State | None = None,
+    *,
+    context: Any = None,
+    lengths: Lengths | None = None,
+    reset: Resets | None = None,
+    reverse: bool = False,
+    return_states: Literal[True],
+    engine: str = "auto",
+    checkpoint_every: int | None = None,
+) -> tuple[Tensor, State, State]: ...
+def scan(
+    cell: Cell[State],
+    x: Any,
+    state: State | None = None,
+    *,
+    context: Any = None,
+    lengths: Lengths | None = None,
+    reset: Resets | None = None,
+    reverse: bool = False,
+    return_states: bool = False,
+    engine: str = "auto",
+    checkpoint_every: int | None = None,
+) -> tuple[Tensor, State] | tuple[Tensor, State, State]:
     """Take a cell over a batch of sequences: the outputs [B, T, O] and the state after the last step.
 
-    Shapes: B sequences (lanes), T time steps, I input, O output features. Both B and T may be 0.
+    Shapes: B rows, T time steps, I input, O output features. Both B and T may be 0.
 
+    * `x`: a tensor [B, T, I] or, for a cell that reads one, a NamedTuple of tensors [B, T, ...].
     * `state`: the state before the first step, of the cell's own type; None for `cell.initial_state(B)`.
+    * `context`: what is constant over the call, for a cell whose `forward` has a parameter of this name: a tensor,
+      None, or a tuple or NamedTuple of these, of any shape. What belongs to the rows of the batch has B as its first
+      axis. Gradients flow into it.
     * `lengths` [B]: the valid steps of each lane, from 0 to T, as a tensor of any integer dtype, a list, a tuple or a
       NumPy array; None where all are. Outputs beyond are zero, the
       returned state is the one after the last valid step, and nothing that stands in the padding, NaN included,
@@ -67,6 +84,8 @@ def scan(
       sequence begins at that step, so that no state passes between it and the step before, in either direction.
     * `reverse`: time runs backwards: the state enters at a lane's last valid step and is returned after its first step.
       The output of step t still stands at t.
+    * `return_states`: return `(y, state, states)`, where each leaf of `states` is [B, T, ...]: the state after every
+      step. At a padded step it is the one before that step: the last valid state or, in reverse, the given one.
     * `engine`: `auto` for the fastest one that is exact for this cell, or a name from `rnnkit.engines.ENGINES`.
     * `checkpoint_every`: keep the state after every so many steps for the backward pass and compute what lies between
       again there (Chen et al., 2016, arXiv:1604.06174): the same numbers with less memory and more time. None keeps
@@ -76,8 +95,8 @@ def scan(
     Values and gradients are the same with every engine, to rounding. The state keeps its type and, under autocast too,
     its dtype, so that it can be carried into the next window.
 
-    Raises `UserError` for arguments that do not fit each other, for a `PackedSequence`, for an unknown engine, for one
-    that cannot run this cell, and for a `checkpoint_every` below 1.
+    Raises `UserError` for arguments that do not fit each other, for a `PackedSequence`, for a context that the cell
+    does not take, for an unknown engine, for one that cannot run this cell, and for a `checkpoint_every` below 1.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -88,47 +107,39 @@ def scan(
     >>> torch.equal(state.hidden[1], y_BTO[1, 0])
     True
     """
-    if (
-        engine in _QUICK
-        and state is not None
-        and lengths is None
-        and reset is None
-        and not torch.is_grad_enabled()
-        and isinstance(x_BTI, Tensor)
-    ):
+    watched = observers()
+    if state is not None and context is None and lengths is None and reset is None and not (return_states or watched):
         # A live stream has no time for what follows.
-        done = _QUICK[engine](cell, x_BTI, state)
+        done = policy.live_step(engine, cell, x, state)
         if done is not None:
-            return done
-    check_input(cell, x_BTI)
-    B, T = x_BTI.shape[:2]
-    lengths_B = None if lengths is None else as_lengths(lengths, x_BTI)
-    reset_BT = None if reset is None else as_reset(reset, x_BTI)
-    if checkpoint_every is not None:
-        check_checkpoint_every(checkpoint_every, T)
+            return done  # type: ignore[no-any-return]
     weights = computed_weights(cell)
     with held(weights) if weights else nullcontext():
-        if state is None:
-            state = cell.initial_state(B)
+        request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
+        if checkpoint_every is not None:
+            check_checkpoint_every(checkpoint_every, request.first.shape[1])
+        chosen = policy.choose(request, engine)
+        if watched:
+            run = partial(_run, request, chosen, weights, checkpoint_every)
+            y_BTO, end, states = run_observed(request, chosen, run)
         else:
-            check_state("state", state, cell.initial_state(1), B)
-            if reset_BT is not None and reset_BT.dim() == 1:
-                state = select_rows(reset_BT, cell.initial_state(B), state)
-            state = cell.begin(state)
-        window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
-        run = ENGINES[choose(cell, x_BTI, state, engine)].run
-        if T == 0:
-            return x_BTI.new_zeros(B, 0, cell.output_size), state
-        if checkpoint_every is None or not torch.is_grad_enabled():
-            y_BTO, after = run(cell, x_BTI, state, window)
-        else:
-            y_BTO, after = run_in_chunks(run, cell, x_BTI, state, window, weights, checkpoint_every)
-    # Under autocast some cells come out in lower precision; the carry keeps the one it had.
-    return y_BTO, map_state(as_given, after, state)
+            y_BTO, end, states = _run(request, chosen, weights, checkpoint_every)
+    return (y_BTO, end, states) if return_states else (y_BTO, end)
 
 
-def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = "auto") -> Explanation:
-    """Which engine `scan` would take for these arguments, and why not the others.
+def explain(
+    cell: Cell[Any],
+    x: Any,
+    state: Any = None,
+    *,
+    context: Any = None,
+    lengths: Lengths | None = None,
+    reset: Resets | None = None,
+    reverse: bool = False,
+    return_states: bool = False,
+    engine: str = "auto",
+) -> Explanation:
+    """Which engine `scan` takes for these arguments, and why not the others.
 
     Raises `UserError` as `scan` does.
 
@@ -137,18 +148,11 @@ def explain(cell: Cell[Any], x_BTI: Tensor, state: Any = None, *, engine: str = 
     >>> explain(GRUCell(3, 5, reset_after=False), torch.zeros(1, 1, 3)).ruled_out["native"]
     "torch's GRU resets after the recurrent product; this cell has reset_after=False"
     """
-    check_input(cell, x_BTI)
-    state = cell.initial_state(x_BTI.shape[0]) if state is None else state
-    chosen = choose(cell, x_BTI, state, engine)
+    request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
+    chosen = policy.choose(request, engine)
     not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was asked for"
-    return Explanation(
-        chosen,
-        {
-            name: module.unprofitable(cell, x_BTI, state) or module.unsuitable(cell, x_BTI, state) or not_taken
-            for name, module in ENGINES.items()
-            if name != chosen
-        },
-    )
+    reasons = {n: policy.slower(n, request) or policy.refusal(n, request) for n in policy.ENGINES if n != chosen}
+    return Explanation(chosen, {name: reason or not_taken for name, reason in reasons.items()})
 
 
 def as_given(new: Tensor, given: Tensor) -> Tensor:
@@ -156,22 +160,54 @@ def as_given(new: Tensor, given: Tensor) -> Tensor:
     return new if new.dtype == given.dtype else new.to(given.dtype)
 
 
-def choose(cell: Cell[State], x_BTI: Tensor, state: State, engine: str) -> str:
-    """The name of the engine that runs; UserError for an unknown one, and for one that cannot run this cell."""
-    if engine == "auto":
-        arguments = (cell, x_BTI, state)
-        return next(
-            name
-            for name, module in ENGINES.items()
-            # In this order: whether a cell can be compiled takes a trace to find out.
-            if module.unprofitable(*arguments) is None and module.unsuitable(*arguments) is None
-        )
-    if engine not in ENGINES:
-        raise UserError("engine", f"auto or one of {', '.join(ENGINES)}", repr(engine), fix='engine="auto"')
-    reason = ENGINES[engine].unsuitable(cell, x_BTI, state)
-    if reason is not None:
-        raise UserError("engine", "one that can run this cell", f"{engine} ({reason})", fix='engine="auto"')
-    return engine
+def _request(
+    cell: Cell[Any], x: Any, state: Any, context: Any, lengths: Any, reset: Any, *, reverse: bool, states: bool
+) -> Request:
+    """The arguments of a scan, checked, with what is random for a whole window drawn."""
+    check_input(cell, x)
+    if context is not None or cell.needs_context:
+        check_context(cell, context)
+    first = x if isinstance(x, Tensor) else state_leaves(x)[0]
+    B = first.shape[0]
+    lengths_B = None if lengths is None else as_lengths(lengths, first)
+    reset_BT = None if reset is None else as_reset(reset, first)
+    if state is None:
+        state = cell.initial_state(B)
+    else:
+        check_state(cell, state, B)
+        if reset_BT is not None and reset_BT.dim() == 1:
+            state = select_rows(reset_BT, cell.initial_state(B), state)
+        state = cell.begin(state)
+    window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
+    return Request(cell, x, state, window, context, states)
+
+
+def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoint_every: int | None) -> Result:
+    """Run an engine, whole or in chunks."""
+    run = policy.ENGINES[engine].run
+    if request.first.shape[1] == 0:
+        result = _no_steps(request)
+    elif checkpoint_every is None or not torch.is_grad_enabled():
+        result = run(request)
+    else:
+        result = run_in_chunks(run, request, weights, checkpoint_every)
+    # Under autocast some cells come out in lower precision; the carry keeps the one it had.
+    y_BTO, end, states = result
+    states = map_state(as_given, states, request.state) if request.states else None
+    return Result(y_BTO, map_state(as_given, end, request.state), states)
+
+
+def _no_steps(request: Request) -> Result:
+    """Of a window without steps."""
+    B = request.first.shape[0]
+
+    def none(leaf: Tensor) -> Tensor:
+        return leaf.new_zeros(B, 0, *leaf.shape[1:])
+
+    leaves = [*state_leaves(request.x), *state_leaves(request.state)]
+    like = next((leaf for leaf in leaves if leaf.is_floating_point()), request.first)
+    y_BTO = like.new_zeros(B, 0, request.cell.output_size)
+    return Result(y_BTO, request.state, map_state(none, request.state) if request.states else None)
 
 
 def _fresh_steps(reset_BT: Tensor | None, lengths_B: Tensor | None, reverse: bool) -> Tensor | None:

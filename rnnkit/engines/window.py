@@ -1,5 +1,6 @@
 """What an engine is handed besides cell, input and state, and what engines do with it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -24,6 +25,10 @@ class Window(NamedTuple):
     reverse: bool
 
 
+FULL = Window(None, None, False)
+"""All rows full, forward, from the given state."""
+
+
 def valid_steps(lengths_B: Tensor, steps: int) -> Tensor:
     """[B, T] booleans, true where a step is no padding.
 
@@ -34,6 +39,49 @@ def valid_steps(lengths_B: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=lengths_B.device) < lengths_B[:, None]
 
 
+def expanded(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask of the first axes of a tensor as one of all its axes.
+
+    >>> expanded(torch.tensor([True, False]), torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 1, 1])
+    """
+    return mask.view(*mask.shape, *[1] * (like.dim() - mask.dim()))
+
+
+def without_padding(x: StateTree, lengths_B: Tensor) -> StateTree:
+    """Zeros at padded steps, in every tensor [B, T, ...] of x.
+
+    >>> without_padding(torch.ones(2, 3), torch.tensor([2, 0]))
+    tensor([[1., 1., 0.],
+            [0., 0., 0.]])
+    """
+
+    def zeroed(leaf: Tensor) -> Tensor:
+        return leaf.masked_fill(expanded(~valid_steps(lengths_B, leaf.shape[1]), leaf), 0)
+
+    return map_state(zeroed, x)
+
+
+def cut(window: Window, start: int, stop: int) -> Window:
+    """The part of a window from one step to another.
+
+    >>> cut(Window(torch.tensor([5, 1]), None, False), 2, 4).lengths
+    tensor([2, 0])
+    """
+    lengths_B = None if window.lengths is None else (window.lengths - start).clamp(0, stop - start)
+    fresh_BT = None if window.fresh is None else window.fresh[:, start:stop]
+    return Window(lengths_B, fresh_BT, window.reverse)
+
+
+def joined(parts: Sequence[StateTree]) -> StateTree:
+    """Trees with leaves [B, T, ...] one after another in time.
+
+    >>> joined([torch.zeros(1, 2), torch.ones(1, 1)])
+    tensor([[0., 0., 1.]])
+    """
+    return map_state(lambda *leaves: torch.cat(leaves, dim=1), *parts)
+
+
 def select_rows(mask_B: Tensor, chosen: StateTree, otherwise: StateTree) -> StateTree:
     """The rows of `chosen` where the mask is true, of `otherwise` elsewhere; what is not taken reaches no gradient.
 
@@ -42,7 +90,7 @@ def select_rows(mask_B: Tensor, chosen: StateTree, otherwise: StateTree) -> Stat
     """
 
     def select(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(mask_B.view(-1, *[1] * (a.dim() - 1)), a, b)
+        return torch.where(expanded(mask_B, a), a, b)
 
     return map_state(select, chosen, otherwise)
 

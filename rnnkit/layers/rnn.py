@@ -14,6 +14,9 @@ from rnnkit.layers import torch_interop
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
 from rnnkit.masks import Lengths, Resets
 
+Kind = Callable[[int, int], Cell[Any]]
+"""A factory of cells, called as `kind(input_size, hidden_size)`."""
+
 
 class BothDirections(NamedTuple):
     """The states of one bidirectional layer: what has read from the first step on, and what from the last step back."""
@@ -33,7 +36,7 @@ class RNN(nn.Module):
     by side, so that `output_size` is D times the cell's.
 
     * `cell`: what is called as `cell(input_size, hidden_size)` for each layer and direction: a `Cell` class, or a
-      `functools.partial` of one that settles its other options.
+      `functools.partial` of one that settles its other options; or a sequence with one of these for each layer.
     * `hidden_size`: the width of every layer, or a sequence with one width for each.
     * `dropout`: acts between layers. A float is plain elementwise dropout as in `torch.nn.LSTM`; a module, such as
       `LockedDropout`, is used as it is.
@@ -41,8 +44,8 @@ class RNN(nn.Module):
 
     The state is a tuple over layers; each entry is the cell's own state, or `BothDirections` of two of them.
 
-    Raises `UserError` for `num_layers` below 1, another number of widths, widths that `residual` cannot add, and a
-    dropout outside [0, 1).
+    Raises `UserError` for `num_layers` below 1, another number of cells or widths, widths that `residual` cannot add,
+    and a dropout outside [0, 1).
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -50,14 +53,22 @@ class RNN(nn.Module):
     >>> y_BTO, state = rnn(torch.randn(2, 7, 3), lengths=torch.tensor([7, 4]))
     >>> y_BTO.shape, state[1].backward.hidden.shape
     (torch.Size([2, 7, 10]), torch.Size([2, 5]))
+
+    Layers of different kinds, and a context for those whose cell takes one:
+
+    >>> from rnnkit.cells import GRUCell
+    >>> mixed = RNN([GRUCell, LSTMCell], input_size=3, hidden_size=5, num_layers=2)
+    >>> [type(state).__name__ for state in mixed(torch.randn(2, 7, 3))[1]]
+    ['Tensor', 'LSTMState']
     """
 
     def __init__(
         self,
-        cell: Callable[[int, int], Cell[Any]],
+        cell: Kind | Sequence[Kind],
         input_size: int,
         hidden_size: int | Sequence[int],
         num_layers: int = 1,
+        *,
         bidirectional: bool = False,
         dropout: float | nn.Module = 0.0,
         residual: bool = False,
@@ -75,6 +86,14 @@ class RNN(nn.Module):
                 str(widths),
                 fix=f"num_layers={len(widths)}",
             )
+        kinds = list(cell) if isinstance(cell, Sequence) else [cell] * num_layers
+        if len(kinds) != num_layers:
+            raise UserError(
+                "cell",
+                f"one kind of cell, or one for each of {num_layers} layers",
+                f"{len(kinds)} kinds",
+                fix=f"num_layers={max(1, len(kinds))}",
+            )
         self.input_size = input_size
         self.hidden_size = hidden_size if isinstance(hidden_size, int) else tuple(widths)
         self.num_layers = num_layers
@@ -84,8 +103,8 @@ class RNN(nn.Module):
         directions = 2 if bidirectional else 1
         # Layer by layer, forward before backward: the order in which torch stacks states.
         self.cells = nn.ModuleList()
-        for layer, width in enumerate(widths):
-            self.cells.extend(_build(cell, input_size, width) for _ in range(directions))
+        for layer, (kind, width) in enumerate(zip(kinds, widths, strict=True)):
+            self.cells.extend(_build(kind, input_size, width) for _ in range(directions))
             output_size = directions * self.cell_at(-1).output_size
             if residual and layer > 0 and output_size != input_size:
                 raise UserError(
@@ -107,9 +126,10 @@ class RNN(nn.Module):
 
     def forward(
         self,
-        x_BTI: Tensor,
+        x: Any,
         state: tuple[Any, ...] | None = None,
         *,
+        context: Any = None,
         lengths: Lengths | None = None,
         reset: Resets | None = None,
         engine: str = "auto",
@@ -117,28 +137,33 @@ class RNN(nn.Module):
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """All layers over a batch: outputs [B, T, O] and the state after each lane's last step.
 
-        `lengths`, `reset`, `engine` and `checkpoint_every` are those of `rnnkit.scan`; every layer and direction gets
-        them.
+        `context`, `lengths`, `reset`, `engine` and `checkpoint_every` are those of `rnnkit.scan`; every layer and
+        direction gets them, and the context those whose cell takes one. Where x is a NamedTuple, the first layer reads
+        it, and those above read tensors.
 
         Raises `UserError` for a state of another structure, and where `scan` does.
         """
         before = self._by_cell(state)
-        options: dict[str, Any] = {"lengths": lengths, "reset": reset}
-        options |= {"engine": engine, "checkpoint_every": checkpoint_every}
+        options: dict[str, Any] = {"lengths": lengths, "reset": reset, "checkpoint_every": checkpoint_every}
+        cells = [self.cell_at(i) for i in range(len(self.cells))]
+        # Where no cell takes a context, each of them is given it, and refuses.
+        told = [cell.takes_context for cell in cells] if context is not None else [False] * len(cells)
         after: list[Any] = []
         for layer in range(self.num_layers):
             if layer > 0:
-                x_BTI = self.dropout(x_BTI)
+                x = self.dropout(x)
             i = len(after)
+            own: dict[str, Any] = {"context": context if told[i] or not any(told) else None}
             if self.bidirectional:
-                cells, states = (self.cell_at(i), self.cell_at(i + 1)), (before[i], before[i + 1])
-                y_BTO, ends = scan_both(cells, x_BTI, states, **options)
+                y_BTO, ends = scan_both(
+                    (cells[i], cells[i + 1]), x, (before[i], before[i + 1]), engine=engine, **own, **options
+                )
                 after.extend(ends)
             else:
-                y_BTO, end = scan(self.cell_at(i), x_BTI, before[i], **options)
+                y_BTO, end = scan(cells[i], x, before[i], engine=engine, **own, **options)
                 after.append(end)
-            x_BTI = y_BTO + x_BTI if self.residual and layer > 0 else y_BTO
-        return x_BTI, self._by_layer(after)
+            x = y_BTO + x if self.residual and layer > 0 else y_BTO
+        return x, self._by_layer(after)
 
     if TYPE_CHECKING:  # torch leaves calls of a module untyped
         __call__ = forward
@@ -195,7 +220,7 @@ class RNN(nn.Module):
         return [part for both in state for part in both]
 
 
-def _build(factory: Callable[[int, int], Cell[Any]], input_size: int, hidden_size: int) -> Cell[Any]:
+def _build(factory: Kind, input_size: int, hidden_size: int) -> Cell[Any]:
     # A finished cell is callable too, and would take the sizes for its input and state.
     built = factory if isinstance(factory, nn.Module) else factory(input_size, hidden_size)
     if built is factory or not isinstance(built, Cell):

@@ -51,6 +51,9 @@ def module_for(rnn: "RNN") -> TorchRNN:
     cell = rnn.cell_at(0)
     if type(cell) not in (LSTMCell, GRUCell, ElmanCell):
         raise _no_twin(f"{type(cell).__name__}", fix="model/cell=lstm")
+    kinds = dict.fromkeys(type(rnn.cell_at(i)).__name__ for i in range(len(rnn.cells)))
+    if len(kinds) > 1:
+        raise _no_twin(f"layers of {' and '.join(kinds)}", fix=f"one kind of cell for all layers, {next(iter(kinds))}")
     if isinstance(cell, GRUCell) and not cell.reset_after:
         raise _no_twin("a GRUCell with reset_after=False", fix="model.cell.reset_after=true")
     if rnn.residual and rnn.num_layers > 1:

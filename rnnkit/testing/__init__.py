@@ -10,6 +10,7 @@ from rnnkit.cells.base import Cell
 from rnnkit.testing.calls import check_mixed_dtypes, check_outputs_in_place, check_second_derivatives
 from rnnkit.testing.forms import TOLERANCE, check_forms
 from rnnkit.testing.step import check_gradients, check_repeatable, check_signature, check_state_and_rows
+from rnnkit.testing.subject import Subject
 
 __all__ = ["check_cell"]
 
@@ -19,19 +20,25 @@ def check_cell(
     *,
     input_size: int = 4,
     hidden_size: int = 5,
+    inputs: Callable[[int, int], Any] | None = None,
+    context: Callable[[int], Any] | None = None,
     progress: Callable[[str], object] = print,
 ) -> None:
     """Raise `AssertionError` where a cell breaks a promise, telling which forms disagree, where and by how much.
 
-    From a state that is not zero, for values and for all gradients (x, state, every parameter): each lane stepped by
-    hand = the whole sequence = two chunks with the carry = every engine that runs this cell; plain, in a padded batch
-    whose padding is NaN, with resets inside, and reversed. Rows are independent, the state matters and keeps its type
-    and dtype, the gradients are those of finite differences, float64, float32, bfloat16 and float16 run, and the same
-    seed gives the same numbers. Gradients of gradients, outputs that are written into before the backward pass, and
-    inputs and states of another dtype than the weights are the Python loop's, errors included. A cell that is random in
-    training mode is held to all but the seed in evaluation mode.
+    From a state that is not zero, for values and for all gradients (x, state, context, every parameter): each lane
+    stepped by hand = the whole sequence = two chunks with the carry = every engine that runs this cell; plain, in a
+    padded batch whose padding is NaN, with resets inside, and reversed. Rows are independent, the state and the context
+    matter, the state keeps its type and dtype, the gradients are those of finite differences, float64, float32,
+    bfloat16 and float16 run, and the same seed gives the same numbers. Gradients of gradients, outputs that are written
+    into before the backward pass, and inputs and states of another dtype than the weights are the Python loop's, errors
+    included. A cell that is random in training mode is held to all but the seed in evaluation mode.
 
     * `factory`: called as `factory(input_size, hidden_size)`, like the `cell` of `rnnkit.RNN`.
+    * `inputs`: called as `inputs(batch_size, steps)` for a cell whose input is more than a tensor [B, T, I]: it returns
+      a NamedTuple of tensors [B, T, ...].
+    * `context`: called as `context(batch_size)` for a cell that reads one. Its tensors that are longer for a larger
+      batch belong to the rows, and the others to all of them.
     * `progress`: called with one line for each promise when its check begins; compiling a cell takes some seconds.
 
     >>> from rnnkit.cells import GRUCell
@@ -55,13 +62,15 @@ def check_cell(
         torch.manual_seed(0)
         twin = factory(input_size, hidden_size).double()
 
+        subject = Subject(cell, inputs, context)
+
         def check(promise: str, function: Callable[..., None], *arguments: Any) -> None:
             progress(f"{type(cell).__name__}: {promise}")
             with warnings.catch_warnings():
                 if {torch.float16, check_mixed_dtypes} & {function, *arguments}:
                     # Neither has to be compiled, and that it runs as a Python loop is no news.
                     warnings.filterwarnings("ignore", ".* runs as a Python loop")
-                function(cell, *arguments)
+                function(subject, *arguments)
 
         check("sizes, shapes and types", check_signature, input_size)
         check("equal seeds give equal numbers", check_repeatable, twin)

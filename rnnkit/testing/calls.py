@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state
-from rnnkit.engines import ENGINES, scan
+from rnnkit.engines import policy, scan
 from rnnkit.errors import UserError
-from rnnkit.testing.comparison import Results, compare, reached_state, require, results, sequence
+from rnnkit.testing.comparison import Results, compare, require, results
+from rnnkit.testing.subject import Subject
 
-FAST = ("auto", *(name for name in ENGINES if name != "reference"))
+FAST = ("auto", *(name for name in policy.ENGINES if name != "reference"))
 LENGTHS = (1, 8, 16, 100)
 """`auto` takes other engines for short sequences than for long ones."""
 OTHERS: list[tuple[str, torch.dtype]] = [
@@ -24,37 +24,37 @@ OTHERS: list[tuple[str, torch.dtype]] = [
 """What is handed to a cell with float32 weights in another dtype than these."""
 
 
-def check_second_derivatives(cell: Cell[Any]) -> None:
+def check_second_derivatives(subject: Subject) -> None:
     """The gradient of a gradient, as penalties, curvature and meta-learning ask for, is the Python loop's."""
     for steps in LENGTHS[1:3]:
-        _agree(cell, f"the gradient of a gradient over {steps} steps", sequence(cell, steps), ("auto",), twice=True)
+        _agree(subject, f"the gradient of a gradient over {steps} steps", subject.x(steps), ("auto",), twice=True)
 
 
-def check_outputs_in_place(cell: Cell[Any]) -> None:
+def check_outputs_in_place(subject: Subject) -> None:
     """What comes after a layer may write into its outputs before the backward pass, as `nn.ReLU(inplace=True)` does."""
 
     def written(y_BTO: Tensor) -> Tensor:
         return y_BTO.mul_(2).relu_()
 
     for steps in LENGTHS[1:3]:
-        _agree(cell, f"outputs written into, of {steps} steps", sequence(cell, steps), FAST, then=written)
+        _agree(subject, f"outputs written into, of {steps} steps", subject.x(steps), FAST, then=written)
 
 
-def check_mixed_dtypes(cell: Cell[Any]) -> None:
+def check_mixed_dtypes(subject: Subject) -> None:
     """An input or a state that is not of the weights' dtype: what the loop computes or, as torch does, an error."""
     for (what, dtype), steps in ((other, steps) for other in OTHERS for steps in LENGTHS):
-        x_BTI, state = sequence(cell, steps), reached_state(cell)
+        x, state = subject.x(steps), subject.state()
         if what == "x":
-            x_BTI = x_BTI.to(dtype)
+            x = map_state(lambda leaf, to=dtype: leaf.to(to) if leaf.is_floating_point() else leaf, x)
         else:
             state = map_state(lambda leaf, to=dtype: _as(leaf, to), state)
-        _agree(cell, f"{what} of {dtype} over {steps} steps", x_BTI, FAST, state, tolerance=1e-2)
+        _agree(subject, f"{what} of {dtype} over {steps} steps", x, FAST, state, tolerance=1e-2)
 
 
 def _agree(
-    cell: Cell[Any],
+    subject: Subject,
     title: str,
-    x_BTI: Tensor,
+    x: Any,
     engines: tuple[str, ...],
     state: Any = None,
     *,
@@ -63,13 +63,21 @@ def _agree(
     then: Any = None,
 ) -> None:
     """Engines against the Python loop; where that raises, so do they, and one that cannot run the cell refuses."""
-    state = reached_state(cell) if state is None else state
+    cell = subject.cell
+    state = subject.state() if state is None else state
 
     def found(engine: str) -> Results | Exception:
         # In place for an engine, out of place for the loop.
         options = {} if then is None else {"then": then if engine != "reference" else lambda y_BTO: then(y_BTO.clone())}
         try:
-            return results(cell, x_BTI, state, lambda *given: scan(*given, engine=engine), twice=twice, **options)
+            return results(
+                subject,
+                x,
+                state,
+                lambda x, h, context: scan(cell, x, h, context=context, engine=engine),
+                twice=twice,
+                **options,
+            )
         except AssertionError:
             raise
         except Exception as error:

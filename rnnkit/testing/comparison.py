@@ -1,4 +1,4 @@
-"""What the checks of a cell share: a sequence, a state, what a run gives, and the comparison of two runs."""
+"""What the checks of a cell share: what a run gives, and the comparison of two runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.testing.subject import Subject
 
-Run = Callable[[Cell[Any], Tensor, Any], tuple[Tensor, Any]]
+Run = Callable[[Any, Any, Any], tuple[Tensor, Any]]
+"""From x, state and context to outputs and state."""
 Results = dict[str, Tensor]
-
-BATCH, STEPS, CUT = 3, 7, 3
 
 
 def results(
-    cell: Cell[Any],
-    x_BTI: Tensor,
+    subject: Subject,
+    x: Any,
     state: Any,
     run: Run,
     *,
@@ -29,15 +29,15 @@ def results(
     * `twice`: the gradients of a sum of these gradients too.
     * `then`: what is done to the outputs before they are summed.
     """
-    x_BTI = x_BTI.clone().requires_grad_(x_BTI.is_floating_point())
-    given = map_state(lambda leaf: leaf.clone().requires_grad_(real(leaf).is_floating_point()), state)
-    output, end = run(cell, x_BTI, given)
+    cell = subject.cell
+    x, given, context = map_state(_learned, (x, state, subject.context()))
+    output, end = run(x, given, context)
     require(type(end) is type(state), f"the state enters as {type(state)} and leaves as {type(end)}", cell)
     for (name, old), new in zip(named("state", state), state_leaves(end), strict=True):
         require(new.dtype == old.dtype, f"{name} enters as {old.dtype} and leaves as {new.dtype}", cell)
     found = values(then(output), end)
-    sources = {"x": x_BTI, **dict(named("given state", given)), **dict(cell.named_parameters())}
-    sources = {name: source for name, source in sources.items() if source.requires_grad}
+    leaves = [*named("x", x), *named("given state", given), *named("context", context), *cell.named_parameters()]
+    sources = {name: source for name, source in leaves if source.requires_grad}
     # A cell need not use all its parameters: those have a gradient of zero.
     options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
     tensors = list(sources.values())
@@ -82,31 +82,23 @@ def real(value: Tensor) -> Tensor:
     return torch.view_as_real(value) if value.is_complex() else value
 
 
+def _learned(leaf: Tensor) -> Tensor:
+    return leaf.clone().requires_grad_(real(leaf).is_floating_point())
+
+
 def values(output: Tensor, state: Any) -> Results:
     """An output and the leaves of a state, by names that a message can use."""
     return {"the output": output, **dict(named("the final state", state))}
 
 
 def named(name: str, state: Any) -> list[tuple[str, Tensor]]:
-    """The leaves of a state with their dotted names."""
+    """The leaves of a state, an input or a context with their dotted names."""
+    if state is None:
+        return []
     if isinstance(state, Tensor):
         return [(name, state)]
     fields = getattr(state, "_fields", range(len(state)))
     return [leaf for field, part in zip(fields, state, strict=True) for leaf in named(f"{name}.{field}", part)]
-
-
-def sequence(cell: Cell[Any], steps: int = STEPS) -> Tensor:
-    """[B, T, I], always the same, in the dtype of the weights."""
-    dtype = next((p.dtype for p in cell.parameters()), state_leaves(cell.initial_state(1))[0].dtype)
-    return torch.randn(BATCH, steps, cell.input_size, generator=torch.Generator().manual_seed(4)).to(dtype)
-
-
-def reached_state(cell: Cell[Any]) -> Any:
-    """A state that is not zero and that the cell can be in, which a random one might not be."""
-    state = cell.initial_state(BATCH)
-    for x_BI in sequence(cell).flip(1).mul(2).unbind(1)[:2]:
-        _, state = cell(x_BI, state)
-    return map_state(Tensor.detach, state)
 
 
 def require(holds: bool, message: str, cell: Any) -> None:

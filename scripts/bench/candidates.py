@@ -11,6 +11,8 @@ import rnnkit
 from rnnkit import cells
 from rnnkit.cells import Cell, LSTMState
 from rnnkit.engines import ENGINES, explain
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 
 
 class Size(NamedTuple):
@@ -106,5 +108,5 @@ def with_every_engine(family: str, size: Size, device: str = "cpu") -> list[str]
     cell = CELLS[family](size.I, size.H).to(device)
     arguments = (cell, torch.zeros(size.B, size.T, size.I, device=device, requires_grad=True))
     state = cell.initial_state(size.B)
-    able = [name for name, engine in ENGINES.items() if engine.unsuitable(*arguments, state) is None]
+    able = [name for name in ENGINES if refusal(name, Request(*arguments, state)) is None]
     return [f"{family} {engine}" for engine in ("auto", *able)]

@@ -24,6 +24,8 @@ from rnnkit.cells import (
     state_leaves,
 )
 from rnnkit.engines import ENGINES, scan
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 from rnnkit.errors import UserError
 from rnnkit.models import LanguageModel
 
@@ -76,7 +78,7 @@ def results(cell: Cell[Any], engine: str, options: dict[str, Any], checkpoint_ev
 
 def engines_for(cell: Cell[Any]) -> list[str]:
     x_BTI = torch.zeros(3, 8, 3, dtype=torch.float64)
-    return [name for name, engine in ENGINES.items() if engine.unsuitable(cell, x_BTI, cell.initial_state(3)) is None]
+    return [name for name in ENGINES if refusal(name, Request(cell, x_BTI, cell.initial_state(3))) is None]
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 3, 100])
@@ -149,11 +151,11 @@ def test_nothing_is_run_in_chunks_without_a_backward_pass() -> None:
     steps: list[int] = []
 
     class Counting:
-        def run(self, cell: Any, x_BTI: Tensor, state: Any, window: Any) -> Any:
-            steps.append(x_BTI.shape[1])
-            return ENGINES["reference"].run(cell, x_BTI, state, window)
+        def run(self, request: Request) -> Any:
+            steps.append(request.x.shape[1])
+            return ENGINES["reference"].run(request)
 
-        def unsuitable(self, *arguments: Any) -> None: ...
+        def unsupported(self, *arguments: Any) -> None: ...
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ENGINES, "counting", Counting())

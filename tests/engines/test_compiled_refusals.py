@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from rnnkit import scan
 from rnnkit.engines import compiled, explain
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 from rnnkit.errors import UserError
 
 BATCH = "mixes the (lanes of a batch|batch into another axis)"
@@ -112,8 +114,8 @@ def test_explain_has_the_reason(written: Any) -> None:
 def test_a_watched_cell_is_left_to_the_loop(written: Any) -> None:
     cell = written(recurrent(lambda c, x, h, a: a))
     handle = cell.register_forward_hook(lambda *_: None)
-    assert "hook" in str(compiled.unsuitable(cell, torch.randn(2, 3, 3), cell.initial_state(2)))
+    assert "hook" in str(refusal("compiled", Request(cell, torch.randn(2, 3, 3), cell.initial_state(2))))
     handle.remove()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert compiled.unsuitable(cell, torch.randn(2, 3, 3), cell.initial_state(2)) is None
+        assert refusal("compiled", Request(cell, torch.randn(2, 3, 3), cell.initial_state(2))) is None

@@ -104,9 +104,9 @@ def test_threads_may_share_a_cell() -> None:
 def test_a_step_draws_its_masks_once() -> None:
     cell = VariationalDropout(LSTMCell(3, 5), input=0.5, state=0.5, output=0.5)
     with torch.no_grad():
-        for _ in range(3):
+        for state in (None, None, cell.initial_state(2), cell.initial_state(2)):
             found = {}
             for engine in ("reference", "compiled"):
                 torch.manual_seed(1)
-                found[engine] = scan(cell, X, engine=engine)[0]
+                found[engine] = scan(cell, X, state, engine=engine)[0]
             torch.testing.assert_close(found["compiled"], found["reference"])

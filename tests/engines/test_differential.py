@@ -2,16 +2,15 @@
 
 import re
 from collections import Counter
-from typing import Any
 
 import pytest
-import torch
 from differential import FINE, SAME, compared, smallest
 from differential_cases import Case, cases
 from hypothesis import HealthCheck, Phase, given, settings
 
 from rnnkit.engines import ENGINES as MODULES
 from rnnkit.engines import reference
+from rnnkit.engines.request import Request, Result
 
 FEW = settings(
     max_examples=60,
@@ -60,22 +59,21 @@ class Broken:
     def __init__(self, mistake: str) -> None:
         self.mistake = mistake
 
-    def unsuitable(self, *_: object) -> None:
+    def unsupported(self, _: Request) -> None:
         return None
 
-    unprofitable = unsuitable
-
-    def run(self, cell: Any, x_BTI: torch.Tensor, state: Any, window: Any) -> Any:
+    def run(self, request: Request) -> Result:
+        cell, x_BTI, state, window, _, _ = request
         if self.mistake == "lengths" and window.lengths is not None:
             window = window._replace(lengths=window.lengths.clamp(min=1))
         if self.mistake == "reset" and window.fresh is not None and x_BTI.shape[1] > 3:
             window = window._replace(fresh=window.fresh.roll(1, dims=1))
         if self.mistake == "dtype" and x_BTI.shape[1] > 3:
             x_BTI = x_BTI.to(next(cell.parameters()).dtype)
-        y_BTO, end = reference.run(cell, x_BTI, state, window)
+        y_BTO, end, _ = reference.run(Request(cell, x_BTI, state, window))
         if self.mistake == "gradient" and window.reverse:
             y_BTO = y_BTO.detach() if not x_BTI.requires_grad else y_BTO
-        return y_BTO, end
+        return Result(y_BTO, end)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from rnnkit.cells import (
     state_leaves,
 )
 from rnnkit.engines import ENGINES, scan
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 TOLERANCE = {torch.float16: 2e-2, torch.bfloat16: 1e-1, torch.float32: 1e-4, torch.float64: 1e-9}
@@ -90,7 +92,7 @@ def attempt(*arguments: Any) -> list[Tensor] | str:
 def agree(cell: Cell[Any], x: Tensor, state: Any) -> None:
     """Every engine that would run this, and `auto`, against the loop."""
     wanted = attempt(cell, x, state, "reference")
-    engines = [name for name, engine in ENGINES.items() if engine.unsuitable(cell, x, cell.initial_state(2)) is None]
+    engines = [name for name in ENGINES if refusal(name, Request(cell, x, cell.initial_state(2))) is None]
     for engine in ("auto", *engines):
         found = attempt(cell, x, state, engine)
         if isinstance(wanted, str) or isinstance(found, str):

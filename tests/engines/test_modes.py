@@ -14,6 +14,8 @@ from rnnkit import scan
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, Zoneout
 from rnnkit.engines import ENGINES, compiled, explain
 from rnnkit.engines.compiled.products import SPARES
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 
 Mode = Callable[[], AbstractContextManager[Any]]
 
@@ -37,7 +39,7 @@ def trains(cell: Any, engine: str, x: Tensor | None = None) -> None:
 def test_a_cell_made_under_inference_mode(cell: Any, T: int, engine: str) -> None:
     with torch.inference_mode():
         made, x = cell(3, 4), torch.randn(2, T, 3)
-    if engine != "auto" and ENGINES[engine].unsuitable(made, x, made.initial_state(2)) is not None:
+    if engine != "auto" and refusal(engine, Request(made, x, made.initial_state(2))) is not None:
         pytest.skip(f"{engine} does not run it")
     for mode in (torch.inference_mode, torch.no_grad):
         with mode():

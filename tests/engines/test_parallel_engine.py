@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 from rnnkit import scan
 from rnnkit.cells import LinearCell, LRUCell, LSTMCell, MinGRUCell, MinLSTMCell, QRNNCell, RGLRUCell, SRUCell
 from rnnkit.engines import explain, parallel
+from rnnkit.engines.request import Request
 from rnnkit.errors import UserError
 from rnnkit.testing import check_cell
 
@@ -178,4 +179,4 @@ def test_a_torch_func_transform_is_left_to_other_engines() -> None:
 def test_a_graph_that_is_being_traced_is_left_to_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = MinGRUCell(3, 5)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert "traced" in (parallel.unsuitable(cell, X, cell.initial_state(2)) or "")
+    assert "traced" in (parallel.unsupported(Request(cell, X, cell.initial_state(2))) or "")

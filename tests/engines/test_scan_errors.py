@@ -19,8 +19,8 @@ ZEROS = torch.zeros(2, 5)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"x_BTI": X[0]}, r"x_BTI: expected three axes, \[batch, time, 3\]; got shape \[4, 3\]\. Try: x\[None\]"),
-        ({"x_BTI": X[..., :2]}, r"x_BTI: expected \[batch, time, 3\].*LSTMCell.*got shape \[2, 4, 2\].*input_size=2"),
+        ({"x": X[0]}, r"x: expected three axes, \[batch, time, 3\]; got shape \[4, 3\]\. Try: x\[None\]"),
+        ({"x": X[..., :2]}, r"x: expected \[batch, time, 3\].*LSTMCell.*got shape \[2, 4, 2\].*input_size=2"),
         ({"state": (ZEROS, ZEROS)}, r"state: expected LSTMState\(hidden, cell\); got tuple\. Try: state=LSTMState\("),
         ({"state": ZEROS}, r"state: expected LSTMState\(hidden, cell\); got Tensor"),
         ({"state": LSTMState(ZEROS, ZEROS[:1])}, r"state.cell: expected shape \[2, 5\]; got shape \[1, 5\]"),
@@ -45,7 +45,7 @@ ZEROS = torch.zeros(2, 5)
 )
 def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        scan(LSTMCell(3, 5), **{"x_BTI": X, **options})
+        scan(LSTMCell(3, 5), **{"x": X, **options})
 
 
 def test_a_state_where_one_tensor_is_expected() -> None:
@@ -127,13 +127,13 @@ def test_resets_of_any_type(reset: Any) -> None:
         ({"lengths": 4}, r"lengths: .*got torch.int64 of shape \[\]"),
         ({"reset": [0, 1]}, r"reset: .*got torch.int64 of shape \[2\].*bool\(\)"),
         ({"reset": [[True], [True, False]]}, r"reset: .*got list"),
-        ({"x_BTI": X.numpy()}, r"x_BTI: expected a tensor .*got ndarray. Try: x = torch.as_tensor\(x"),
-        ({"x_BTI": X.tolist(), "state": ZEROS}, r"x_BTI: expected a tensor .*got list"),
+        ({"x": X.numpy()}, r"x: expected a tensor .*got ndarray. Try: x = torch.as_tensor\(x"),
+        ({"x": X.tolist(), "state": ZEROS}, r"x: expected a tensor .*got list"),
     ],
 )
 def test_wrong_arguments_that_are_no_tensors(options: dict[str, Any], message: str) -> None:
     with torch.no_grad(), pytest.raises(UserError, match=message):
-        scan(ElmanCell(3, 5), **{"x_BTI": X, **options})
+        scan(ElmanCell(3, 5), **{"x": X, **options})
 
 
 def test_a_packed_sequence_is_told_how_it_becomes_a_padded_one() -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rnnkit.cells import Cell, ElmanCell, GRUCell, LSTMCell, MinGRUCell, map_state, state_leaves
 from rnnkit.engines import ENGINES, explain, scan
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 
 CELLS: dict[str, Any] = {
     "lstm": LSTMCell,
@@ -28,7 +30,7 @@ def build(name: str, dtype: torch.dtype = torch.float64) -> Cell[Any]:
 
 def runs(cell: Cell[Any]) -> list[str]:
     x_BTI = torch.zeros(1, 1, 3, dtype=torch.float64)
-    return [name for name, engine in ENGINES.items() if engine.unsuitable(cell, x_BTI, cell.initial_state(1)) is None]
+    return [name for name in ENGINES if refusal(name, Request(cell, x_BTI, cell.initial_state(1))) is None]
 
 
 RUNS = [

@@ -1,10 +1,14 @@
 """Layers of different widths."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from rnnkit.cells import GRUCell, LSTMCell
+from rnnkit.cells import ElmanCell, GRUCell, LSTMCell, Zoneout, wrapped
+from rnnkit.engines import scan
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, WordDropout
 
@@ -64,3 +68,38 @@ def test_word_dropout_drops_a_share_of_the_vocabulary() -> None:
     assert torch.equal(dropout.eval()(y_BTI, ids_BT), y_BTI)
     with pytest.raises(UserError, match="p: expected a probability"):
         WordDropout(5, p=1.0)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_each_layer_is_of_the_kind_it_is_told(bidirectional: bool) -> None:
+    kinds: list[Any] = [GRUCell, LSTMCell, partial(wrapped, cell=ElmanCell, wrappers=[partial(Zoneout, p=0.1)])]
+    rnn = RNN(kinds, 3, [4, 5, 6], num_layers=3, bidirectional=bidirectional)
+    directions = 2 if bidirectional else 1
+    names = [type(cell).__name__ for cell in rnn.cells]
+    assert names == [name for name in ("GRUCell", "LSTMCell", "Zoneout") for _ in range(directions)]
+    x = torch.randn(2, 7, 3)
+    y, state = rnn.eval()(x, lengths=[7, 3])
+    for layer in range(3):
+        cells = [rnn.cell_at(directions * layer + d) for d in range(directions)]
+        parts = [scan(cell, x, reverse=d == 1, lengths=[7, 3])[0] for d, cell in enumerate(cells)]
+        x = torch.cat(parts, dim=2)
+    torch.testing.assert_close(y, x)
+    again, _ = rnn(torch.randn(2, 7, 3), state)
+    assert again.shape == y.shape
+
+
+def test_kinds_that_are_not_as_many_as_layers_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^cell: .* one for each of 1 layers; got 2 kinds. Try: num_layers=2$"):
+        RNN([GRUCell, LSTMCell], 3, 5)
+    with pytest.raises(UserError, match=r"^cell: .*finished LSTMCell"):
+        RNN([LSTMCell(3, 5)], 3, 5)  # type: ignore[list-item]
+
+
+def test_torch_has_no_layers_of_different_kinds() -> None:
+    with pytest.raises(UserError, match="layers of GRUCell and LSTMCell"):
+        RNN([GRUCell, LSTMCell], 3, 5, num_layers=2).to_torch()
+
+
+def test_options_are_named() -> None:
+    with pytest.raises(TypeError):
+        RNN(GRUCell, 3, 5, 2, True)  # type: ignore[misc]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from rnnkit.cli import run
-from rnnkit.engines import compiled, parallel, reference, scanning
+from rnnkit.engines import compiled, parallel, policy, reference
+from rnnkit.engines.request import Request
 
 CELLS = ["layer_norm_lstm", "slstm", "cfc", "min_gru", "lru", "weight_drop_lstm"]
 
@@ -27,15 +27,15 @@ def test_the_loss_curve_is_the_loops(
     for name, engine in (("compiled", compiled), ("parallel", parallel), ("reference", reference)):
         original = engine.run
 
-        def watched(cell: Any, x_BTI: Tensor, *rest: Any, name: str = name, original: Any = original) -> Any:
-            if x_BTI.shape[1] >= compiled.FEWEST_STEPS:
+        def watched(request: Request, name: str = name, original: Any = original) -> Any:
+            if request.x.shape[1] >= policy.FEWEST_STEPS:
                 windows.add(name)
-            return original(cell, x_BTI, *rest)
+            return original(request)
 
         monkeypatch.setattr(engine, "run", watched)
     assert run(["train", *overrides, f"run_dir={tmp_path / 'fast'}"]) == 0
     assert windows == {"parallel" if cell == "lru" else "compiled"}
-    monkeypatch.setattr(scanning, "ENGINES", {"reference": reference})
+    monkeypatch.setattr(policy, "ENGINES", {"reference": reference})
     assert run(["train", *overrides, f"run_dir={tmp_path / 'loop'}"]) == 0
     fast, loop = losses(tmp_path / "fast"), losses(tmp_path / "loop")
     assert len(fast) >= 15

@@ -9,6 +9,7 @@ Inductor, `chunk` is the memory of some steps, `capture` records them, `repeated
 runs it.
 """
 
+import itertools
 import threading
 from collections.abc import Hashable
 from typing import Any
@@ -19,23 +20,18 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from rnnkit.cells.base import Cell, State
-from rnnkit.cells.elman import ElmanCell
-from rnnkit.cells.gru import GRUCell
-from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.state import map_state, state_leaves
-from rnnkit.engines import native, parallel, reference, toolchain
+from rnnkit.engines import reference, toolchain
 from rnnkit.engines.compiled.condition import condition
+from rnnkit.engines.compiled.given import Given, context_leaves, kind_of
 from rnnkit.engines.compiled.once import warn_once as _warn
 from rnnkit.engines.hooks import transformed, watched
+from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights
-from rnnkit.engines.window import Window, valid_steps
+from rnnkit.engines.window import without_padding
 
-FEWEST_STEPS = 16
 MOST_KERNELS = 32
 """In how many conditions one cell is compiled: modes, options, dtypes."""
-LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
-"""Multiplications in a window from which on a cell is worth compiling that torch has a kernel for; oneDNN's for the
-LSTM is a fast one."""
 
 _tracing = threading.Lock()
 """torch traces one thing at a time."""
@@ -48,117 +44,126 @@ class _Failure(str):
     """The reason why there is no kernel where the Python loop is to say what is wrong, if it fails too."""
 
 
-def unsuitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Why the compiler would not compute what the cell computes; None where it does."""
-    device = x_BTI.device
+def unsupported(request: Request) -> str | None:
+    """Why the compiler would not compute what the cell computes; None where it does, unless a trace tells otherwise."""
+    device = request.first.device
     if device.type not in _KERNELS:
         return f"the compiler knows CPUs and CUDA devices, not {device.type}"
-    reason = toolchain.missing() if device.type == "cpu" else None
-    if reason is not None:
-        _warn(f"rnnkit runs without its compiler: {reason}")
-        return reason
-    tensors = [x_BTI, *state_leaves(state), *cell.parameters(), *cell.buffers()]
+    cell = request.cell
+    given = [*state_leaves(request.x), *state_leaves(request.state), *context_leaves(request.context)]
+    tensors = [*given, *cell.parameters(), *cell.buffers()]
     if any(tensor.device != device for tensor in tensors):
-        return "x, the state and the weights are not on one device"
+        return "x, the state, the context and the weights are not on one device"
     if any(tensor.is_complex() for tensor in tensors):
         return "the compiler knows no complex numbers"
     if torch.compiler.is_compiling():
         return "torch.compile looks into every step"
-    if (watcher := watched(cell) or transformed(tensors)) is not None:
-        return watcher
-    kernel, _ = _kernel(cell, x_BTI, state, masked=False)
+    return watched(cell) or transformed(tensors)
+
+
+def prepare(request: Request) -> str | None:
+    """Trace the step as this request needs it; the reason, with a warning, where that is impossible."""
+    reason = toolchain.missing() if request.first.device.type == "cpu" else None
+    if reason is not None:
+        _warn(f"rnnkit runs without its compiler: {reason}")
+        return reason
+    kernel = _kernel(request)[0]
     if isinstance(kernel, str) and not isinstance(kernel, _Failure):
-        _warn(f"{type(cell).__name__} runs as a Python loop: {kernel}")
+        _warn(f"{type(request.cell).__name__} runs as a Python loop: {kernel}")
         return kernel
     return None
 
 
-def unprofitable(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """Why another engine is as fast for this work; it is a matter of sizes alone, so that a run can be had again."""
-    B, T = x_BTI.shape[:2]
-    if T < FEWEST_STEPS:
-        return f"{T} steps are too few to be worth compiling"
-    if x_BTI.is_cuda:
-        return _better_on_cuda(cell, x_BTI, state)
-    weights = sum(parameter.numel() for parameter in cell.parameters())
-    if T * B * weights < LEAST_WORK.get(type(cell), 0) and native.unsuitable(cell, x_BTI, state) is None:
-        return "torch has a kernel for this cell, and for so little work it need not be faster"
-    return None
-
-
-def _better_on_cuda(cell: Cell[State], x_BTI: Tensor, state: State) -> str | None:
-    """What else is faster on a GPU, where it is: one pass over all steps, or cuDNN's kernels."""
-    if parallel.unsuitable(cell, x_BTI, state) is None and parallel.unprofitable(cell, x_BTI, state) is None:
-        return "on a GPU a linear recurrence is faster all at once"
-    if native.unsuitable(cell, x_BTI, state) is None:
-        return "cuDNN has a kernel for this cell"
-    return None
-
-
-def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple[Tensor, State]:
+def run(request: Request) -> Result:
     """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
-    masked = window.lengths is not None or window.fresh is not None
-    kernel, weights = _kernel(cell, x_BTI, state, masked=masked)
+    cell, x, state, window, _, _ = request
+    kernel, given, weights = _kernel(request)
     if isinstance(kernel, _Failure):
         # Which raises what torch has to say.
-        return reference.run(cell, x_BTI, state, window)
+        return reference.run(request)
     try:
         if isinstance(kernel, str):
             raise toolchain.CompilerError(kernel)
-        if x_BTI.is_cpu and x_BTI.shape[1] == 1 and not masked and not torch.is_grad_enabled():
+        if _is_live(request):
             carry = kernel.carry(state)
-            done = _step(cell, x_BTI, carry, begun=True) or _first_step(cell, x_BTI, carry)
+            done = _step(cell, x, carry, begun=True) or _first_step(cell, x, carry)
             if done is not None:
-                return done
+                return Result(*done)
         kernel.prepare()
     except toolchain.CompilerError as error:
         _warn(f"{type(cell).__name__} runs as a Python loop: {error}")
-        return reference.run(cell, x_BTI, state, window)
+        return reference.run(request)
     if window.lengths is not None:
-        x_BTI = x_BTI.masked_fill(~valid_steps(window.lengths, x_BTI.shape[1])[..., None], 0)
+        request = request._replace(x=without_padding(x, window.lengths))
     # Without a lane that begins anew it is not read, and nothing may be drawn for it that the loop does not draw.
-    initial = None if not masked else state if window.fresh is None else cell.initial_state(x_BTI.shape[0])
-    return kernel(x_BTI, state, initial, window, weights)  # type: ignore[no-any-return]
+    fresh = request.masked and window.fresh is not None
+    initial = cell.initial_state(request.first.shape[0]) if fresh else state if request.masked else None
+    return kernel(request, given, initial, weights)  # type: ignore[no-any-return]
 
 
-def _kernel(cell: Cell[Any], x_BTI: Tensor, state: Any, *, masked: bool) -> tuple[Any, dict[str, Tensor]]:
-    """The kernel for this cell in its present condition, or the reason why there is none; and the cell's weights."""
-    weights, computed = _weights(cell)
-    sources = [x_BTI, *state_leaves(state), *weights.values()]
+def _is_live(request: Request) -> bool:
+    """Whether it is one step of a stream."""
+    x = request.first
+    one = x.is_cpu and x.shape[1] == 1 and request.plain is None and not request.masked
+    return one and not request.states and not torch.is_grad_enabled()
+
+
+def _kernel(request: Request) -> tuple[Any, Given, dict[str, Tensor]]:
+    """The kernel for this cell in its present condition, or the reason why there is none; and what it is to be given.
+
+    A tensor of the context with as many rows as the batch belongs to its lanes, or happens to have that size.
+    """
+    weights, computed = _weights(request.cell)
+    B = request.first.shape[0]
+    leaves = context_leaves(request.context)
+    choices = [
+        (False,) if leaf.dim() == 0 or leaf.shape[0] != B else (True, False) if leaf.dim() <= 2 else (True,)
+        for leaf in leaves
+    ]
+    reason = None
+    for of_lanes in itertools.product(*choices):
+        given = Given.of(request.x, request.context, of_lanes)
+        tensors = weights | given.shared_context
+        found = _kernel_for(request, given, tensors, computed)
+        if not isinstance(found, str):
+            return found, given, tensors
+        reason = found if reason is None else reason
+    return reason, given, tensors
+
+
+def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], computed: list[ComputedWeight]) -> Any:
+    cell, x, state = request[:3]
+    inputs = [*state_leaves(x), *given.lane_context]
+    sources = [*inputs, *state_leaves(state), *weights.values()]
     backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in sources)
-    x_grad = backward and x_BTI.requires_grad
     if backward and any(tensor.is_inference() for tensor in sources):
-        return _Failure("inference tensors cannot be saved for a backward pass"), weights
+        return _Failure("inference tensors cannot be saved for a backward pass")
     key = (
-        masked,
+        request.masked,
+        request.states,
         backward,
-        x_grad,
-        x_BTI.dtype,
+        kind_of(x),
+        kind_of(request.context),
+        given.of_lanes,
+        *((leaf.dtype, leaf.shape[2:], backward and leaf.requires_grad) for leaf in state_leaves(x)),
+        *((leaf.dtype, leaf.shape[1:], backward and leaf.requires_grad) for leaf in given.lane_context),
         *(leaf.dtype for leaf in state_leaves(state)),
-        condition(cell, weights, x_BTI.device),
+        condition(cell, weights, request.first.device),
     )
     kernels = _kernels.setdefault(cell, {})
     if key in kernels:
-        return kernels[key], weights
+        return kernels[key]
     if len(kernels) >= MOST_KERNELS:
-        return f"it was compiled in {MOST_KERNELS} conditions; an option that changes all the time may be a buffer", {}
+        advice = "an option that changes all the time may be a buffer, contexts may be padded to a few lengths"
+        return f"it was compiled in {MOST_KERNELS} conditions; {advice}"
     with _tracing:
         if key not in kernels:
-            asked = {"masked": masked, "backward": backward, "x_grad": x_grad}
-            kernels[key] = _compiled(cell, x_BTI, state, weights, computed, **asked)
-    return kernels[key], weights
+            kernels[key] = _compiled(request, given, weights, computed, backward=backward)
+    return kernels[key]
 
 
 def _compiled(
-    cell: Cell[Any],
-    x_BTI: Tensor,
-    state: Any,
-    weights: dict[str, Tensor],
-    computed: list[ComputedWeight],
-    *,
-    masked: bool,
-    backward: bool,
-    x_grad: bool,
+    request: Request, given: Given, weights: dict[str, Tensor], computed: list[ComputedWeight], *, backward: bool
 ) -> Any:
     """A new kernel, or the reason why there is none."""
     # What a trace needs takes a second to import.
@@ -167,22 +172,23 @@ def _compiled(
     from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
     from rnnkit.engines.compiled.twin import Twin
 
+    cell, state, device = request.cell, request.state, request.first.device
+    masked, states = request.masked, request.states
     try:
-        twin = Twin(cell, state, weights, computed)
+        twin = Twin(cell, given, state, weights, computed)
         if masked:
             # A lane that begins anew makes the others' states as wide as its own, but not before the first step.
-            with torch.random.fork_rng([x_BTI.device] if x_BTI.is_cuda else []):
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 wide = map_state(_as_wide, state, cell.initial_state(1))
             if any(
                 one.dtype != other.dtype for one, other in zip(state_leaves(wide), state_leaves(state), strict=True)
             ):
-                try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
-                state, twin = wide, Twin(cell, wide, weights, computed)
-        y_dtype, carry = try_step(twin, x_BTI.dtype, state, weights, backward=backward, x_grad=x_grad)
-        dtypes = (x_BTI.dtype, y_dtype)
-        step = trace(twin, dtypes, carry, weights, masked=masked, backward=backward, x_grad=x_grad)
-        try_ways(twin, x_BTI.dtype, carry, weights)  # last, since a trace names more exactly what it sees
-        return _KERNELS[x_BTI.device.type]()(step, twin, backward=backward)
+                try_step(twin, given, state, weights, backward=backward)
+                state, twin = wide, Twin(cell, given, wide, weights, computed)
+        y_dtype, carry = try_step(twin, given, state, weights, backward=backward)
+        step = trace(twin, y_dtype, carry, weights, masked=masked, backward=backward, states=states)
+        try_ways(twin, given, carry, weights)  # last, since a trace names more exactly what it sees
+        return _KERNELS[device.type]()(step, twin, backward=backward, states=states)
     except Unsteppable as reason:
         return _Failure(reason)
     except Untraceable as reason:
@@ -226,8 +232,8 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
         return None
     try:
         with _tracing:
-            twin = Twin(cell, state, weights, computed)
-            step = trace(twin, (x_B1I.dtype, x_B1I.dtype), state, weights, masked=False, backward=False, x_grad=False)
+            twin = Twin(cell, Given.of(x_B1I, None, ()), state, weights, computed)
+            step = trace(twin, x_B1I.dtype, state, weights, masked=False, backward=False)
         _steppers[cell] = Stepper(cell, step, weights, state)
     except (Untraceable, toolchain.CompilerError):
         _stepless[cell] = key

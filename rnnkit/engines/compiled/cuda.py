@@ -14,7 +14,6 @@ from rnnkit.engines.compiled.differentiable import Differentiable, Shape, Values
 from rnnkit.engines.compiled.graphs import batch_axis, features, value
 from rnnkit.engines.compiled.layout import by_row, masks, rows_first, wide
 from rnnkit.engines.compiled.loop import room_dtype
-from rnnkit.engines.compiled.partition import Eager
 from rnnkit.engines.compiled.plan import Written
 from rnnkit.engines.compiled.repeated import Repeated
 from rnnkit.engines.compiled.schedule import Argument, Place
@@ -35,26 +34,35 @@ class GraphKernel(Differentiable):
 
     def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
         """All steps of x, [T * B, I], in the order in which they are taken."""
-        return _in_order(x_BTI, bool(shape.reverse)).reshape(shape.T * shape.B, x_BTI.shape[2])
+        return _in_order(x_BTI, bool(shape.reverse)).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
     def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
         """The inverse: [B, T, I]."""
-        return _in_time(x_NI.view(shape.T, shape.B, x_NI.shape[1]), bool(shape.reverse))
+        return _in_time(x_NI.view(shape.T, shape.B, *x_NI.shape[1:]), bool(shape.reverse))
 
-    def forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
-        """Outputs, final state, and the values of the nodes that are saved."""
+    def forward(
+        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
+        """Outputs, final state, all states, and the values of the nodes that are saved."""
         # Memory that outlives an inference mode must not be that mode's; the graph itself says where it casts.
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(inputs[0].device.type, enabled=False):
             return self._forward(inputs, window, shape)
 
     def backward(
-        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self,
+        values: Values,
+        shape: Shape,
+        y_grad_BTO: Tensor,
+        state_grads: list[Tensor],
+        states_grads: list[Tensor],
     ) -> list[Tensor | None]:
-        """The gradients of x, state, initial state and weights."""
+        """The gradients of x, state, initial state, context and weights."""
         with torch.no_grad():
-            return self._backward(values, shape, y_grad_BTO, state_grads)
+            return self._backward(values, shape, y_grad_BTO, state_grads, states_grads)
 
-    def _forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
+    def _forward(
+        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
         step, direction, loop = self.step, self.partition.forward, self.forward_loop
         T, B, _ = shape
         values: Values = dict(zip(self.inputs, inputs, strict=True))
@@ -62,8 +70,8 @@ class GraphKernel(Differentiable):
             masks_BT = masks(window, T, B, inputs[0].device)
             ordered = (_in_order(mask_BT, window.reverse) for mask_BT in masks_BT)
             values[step.valid], values[step.fresh] = (mask_TB.reshape(T * B) for mask_TB in ordered)
-        self.partition.weights.run(0, values)
-        self._run_eager(direction.before, values, T, B)
+        self.run_once(values, B)
+        self.run_for_all(direction.before, values, T, B)
         rooms = self._rooms(loop, values, T, B)
         by_state = {argument.node: argument for argument in loop.carries}
         keep = [argument for argument in loop.carries if argument.kind == "history"]
@@ -71,23 +79,33 @@ class GraphKernel(Differentiable):
         values.update(_stored(direction.stored, rooms))
         histories = {argument.node: rooms[argument] for argument in keep}
         self._show_states(values, histories)
-        self._run_eager(direction.after, values, T, B)
-        y_TBO = rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1])
+        self.run_for_all(direction.after, values, T, B)
+        y_TBO = rows_first(self.at_all_steps(step.y, values, T), step.y).view(T, B, value(step.y).shape[1])
         values.update(histories)
-        return _in_time(y_TBO, window.reverse), [ends[by_state[old]] for old in step.state], values
+        # They are handed out, and may be written into.
+        after = [histories[old][1:] for old in step.state] if self.returns_states else []
+        states = [_in_time(history, window.reverse).clone() for history in after]
+        return _in_time(y_TBO, window.reverse), [ends[by_state[old]] for old in step.state], states, values
 
     def _backward(
-        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self,
+        values: Values,
+        shape: Shape,
+        y_grad_BTO: Tensor,
+        state_grads: list[Tensor],
+        states_grads: list[Tensor],
     ) -> list[Tensor | None]:
         step, direction, loop = self.step, self.partition.backward, self.backward_loop
         assert direction is not None
-        T, B, reverse = *shape[:2], bool(shape.reverse)
+        T, B = shape[:2]
         histories = {old: values[old] for old in step.state if old in values}
         if step.y_grad is not None:
-            y_grad = _in_order(y_grad_BTO, reverse).reshape(T * B, y_grad_BTO.shape[2])
-            values[step.y_grad] = y_grad.to(value(step.y_grad).dtype)
+            values[step.y_grad] = self.rows(y_grad_BTO, shape).to(value(step.y_grad).dtype)
+        for node, grad in zip(step.states_grad, states_grads, strict=True):
+            if node is not None and grad is not None:
+                values[node] = self.rows(grad, shape)
         self._show_states(values, histories)
-        self._run_eager(direction.before, values, T, B)
+        self.run_for_all(direction.before, values, T, B)
         rooms = self._rooms(loop, values | histories, T, B)
         entering = dict(zip(step.state_grad, state_grads, strict=True))
         carries = {
@@ -99,32 +117,26 @@ class GraphKernel(Differentiable):
         ends = loop.run(rooms, carries, T, B)
         values.update(_stored(direction.stored, rooms))
         sums = {node: _summed(node, values, ends) for node in direction.summed}
-        self._run_eager(direction.after, values, T, B, sums)
+        self.run_for_all(direction.after, values, T, B, sums)
+        late = self.late_grads(values, {node: ends[Argument("lane sum", node)] for node in self.partition.late_sums}, B)
+        found = values | late
         return [
-            None if step.x_grad is None else rows_first(values[step.x_grad], step.x_grad),
+            *(None if grad is None else rows_first(values[grad], grad) for grad in step.x_grads),
             *(None if node is None else ends.get(Argument("turn", node)) for node in step.state_grad),
             *(
                 None if grad is None else ends[Argument("lane sum", node)].to(value(node).dtype)
                 for node, grad in zip(step.initial, step.initial_grads, strict=True)
             ),
-            *(None if grad is None else values[grad] for grad in step.weight_grads.values()),
+            *(None if grad is None else found[grad] for grad in (*step.context_grads, *step.weight_grads.values())),
         ]
-
-    def _run_eager(
-        self, part: Eager, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
-    ) -> None:
-        """Compute what is hoisted, with the initial state, which is a lane's, in every row."""
-        lanes = {node: values[node] for node in part.inputs if node in self.step.initial}
-        repeated = {node: leaf.repeat(T, *[1] * (leaf.dim() - 1)) for node, leaf in lanes.items()}
-        found = values | repeated
-        part.run(T * B, found, sums)
-        values.update({node: found[node] for node in part.outputs})
 
     def _rooms(self, loop: Repeated, values: Values, T: int, B: int) -> Rooms:
         """What a loop reads, as its buffers have it."""
         return {
             argument: rows_first(values[argument.node], argument.node).view(T, B, *features(argument.node))
             if argument.kind == "step"
+            else rows_first(values[argument.node], argument.node)
+            if argument.kind == "lane"
             else values[argument.node]
             for argument in loop.inputs
         }

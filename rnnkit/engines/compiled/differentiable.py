@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, fx
 
 from rnnkit.cells.state import state_leaves
-from rnnkit.engines.compiled.graphs import arguments, is_random, is_view, value
+from rnnkit.engines.compiled.given import Given
+from rnnkit.engines.compiled.graphs import arguments, batch_axis, is_random, is_view, value
+from rnnkit.engines.compiled.layout import by_row
+from rnnkit.engines.compiled.partition import Eager
 from rnnkit.engines.compiled.plan import Plan
 from rnnkit.engines.compiled.readings import readings
 from rnnkit.engines.compiled.step import Step, structured
 from rnnkit.engines.compiled.twin import Twin
 from rnnkit.engines.recorded import Watch, gradients_of, more_than_numbers
+from rnnkit.engines.request import Request, Result
 from rnnkit.engines.window import Window
 from rnnkit.errors import UserError
 
@@ -32,14 +36,14 @@ class Shape(NamedTuple):
 class Differentiable(Plan):
     """A step in one mode, for any number of lanes and steps; a machine's own class says how its loops are run."""
 
-    def __init__(self, step: Step, twin: Twin, *, backward: bool) -> None:
-        super().__init__(step, backward=backward)
+    def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
+        super().__init__(step, backward=backward, states=states)
         self.twin = twin
         self._outside = readings(twin.cell).key
-        device = value(step.x).device.type
+        device = value(step.y).device.type
         self._autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
         self.is_random = any(is_random(node) for node in step.graph.nodes)
-        self.inputs = [step.x, *step.state, *step.initial, *step.weights.values()]
+        self.inputs = [*step.x, *step.state, *step.initial, *step.context, *step.weights.values()]
         # What is saved of states is their history.
         self.besides = [node for node in self.saved if node not in self.inputs or node in step.state]
         self._read = [(n, node) for n, node in enumerate(self.inputs) if node in self.saved and node not in step.state]
@@ -50,19 +54,24 @@ class Differentiable(Plan):
         self.shows_input = shown.op == "placeholder"
         self.shows_saved = history.get(shown, shown) in self.saved
 
-    def __call__(self, x_BTI: Tensor, state: Any, initial: Any, window: Window, weights: dict[str, Tensor]) -> Any:
-        """Outputs and state, as an engine's `run`."""
-        shape = Shape(x_BTI.shape[1], x_BTI.shape[0], int(window.reverse))
-        leaves = state_leaves(self.carry(state))
+    def __call__(self, request: Request, given: Given, initial: Any, weights: dict[str, Tensor]) -> Result:
+        """As an engine's `run`; `initial` is what a lane begins anew with."""
+        window = request.window
+        B, T = request.first.shape[:2]
+        shape = Shape(T, B, int(window.reverse))
+        leaves = state_leaves(self.carry(request.state))
         # An initial state may be one row, expanded.
         first = [leaf.contiguous() for leaf in state_leaves(self.carry(initial))] if self.step.initial else []
-        inputs = [self.rows(x_BTI, shape), *leaves, *first, *(weights[name] for name in self.step.weights)]
+        rows = [self.rows(leaf, shape) for leaf in state_leaves(request.x)]
+        inputs = [*rows, *leaves, *first, *given.lane_context, *(weights[name] for name in self.step.weights)]
         if self.partition.backward is None:
-            y_BTO, ends, _ = self.forward(inputs, window, shape)
+            y_BTO, ends, states, _ = self.forward(inputs, window, shape)
             y_BTO = y_BTO.clone() if self.shows_input else y_BTO.data
         else:
-            y_BTO, *ends = _Scan.apply(self, window, shape, *inputs)
-        return y_BTO, structured(state, ends)
+            y_BTO, *found = _Scan.apply(self, window, shape, *inputs)
+            ends, states = found[: len(leaves)], found[len(leaves) :]
+        over_time = structured(request.state, states) if self.returns_states else None
+        return Result(y_BTO, structured(request.state, ends), over_time)
 
     def carry(self, state: Any) -> Any:
         """A state in the dtypes that it has between steps."""
@@ -81,17 +90,54 @@ class Differentiable(Plan):
         """The inverse: [B, T, I], from the first step in time to the last."""
 
     @abstractmethod
-    def forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
-        """Outputs, final state, and the values of the nodes that are saved.
+    def forward(
+        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
+        """Outputs, final state, the states after all steps if they are asked for, and the values that are saved.
 
-        * `inputs`: the rows of x, the state, the initial state where a lane may begin anew, and the weights.
+        * `inputs`: the rows of x, the state, the initial state where a lane may begin anew, what of the context belongs
+          to lanes, and the weights.
         """
 
     @abstractmethod
     def backward(
-        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self,
+        values: Values,
+        shape: Shape,
+        y_grad_BTO: Tensor,
+        state_grads: list[Tensor],
+        states_grads: list[Tensor],
     ) -> list[Tensor | None]:
         """The gradients of the inputs."""
+
+    def run_once(self, values: Values, B: int) -> None:
+        """Compute what depends on weights alone, and what depends on the context alone."""
+        self.partition.weights.run(0, values)
+        self.partition.context.run(B, values)
+
+    def run_for_all(
+        self, part: Eager, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
+    ) -> None:
+        """Compute for all steps at once what is hoisted; what is the same at all steps in the rows of each."""
+        own = {node: self.at_all_steps(node, values, T) for node in part.inputs if node in self.partition.per_lane}
+        found = values | own
+        part.run(T * B, found, sums)
+        values.update({node: found[node] for node in part.outputs})
+
+    def at_all_steps(self, node: fx.Node, values: Values, T: int) -> Tensor:
+        """A value of all steps, also where it is the same at all of them."""
+        if node not in self.partition.per_lane:
+            return values[node]
+        axis = batch_axis(node)
+        return values[node].repeat(*(T if n == axis else 1 for n in range(values[node].dim())))
+
+    def late_grads(self, values: Values, sums: dict[fx.Node, Tensor], B: int) -> Values:
+        """The gradients that are taken from sums over all steps, which lie as `sums` by lanes."""
+        part = self.partition.late
+        summed = {node: by_row(total.to(value(node).dtype), node) for node, total in sums.items()}
+        found = {node: values[node] for node in part.inputs if node not in summed} | summed
+        part.run(B, found)
+        return found
 
     def values_of(self, inputs: Sequence[Tensor], kept: Sequence[Tensor]) -> Values:
         """What the backward loop reads, of the inputs and of what was kept besides them."""
@@ -113,14 +159,17 @@ class Differentiable(Plan):
                 fix='engine="reference"',
             )
 
-        def loop(x_NI: Tensor, *given: Tensor) -> list[Tensor]:
-            states = len(self.step.state)
-            before, first = given[:states], given[states : states + len(self.step.initial)]
-            weights = dict(zip(self.step.weights, given[states + len(first) :], strict=True))
-            state = structured(self.twin.state, list(before))
+        def loop(*given: Tensor) -> list[Tensor]:
+            step, remaining = self.step, iter(given)
+            x, before, first, context = (
+                [next(remaining) for _ in nodes] for nodes in (step.x, step.state, step.initial, step.context)
+            )
+            weights = dict(zip(step.weights, remaining, strict=True))
+            x, state = [self.in_time(leaf, shape) for leaf in x], structured(self.twin.state, before)
             with torch.autocast(self._autocast[0], self._autocast[1], self._autocast[2]):
-                y_BTO, after = self.twin.over_time(weights, self.in_time(x_NI, shape), state, list(first), window)
-            return [y_BTO, *(new.to(old.dtype) for new, old in zip(state_leaves(after), before, strict=True))]
+                found = self.twin.over_time(weights, x, state, first, context, window, states=self.returns_states)
+            after = [*state_leaves(found.state), *(state_leaves(found.states) if self.returns_states else [])]
+            return [found.y, *(new.to(old.dtype) for new, old in zip(after, [*before, *before], strict=False))]
 
         return gradients_of(loop, inputs, tangents)
 
@@ -130,7 +179,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernel: Differentiable, window: Window, shape: Shape, *inputs: Tensor) -> Any:
-        y_BTO, ends, values = kernel.forward(inputs, window, shape)
+        y_BTO, ends, states, values = kernel.forward(inputs, window, shape)
         # What is handed out may be written into: it must be no view, and nothing else may rely on it unnoticed.
         copied = kernel.shows_input or (kernel.shows_saved and kernel.is_random)
         y_BTO = y_BTO.clone() if copied else y_BTO.data
@@ -140,8 +189,8 @@ class _Scan(torch.autograd.Function):
         lengths, fresh = (None if mask is None else mask.clone() for mask in (window.lengths, window.fresh))
         ctx.window = Window(lengths, fresh, window.reverse)
         ctx.save_for_backward(*inputs, *(values[node] for node in kernel.besides))
-        ctx.mark_non_differentiable(*(end for end in ends if not end.is_floating_point()))
-        return y_BTO, *ends
+        ctx.mark_non_differentiable(*(leaf for leaf in (*ends, *states) if not leaf.is_floating_point()))
+        return y_BTO, *ends, *states
 
     @staticmethod
     def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
@@ -154,8 +203,10 @@ class _Scan(torch.autograd.Function):
             return None, None, None, *kernel.by_the_loop(inputs, ctx.window, ctx.shape, tangents)
         with torch.autocast(y_grad_BTO.device.type, enabled=False):
             if ctx.watch is not None and ctx.watch.overwritten:
-                _, _, values = kernel.forward(inputs, ctx.window, ctx.shape)
+                *_, values = kernel.forward(inputs, ctx.window, ctx.shape)
             else:
                 values = kernel.values_of(inputs, kept)
-            grads = kernel.backward(values, ctx.shape, y_grad_BTO, list(state_grads))
+            leaves = len(kernel.step.state)
+            ends, states = list(state_grads[:leaves]), list(state_grads[leaves:])
+            grads = kernel.backward(values, ctx.shape, y_grad_BTO, ends, states)
         return None, None, None, *grads

@@ -31,7 +31,8 @@ VIEWS = {
 EMPTY = {aten.empty.memory_format, aten.empty_permuted.default}
 CONSTANTS = {aten.full.default, aten.scalar_tensor.default, aten.full_like.default}
 REDUCTIONS = {aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default}
-PRODUCTS = {aten.mm.default, aten.bmm.default}
+PRODUCTS = {aten.mm.default, aten.bmm.default, aten.matmul.default, aten.tensordot.default}
+"""As torch traces them; a `matmul` and a `tensordot` are those over rows of which every lane has several."""
 
 
 def first_line(error: Exception) -> str:
@@ -86,6 +87,11 @@ def is_constant(node: fx.Node) -> bool:
 def is_costly(node: fx.Node) -> bool:
     """Whether it is better run once for all steps: products, and random numbers, which come from torch's generator."""
     return node.target in PRODUCTS or is_random(node)
+
+
+def is_within_lanes(node: fx.Node) -> bool:
+    """Whether it multiplies what is a lane's own by what is a lane's own, such as a memory by a query."""
+    return node.target in PRODUCTS and all(batch_axis(factor) is not None for factor in (node, *arguments(node)))
 
 
 def is_random(node: fx.Node) -> bool:

@@ -31,9 +31,9 @@ def runtime() -> str:
 class Kernel(Differentiable):
     """A step in one mode, as two time loops in C++."""
 
-    def __init__(self, step: Step, twin: Twin, *, backward: bool) -> None:
+    def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
         self.source = runtime()
-        super().__init__(step, twin, backward=backward)
+        super().__init__(step, twin, backward=backward, states=states)
 
     def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Writer:
         """The function of a loop, whose text joins the source."""
@@ -52,23 +52,25 @@ class Kernel(Differentiable):
 
     def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
         """All steps of x, [T * B, I], in the order of time."""
-        return x_BTI.transpose(0, 1).reshape(shape.T * shape.B, x_BTI.shape[2])
+        return x_BTI.transpose(0, 1).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
     def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
         """The inverse: [B, T, I]."""
-        return x_NI.view(shape.T, shape.B, x_NI.shape[1]).transpose(0, 1)
+        return x_NI.view(shape.T, shape.B, *x_NI.shape[1:]).transpose(0, 1)
 
-    def forward(self, inputs: Sequence[Tensor], window: Window, shape: Shape) -> tuple[Tensor, list[Tensor], Values]:
-        """Outputs, final state, and the values of the nodes that are saved."""
+    def forward(
+        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
+        """Outputs, final state, all states, and the values of the nodes that are saved."""
         step, direction = self.step, self.partition.forward
         T, B, reverse = shape
         values: Values = dict(zip(self.inputs, inputs, strict=True))
         if step.valid is not None and step.fresh is not None:
             masks_BT = masks(window, T, B, inputs[0].device)
             values[step.valid], values[step.fresh] = (mask_BT.t().reshape(T * B) for mask_BT in masks_BT)
-        rooms = self._lanes(values, T)
-        self.partition.weights.run(0, values)
-        direction.before.run(T * B, values)
+        self.run_once(values, B)
+        self.run_for_all(direction.before, values, T, B)
+        rooms: dict[Argument, Tensor] = {}
         for old, kept in zip(step.state, self.kept, strict=True):
             leaf = values[old]
             room = leaf.new_empty(T + 1 if kept else 2, *leaf.shape)
@@ -84,29 +86,38 @@ class Kernel(Differentiable):
             ends.append(room[(0 if reverse else T) if kept else T & 1].clone())
         histories = self._histories(rooms)
         self._show_states(values, histories, T, reverse)
-        direction.after.run(T * B, values)
-        y_BTO = rows_first(values[step.y], step.y).view(T, B, value(step.y).shape[1]).transpose(0, 1)
+        self.run_for_all(direction.after, values, T, B)
+        y = rows_first(self.at_all_steps(step.y, values, T), step.y)
+        y_BTO = y.view(T, B, value(step.y).shape[1]).transpose(0, 1)
         values.update(histories)
-        values.update({node: rooms[Argument("lane", node)] for node in step.initial})
+        # They are handed out, and may be written into.
+        after = [histories[old][1 - reverse :][:T] for old in step.state] if self.returns_states else []
+        states = [history.transpose(0, 1).clone() for history in after]
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
         SPARES.give(spare, [y_BTO, *ends, *(values[node] for node in self.saved)])
-        return y_BTO, ends, values
+        return y_BTO, ends, states, values
 
     def backward(
-        self, values: Values, shape: Shape, y_grad_BTO: Tensor, state_grads: list[Tensor]
+        self,
+        values: Values,
+        shape: Shape,
+        y_grad_BTO: Tensor,
+        state_grads: list[Tensor],
+        states_grads: list[Tensor],
     ) -> list[Tensor | None]:
-        """The gradients of x, state, initial state and weights."""
+        """The gradients of x, state, initial state, context and weights."""
         step, direction = self.step, self.partition.backward
         assert direction is not None
         T, B, reverse = shape
-        rooms = self._lanes(values, T)
         histories = {old: values[old] for old in step.state if old in values}
-        rooms |= {Argument("history", old): room for old, room in histories.items()}
+        rooms = {Argument("history", old): room for old, room in histories.items()}
         self._show_states(values, histories, T, reverse)
         if step.y_grad is not None:
-            y_grad = y_grad_BTO.transpose(0, 1).reshape(T * B, y_grad_BTO.shape[2])
-            values[step.y_grad] = y_grad.to(value(step.y_grad).dtype)
-        direction.before.run(T * B, values)
+            values[step.y_grad] = self.rows(y_grad_BTO, shape).to(value(step.y_grad).dtype)
+        for node, grad in zip(step.states_grad, states_grads, strict=True):
+            if node is not None and grad is not None:
+                values[node] = self.rows(grad, shape)
+        self.run_for_all(direction.before, values, T, B)
         for entering, grad in zip(step.state_grad, state_grads, strict=True):
             if entering is not None and grad.is_floating_point():
                 room = rooms[Argument("turn", entering)] = grad.new_empty(2, *grad.shape)
@@ -119,19 +130,26 @@ class Kernel(Differentiable):
         for initial, leaving in zip(step.initial, step.initial_grads, strict=True):
             if leaving is not None:
                 rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=wide(initial))
+        for node in self.partition.late_sums:
+            rooms[Argument("lane sum", node)] = torch.zeros(B, *features(node), dtype=wide(node))
         self._run(self.backward_loop, self.library.backward, values, rooms, shape)
         values.update({node: by_row(rooms[Argument("step", node)], node) for node in direction.stored})
         sums = {
             node: rooms[Argument("sum", node)].sum(0).to(value(node).dtype).unsqueeze(batch_axis(node) or 0)
             for node in direction.summed
         }
-        direction.after.run(T * B, values, sums)
-        x_grad = None if step.x_grad is None else rows_first(values[step.x_grad], step.x_grad)
-        weight_grads = [None if grad is None else values[grad] for grad in step.weight_grads.values()]
+        self.run_for_all(direction.after, values, T, B, sums)
+        late = self.late_grads(
+            values, {node: rooms[Argument("lane sum", node)] for node in self.partition.late_sums}, B
+        )
+        found = values | late
+        x_grads = [None if grad is None else rows_first(values[grad], grad) for grad in step.x_grads]
+        context_grads = [None if grad is None else found[grad] for grad in step.context_grads]
+        weight_grads = [None if grad is None else found[grad] for grad in step.weight_grads.values()]
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
-        SPARES.give(spare, [x_grad, y_grad_BTO, *state_grads, *weight_grads])
+        SPARES.give(spare, [*x_grads, y_grad_BTO, *state_grads, *states_grads, *context_grads, *weight_grads])
         return [
-            x_grad,
+            *x_grads,
             *(
                 rooms[Argument("turn", node)][T & 1] if node is not None and value(node).is_floating_point() else None
                 for node in step.state_grad
@@ -140,15 +158,9 @@ class Kernel(Differentiable):
                 None if grad is None else rooms[Argument("lane sum", node)].to(value(node).dtype)
                 for node, grad in zip(step.initial, step.initial_grads, strict=True)
             ),
+            *context_grads,
             *weight_grads,
         ]
-
-    def _lanes(self, values: Values, T: int) -> dict[Argument, Tensor]:
-        """What is the same at all steps, once for the loop; outside of it every row needs its own."""
-        lanes = {Argument("lane", node): values[node] for node in self.step.initial if node in values}
-        for argument, tensor in lanes.items():
-            values[argument.node] = tensor.repeat(T, *[1] * (tensor.dim() - 1))
-        return lanes
 
     def _histories(self, rooms: dict[Argument, Tensor]) -> Values:
         return {

@@ -9,6 +9,7 @@ cut.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import networkx
@@ -23,13 +24,16 @@ from rnnkit.engines.compiled.graphs import (
     aten,
     batch_axis,
     descendants,
+    features,
     is_constant,
     is_costly,
     is_tensor,
     is_view,
+    is_within_lanes,
     value,
 )
 from rnnkit.engines.compiled.products import matmul
+from rnnkit.engines.compiled.steady import late, made_once, moving
 from rnnkit.engines.compiled.step import Step
 
 
@@ -66,11 +70,20 @@ class Direction:
 
 @dataclass
 class Partition:
-    """A step, cut. `weights` computes what depends on parameters alone, once."""
+    """A step, cut.
+
+    * `weights`: what depends on parameters alone, once; `context`: what depends on the context alone, once for each
+      lane, which makes it one of the `per_lane` values;
+    * `late`: the gradients that are taken from sums over all steps, of `late_sums`, once for each lane.
+    """
 
     weights: Eager
+    context: Eager
+    per_lane: set[fx.Node]
     forward: Direction
     backward: Direction | None
+    late: Eager
+    late_sums: list[fx.Node]
 
 
 def partition(step: Step) -> Partition:
@@ -78,17 +91,25 @@ def partition(step: Step) -> Partition:
 
     Raises `Untraceable` where something falls outside of the pattern.
     """
-    grads = [*step.weight_grads.values(), step.x_grad, *step.state_grads, *step.initial_grads]
+    grads = [*step.weight_grads.values(), *step.x_grads, *step.state_grads, *step.initial_grads, *step.context_grads]
     needed = ancestors([step.y, *step.new_state, *grads])
-    tangents = descendants([step.y_grad, *step.state_grad]) & needed
+    tangents = descendants(step.tangents) & needed
+    moves = moving(step)
+    steady = descendants(step.context) - moves - {step.y, *step.new_state}
     calls = [node for node in step.graph.nodes if node.op == "call_function" and node in needed and is_tensor(node)]
     prologue, used = weight_values(step, [node for node in calls if node not in tangents], needed)
-    inputs = {node for node in (step.x, *step.state, *step.initial, step.valid, step.fresh) if node is not None} | used
+    once = made_once(steady, needed)
+    context = _extract(once, lambda node: node in used or node in step.context)
+    per_lane = {*step.initial, *step.context, *once}
+    masks = [node for node in (step.valid, step.fresh) if node is not None]
+    inputs = {*step.x, *step.state, *masks, *per_lane, *used}
 
-    free = [node for node in calls if node not in tangents and batch_axis(node) is not None]
-    hoisted = [node for node in free if is_costly(node) and node not in descendants(step.state)]
-    kept = _cheapest_cut(step, free, tangents, set(hoisted)) if tangents else []
+    free = [node for node in calls if node not in tangents and node not in steady and batch_axis(node) is not None]
+    is_worth = _Hoisting(step, {*step.context, *once})
+    hoisted = [node for node in free if is_worth(node) and node not in descendants(step.state)]
+    kept = _cheapest_cut(step, free, tangents, {*hoisted, *once}, set(once)) if tangents else []
     forward = _direction(
+        is_worth,
         calls=[node for node in free if node in ancestors([step.y, *step.new_state, *kept])],
         carry=step.state,
         carried=step.new_state,
@@ -98,27 +119,48 @@ def partition(step: Step) -> Partition:
     # The loop itself computes the new state.
     forward.known -= set(step.new_state) - inputs
     if not any(node is not None for node in grads):
-        return Partition(prologue, forward, None)
+        return Partition(prologue, context, per_lane, forward, None, _extract([], lambda _: False), [])
+    end = late(step, tangents, moves)
     known = inputs | set(kept) | set(step.new_state)
-    entering = {node for node in (step.y_grad, *step.state_grad) if node is not None}
     # Of the forward direction the loop computes again what is not kept.
     again = (ancestors(tangents, known.__contains__) & set(free)) - known
     backward = _direction(
+        is_worth,
         calls=[node for node in calls if node in tangents or node in again],
         carry=step.state_grad,
-        carried=step.state_grads,
-        results=[step.x_grad, *step.weight_grads.values()],
-        known=known | entering,
+        carried=[*step.state_grads, *end.sums],
+        results=[*step.x_grads, *(node for node in step.weight_grads.values() if node not in end.grads), *end.shared],
+        known=known | set(step.tangents),
         passing={node for node in step.state_grad if node is not None},
     )
-    return Partition(prologue, forward, backward)
+    ending = _extract(end.grads, lambda node: node in end.sums or node in end.shared or node in per_lane | used)
+    return Partition(prologue, context, per_lane, forward, backward, ending, end.sums)
+
+
+class _Hoisting:
+    """Which values are worth to be computed for all steps at once: as a call, `is_worth(node)`.
+
+    Of a product within the lanes and of one that reads more of a context than it would have to, all steps would need a
+    copy of the context each.
+    """
+
+    def __init__(self, step: Step, context: set[fx.Node]) -> None:
+        self._context = context
+        self._reading = descendants(step.context)
+
+    def __call__(self, node: fx.Node) -> bool:
+        if not is_costly(node) or node not in self._reading:
+            return is_costly(node)
+        copied = sum(prod(features(source)) for source in ancestors([node], self._context.__contains__) & self._context)
+        factors = [factor for factor in arguments(node) if batch_axis(factor) is not None]
+        return not is_within_lanes(node) and copied <= max(prod(features(factor)) for factor in factors)
 
 
 def weight_values(step: Step, calls: list[fx.Node], needed: set[fx.Node]) -> tuple[Eager, set[fx.Node]]:
     """What a step makes of its weights alone, and those of these values, weights included, that the rest reads."""
     weights = set(step.weights.values())
     constant = [node for node in calls if batch_axis(node) is None and not is_constant(node)]
-    if descendants([step.x, *step.state]) & set(constant):
+    if descendants([*step.x, *step.state, *step.context]) & set(constant):
         raise Untraceable("a step mixes the lanes of its batch")
     inner = set(constant)
     used = {node for node in (*weights, *constant) if any(u in needed and u not in inner for u in _readers(node))}
@@ -126,6 +168,7 @@ def weight_values(step: Step, calls: list[fx.Node], needed: set[fx.Node]) -> tup
 
 
 def _direction(
+    is_worth: Callable[[fx.Node], bool],
     calls: list[fx.Node],
     carry: Iterable[fx.Node | None],
     carried: Iterable[fx.Node | None],
@@ -136,8 +179,12 @@ def _direction(
     """Cut one direction, whose loop hands `carry` on as `carried`; `passing` values are there only in their step."""
     inside, feeding = descendants(carry), ancestors(carried)
     batched = {node for node in calls if batch_axis(node) is not None}
-    hoisted = [node for node in calls if node in batched and is_costly(node) and node not in inside]
-    costly = {node for node in batched if is_costly(node) and node in inside and node not in feeding}
+    hoisted = [node for node in calls if node in batched and is_worth(node) and node not in inside]
+    costly = {
+        node
+        for node in batched
+        if is_costly(node) and not is_within_lanes(node) and node in inside and node not in feeding
+    }
     late = descendants(costly) & batched
     before = _extract(hoisted, lambda node: node in known)
     known = known | set(hoisted)
@@ -167,9 +214,11 @@ def _readers(node: fx.Node) -> Iterable[fx.Node]:
         yield from [user] if user.op == "output" or is_tensor(user) else user.users
 
 
-def _cheapest_cut(step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node]) -> list[fx.Node]:
+def _cheapest_cut(
+    step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node], once: set[fx.Node]
+) -> list[fx.Node]:
     """What the forward loop keeps for the backward one, in the fewest bytes; pointwise work between is done again."""
-    at_hand = {step.x, *step.state, *step.initial, *step.new_state, step.valid, step.fresh}
+    at_hand = {*step.x, *step.state, *step.initial, *step.new_state, *step.context, *once, step.valid, step.fresh}
     graph = networkx.DiGraph()
     inner = {*free, *(node for node in at_hand if node is not None)}
     for node in inner:

@@ -19,13 +19,14 @@ class Plan(ABC):
     Raises `Untraceable` where the step cannot be compiled.
     """
 
-    def __init__(self, step: Step, *, backward: bool) -> None:
+    def __init__(self, step: Step, *, backward: bool, states: bool) -> None:
         self.step = step
+        self.returns_states = states
         self.partition = partition(step)
         forward, after = self.partition.forward, self.partition.forward.after
         # A state is kept for every step where something is to read it.
         self.kept = [
-            backward or step.y in (old, new) or new in after.inputs or old in after.inputs
+            backward or states or step.y in (old, new) or new in after.inputs or old in after.inputs
             for old, new in zip(step.state, step.new_state, strict=True)
         ]
         known = {node: self._place(node, forward) for node in forward.known}
@@ -47,7 +48,7 @@ class Plan(ABC):
     def _place(self, node: fx.Node, direction: Direction) -> Place:
         if batch_axis(node) is None:
             return Place(Argument("shared", node))
-        return Place(Argument("lane", node)) if node in self.step.initial else Place(Argument("step", node), "t")
+        return Place(Argument("lane", node)) if node in self.partition.per_lane else Place(Argument("step", node), "t")
 
     def _backward_places(self, direction: Direction) -> tuple[dict[fx.Node, Place], Written]:
         step = self.step
@@ -65,6 +66,7 @@ class Plan(ABC):
         for initial, grad in zip(step.initial, step.initial_grads, strict=True):
             if grad is not None:
                 written.append((grad, Place(Argument("lane sum", initial))))
+        written += [(node, Place(Argument("lane sum", node))) for node in self.partition.late_sums]
         return known, written
 
     def _zero(self, like: fx.Node) -> fx.Node:
@@ -77,13 +79,12 @@ class Plan(ABC):
 
     def _saved(self, direction: Direction) -> list[fx.Node]:
         """What the backward direction reads of the forward one."""
-        made = {*direction.before.outputs, *direction.after.outputs, *direction.stored}
-        tangents = {self.step.y_grad, *self.step.state_grad}
+        made = {*direction.before.outputs, *direction.after.outputs, *direction.stored, *self.partition.late_sums}
         wanted = [
             argument.node for argument in self.backward_loop.arguments if argument.kind not in ("sum", "lane sum")
         ]
-        wanted += direction.before.inputs + direction.after.inputs
+        wanted += direction.before.inputs + direction.after.inputs + self.partition.late.inputs
         # A new state is read from the history of the old one.
         history = dict(zip(self.step.new_state, self.step.state, strict=True)) | {old: old for old in self.step.state}
-        wanted = [history.get(node, node) for node in wanted if node not in made and node not in tangents]
+        wanted = [history.get(node, node) for node in wanted if node not in made and node not in self.step.tangents]
         return list(dict.fromkeys(wanted))

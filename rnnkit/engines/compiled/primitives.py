@@ -28,6 +28,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.native_layer_norm.default] = _layer_norm
     table[aten.addmm.default] = _addmm
     table[aten.baddbmm.default] = lambda c, a, b, *, beta=1, alpha=1: _weighed(a.bmm(b), alpha) + _weighed(c, beta)
+    table[aten.bmm.default] = _bmm
     table[aten.select_backward.default] = _select_backward
     table[aten.slice_backward.default] = _slice_backward
     table[aten.slice_scatter.default] = _slice_scatter
@@ -73,6 +74,11 @@ def _layer_norm(
 
 def _addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     return _weighed(a.mm(b), alpha) + _weighed(c, beta)
+
+
+def _bmm(a: Tensor, b: Tensor) -> Any:
+    # An outer product is pointwise.
+    return a * b if a.shape[2] == 1 else NotImplemented
 
 
 def _weighed(x: Tensor, weight: float) -> Tensor:

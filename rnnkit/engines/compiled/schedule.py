@@ -6,9 +6,11 @@ else is computed where it is read, and values of one shape share a loop.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 
 from torch import fx
 
+from rnnkit.engines.compiled.contraction import Loops, lane_axis, leaps, orders, terms
 from rnnkit.engines.compiled.expressions import EXPENSIVE, memory_type
 from rnnkit.engines.compiled.graphs import (
     PRODUCTS,
@@ -20,6 +22,7 @@ from rnnkit.engines.compiled.graphs import (
     batch_axis,
     features,
     is_constant,
+    is_within_lanes,
     operands,
     opname,
     value,
@@ -27,6 +30,8 @@ from rnnkit.engines.compiled.graphs import (
 from rnnkit.engines.compiled.index import Index, Split, flat, unflat
 from rnnkit.engines.compiled.reading import Reader
 
+BROADCAST = 4
+"""From how many times on the same costly element is not computed again."""
 FLATTENING = {
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.unsqueeze.default,
     aten.squeeze.dims, aten.squeeze.dim,
@@ -67,6 +72,7 @@ class Task:
     offset: int = 0
     sizes: list[int] = field(default_factory=list)
     reduced: list[bool] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
     stage: int = 0
     position: int = 0
     loose: bool = False
@@ -79,7 +85,7 @@ class Task:
     def index(self) -> list[Index]:
         """A lane's element of the source, in the loop variables."""
         shape = features(self.source)
-        order = sorted(range(len(shape)), key=lambda axis: any(self.reduced) and axis in self.axes)
+        order = [*self.order, *(axis for axis in range(len(shape)) if axis not in self.order)]
         place = flat([Index({name: 1}) for name in self.ranges], self.sizes)
         moved = unflat(place, [shape[axis] for axis in order], self.ranges)
         return [moved[order.index(axis)] for axis in range(len(shape))]
@@ -92,6 +98,13 @@ class Nest:
     sizes: list[int]
     reduced: list[bool]
     tasks: list[Task]
+
+    @property
+    def around(self) -> tuple[int, int]:
+        """How many loops are around the reduced ones, and how many are not within them."""
+        if not any(self.reduced):
+            return len(self.sizes), len(self.sizes)
+        return self.reduced.index(True), len(self.reduced) - self.reduced[::-1].index(True)
 
 
 class Schedule:
@@ -112,7 +125,9 @@ class Schedule:
         graph = next(iter(self.written)).graph
         calls = [node for node in graph.nodes if node in needed and node.op == "call_function"]
         self.nodes = [node for node in calls if node not in known and not is_constant(node)]
-        self.products = {node: self._factors(node) for node in self.nodes if node.target in PRODUCTS}
+        products = [node for node in self.nodes if node.target in PRODUCTS]
+        self.sums = {node for node in products if is_within_lanes(node) or node.target is aten.matmul.default}
+        self.products = {node: self._factors(node) for node in products if node not in self.sums}
         while True:
             self.stages = self._schedule()
             repeated = self._repeated()
@@ -141,7 +156,7 @@ class Schedule:
 
     def has_scratch(self, node: fx.Node) -> bool:
         """Whether a value stands in the thread's own memory."""
-        whole = node.target in REDUCTIONS or node.target is aten.cat.default
+        whole = node in self.sums or node.target in REDUCTIONS or node.target is aten.cat.default
         return node in self.nodes and (node in self.scratch or whole) and self.written_home(node) is None
 
     def written_home(self, node: fx.Node) -> Place | None:
@@ -164,44 +179,30 @@ class Schedule:
             return [Task(node, node)]
         if node.target is aten.cat.default:
             parts, axis = (*operands(node), 0)[:2]
-            axis, batch = axis % value(node).dim(), batch_axis(node)
-            if axis == batch:
+            axis %= value(node).dim()
+            if axis == batch_axis(node):
                 raise Untraceable("it concatenates batches")
             tasks, begin = [], 0
             for part in parts:
-                tasks.append(Task(node, part, (axis - (batch is not None and batch < axis),), begin))
+                tasks.append(Task(node, part, (lane_axis(node, axis),), begin))
                 begin += value(part).shape[axis]
             return tasks
+        if node in self.sums:
+            source, axis = terms(node)
+            return [Task(node, source, (lane_axis(source, axis),))]
         if node.target in REDUCTIONS:
             source = arguments(node)[0]
             given = (*operands(node), None)[1] or range(value(source).dim())
-            batch = batch_axis(source)
-            axes = {axis % value(source).dim() for axis in given}
-            return [Task(node, source, tuple(axis - (batch is not None and batch < axis) for axis in axes))]
+            return [Task(node, source, tuple({lane_axis(source, axis % value(source).dim()) for axis in given}))]
         return [Task(node, node)]
 
     def is_reduction(self, task: Task) -> bool:
         """Whether a task sums up or picks the largest over its axes."""
-        return task.source is not task.node and task.node.target in REDUCTIONS
+        return task.source is not task.node and (task.node in self.sums or task.node.target in REDUCTIONS)
 
     def _place(self, task: Task, stages: list[list[Nest]]) -> None:
         """Put a task into the first loops of its shape that come after all that it reads."""
-        shape = features(task.source)
-        reducing = self.is_reduction(task)
-        order = sorted(range(len(shape)), key=lambda axis: reducing and axis in task.axes)
-        loops = [(axis, shape[axis]) for axis in order if shape[axis] != 1]
-        while True:
-            task.sizes = [size for _, size in loops]
-            task.reduced = [reducing and axis in task.axes for axis, _ in loops]
-            try:
-                reads = self._reads(task)
-                break
-            except Split as split:
-                n = int(split.variable[1:])
-                axis, size = loops[n]
-                task.loose = size % split.inner != 0 or size == split.inner
-                if not task.loose:
-                    loops[n : n + 1] = [(axis, size // split.inner), (axis, split.inner)]
+        reads = self._loops(task)
         task.stage = max([self.ready.get(node, 0) for node, _ in reads] + [self.ready.get(task.source, 0)])
         earliest = 0
         for node, place in reads:
@@ -211,7 +212,9 @@ class Schedule:
                     same = alike and place == flat(other.index(), features(other.source))
                     earliest = max(earliest, other.position + (not same))
         for position, nest in enumerate(stages[task.stage]):
-            same = nest.reduced == task.reduced or not any(nest.reduced) or not any(task.reduced)
+            # A sum over an axis of one element has no loop, and stands in no other's.
+            sums = [self.is_reduction(other) and not any(other.reduced) for other in (*nest.tasks, task)]
+            same = nest.reduced == task.reduced or not (any(sums) or (any(nest.reduced) and any(task.reduced)))
             alike = nest.sizes == task.sizes and nest.tasks[0].loose == task.loose
             if position >= earliest and alike and same:
                 task.position = position
@@ -221,15 +224,46 @@ class Schedule:
         task.position = len(stages[task.stage])
         stages[task.stage].append(Nest(task.sizes, task.reduced, [task]))
 
+    def _loops(self, task: Task) -> list[tuple[fx.Node, Index]]:
+        """Give a task its loops, in the order that reads memory best; what it then reads of values written here."""
+        summed = task.axes if self.is_reduction(task) else ()
+        tried = []
+        for loops in orders(features(task.source), summed):
+            reads = self._tried(task, loops, summed)
+            innermost = f"i{len(task.sizes) - 1}"
+            jumps = leaps([place for _, place in reads], innermost)
+            tried.append((task.loose, jumps, len(tried), task.sizes, task.reduced, task.order, reads))
+            if not (task.loose or jumps):
+                break
+        task.loose, _, _, task.sizes, task.reduced, task.order, reads = min(tried, key=lambda found: found[:3])
+        return [(node, place) for node, place in reads if node not in self.known]
+
+    def _tried(self, task: Task, loops: Loops, summed: tuple[int, ...]) -> list[tuple[fx.Node, Index]]:
+        """Give a task these loops, some of them as two; what it then reads of memory."""
+        task.loose = False
+        while True:
+            task.sizes = [size for _, size in loops]
+            task.reduced = [axis in summed for axis, _ in loops]
+            task.order = list(dict.fromkeys(axis for axis, _ in loops))
+            try:
+                return self._reads(task)
+            except Split as split:
+                n = int(split.variable[1:])
+                axis, size = loops[n]
+                task.loose = size % split.inner != 0 or size == split.inner
+                if not task.loose:
+                    loops[n : n + 1] = [(axis, size // split.inner), (axis, split.inner)]
+
     def _reads(self, task: Task) -> list[tuple[fx.Node, Index]]:
-        """What a task reads of the values that this step writes down."""
+        """What a task reads of values that stand in memory."""
         found: list[tuple[fx.Node, Index]] = []
 
         def load(node: fx.Node, place: Index) -> str | None:
             written = node in self.products or (node is not task.node and node in self.tasks and self._is_home(node))
-            if written:
-                found.append((node, place))
-            return "0" if written or node in self.known else None
+            if not written and node not in self.known:
+                return None
+            found.append((node, place))
+            return "0"
 
         self.read(Reader(task.ranges, load, task.loose), task)
         return found
@@ -242,16 +276,19 @@ class Schedule:
         return reader.read(task.source, reader.at(task.source, task.index()))
 
     def _repeated(self) -> set[fx.Node]:
-        """Costly values that more than one loop computes, or one loop at several places."""
+        """Costly values that more than one loop computes, or one loop at several places, or many times."""
         counts: dict[fx.Node, int] = {}
         for nests in self.stages:
             for nest in nests:
                 reader = self.reader(nest, lambda node, place: "0")
                 for task in nest.tasks:
                     self.read(reader, task)
+                iterations = prod(nest.sizes)
                 for node in reader.computed:
-                    if opname(node) in EXPENSIVE and not self._is_home(node):
-                        counts[node] = counts.get(node, 0) + 1
+                    # What stands against a larger value is computed once for each of its elements.
+                    again = BROADCAST * prod(features(node)) < iterations
+                    if (opname(node) in EXPENSIVE or (again and opname(node) == "div")) and not self._is_home(node):
+                        counts[node] = counts.get(node, 0) + 1 + again
         return {node for node, count in counts.items() if count > 1}
 
     def reader(self, nest: Nest, load: Callable[[fx.Node, Index], str]) -> Reader:
@@ -271,8 +308,6 @@ class Schedule:
     def _factors(self, product: fx.Node) -> tuple[fx.Node, fx.Node]:
         """The factor that belongs to the lanes, and the weights."""
         left, right = arguments(product)
-        if batch_axis(left) is not None and batch_axis(right) is not None:
-            raise Untraceable("it multiplies two matrices that both belong to a lane, which the compiler does not know")
         lanes, weights = (left, right) if batch_axis(right) is None else (right, left)
         if weights not in self.known:
             raise Untraceable("it multiplies by a matrix that is made anew in every step")

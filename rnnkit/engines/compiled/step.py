@@ -13,27 +13,36 @@ from rnnkit.cells.state import map_state
 class Step:
     """A traced step. `None` stands where there is no such value: no gradient, no tangent, no mask.
 
-    * `weights`: parameters and buffers by name; `x`, `state`, and for a masked step `initial` (what a fresh lane starts
-      from), `valid` and `fresh` [B];
-    * `y_grad`, `state_grad`: the tangents that enter the backward step;
-    * `y`, `new_state`: the results; `weight_grads`, `x_grad`, `state_grads`, `initial_grads`: the gradients.
+    * `weights`: parameters and buffers by name, and what of a context belongs to no lane; `x`, `state`, `context`, and
+      for a masked step `initial` (what a fresh lane starts from), `valid` and `fresh` [B];
+    * `y_grad`, `state_grad`, `states_grad`: the tangents that enter the backward step, of the output, of the new state
+      as the next step has it, and as it is returned for every step;
+    * `y`, `new_state`: the results; `weight_grads`, `x_grads`, `state_grads`, `initial_grads`, `context_grads`.
     """
 
     graph: fx.Graph
     weights: dict[str, fx.Node]
-    x: fx.Node
+    x: list[fx.Node]
     state: list[fx.Node]
+    context: list[fx.Node]
     initial: list[fx.Node]
     valid: fx.Node | None
     fresh: fx.Node | None
     y_grad: fx.Node | None
     state_grad: list[fx.Node | None]
+    states_grad: list[fx.Node | None]
     y: fx.Node
     new_state: list[fx.Node]
     weight_grads: dict[str, fx.Node | None]
-    x_grad: fx.Node | None
+    x_grads: list[fx.Node | None]
     state_grads: list[fx.Node | None]
     initial_grads: list[fx.Node | None]
+    context_grads: list[fx.Node | None]
+
+    @property
+    def tangents(self) -> list[fx.Node]:
+        """All tangents that enter the backward step."""
+        return [node for node in (self.y_grad, *self.state_grad, *self.states_grad) if node is not None]
 
 
 def named(
@@ -63,17 +72,20 @@ def named(
         weights=given["weights"],
         x=given["x"],
         state=given["state"],
+        context=given["context"],
         initial=given.get("initial", []),
         valid=given.get("valid"),
         fresh=given.get("fresh"),
         y_grad=tangent_nodes["y"] if backward else None,
         state_grad=tangent_nodes["state"] if backward else [None] * len(new_state),
+        states_grad=tangent_nodes["states"] if backward else [],
         y=y,
         new_state=new_state,
         weight_grads=by_source["weights"],
-        x_grad=by_source["x"],
+        x_grads=by_source["x"],
         state_grads=by_source["state"],
         initial_grads=by_source["initial"],
+        context_grads=by_source["context"],
     )
 
 

@@ -15,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
 from rnnkit.engines.compiled.lanes import check_lanes
+from rnnkit.engines.compiled.merged import separate
 from rnnkit.engines.compiled.plain_cells import PlainCells
 from rnnkit.engines.compiled.primitives import decompositions
 from rnnkit.engines.compiled.step import Step, named, structured
@@ -24,19 +25,19 @@ from rnnkit.engines.window import select_rows
 
 def trace(
     twin: Twin,
-    dtypes: tuple[torch.dtype, torch.dtype],
+    y_dtype: torch.dtype,
     state: Any,
     weights: dict[str, Tensor],
     *,
     masked: bool,
     backward: bool,
-    x_grad: bool,
+    states: bool = False,
 ) -> Step:
     """Trace one step of a cell as its twin has it, with gradients for whatever asks for them.
 
-    * `dtypes`: of x and of the output.
-    * `weights`: all tensors that the step reads besides x and the state, computed ones too.
-    * `masked`: lanes may end early or begin anew within a window.
+    * `y_dtype`: of the output.
+    * `weights`: all tensors that the step reads besides those of its lanes, computed ones too.
+    * `masked`: lanes may end early or begin anew within a window; `states`: all states are results.
 
     Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
     """
@@ -44,27 +45,32 @@ def trace(
     with mode, torch.no_grad():
         leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
         device = leaves[0].device
-        x_BI = torch.empty(ROWS, twin.cell.input_size, dtype=dtypes[0], device=device)
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
-        inputs |= {"x": x_BI, "state": leaves}
+        x, context = (
+            [_like(leaf, ROWS, device) for leaf in tensors]
+            for tensors in (twin.given.x_leaves, twin.given.lane_context)
+        )
+        inputs |= {"x": x, "state": leaves, "context": context}
         if masked:
             inputs["initial"] = [torch.empty_like(leaf) for leaf in leaves]
             inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool, device=device) for _ in range(2))
         asks = {
             "weights": {name: backward and tensor.requires_grad for name, tensor in weights.items()},
-            "x": backward and x_grad,
+            "x": [backward and leaf.requires_grad for leaf in twin.given.x_leaves],
             "state": [backward and leaf.is_floating_point() for leaf in leaves],
             "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
+            "context": [backward and leaf.requires_grad for leaf in twin.given.lane_context],
         }
-        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=dtypes[1], device=device)}
+        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=y_dtype, device=device)}
         tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
+        tangents["states"] = [torch.empty_like(leaf) for leaf in leaves] if states else []
 
     def step(given: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
         before = structured(state, given["state"])
         if masked:
             before = select_rows(given["fresh"], structured(state, given["initial"]), before)
         with nullcontext() if device.type == "cpu" else PlainCells():
-            y_BO, after = twin(given["weights"], given["x"], before)
+            y_BO, after = twin(given["weights"], given["x"], before, given["context"])
         _check_same(before, after)
         if masked:
             y_BO = y_BO.masked_fill(~given["valid"][:, None], 0)
@@ -81,6 +87,7 @@ def trace(
         if backward:
             sources = [t for key in asks for t in _flat(given.get(key), asks[key])]
             pairs = [(y_BO, tangents["y"]), *zip(after, tangents["state"], strict=True)]
+            pairs += zip(after if states else [], tangents["states"], strict=True)
             pairs = [(out, tangent) for out, tangent in pairs if out.requires_grad]
             if pairs and sources:
                 outs, outs_grad = zip(*pairs, strict=True)
@@ -117,18 +124,21 @@ def trace(
         if node.op == "get_attr":
             _as_number(traced, node)
     simplify(traced.graph)
+    if separate(traced.graph):
+        simplify(traced.graph)
     traced_step = named(traced.graph, inputs, tangents, asks, backward)
+    _copy_results(traced_step)
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     needed = ancestors([output])
     # In order, so that the reason is the same in every run.
     in_order = [node for node in traced.graph.nodes if node in needed]
-    check_lanes(in_order, descendants([traced_step.y_grad, *traced_step.state_grad]))
+    check_lanes(in_order, descendants(traced_step.tangents))
     return traced_step
 
 
-def _like(tensor: Tensor, rows: int | None = None) -> Tensor:
+def _like(tensor: Tensor, rows: int | None = None, device: torch.device | None = None) -> Tensor:
     shape = tensor.shape if rows is None else (rows, *tensor.shape[1:])
-    return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+    return torch.empty(shape, dtype=tensor.dtype, device=device or tensor.device)
 
 
 def _check_same(before: Any, after: Any) -> None:
@@ -145,8 +155,7 @@ def _asking(given: dict[str, Any], asks: dict[str, Any]) -> dict[str, Any]:
 
     asking = dict(given)
     asking["weights"] = {name: leaf(tensor, asks["weights"][name]) for name, tensor in given["weights"].items()}
-    asking["x"] = leaf(given["x"], asks["x"])
-    for key in ("state", "initial"):
+    for key in ("x", "state", "initial", "context"):
         if key in given:
             asking[key] = [leaf(tensor, asked) for tensor, asked in zip(given[key], asks[key], strict=True)]
     return asking
@@ -155,8 +164,6 @@ def _asking(given: dict[str, Any], asks: dict[str, Any]) -> dict[str, Any]:
 def _flat(values: Any, asked: Any) -> list[Tensor]:
     if values is None:
         return []
-    if isinstance(values, Tensor):
-        return [values] if asked else []
     pairs = (
         [(values[name], asked[name]) for name in values]
         if isinstance(values, dict)
@@ -184,6 +191,24 @@ def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
     number.meta["val"] = node.meta.get("val", constant)
     node.replace_all_uses_with(number)
     traced.graph.erase_node(node)
+
+
+def _copy_results(step: Step) -> None:
+    """A result that is the context itself becomes a value of its own, which every step has."""
+    (output,) = (node for node in step.graph.nodes if node.op == "output")
+
+    def own(result: fx.Node) -> fx.Node:
+        if result not in step.context:
+            return result
+        with step.graph.inserting_before(output):
+            copy = step.graph.call_function(aten.maximum.default, (result, result))
+        copy.meta["val"] = result.meta["val"]
+        return copy
+
+    step.y, step.new_state = own(step.y), [own(new) for new in step.new_state]
+    results = output.args[0]
+    assert isinstance(results, (list, tuple))
+    output.args = ([step.y, *step.new_state, *results[1 + len(step.new_state) :]],)
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines.compiled.decisions import check_decisions
+from rnnkit.engines.compiled.given import Given
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.step import structured
 from rnnkit.engines.compiled.twin import Twin
@@ -23,9 +24,9 @@ class Unsteppable(Exception):  # noqa: N818
 
 
 def try_step(
-    twin: Twin, dtype: torch.dtype, state: Any, weights: dict[str, Tensor], *, backward: bool, x_grad: bool
+    twin: Twin, given: Given, state: Any, weights: dict[str, Tensor], *, backward: bool
 ) -> tuple[torch.dtype, Any]:
-    """Take a step of few lanes twice, with its gradients, from an x of this dtype.
+    """Take a step of few lanes twice, with its gradients.
 
     The dtype of the output, and the state in the dtypes that it keeps from step to step.
 
@@ -34,13 +35,16 @@ def try_step(
     """
     device = next(iter(state_leaves(state))).device
     before = map_state(_few_lanes, state)
-    x_BI = torch.full((LANES, twin.cell.input_size), 0.5).to(device, dtype)
+    x, context = (
+        [few.requires_grad_(backward and leaf.requires_grad) for few, leaf in zip(found, leaves, strict=True)]
+        for found, leaves in zip(_few_of(given), (given.x_leaves, given.lane_context), strict=True)
+    )
     asked = {name: backward and tensor.requires_grad for name, tensor in weights.items()}
-    given = {name: tensor.detach().clone().requires_grad_(asked[name]) for name, tensor in weights.items()}
-    arguments = [x_BI.requires_grad_(x_grad), *state_leaves(before), *given.values()]
+    copies = {name: tensor.detach().clone().requires_grad_(asked[name]) for name, tensor in weights.items()}
+    arguments = [*x, *context, *state_leaves(before), *copies.values()]
 
     def step() -> list[Tensor]:
-        y_BO, after = twin(given, x_BI, before)
+        y_BO, after = twin(copies, x, before, context)
         results = [y_BO, *state_leaves(after)]
         graph = [result for result in results if result.requires_grad]
         sources = [tensor for tensor in arguments if tensor.requires_grad]
@@ -63,21 +67,33 @@ def try_step(
         if widest != old.dtype:
             # So it is in the loop too, from the second step on.
             wide = map_state(lambda leaf, as_leaf: leaf.to(as_leaf.dtype), state, structured(state, first[1:]))
-            return try_step(twin, dtype, wide, weights, backward=backward, x_grad=x_grad)
+            return try_step(twin, given, wide, weights, backward=backward)
         if old.dtype != new.dtype and not narrows:
             raise Untraceable(f"its state enters a step as {old.dtype} and leaves it as {new.dtype}")
     return first[0].dtype, state
 
 
-def try_ways(twin: Twin, dtype: torch.dtype, state: Any, weights: dict[str, Tensor]) -> None:
+def try_ways(twin: Twin, given: Given, state: Any, weights: dict[str, Tensor]) -> None:
     """Take a step in other ways, for a reason that no trace sees; raises `Untraceable` as `check_decisions` does."""
     before = map_state(_few_lanes, state)
     device = next(iter(state_leaves(state))).device
-    given = {name: tensor.detach() for name, tensor in weights.items()}
-    x_BI = torch.full((LANES, twin.cell.input_size), 0.5).to(device, dtype)
+    copies = {name: tensor.detach() for name, tensor in weights.items()}
+    x, context = _few_of(given)
     hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
     with hooks, torch.autograd.set_detect_anomaly(False), twin.unchanged():
-        check_decisions(lambda x, state: twin(given, x, state), x_BI, before, device)
+        check_decisions(
+            lambda tensors, state: twin(copies, tensors[: len(x)], state, tensors[len(x) :]),
+            [*x, *context],
+            before,
+            device,
+        )
+
+
+def _few_of(given: Given) -> tuple[list[Tensor], list[Tensor]]:
+    """Few lanes of an input, of ones half as large where it has numbers, and of the context."""
+    x = [_few_lanes(leaf) for leaf in given.x_leaves]
+    x = [torch.full_like(leaf, 0.5) if leaf.is_floating_point() else leaf for leaf in x]
+    return x, [_few_lanes(leaf) for leaf in given.lane_context]
 
 
 def _few_lanes(leaf: Tensor) -> Tensor:

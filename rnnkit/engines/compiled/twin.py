@@ -14,9 +14,11 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state
 from rnnkit.engines import reference
 from rnnkit.engines.compiled.frozen import contents
+from rnnkit.engines.compiled.given import Given
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.readings import readings
 from rnnkit.engines.compiled.step import structured
+from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, held
 from rnnkit.engines.window import Window
 
@@ -24,13 +26,18 @@ from rnnkit.engines.window import Window
 class Twin:
     """A copy of a cell as it is now: its modes, its options, and none of its tensors, which it is given at each call.
 
-    * `state`: the structure of its states.
+    * `state`: the structure of its states; `given`: what it is given besides.
 
     Raises `Untraceable` where an attribute cannot be copied.
     """
 
     def __init__(
-        self, cell: Cell[State], state: State, weights: dict[str, Tensor], computed: list[ComputedWeight]
+        self,
+        cell: Cell[State],
+        given: Given,
+        state: State,
+        weights: dict[str, Tensor],
+        computed: list[ComputedWeight],
     ) -> None:
         tensors = (*weights.values(), *cell.parameters(), *cell.buffers())
         memo: dict[int, Any] = {id(tensor): _placeholder(tensor) for tensor in tensors}
@@ -40,30 +47,44 @@ class Twin:
                 self.cell: Cell[State] = copy.deepcopy(cell, memo)
         except Exception as error:
             raise Untraceable(f"it cannot be copied ({first_line(error)})") from error
+        self.given = given.like(lambda leaf: _placeholder(leaf).requires_grad_(leaf.requires_grad))
         self.state = map_state(_placeholder, state)
         self._loop = _Loop(self.cell)
         self._computed = {weight.name: memo.get(id(weight.source), weight.source) for weight in computed}
         self._lock = threading.RLock()
 
-    def __call__(self, weights: dict[str, Tensor], x_BI: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def __call__(
+        self, weights: dict[str, Tensor], x_leaves: list[Tensor], state: Any, lane_context: list[Tensor]
+    ) -> tuple[Tensor, Any]:
         """One step with these weights, computed ones among them."""
-        stepped: tuple[Tensor, Any] = self._called(weights, lambda cell: cell(x_BI, state))
+        x, context = self.given.x_of(x_leaves), self.given.context_of(lane_context, weights)
+        stepped: tuple[Tensor, Any] = self._called(weights, lambda cell: _step(cell, x, state, context))
         return stepped
 
     def over_time(
-        self, weights: dict[str, Tensor], x_BTI: Tensor, state: Any, first: list[Tensor], window: Window
-    ) -> tuple[Tensor, Any]:
+        self,
+        weights: dict[str, Tensor],
+        x_leaves: list[Tensor],
+        state: Any,
+        first: list[Tensor],
+        lane_context: list[Tensor],
+        window: Window,
+        *,
+        states: bool,
+    ) -> Result:
         """The Python loop over a window; `first` are the tensors of what a lane begins anew with."""
+        x, context = self.given.x_of(x_leaves), self.given.context_of(lane_context, weights)
 
         def run(cell: Cell[Any]) -> Any:
             initial = structured(self.state, first) if first else None
-            return reference.run(_Stepped(cell, initial), x_BTI, state, window)
+            return reference.run(Request(_Stepped(cell, initial), x, state, window, context, states))
 
-        stepped: tuple[Tensor, Any] = self._called(weights, run)
+        stepped: Result = self._called(weights, run)
         return stepped
 
     def _called(self, weights: dict[str, Tensor], function: Callable[[Cell[Any]], Any]) -> Any:
-        stored = {f"cell.{name}": tensor for name, tensor in weights.items() if name not in self._computed}
+        other = {*self._computed, *self.given.shared_names}
+        stored = {f"cell.{name}": tensor for name, tensor in weights.items() if name not in other}
         computed = [ComputedWeight(name, source, weights[name]) for name, source in self._computed.items()]
         with self._lock, held(computed):
             return functional_call(self._loop, stored, (function,))
@@ -103,9 +124,12 @@ class _Stepped(Cell[Any]):
     def initial_state(self, batch_size: int) -> Any:
         return self.initial
 
-    def forward(self, x_BI: Tensor, state: Any) -> tuple[Tensor, Any]:
-        stepped: tuple[Tensor, Any] = self.cell(x_BI, state)
-        return stepped
+    def forward(self, x: Any, state: Any, context: Any = None) -> tuple[Tensor, Any]:
+        return _step(self.cell, x, state, context)
+
+
+def _step(cell: Cell[Any], x: Any, state: Any, context: Any) -> tuple[Tensor, Any]:
+    return cell(x, state) if context is None else cell(x, state, context=context)
 
 
 def _placeholder(tensor: Tensor) -> Tensor:

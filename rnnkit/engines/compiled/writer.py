@@ -4,6 +4,7 @@ Every thread takes some lanes through all the steps, so that no step waits for a
 """
 
 from math import prod
+from typing import NamedTuple
 
 from torch import fx
 
@@ -11,6 +12,15 @@ from rnnkit.engines.compiled.expressions import memory_type, register_type
 from rnnkit.engines.compiled.graphs import arguments, features, opname, value
 from rnnkit.engines.compiled.index import Index, flat
 from rnnkit.engines.compiled.schedule import Argument, Nest, Place, Schedule, Task
+
+
+class Total(NamedTuple):
+    """A reduction in C++: before the reduced loops, within them, after them, and its variable where it is one sum."""
+
+    begin: str
+    step: str
+    end: str
+    variable: str
 
 
 class Writer:
@@ -83,49 +93,49 @@ class Writer:
         """The C++ of some loops."""
         reader = self.schedule.reader(nest, self._load)
         writes: list[str] = []
-        sums: list[tuple[str, str, str, str]] = []
+        sums: list[Total] = []
         for task in nest.tasks:
             result = self.schedule.read(reader, task)
             if self.schedule.is_reduction(task):
                 sums.append(self._reduction(task, result, len(sums)))
-                reader.lines.append(sums[-1][2])
+                reader.lines.append(sums[-1].step)
                 continue
             writes += self._writes(task, result)
-        kept = len(nest.sizes) - sum(nest.reduced)
-        opening, closing = [], []
-        for n, size in enumerate(nest.sizes):
-            if n == kept:
-                opening += [line for line, *_ in sums]
-            if n == len(nest.sizes) - 1:
-                names = [name for *_, name in sums if name] if any(nest.reduced) else []
-                opening.append("#pragma omp simd" + (f" reduction(+ : {', '.join(names)})" if names else ""))
-            opening.append(f"for (int i{n} = 0; i{n} < {size}; ++i{n}) {{")
-        if kept == len(nest.sizes):
-            opening += [line for line, *_ in sums]
-        for n in reversed(range(len(nest.sizes))):
-            closing.append("}")
-            if n == kept:
-                closing += [line for _, line, *_ in sums]
-        if kept == len(nest.sizes):
-            closing = [line for _, line, *_ in sums] + closing
-        return ["{", *opening, *reader.lines, *writes, *closing, "}"]
+        loops = [f"for (int i{n} = 0; i{n} < {size}; ++i{n}) {{" for n, size in enumerate(nest.sizes)]
+        outer, inner = nest.around
+        begin, end = [total.begin for total in sums], [total.end for total in sums]
+        plain = [*loops[:-1], *(f"#pragma omp simd\n{loop}" for loop in loops[-1:])]
+        if inner < len(loops):
+            end = [*plain[inner:], *end, *["}"] * (len(loops) - inner)]
+        elif names := [total.variable for total in sums if total.variable]:
+            plain[-1:] = [f"#pragma omp simd reduction(+ : {', '.join(names)})\n{loop}" for loop in loops[-1:]]
+        body = [*plain[outer:], *reader.lines, *writes, *["}"] * (len(loops) - outer)]
+        return ["{", *plain[:outer], *begin, *body, *end, *["}"] * outer, "}"]
 
-    def _reduction(self, task: Task, result: str, number: int) -> tuple[str, str, str, str]:
-        """Before the reduced loops, after them, within them, and the variable where it is a sum."""
+    def _reduction(self, task: Task, result: str, number: int) -> Total:
+        """A sum, or what is the largest or the smallest: one, or one for each iteration of the loops within."""
         node, name = task.node, f"total{number}"
         kind, operation = register_type(value(node).dtype), opname(node)
         count = prod(size for size, reduced in zip(task.sizes, task.reduced, strict=True) if reduced)
-        begin, step, end = {
-            "sum": ("0", f"{name} += {result};", name),
-            "mean": ("0", f"{name} += {result};", f"{name} / {count}"),
-            "amax": ("-INFINITY", f"{name} = larger_({name}, {result});", name),
-            "amin": ("INFINITY", f"{name} = smaller_({name}, {result});", name),
-        }[operation]
+        inner = [
+            (f"i{n}", size) for n, size in enumerate(task.sizes) if n >= Nest(task.sizes, task.reduced, []).around[1]
+        ]
+        beside = prod(size for _, size in inner)
+        at = flat([Index({variable: 1}) for variable, _ in inner], [size for _, size in inner])
+        total = f"{name}[{at}]" if inner else name
+        start, step, found = {
+            "amax": ("-INFINITY", f"{total} = larger_({total}, {result});", total),
+            "amin": ("INFINITY", f"{total} = smaller_({total}, {result});", total),
+            "mean": ("0", f"{total} += {result};", f"{total} / {count}"),
+        }.get(operation, ("0", f"{total} += {result};", total))
         places = dict(zip(task.ranges, task.reduced, strict=True))
         sizes = [size for size, reduced in zip(task.sizes, task.reduced, strict=True) if not reduced]
         place = flat([Index({variable: 1}) for variable, reduced in places.items() if not reduced], sizes)
-        writes = " ".join(self._stores(node, place, self._rounded(node, f"({kind})({end})")))
-        return f"{kind} {name} = {begin};", writes, step, name if operation in ("sum", "mean") else ""
+        end = " ".join(self._stores(node, place, self._rounded(node, f"({kind})({found})")))
+        if inner:
+            begin = f"{kind} {name}[{beside}]; for (int j = 0; j < {beside}; ++j) {name}[j] = {start};"
+            return Total(begin, step, end, "")
+        return Total(f"{kind} {name} = {start};", step, end, "" if operation in ("amax", "amin") else name)
 
     def _writes(self, task: Task, result: str) -> list[str]:
         index = task.index()

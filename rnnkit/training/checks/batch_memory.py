@@ -11,8 +11,9 @@ from torch.utils._pytree import tree_leaves
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.corpus.window_lengths import SPREAD
 from rnnkit.engines.compiled.products import SPARES
+from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.training.checks.live_memory import Growth, LiveMemory
-from rnnkit.training.checks.rehearsal import Rehearsal, engines_of
+from rnnkit.training.checks.rehearsal import Rehearsal
 
 MOST_STEPS = 64
 """Of a window that is tried; longer ones take memory in proportion."""
@@ -39,14 +40,14 @@ def training_memory(rehearsal: Rehearsal, data: Any, processes: int, *, accumula
     Raises TypeError for other loaders, and whatever the task raises.
     """
     samples = _Samples(data, data.train_dataloader(), processes)
-    with engines_of(samples.work, tried=Growth.FEW[0]):
+    with as_for_more_rows(samples.work / Growth.FEW[0]):
         rehearsal.loss(rehearsal.task(training=True), samples.few)  # what has to be compiled is, so that it is not seen
     courses = []
     for batch, count in zip((samples.few, samples.more), Growth.FEW, strict=True):
         task = rehearsal.task(training=True)
         weights = [parameter for parameter in task.parameters() if parameter.requires_grad]
         gradients = sum(weight.numel() * weight.element_size() for weight in weights)
-        with engines_of(samples.work, tried=count), _passed_on() as spares, LiveMemory() as memory:
+        with as_for_more_rows(samples.work / count), _passed_on() as spares, LiveMemory() as memory:
             loss = rehearsal.loss(task, batch)
             forward = len(memory.course)
             torch.autograd.grad(loss, weights, allow_unused=True)
@@ -60,12 +61,12 @@ def training_memory(rehearsal: Rehearsal, data: Any, processes: int, *, accumula
 def validation_memory(rehearsal: Rehearsal, data: Any, processes: int) -> BatchMemory:
     """Of one batch of a validation; see `training_memory`."""
     samples = _Samples(data, data.val_dataloader(), processes)
-    with engines_of(samples.work, tried=Growth.FEW[0]):
+    with as_for_more_rows(samples.work / Growth.FEW[0]):
         rehearsal.validate(rehearsal.task(training=False), samples.few)
     courses = []
     for batch, count in zip((samples.few, samples.more), Growth.FEW, strict=True):
         task = rehearsal.task(training=False)
-        with engines_of(samples.work, tried=count), _passed_on() as spares, LiveMemory() as memory:
+        with as_for_more_rows(samples.work / count), _passed_on() as spares, LiveMemory() as memory:
             rehearsal.validate(task, batch)
         there = sum(spares) + (_size(batch) if rehearsal.on_cpu else 0)
         courses.append([alive + there for alive in memory.course])

@@ -11,10 +11,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.engines import ScanEvent, observe
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.diagnosis import cell_names
-from rnnkit.training.checks.rehearsal import Rehearsal, noted_scans, untouched
+from rnnkit.training.checks.rehearsal import Rehearsal, untouched
 
 
 @contextmanager
@@ -160,12 +161,22 @@ def _told(model: nn.Module) -> Iterator[_Told]:
     def leave(module: nn.Module, *_: Any) -> None:
         entered[module].pop().__exit__(None, None, None)
 
-    # cells are watched through `scan`: a hook on one would make its engine take single steps
+    def place(event: ScanEvent) -> str:
+        return cells.get(event.cell, event.name)
+
+    scans: list[Any] = []
+
+    def enter_scan(event: ScanEvent) -> None:
+        scans.append(told.running(place(event)))
+        scans[-1].__enter__()
+
+    # a hook on a cell would make its engine take single steps
     names = {module: name or "the model" for name, module in model.named_modules() if module not in within}
     hooks = [module.register_forward_pre_hook(enter) for module in names]
     hooks += [module.register_forward_hook(leave, always_call=True) for module in names]
     try:
-        with settings_kept(), noted_scans(lambda cell: told.running(cells.get(cell, type(cell).__name__))), told:
+        watching = observe(lambda _: scans.pop().__exit__(None, None, None), module=model, before=enter_scan)
+        with settings_kept(), watching, told:
             torch.use_deterministic_algorithms(True)
             yield told
     finally:

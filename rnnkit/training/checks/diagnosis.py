@@ -1,14 +1,15 @@
 """Where a number that is not finite comes from: module, layer, time step and lane."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from rnnkit.cells import Cell
+from rnnkit.engines import ScanEvent, observe
 from rnnkit.layers import RNN
-from rnnkit.training.checks.scans import each_scan
 
 
 class _Output(NamedTuple):
@@ -57,19 +58,25 @@ def locate(model: nn.Module, loss: Any) -> str:
 
 
 def cell_names(model: nn.Module) -> dict[nn.Module, str]:
-    """Every cell of a model's recurrent stacks, by its layer and direction."""
-    return {
+    """Every cell that a model may take over time: in recurrent stacks by layer and direction, elsewhere by its path."""
+    stacked = {
         cell: f"{name or 'rnn'}, layer {place // (2 if module.bidirectional else 1) + 1}"
         + (", backward" if module.bidirectional and place % 2 else "")
         for name, module in model.named_modules()
         if isinstance(module, RNN)
         for place, cell in enumerate(module.cells)
     }
+    cells = {module: name for name, module in model.named_modules() if isinstance(module, Cell)}
+    within = {part for cell in cells for part in cell.modules() if part is not cell}
+    return {cell: stacked.get(cell, name) for cell, name in cells.items() if cell not in within}
 
 
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
-    """What the parts of a model give while the block runs; of recurrent stacks, every layer and direction."""
+    """What the parts of a model give while the block runs; of cells over time, every scan.
+
+    No part of a cell is hooked: its engine would take single steps, and compute other numbers than the run.
+    """
     outputs: list[_Output] = []
     names = {module: name or "rnn" for name, module in model.named_modules()}
     cells = cell_names(model)
@@ -82,16 +89,12 @@ def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
     leaves = [m for m in model.modules() if not any(m.children()) and m not in inside]
     hooks = [module.register_forward_hook(note) for module in leaves]
 
-    def noted(scan: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(cell: Any, *arguments: Any, **options: Any) -> Any:
-            y_BTO, state = scan(cell, *arguments, **options)
-            outputs.append(_Output(cells.get(cell, type(cell).__name__), y_BTO))
-            return y_BTO, state
-
-        return noting
+    def note_scan(event: ScanEvent) -> None:
+        assert event.y is not None
+        outputs.append(_Output(cells.get(event.cell, event.name), event.y))
 
     try:
-        with each_scan(noted):
+        with observe(note_scan, module=model):
             yield outputs
     finally:
         for hook in hooks:

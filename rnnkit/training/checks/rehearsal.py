@@ -2,8 +2,8 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -13,10 +13,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.cells.state import map_state
-from rnnkit.engines import scanning
 from rnnkit.tasks import Task
-from rnnkit.training.checks.scans import each_scan, replaced
 
 _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
 """Precisions in which the weights stay what they are."""
@@ -98,37 +95,3 @@ def untouched(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Itera
             with torch.no_grad():
                 for value, before in zip(values, kept, strict=True):
                     value.copy_(before)
-
-
-@contextmanager
-def engines_of(lanes: int, *, tried: int) -> Iterator[None]:
-    """Layers that are given `tried` lanes take the engine that they would take for `lanes`."""
-    choose = scanning.choose
-
-    def as_with_all(cell: Any, x_BTI: Tensor, state: Any, engine: str) -> str:
-        if x_BTI.shape[1] == 1:
-            return choose(cell, x_BTI, state, engine)
-        rows = max(1, len(x_BTI) * lanes // tried)  # a model may lay its lanes out as several rows each
-
-        def as_many(leaf: Tensor) -> Tensor:
-            return leaf[:1].expand(rows, *leaf.shape[1:])
-
-        return choose(cell, as_many(x_BTI), map_state(as_many, state), engine)
-
-    with replaced(scanning, "choose", as_with_all):
-        yield
-
-
-@contextmanager
-def noted_scans(note: Callable[[Any], AbstractContextManager[None]]) -> Iterator[None]:
-    """Every layer over time runs within what `note` gives for its cell."""
-
-    def noted(scan: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(cell: Any, *arguments: Any, **options: Any) -> Any:
-            with note(cell):
-                return scan(cell, *arguments, **options)
-
-        return noting
-
-    with each_scan(noted):
-        yield

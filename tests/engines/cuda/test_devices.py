@@ -9,12 +9,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, LSTMState, MinGRUCell
 from rnnkit.cells.state import map_state
-from rnnkit.engines import compiled, native, parallel
+from rnnkit.engines import native, parallel
 from rnnkit.engines.compiled import trace as tracing
 from rnnkit.engines.compiled.cuda import GraphKernel
 from rnnkit.engines.compiled.graphs import value
 from rnnkit.engines.compiled.plain_cells import PlainCells
 from rnnkit.engines.compiled.twin import Twin
+from rnnkit.engines.policy import refusal, slower
+from rnnkit.engines.request import Request
 
 H = 6
 
@@ -76,9 +78,9 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     for cell in (LSTMCell(3, H), GRUCell(3, H, reset_after=False), MinGRUCell(3, H), LayerNormLSTMCell(3, H)):
         with FakeTensorMode():
             x_BTI, short_BTI = (torch.empty(4, steps, 3, device="cuda") for steps in (32, 8))
-        reasons[type(cell).__name__] = compiled.unprofitable(cell, x_BTI, cell.initial_state(4))
-        assert "too few" in str(compiled.unprofitable(cell, short_BTI, cell.initial_state(4)))
-        reason = compiled.unsuitable(cell, x_BTI, cell.initial_state(4))
+        reasons[type(cell).__name__] = slower("compiled", Request(cell, x_BTI, cell.initial_state(4)))
+        assert "too few" in str(slower("compiled", Request(cell, short_BTI, cell.initial_state(4))))
+        reason = refusal("compiled", Request(cell, x_BTI, cell.initial_state(4)))
         assert reason == "x, the state and the weights are not on one device"
     assert reasons == {
         "LSTMCell": "cuDNN has a kernel for this cell",
@@ -89,5 +91,5 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_devices_are_refused() -> None:
-    reason = compiled.unsuitable(LSTMCell(3, H), torch.empty(2, 4, 3, device="meta"), None)
+    reason = refusal("compiled", Request(LSTMCell(3, H), torch.empty(2, 4, 3, device="meta"), None))
     assert reason == "the compiler knows CPUs and CUDA devices, not meta"

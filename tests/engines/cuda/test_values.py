@@ -13,6 +13,8 @@ from rnnkit import scan
 from rnnkit.cells import Cell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, Zoneout
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines import compiled
+from rnnkit.engines.policy import refusal
+from rnnkit.engines.request import Request
 
 YAMLS = sorted((Path(__file__).parents[3] / "configs" / "model" / "cell").glob("*.yaml"))
 H = 6
@@ -130,7 +132,7 @@ def test_a_state_of_whole_numbers_alone(
         as_its_loop(cell, torch.randn(4, 5, 3), cell.initial_state(4), 1e-6)
         return
     with pytest.warns(UserWarning, match="runs as a Python loop: no gradient passes through its state"):
-        assert compiled.unsuitable(cell, torch.zeros(4, 5, 3), cell.initial_state(4)) is not None
+        assert refusal("compiled", Request(cell, torch.zeros(4, 5, 3), cell.initial_state(4))) is not None
 
 
 ACCEPTED: dict[str, Any] = {
@@ -154,4 +156,4 @@ def test_random_numbers_that_depend_on_the_state_are_refused(written: Any) -> No
         return h, h
 
     with pytest.warns(UserWarning, match="runs as a Python loop: it uses poisson"):
-        assert compiled.unsuitable(written(step), torch.zeros(2, 3, 3), torch.zeros(2, H)) is not None
+        assert refusal("compiled", Request(written(step), torch.zeros(2, 3, 3), torch.zeros(2, H))) is not None

@@ -11,6 +11,7 @@ from rnnkit.training.checks.diagnosis import cell_names
 
 # put_ is one of the operations that torch has no reproducible form of on a CPU
 LAYERS = """
+import rnnkit
 import torch
 from rnnkit.cells import ElmanCell
 from rnnkit.models import LanguageModel
@@ -56,6 +57,18 @@ class Model(LanguageModel):
         return self.back(self.there(logits_BTV)), state
 
 
+class Own(torch.nn.Module):
+    def __init__(self, vocabulary_size, **options):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocabulary_size, 8)
+        self.memory = Cell(8, 8)
+        self.logits = torch.nn.Linear(8, vocabulary_size)
+
+    def forward(self, ids_BT, state=None, *, lengths=None, reset=None):
+        y_BTO, state = rnnkit.scan(self.memory, self.embedding(ids_BT), state, lengths=lengths, reset=reset)
+        return self.logits(y_BTO), state
+
+
 class Optimizer(torch.optim.SGD):
     def step(self, closure=None):
         for group in self.param_groups:
@@ -92,6 +105,14 @@ def test_cells_and_optimizers_are_named_too(
     said = capsys.readouterr().err
     assert "put_ in the forward pass of rnn, layer 1" in said
     assert "put_ in the optimizer" in said
+
+
+def test_a_scan_of_a_model_of_ones_own_is_named(
+    odd: str, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*small, "deterministic=true", f"model._target_={odd}.Own", f"run_dir={tmp_path / 'run'}"]
+    assert run(["train", *given]) == 2
+    assert "put_ in the forward pass of memory" in capsys.readouterr().err
 
 
 def test_warn_goes_on_with_what_is_named(

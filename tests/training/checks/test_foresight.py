@@ -12,19 +12,22 @@ import pytest
 import torch
 from curves import figures
 
+import rnnkit
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells import GRUCell, LSTMCell
 from rnnkit.cli import run
 from rnnkit.cli.configuration import groups
 from rnnkit.cli.explain import _composed
 from rnnkit.data.loading.batches import Batches
+from rnnkit.engines import observe
+from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.models import LanguageModel, SequenceModel
 from rnnkit.tasks import Classification, LanguageModeling, Task
 from rnnkit.training import Run
 from rnnkit.training.checks import foresight
 from rnnkit.training.checks.foresight import Kept
 from rnnkit.training.checks.live_memory import Growth, LiveMemory
-from rnnkit.training.checks.rehearsal import engines_of, untouched
+from rnnkit.training.checks.rehearsal import untouched
 from rnnkit.training.free_memory import free_memory
 from rnnkit.training.run.construct import construct
 
@@ -87,7 +90,24 @@ def language_model(cell: Any = LSTMCell, checkpoint_every: int | None = None) ->
     return LanguageModeling(model, torch.optim.AdamW), batch
 
 
+class OwnScan(torch.nn.Module):
+    """A user's model that takes its cell over time itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.cell, self.logits = torch.nn.Embedding(50, 48), GRUCell(48, 48), torch.nn.Linear(48, 50)
+
+    def forward(self, ids_BT: torch.Tensor, state: Any = None, *, lengths: Any = None, reset: Any = None) -> Any:
+        y_BTO, state = rnnkit.scan(self.cell, self.embedding(ids_BT), state, lengths=lengths, reset=reset)
+        return self.logits(y_BTO), state
+
+
+def own_scan() -> tuple[Task, Any]:
+    return LanguageModeling(OwnScan(), torch.optim.AdamW), language_model(GRUCell)[1]
+
+
 MADE = {
+    "a scan of one's own": own_scan,
     "an LSTM, native": language_model,
     "a GRU, compiled": lambda: language_model(GRUCell),
     "computed again for the backward pass": lambda: language_model(LSTMCell, checkpoint_every=8),
@@ -98,7 +118,7 @@ MADE = {
 def course(task: Task, batch: SequenceBatch, lanes: int) -> list[int]:
     if hasattr(task, "carry"):
         task.carry.clear()
-    with engines_of(lanes, tried=batch.shape[0]), LiveMemory() as memory:
+    with as_for_more_rows(lanes / batch.shape[0]), LiveMemory() as memory:
         torch.autograd.grad(task.training_step(batch, 0), list(task.parameters()), allow_unused=True)
     return memory.course
 
@@ -115,6 +135,18 @@ def test_two_and_three_lanes_tell_of_many(made: str) -> None:
     growth = Growth(found[1], found[2])
     assert growth.peak(64) == pytest.approx(max(found[3]), rel=0.15)
     assert max(found[3]) > 8 * max(found[2])  # so that it was far to foresee
+
+
+def test_a_few_rows_take_the_engine_of_many() -> None:
+    task, batch = own_scan()
+    engines: list[str] = []
+    with observe(lambda event: engines.append(event.engine)):
+        task.training_step(batch(2), 0)
+        with as_for_more_rows(50):
+            task.training_step(batch(2), 0)
+        task.carry.clear()  # type: ignore[attr-defined]
+        task.training_step(batch(100), 0)
+    assert engines == ["native", "compiled", "compiled"]
 
 
 def test_the_most_lanes_are_those_that_just_fit() -> None:

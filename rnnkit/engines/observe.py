@@ -1,0 +1,154 @@
+"""Watch every scan of a block of code without touching the model: no hook, no replaced function."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.cells.base import Cell
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.engines import policy
+from rnnkit.engines.request import Request, Result
+
+
+class ScanEvent(NamedTuple):
+    """One scan, as an observer sees it; the tensors are those of the scan itself, with their graph.
+
+    * `cell`, `name`: what was taken over time, and its path in the observed module, or else its class.
+    * `x`, `initial`, `context`, `lengths`, `reverse`: what it was given; `initial` is the state before the first step.
+    * `engine`: what runs it.
+    * `y`, `state`: what it returns; None before the first step.
+    * `states`: the state after every step, each leaf [B, T, ...], without a graph; None unless asked for.
+    """
+
+    cell: Cell[Any]
+    name: str
+    x: Any
+    initial: Any
+    context: Any
+    lengths: Tensor | None
+    reverse: bool
+    engine: str
+    y: Tensor | None = None
+    state: Any = None
+    states: Any = None
+
+
+class Observer(NamedTuple):
+    """Who watches, and what."""
+
+    callback: Callable[[ScanEvent], object]
+    before: Callable[[ScanEvent], object] | None
+    names: dict[nn.Module, str]
+    states: bool
+
+    def named(self, event: ScanEvent) -> ScanEvent:
+        """The event with the name that the cell has in the observed module."""
+        return event._replace(name=self.names.get(event.cell, event.name))
+
+
+_observers: ContextVar[tuple[Observer, ...]] = ContextVar("_observers", default=())
+
+
+@contextmanager
+def observe(
+    callback: Callable[[ScanEvent], object],
+    *,
+    module: nn.Module | None = None,
+    states: bool = False,
+    before: Callable[[ScanEvent], object] | None = None,
+) -> Iterator[None]:
+    """Within the block `callback` is called after every `rnnkit.scan` of this thread, also those inside of layers.
+
+    The engines are those that run unobserved, and so are the numbers. An `rnnkit.RNN` is one scan for each layer and
+    direction. Scans that the callback makes are not observed.
+
+    * `module`: whose names for its cells the events carry.
+    * `states`: the events carry the states of all steps. Where the engine keeps them to itself they are computed again,
+      without gradients; for a cell that draws random numbers in its steps they are None then.
+    * `before`: called before the first step of every scan, with an event that has no results yet.
+
+    >>> from rnnkit import RNN
+    >>> from rnnkit.cells import GRUCell
+    >>> rnn, seen = RNN(GRUCell, 3, 5, num_layers=2), []
+    >>> with observe(lambda event: seen.append((event.name, event.states.shape)), module=rnn, states=True):
+    ...     _ = rnn(torch.zeros(2, 4, 3))
+    >>> seen
+    [('cells.0', torch.Size([2, 4, 5])), ('cells.1', torch.Size([2, 4, 5]))]
+    """
+    names = {} if module is None else {part: name for name, part in module.named_modules() if name}
+    token = _observers.set((*_observers.get(), Observer(callback, before, names, states)))
+    try:
+        yield
+    finally:
+        _observers.reset(token)
+
+
+def observers() -> tuple[Observer, ...]:
+    """Those who watch now; nobody watches what torch.compile traces."""
+    return () if torch.compiler.is_compiling() else _observers.get()
+
+
+def run_observed(request: Request, engine: str, run: Callable[[], Result]) -> Result:
+    """What `run` gives, shown to all observers."""
+    watching = _observers.get()
+    window = request.window
+    event = ScanEvent(
+        cell=request.cell,
+        name=type(request.cell).__name__,
+        x=request.x,
+        initial=request.state,
+        context=request.context,
+        lengths=window.lengths,
+        reverse=window.reverse,
+        engine=engine,
+    )
+    with _unobserved():
+        for observer in watching:
+            if observer.before is not None:
+                observer.before(observer.named(event))
+        wanted = any(observer.states for observer in watching)
+        random = _random_state(request) if wanted else []
+        result = run()
+        states = _states(request, result, random) if wanted else None
+        event = event._replace(y=result.y, state=result.state)
+        for observer in watching:
+            observer.callback(observer.named(event._replace(states=states if observer.states else None)))
+    return result
+
+
+@contextmanager
+def _unobserved() -> Iterator[None]:
+    token = _observers.set(())
+    try:
+        yield
+    finally:
+        _observers.reset(token)
+
+
+def _states(request: Request, result: Result, random: list[Tensor]) -> Any:
+    """The states of all steps, of this run or, where it kept them to itself, of one with the same random numbers."""
+    if result.states is not None:
+        return map_state(Tensor.detach, result.states)
+    again = request._replace(states=True)
+    if request.first.shape[1] == 0:
+        return None
+    with torch.no_grad(), torch.random.fork_rng(_devices(request)):
+        torch.set_rng_state(random[0])
+        for device, numbers in zip(_devices(request), random[1:], strict=True):
+            torch.cuda.set_rng_state(numbers, device)
+        repeated = policy.ENGINES[policy.choose(again, "auto")].run(again)
+    ends = zip(state_leaves(repeated.state), state_leaves(result.state), strict=True)
+    same = all(torch.allclose(one.to(other.dtype), other, rtol=1e-2, atol=1e-2, equal_nan=True) for one, other in ends)
+    return repeated.states if same else None
+
+
+def _devices(request: Request) -> list[torch.device]:
+    return [request.first.device] if request.first.is_cuda else []
+
+
+def _random_state(request: Request) -> list[Tensor]:
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in _devices(request))]
