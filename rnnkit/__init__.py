@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from rnnkit import testing as testing
     from rnnkit.engines import scan as scan
     from rnnkit.layers import RNN as RNN
+    from rnnkit.training import load as load
 
 __version__ = "0.1.0"
-__all__ = ["RNN", "cells", "scan", "testing"]
+__all__ = ["RNN", "cells", "load", "scan", "testing"]
 
-_HOMES = {"RNN": "rnnkit.layers", "scan": "rnnkit.engines"}
+_HOMES = {"RNN": "rnnkit.layers", "scan": "rnnkit.engines", "load": "rnnkit.training"}
 
 
 def __getattr__(name: str) -> Any:

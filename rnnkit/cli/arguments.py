@@ -12,6 +12,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, command: str, description: str) -> None:
         super().__init__(f"rnnkit {command}", description=description, allow_abbrev=False)
 
+    def add_device(self) -> None:
+        """`--device`, where the model computes."""
+        self.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (cpu)")
+
     def error(self, message: str) -> NoReturn:
         raise UserError(self.prog, "arguments as in its help", message, fix=f"{self.prog} --help")
 

@@ -152,6 +152,10 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         """Batches for evaluation over any split; UserError when there is no such split."""
         return self.batches(split, self.eval_batch_size)
 
+    def counts(self, split: str) -> dict[str, int]:
+        """How many things an evaluation of a split measures, by their name."""
+        return {"sequences": len(self.splits[split])}
+
     def batches(self, split: str, batch_size: int, *, shuffle: bool = False) -> Batches:
         """Batches over a split; UserError when there is no such split."""
         if split not in self.splits:

@@ -61,7 +61,7 @@ class Tagger(nn.Module):
     >>> from rnnkit.cells import LSTMCell
     >>> model = Tagger(50, 20, ["O", "B-x", "I-x"], LSTMCell, hidden_size=16, scheme="bio", crf=True)
     >>> ids_BT = torch.tensor([[3, 4, 5], [6, 0, 0]])
-    >>> inputs = TokenInputs(ids_BT, ids_BT, ids_BT, torch.ones(7, 4).long(), torch.full((7,), 4), ids_BT)
+    >>> inputs = TokenInputs(ids_BT, ids_BT, ids_BT, torch.ones(7, 4).long(), torch.full((7,), 4))
     >>> e_BTC = model(inputs, lengths=torch.tensor([3, 1]))
     >>> e_BTC.shape, model.decode(e_BTC, torch.tensor([3, 1])).shape
     (torch.Size([2, 3, 3]), torch.Size([2, 3]))

@@ -10,6 +10,7 @@ from rnnkit.training.monitor import Monitor
 from rnnkit.training.runs import Run
 from rnnkit.training.samples import SampleText
 from rnnkit.training.schedules import constant, cosine, hold_then_decay, one_cycle, reduce_on_plateau
+from rnnkit.training.trained import TrainedRun, load
 
 __all__ = [
     "ClipNorm",
@@ -24,10 +25,12 @@ __all__ = [
     "NonmonotonicAverage",
     "Run",
     "SampleText",
+    "TrainedRun",
     "constant",
     "cosine",
     "fit",
     "hold_then_decay",
+    "load",
     "one_cycle",
     "reduce_on_plateau",
 ]

@@ -15,6 +15,7 @@ from rnnkit.data.labelled.long import read_long
 from rnnkit.data.labelled.ts import read_ts
 from rnnkit.data.labelled.wide import read_wide
 from rnnkit.errors import UserError
+from rnnkit.predictions import CurvePrediction
 
 TS = """#a remark
 @problemName Toy
@@ -183,7 +184,7 @@ def test_numbers_and_curves(tmp_path: Path) -> None:
     train = [curves[int(e.id), : len(e.inputs)] for e in data.splits["train"]]  # type: ignore[arg-type]
     assert data.facts["location"] == pytest.approx(np.concatenate(train).mean())
     assert data.facts["scale"] == pytest.approx(np.concatenate(train).std())
-    rows = list(data.rows(data.splits["train"][0], {"values": [1.0, 2.5]}))
+    rows = list(data.rows(data.splits["train"][0], CurvePrediction([1.0, 2.5])))
     assert rows == [{"id": data.splits["train"][0].id, "step": step, "value": v} for step, v in enumerate((1.0, 2.5))]
 
 

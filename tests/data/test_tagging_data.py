@@ -78,7 +78,7 @@ def test_the_usual_tag_is_the_most_frequent_one_and_that_of_rare_words_for_unkno
     (tmp_path / "a.conll").write_text(text)
     (tmp_path / "b.conll").write_text("a X\nb X\nnew X\n")
     data = ready(train=str(tmp_path / "a.conll"), valid=str(tmp_path / "b.conll"))
-    usual = data.collate(data.splits["valid"]).inputs.usual[0].tolist()
+    usual = data.collate(data.splits["valid"]).extra.usual[0].tolist()
     assert [data.vocabulary.tags[i] for i in usual] == ["Y", "Z", "W"]
 
 

@@ -131,7 +131,7 @@ def test_loaders(corpus: Path) -> None:
         (data.train_dataloader(), "train", 16),
         (data.val_dataloader(), "valid", 4),
         (data.test_dataloader(), "test", 4),
-        (data.loader("train", lanes=1, steps=32), "train", 1),
+        (data.windows("train", lanes=1, steps=32), "train", 1),
     ):
         first = next(iter(windows))
         tokens = data.splits[split].tokens

@@ -44,6 +44,9 @@ class Output(Protocol):
     def scalings(self) -> tuple[str, ...]:
         """The kinds of window scaling that the distribution can go through."""
 
+    def mean(self, parameters: Parameters) -> Tensor:
+        """[B, N, C] in the units of the batch."""
+
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         """[samples, B, N, C] in the units of the batch."""
 
@@ -82,6 +85,26 @@ class Forecaster(nn.Module, ABC):
     ) -> tuple[Parameters, Tensor]:
         """The parameters that training compares with values [B, N, C], and these values: those of the horizon."""
         return self(inputs, lengths=lengths), targets
+
+    def foreseen(
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
+    ) -> tuple[Parameters, Tensor]:
+        """The parameters that evaluation compares with the values of the horizon [B, H, C], and these values."""
+        return self(inputs, lengths=lengths), targets
+
+    def paths(
+        self,
+        inputs: ForecastInputs,
+        samples: int,
+        *,
+        lengths: Lengths | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor | None:
+        """Sample paths [S, B, H, C] in the units of the batch, of a model that draws each step from those before it.
+
+        None for a model whose parameters are the whole forecast: mean and quantiles follow from them.
+        """
+        return None
 
 
 def check_sizes(**sizes: int) -> None:
