@@ -8,7 +8,7 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-CAN_BE_LEFT_OUT = ("averaging", "clipping", "experiment", "schedule")
+CAN_BE_LEFT_OUT = ("averaging", "clipping", "debug", "experiment", "schedule")
 """Groups of which a run needs none."""
 
 

@@ -1,6 +1,5 @@
 """`rnnkit explain [KEY=VALUE ...]`."""
 
-import inspect
 import warnings
 from collections.abc import Iterator
 from itertools import takewhile
@@ -110,7 +109,7 @@ def _task(config: Any, data: Any) -> Any:
     with open_dict(config):
         config.model.update(data.sizes)
         config.task.update(data.facts)
-    return build_task(config, training=False)
+    return build_task(config)
 
 
 def _shapes(task: Any, batch: Any) -> dict[str, tuple[int, int]]:
@@ -164,9 +163,12 @@ def _model(config: Any, data: Any) -> Any:
     What the model's constructor needs and the configuration lacks, such as `vocabulary_size`, only the data know. Two
     numbers stand in for it: where the recurrent layers come out the same with both, they do not depend on it.
     """
-    from rnnkit.training.construct import construct
+    from rnnkit.training.construct import construct, required
 
-    unknown = _arguments_from_data(config.model)
+    try:
+        unknown = required(config, "model")
+    except (TypeError, ValueError):  # construct says what is wrong with the target
+        unknown = []
     if not unknown:
         return construct(config, "model")
     models = [construct(config, "model", **dict.fromkeys(unknown, size)) for size in (2, 3)]
@@ -175,15 +177,3 @@ def _model(config: Any, data: Any) -> Any:
         return models[0]
     data.setup("fit")
     return construct(config, "model", **data.sizes)
-
-
-def _arguments_from_data(model: Any) -> list[str]:
-    """The arguments that a model must be given and that its configuration does not hold."""
-    from hydra.utils import get_object
-
-    try:
-        parameters = inspect.signature(get_object(model._target_)).parameters.values()
-    except Exception:  # whoever constructs it says what is wrong with the target
-        return []
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in parameters if p.default is p.empty and p.kind in named and p.name not in model]

@@ -132,8 +132,9 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         self._is_restored = True
 
     def train_dataloader(self) -> Batches:
-        """The training split in random order."""
-        batches = self.batches("train", self.batch_size, shuffle=True)
+        """The training split in random order; in the same order each time where the trainer overfits a few batches."""
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0
+        batches = self.batches("train", self.batch_size, shuffle=not overfits)
         if self._position is not None:
             batches.load_state_dict(self._position)
             self._position = None

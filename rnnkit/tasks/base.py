@@ -31,12 +31,8 @@ class Task(L.LightningModule, ABC):
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
-        optimizer: called with the parameters; returns the optimiser. None for a task that only predicts.
-        schedule: called with the optimiser and the number of optimiser steps; returns what Lightning takes for a
-            learning-rate scheduler. None keeps the learning rate.
-        clip: called with the parameters after each backward pass; changes their gradients in place and returns the norm
-            of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None leaves
-            the gradients alone.
+        optimizer, schedule, clip: see `train_with`; None for a task that only predicts, and for one that is given them
+            later or defines `configure_optimizers` itself, as any LightningModule may.
     """
 
     model: Any
@@ -59,15 +55,30 @@ class Task(L.LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.model = model
-        self.clip = clip
-        self.optimizer = optimizer
-        self.schedule = schedule
+        self.train_with(optimizer, schedule, clip)
         self.clipping: tuple[Tensor, Tensor] | None = None
         """Norm of the last gradient before clipping, and whether it was clipped."""
         self.refused = False
         """Whether a gradient that was not finite has been dropped, and its step not taken."""
         self.carry: dict[str, Any] = {}
         """For each stage the state that the next window begins with; empty for a task that does not stream."""
+
+    def train_with(
+        self,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None,
+        schedule: Callable[[Optimizer, int], Any] | None = None,
+        clip: nn.Module | None = None,
+    ) -> None:
+        """Set what only training needs; `rnnkit.training.fit` builds it from the configuration.
+
+        * `optimizer`: called with the parameters; returns the optimizer.
+        * `schedule`: called with the optimizer and the number of its steps; returns what Lightning takes for a
+          learning-rate scheduler. None keeps the learning rate.
+        * `clip`: called with the parameters after each backward pass; changes their gradients in place and returns the
+          norm of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None
+          leaves the gradients alone.
+        """
+        self.optimizer, self.schedule, self.clip = optimizer, schedule, clip
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes which hook it is in, fifty times a step; a module looks long whether that is a parameter

@@ -32,7 +32,7 @@ from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
 from rnnkit.training.run_folder import check_files, check_named_files
-from rnnkit.training.runs import Run, build_task
+from rnnkit.training.runs import Run, build_trainable
 from rnnkit.training.schedules import StepPlateau
 from rnnkit.training.schema import check_configuration
 from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
@@ -67,7 +67,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     if resume:
         resumed, checkpoint = run.newest()
         check_named_files(checkpoint, resumed)
-        check_fits(lambda: build_task(config), checkpoint, resumed)
+        check_fits(lambda: build_trainable(config), checkpoint, resumed)
         resumed_step = int(checkpoint["global_step"])
         summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
@@ -88,7 +88,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         config.model.update(data.sizes)
         config.task.update(data.facts)
     check_model(config)
-    task = build_task(config)
+    task = build_trainable(config)
     task.check_data(data)
     check_measured(config, task)
     foresee_batches(config, trainer, task, data)
@@ -113,6 +113,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         )
     figures = _figures(trainer, task, monitor)
     if trainer.is_global_zero:
+        print(trainer.profiler.summary(), end="")  # type: ignore[attr-defined]  # nothing without trainer.profiler
         run.summarize(figures)
     return figures
 

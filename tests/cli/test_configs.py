@@ -14,7 +14,7 @@ from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
 from rnnkit.training.construct import construct
 from rnnkit.training.monitored import settled_mode
-from rnnkit.training.runs import build_task
+from rnnkit.training.runs import build_trainable
 
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
@@ -78,7 +78,7 @@ def test_every_file_is_a_choice_and_there_are_as_many_as_there_were() -> None:
 def test_every_choice_composes_and_builds(choice: str) -> None:
     config = buildable(choice)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    task = build_task(config)
+    task = build_trainable(config)
     optimizer = construct(config, "optimizer")(task.model.parameters())
     schedule = construct(config, "schedule")(optimizer, 100)
     assert schedule["scheduler"].optimizer is optimizer

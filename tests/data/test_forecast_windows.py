@@ -129,7 +129,7 @@ def test_a_short_series_has_a_short_past_and_the_batch_says_so() -> None:
     batch = data.collate([windows[0], only])
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [5, 1]
-    assert batch.valid == 6
+    assert batch.num_steps == 6
     assert batch.inputs.past[1].isnan().flatten().tolist() == [False, True, True, True, True]
     assert batch.inputs.gaps[1].tolist() == [1] * 5
     same(unscaled(batch, batch.inputs.past)[1, :1], short[:1])

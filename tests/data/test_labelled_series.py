@@ -159,7 +159,7 @@ def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
     batch = next(iter(data.train_dataloader()))
     assert batch.lengths is not None
     assert sorted(batch.lengths.tolist()) == sorted(len(example.inputs) for example in data.splits["train"])
-    assert batch.valid == int(batch.lengths.sum())
+    assert batch.num_steps == int(batch.lengths.sum())
     for values, length in zip(batch.inputs, batch.lengths, strict=True):
         assert not values[length:].any()
 

@@ -204,7 +204,7 @@ def test_a_split_that_does_not_exist(corpus: Path) -> None:
 )
 def test_wrong_arguments_are_told_before_anything_is_read(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TextData(**arguments)  # type: ignore[arg-type]
+        TextData(**arguments).setup()  # type: ignore[arg-type]
 
 
 def test_an_unknown_set_gets_the_nearest_name() -> None:
