@@ -28,6 +28,7 @@ from rnnkit.training.monitor import Monitor
 from rnnkit.training.monitored import MonitorIsMeasured, check_measured, settled_mode
 from rnnkit.training.patience import EarlyStopping
 from rnnkit.training.preflight import check_kind, check_model, check_parts
+from rnnkit.training.profile import ProfileTable
 from rnnkit.training.progress import TrainingProgress
 from rnnkit.training.provenance import Provenance, check_resumed
 from rnnkit.training.randomness import RandomState
@@ -113,7 +114,6 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         )
     figures = _figures(trainer, task, monitor)
     if trainer.is_global_zero:
-        print(trainer.profiler.summary(), end="")  # type: ignore[attr-defined]  # nothing without trainer.profiler
         run.summarize(figures)
     return figures
 
@@ -198,6 +198,8 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
     ]
     if config.patience is not None:
         callbacks.append(EarlyStopping(config.monitor, config.monitor_mode, config.patience))
+    if config.trainer.get("profiler") is not None:
+        callbacks.append(ProfileTable())
     if config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(monitor))
     return [callback for callback in callbacks if callback is not None]

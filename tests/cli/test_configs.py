@@ -25,6 +25,12 @@ TASK_OF_MODEL = {
     "sequence_model": "classification",
     "tagger": "tagging",
 }
+TASK_OF_GROUP = {
+    "model/characters": "tagging",
+    "model/pooling": "classification",
+    "model/scaling": "forecasting",
+    "output": "forecasting",
+}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -48,8 +54,8 @@ def buildable(choice: str) -> DictConfig:
     """The configuration with one choice made, and with the task and the paths that it asks for."""
     group, name = choice.split("=")
     overrides = [f"task={TASK_OF_MODEL[name]}"] if group == "model" else []
-    if group == "output":
-        overrides.append("task=forecasting")
+    if group in TASK_OF_GROUP:
+        overrides.append(f"task={TASK_OF_GROUP[group]}")
     config = composed(*overrides, choice)
     if group == "data":
         if config.data.get("dataset", "") is None and not config.data.path:

@@ -71,7 +71,7 @@ class AutoregressiveForecaster(Forecaster):
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: WindowScalingKind = "mean",
+        scaling: WindowScalingKind | Callable[..., nn.Module] = "mean",
         lags: Annotated[Sequence[PositiveInt], MinLen(1)] = (1,),
         hidden_size: PositiveInt = 64,
         num_layers: PositiveInt = 2,
