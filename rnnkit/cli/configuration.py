@@ -111,7 +111,7 @@ def unknown_key(key: str, overrides: list[str]) -> UserError:
 
 
 def _unused_group(group: str, override: str) -> UserError:
-    """For `output=point` and `model/pooling=max` in a task without them, and `averaging.decay=0.9` without averaging."""
+    """For `output=point` and `model/pooling=max` in a task without them, and `averaging.decay=0.9` without any."""
     owner, _, part = group.rpartition("/")
     models = "|".join(_with_default("model", part)) if owner == "model" else ""
     tasks = _with_default("task", rf"/model: ({models})\b" if models else f"/{group}")

@@ -115,7 +115,7 @@ class Task(L.LightningModule, ABC):
         ['loss', 'perplexity', 'bits_per_char']
         """
         was_training = self.training
-        self.eval()
+        self.train(False)
         try:
             self.begin("test")
             for batch in loader:
