@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from rnnkit.engines import observe as observe
     from rnnkit.engines import scan as scan
     from rnnkit.layers import RNN as RNN
+    from rnnkit.training import load as load
 
 __version__ = "0.1.0"
-__all__ = ["RNN", "Cell", "SequenceBatch", "cells", "explain", "layers", "observe", "scan", "testing"]
+__all__ = ["RNN", "Cell", "SequenceBatch", "cells", "explain", "layers", "load", "observe", "scan", "testing"]
 
 _HOMES = {
     "RNN": "rnnkit.layers",
     "Cell": "rnnkit.cells",
     "SequenceBatch": "rnnkit.batch",
     "explain": "rnnkit.engines",
+    "load": "rnnkit.training",
     "observe": "rnnkit.engines",
     "scan": "rnnkit.engines",
 }

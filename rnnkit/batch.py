@@ -8,91 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rnnkit.errors import UserError
+from rnnkit.inputs import ForecastExtra, ForecastInputs, TagExtra, TokenInputs
+
+__all__ = ["IGNORED", "ForecastExtra", "ForecastInputs", "SequenceBatch", "TagExtra", "TokenInputs"]
+
 IGNORED = -100
 """The target that no loss counts: padding."""
-
-
-class ForecastInputs(NamedTuple):
-    """B windows of time series, each with what is known at its origin, the step after which the future begins.
-
-    Values, `location`, `scale` and `seasonal_error` are float64, because a series may lie far above its spread; a model
-    scales them by window (`rnnkit.layers.WindowScaling`) before it computes in the dtype of `gaps` and the covariates.
-
-    Axes: B windows, T past steps, H future steps, C target channels; P, F, K, G, S, N covariates.
-
-    * `past`: [B, T, C], the target channels up to the origin; NaN where missing or padded.
-    * `past_covariates`: [B, T, P], numeric covariates over the past, the last F of them known for the future too.
-    * `future_covariates`: [B, H, F], those F over the horizon; NaN where missing, as in the past.
-    * `past_categories`: [B, T, K] int64 ids, the last G of them known for the future too; 0 is unknown or missing.
-    * `future_categories`: [B, H, G], those G over the horizon.
-    * `static`: [B, S], numbers that hold for a whole series.
-    * `static_categories`: [B, N] int64 ids that hold for a whole series.
-    * `gaps`: [B, T], the time since the step before in units of the frequency; 1 in regular series and at their start.
-    * `location`, `scale`: [B, C]; a value in the units of the file is `location + scale * value`.
-    * `step`: [B] int64, the steps of the series before the horizon, which say where in its season a window ends.
-    * `seasonal_error`: [B, C], the mean absolute difference of training values a season apart, in units of the batch;
-      NaN where there are none.
-    """
-
-    past: Tensor
-    past_covariates: Tensor
-    future_covariates: Tensor
-    past_categories: Tensor
-    future_categories: Tensor
-    static: Tensor
-    static_categories: Tensor
-    gaps: Tensor
-    location: Tensor
-    scale: Tensor
-    step: Tensor
-    seasonal_error: Tensor
-
-    @classmethod
-    def of(cls, past_BTC: Tensor, horizon: int) -> "ForecastInputs":
-        """Windows of which nothing is known but the values, in their own units.
-
-        >>> import torch
-        >>> ForecastInputs.of(torch.rand(2, 5, 1), horizon=3).future_covariates.shape
-        torch.Size([2, 3, 0])
-        """
-        lanes, steps, channels = past_BTC.shape
-        past, future = past_BTC.new_zeros(lanes, steps, 0), past_BTC.new_zeros(lanes, horizon, 0)
-        static, unit = past_BTC.new_zeros(lanes, 0), past_BTC.new_ones(lanes, channels)
-        return cls(
-            past=past_BTC,
-            past_covariates=past,
-            future_covariates=future,
-            past_categories=past.long(),
-            future_categories=future.long(),
-            static=static,
-            static_categories=static.long(),
-            gaps=past_BTC.new_ones(lanes, steps),
-            location=torch.zeros_like(unit),
-            scale=unit,
-            step=torch.full((lanes,), steps, device=past_BTC.device),
-            seasonal_error=unit,
-        )
-
-
-class TokenInputs(NamedTuple):
-    """B sentences of T tokens. The characters stand there once for each distinct word of the batch.
-
-    Axes: B sentences, T tokens, U distinct words, K characters.
-
-    * `words`: [B, T] int64 ids; 0 is a word that training never saw, and padding.
-    * `vectors`: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
-    * `which`: [B, T] int64, which of the distinct words each token is.
-    * `characters`: [U, K] int64 ids of the distinct words' characters; 0 is padding.
-    * `sizes`: [U] int64, how many characters each has.
-    * `usual`: [B, T] int64, the tag that the word has most often in training: the baseline.
-    """
-
-    words: Tensor
-    vectors: Tensor
-    which: Tensor
-    characters: Tensor
-    sizes: Tensor
-    usual: Tensor
 
 
 class SequenceBatch(NamedTuple):
@@ -101,26 +23,62 @@ class SequenceBatch(NamedTuple):
     Axes: B lanes, T time steps, I input features, O output features.
 
     * `inputs`: [B, T] ids or [B, T, I] values; where a model reads more than one thing, a NamedTuple, a dict or
-      a dataclass whose first tensor is such a one.
+      a dataclass whose first tensor is such a one, also of your own. Its tensors are [B, ...] unless it has a method
+      `take(lanes)` of its own.
     * `targets`: [B, T] ids, [B, T, O] values or [B]; ids are `IGNORED` where the lane is padded.
     * `lengths`: [B], the valid steps of each lane, 0 allowed; None says that every lane is full, which the data know
       without asking the device and which makes masks unnecessary.
+    * `target_lengths`: [B], the valid targets of each lane where they are not one for each step; None where all targets
+      count, or as many as `lengths` says.
     * `reset`: [B] booleans, true where a lane begins a new sequence with this window; None where each lane is a whole
       sequence and nothing is carried.
-    * `valid`: the valid steps of all lanes, the sum of `lengths`, which the data know without asking the device; None
-      where every lane is full.
+    * `num_steps`: the valid steps of all lanes, the sum of `lengths`, which the data know without asking the device;
+      None where every lane is full.
+    * `extra`: what metrics and the units of predictions need, such as scales and baselines; no model reads it. Of the
+      same kinds as `inputs`.
 
     >>> import torch
-    >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), valid=7)
+    >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), num_steps=7)
     >>> batch.shape, batch.tokens
     ((2, 5), 7)
     """
 
     inputs: Any
     targets: Tensor
-    lengths: Tensor | None
+    lengths: Tensor | None = None
+    target_lengths: Tensor | None = None
     reset: Tensor | None = None
-    valid: int | None = None
+    num_steps: int | None = None
+    extra: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Any,
+        targets: Tensor,
+        lengths: Sequence[int],
+        target_lengths: Sequence[int] | None = None,
+        extra: Any = None,
+    ) -> "SequenceBatch":
+        """A batch of whole sequences; lengths that are all alike become None.
+
+        >>> import torch
+        >>> SequenceBatch.of(torch.zeros(2, 3), torch.tensor([0, 1]), [3, 3]).lengths is None
+        True
+        >>> SequenceBatch.of(torch.zeros(2, 3), torch.tensor([0, 1]), [3, 1]).num_steps
+        4
+        """
+        is_full = min(lengths) == max(lengths)
+        if target_lengths is not None and min(target_lengths) == max(target_lengths):
+            target_lengths = None
+        return cls(
+            inputs,
+            targets,
+            None if is_full else torch.tensor(lengths),
+            None if target_lengths is None else torch.tensor(target_lengths),
+            num_steps=None if is_full else sum(lengths),
+            extra=extra,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -134,7 +92,7 @@ class SequenceBatch(NamedTuple):
     def tokens(self) -> int:
         """The valid steps of all lanes."""
         lanes, steps = self.shape
-        return lanes * steps if self.valid is None else self.valid
+        return lanes * steps if self.num_steps is None else self.num_steps
 
     def to(self, device: torch.device) -> "SequenceBatch":
         """The batch on another device, and the batch itself where it is there already; CUDA is not waited for.
@@ -144,6 +102,23 @@ class SequenceBatch(NamedTuple):
         True
         """
         return self if self.targets.device == device else _moved(self, device)
+
+    def take(self, lanes: Tensor) -> "SequenceBatch":
+        """The batch of some lanes, by their numbers; a lane may be there several times. Waits for the device.
+
+        Raises UserError for a tensor in `inputs` or `extra` that has not one row for each lane.
+
+        >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), num_steps=7)
+        >>> taken = batch.take(torch.tensor([1, 1, 1]))
+        >>> taken.shape, taken.tokens
+        ((3, 5), 6)
+        """
+        inputs, targets, lengths, target_lengths, reset, extra = (
+            _taken(value, lanes, self.shape[0])
+            for value in (self.inputs, self.targets, self.lengths, self.target_lengths, self.reset, self.extra)
+        )
+        num_steps = None if lengths is None else int(lengths.sum())
+        return SequenceBatch(inputs, targets, lengths, target_lengths, reset, num_steps, extra)
 
 
 def parts(value: Any) -> list[Any] | None:
@@ -187,3 +162,15 @@ def _moved(value: Any, device: torch.device) -> Any:
         return value.to(device, non_blocking=device.type == "cuda")
     found = parts(value)
     return value if found is None else with_parts(value, [_moved(part, device) for part in found])
+
+
+def _taken(value: Any, lanes: Tensor, count: int) -> Any:
+    if isinstance(value, Tensor):
+        if value.dim() == 0 or len(value) != count:
+            got, fix = f"a tensor {list(value.shape)}", "a method take(lanes) of the type that holds it"
+            raise UserError("batch", f"tensors of {count} rows, one for each lane", got, fix=fix)
+        return value[lanes]
+    if hasattr(value, "take"):
+        return value.take(lanes)
+    found = parts(value)
+    return value if found is None else with_parts(value, [_taken(part, lanes, count) for part in found])

@@ -38,7 +38,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder
 from rnnkit.training.run.construct import construct
-from rnnkit.training.run.run import build_task
+from rnnkit.training.run.run import build_trainable
 
 CASES = {
     "tagging": ["task=tagging"],
@@ -88,7 +88,7 @@ def prepared(case: str) -> tuple[DictConfig, Any]:
 def bare_loop(config: DictConfig, data: Any, *, written: bool) -> Iterator[int]:
     """Trains without end; the valid steps of every batch."""
     torch.manual_seed(config.seed)
-    task = build_task(config)
+    task = build_trainable(config)
     model: Callable[..., Any] = task.model.train()
     parameters = list(task.model.parameters())
     if written:

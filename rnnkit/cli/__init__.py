@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     debug = "debug=true" in arguments
     try:
         with like_ctrl_c():
-            return _dispatch(arguments)
+            return _dispatch([argument for argument in arguments if argument != "debug=true"])
     except UserError as error:
         if debug:
             raise

@@ -1,6 +1,7 @@
 """The configuration folder, and what is said when a key or a choice does not exist."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-CAN_BE_LEFT_OUT = ("averaging", "clipping", "experiment", "schedule")
+CAN_BE_LEFT_OUT = ("averaging", "clipping", "debug", "experiment", "schedule")
 """Groups of which a run needs none."""
+
+CHOICES_WITH_NAMES = ("model/characters", "model/pooling", "model/scaling")
+"""Groups whose choices a model also takes by their names, as values: the earlier spelling."""
 
 
 def config_folder() -> Path:
@@ -45,7 +49,9 @@ def check_choices(overrides: Iterable[str]) -> None:
         if key == "run_dir" and not value.strip("'\" "):  # of a sweep, Hydra would write beside it before we are asked
             raise UserError("run_dir", "the name of a new folder", repr(value), fix="run_dir=runs/mine")
         group = key.replace(".", "/")
-        if "." in key and value in known.get(group, []):
+        if group in CHOICES_WITH_NAMES and "." in key and value in known[group]:
+            print(f"rnnkit: {key}={value} is now {group}={value}, and taken as such", file=sys.stderr)
+        elif "." in key and value in known.get(group, []):
             expected = f"its keys, such as {key}._target_, or a choice with a slash"
             raise UserError(key, expected, repr(value), fix=f"{group}={value}")
     for group in (item.removesuffix("=null") for item in overrides if item.endswith("=null")):
@@ -105,15 +111,23 @@ def unknown_key(key: str, overrides: list[str]) -> UserError:
 
 
 def _unused_group(group: str, override: str) -> UserError:
-    """For `output=student_t` in a task without outputs, and for `averaging.decay=0.9` without averaging."""
-    files = sorted((config_folder() / "task").glob("*.yaml"))
-    tasks = [file.stem for file in files if re.search(rf"^ *- /{group}:", file.read_text(), flags=re.MULTILINE)]
+    """For `output=point` and `model/pooling=max` in a task without them, and `averaging.decay=0.9` without any."""
+    owner, _, part = group.rpartition("/")
+    models = "|".join(_with_default("model", part)) if owner == "model" else ""
+    tasks = _with_default("task", rf"/model: ({models})\b" if models else f"/{group}")
     if tasks:
         expected = f"a task that has it, {' or '.join(tasks)}"
         return UserError(group, expected, "another task", fix=f"task={tasks[0]} {override}")
     choices = groups()[group]
     expected = f"one of {', '.join(choices)} to be chosen first"
     return UserError(override.split("=")[0], expected, "none", fix=f"{group}={choices[0]} {override}")
+
+
+def _with_default(group: str, pattern: str) -> list[str]:
+    """The choices of a group that have such a line among their defaults."""
+    files = sorted((config_folder() / group).glob("*.yaml"))
+    line = pattern if ":" in pattern else f"{pattern}:"
+    return [file.stem for file in files if re.search(rf"^ *- {line}", file.read_text(), flags=re.MULTILINE)]
 
 
 def defaults(overrides: list[str]) -> dict[str, Any]:

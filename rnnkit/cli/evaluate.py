@@ -21,81 +21,53 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--lanes", type=int, help="language models: parts read side by side, each from a fresh state (1)"
     )
+    parser.add_device()
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse(arguments)
     if given.lanes is not None and given.lanes < 1:
         raise UserError("--lanes", "1 or more", str(given.lanes), fix="--lanes 1")
     quiet()
-    from rnnkit.tasks import LanguageModeling
-    from rnnkit.training import Run
+    from rnnkit.training import load
 
-    run = Run.open(given.run)
-    task = run.task(given.checkpoint)
-    config = run.config()
-    if given.data is not None:
-        for key in ("dataset", "path", "train", "valid", "test"):
-            config.data[key] = None
-        config.data.test = given.data
-    if isinstance(task, LanguageModeling):
-        from rnnkit.cli.perplexity import measured
-
-        figures, text = measured(run, task, config, given.split, given.lanes or 1)
-    elif given.lanes is not None:
+    trained = load(given.run, checkpoint=given.checkpoint, device=given.device, data=given.data)
+    task, data = trained.task, trained.data
+    if given.lanes is not None and "stream" not in task.capabilities:
         raise UserError("--lanes", "a language model", f"a run of {task.kind}", fix="no --lanes")
-    else:
-        figures, text = _measured(run, task, config, given.split)
-    if given.data is not None:
-        figures["split"] = given.data
-    figures["checkpoint"] = given.checkpoint
+    split = trained.split(given.split)
+    loader = data.loader(split) if given.lanes is None else data.loader(split, lanes=given.lanes)
+    started = time.perf_counter()
+    measured = task.evaluate(loader)
+    seconds = time.perf_counter() - started
+    counts = data.counts(split)
     if given.json:
-        for name, value in figures.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                print(f"rnnkit: {name} is null: {_reason(task, name, figures)}", file=sys.stderr)
-        print(dumps(figures))
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                print(f"rnnkit: {name} is null: {_reason(task, name, measured)}", file=sys.stderr)
+        named = {"split": given.data or split, **counts, **measured, "seconds": seconds}
+        print(dumps({**named, "checkpoint": given.checkpoint}))
     else:
-        print(f"{figures['split']} split of {given.run}, {given.checkpoint}.ckpt: {text}")
+        print(f"{given.data or split} split of {given.run}, {given.checkpoint}.ckpt: {_text(task, counts, measured)}")
     return 0
 
 
-def _measured(run: Any, task: Any, config: Any, split: str | None) -> tuple[dict[str, Any], str]:
-    """The task's own figures over a whole split, and the lines to print."""
-    import lightning as L
-
+def _text(task: Any, counts: dict[str, int], measured: dict[str, float]) -> str:
+    """How much was measured, the figures in a column, and the details of the task."""
     from rnnkit.tasks.metrics.table import shown
 
-    data = run.data(config)
-    data.setup("test")
-    task.check_data(data)
-    name = split or ("test" if "test" in data.splits else "valid")
-    loader = data.loader(name)
-    trainer = L.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        inference_mode=True,
-    )
-    started = time.perf_counter()
-    trainer.test(task, loader, verbose=False)
-    seconds = time.perf_counter() - started
-    measured = {key.removeprefix("test/"): float(value) for key, value in trainer.callback_metrics.items()}
-    figures = {"split": name, "sequences": len(data.splits[name]), **measured, "seconds": seconds}
     width = max(len(key) for key in measured)
     lines = [
-        f"{len(data.splits[name]):,} sequences",
+        ", ".join(f"{count:,} {name}" for name, count in counts.items()),
         *(f"  {key:<{width}}  {shown(value)}{_note(task, key, measured)}" for key, value in measured.items()),
     ]
     details = task.details()
-    return figures, "\n".join([*lines, *(["", details] if details else [])])
+    return "\n".join([*lines, *(["", details] if details else [])])
 
 
-def _note(task: Any, name: str, figures: dict[str, Any]) -> str:
+def _note(task: Any, name: str, figures: dict[str, float]) -> str:
     return "" if math.isfinite(figures[name]) else f"  ({_reason(task, name, figures)})"
 
 
-def _reason(task: Any, name: str, figures: dict[str, Any]) -> str:
+def _reason(task: Any, name: str, figures: dict[str, float]) -> str:
     """Why a metric is not a finite number."""
     if math.isfinite(figures["loss"]):
         for known in (name, name.rstrip("0123456789")):

@@ -1,6 +1,5 @@
 """`rnnkit explain [KEY=VALUE ...]`."""
 
-import inspect
 import warnings
 from collections.abc import Iterator
 from itertools import takewhile
@@ -69,20 +68,21 @@ def _lines(config: Any) -> Iterator[str]:
     precision, device = trainer.precision_plugin, trainer.strategy.root_device
     data = construct(config, "data")
     windows = "lanes" in config.data
-    model = precision.convert_module((_model(config, data) if windows else _model_of(config, data)).to(device))
+    task = None if windows else _task(config, data).to(device)
+    model = precision.convert_module(_model(config, data).to(device) if task is None else task.model)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     where = f"{precision.precision} on {device}{threads}"
     layers = dict(_layers(model))
     if not layers:
         raise UserError("model", "a model with an rnnkit.RNN inside", type(model).__name__, fix="model=language_model")
-    if windows:
+    if task is None:
         lanes, steps = config.data.lanes // trainer.world_size, config.data.bptt_steps
         shapes = dict.fromkeys(layers, (lanes, steps))
         yield f"{type(model).__name__} on windows of {lanes} lanes x {steps} steps, {where}"
     else:
         batch = next(iter(data.train_dataloader()))
         with precision.forward_context():
-            shapes = _shapes(model, batch)
+            shapes = _shapes(task, batch)
         yield f"{type(model).__name__} on the first training batch, {batch.tokens:,} steps, {where}"
     width = max(len(name) for name in layers)
     for name, cell in layers.items():
@@ -101,16 +101,21 @@ def _lines(config: Any) -> Iterator[str]:
             yield f"{'':<{width}}    not {faster}: {found.ruled_out[faster]}"
 
 
-def _model_of(config: Any, data: Any) -> Any:
-    """The untrained model for data that have to be read."""
-    from rnnkit.training.run.construct import construct
+def _task(config: Any, data: Any) -> Any:
+    """The untrained task for data that have to be read."""
+    from omegaconf import open_dict
+
+    from rnnkit.training.run.run import build_task
 
     data.setup("fit")
-    return construct(config, "model", **data.sizes)
+    with open_dict(config):
+        config.model.update(data.sizes)
+        config.task.update(data.facts)
+    return build_task(config)
 
 
-def _shapes(model: Any, batch: Any) -> dict[str, tuple[int, int]]:
-    """How many lanes and steps each layer reads of a batch; the last time, where it is called several times."""
+def _shapes(task: Any, batch: Any) -> dict[str, tuple[int, int]]:
+    """How many lanes and steps each layer reads in a training step; the last time, where it is called several times."""
     import torch
     from lightning.fabric.utilities import move_data_to_device
 
@@ -121,13 +126,14 @@ def _shapes(model: Any, batch: Any) -> dict[str, tuple[int, int]]:
     def note(module: Any, inputs: tuple[Any, ...]) -> None:
         found.update(dict.fromkeys(names[module], tuple(inputs[0].shape[:2])))
 
+    model = task.model
     modules = {name or "rnn": module for name, module in model.named_modules() if isinstance(module, RNN)}
     every = list(dict(_layers(model)))
     names = {module: [one for one in every if one.startswith(f"{name}, ")] for name, module in modules.items()}
     hooks = [module.register_forward_pre_hook(note) for module in modules.values()]
     batch = move_data_to_device(batch, next(model.parameters()).device)
     with torch.no_grad():
-        model(batch.inputs, lengths=batch.lengths)
+        task.training_step(batch, 0)
     for hook in hooks:
         hook.remove()
     return found
@@ -159,9 +165,12 @@ def _model(config: Any, data: Any) -> Any:
     What the model's constructor needs and the configuration lacks, such as `vocabulary_size`, only the data know. Two
     numbers stand in for it: where the recurrent layers come out the same with both, they do not depend on it.
     """
-    from rnnkit.training.run.construct import construct
+    from rnnkit.training.run.construct import construct, required
 
-    unknown = _arguments_from_data(config.model)
+    try:
+        unknown = required(config, "model")
+    except (TypeError, ValueError):  # construct says what is wrong with the target
+        unknown = []
     if not unknown:
         return construct(config, "model")
     models = [construct(config, "model", **dict.fromkeys(unknown, size)) for size in (2, 3)]
@@ -170,15 +179,3 @@ def _model(config: Any, data: Any) -> Any:
         return models[0]
     data.setup("fit")
     return construct(config, "model", **data.sizes)
-
-
-def _arguments_from_data(model: Any) -> list[str]:
-    """The arguments that a model must be given and that its configuration does not hold."""
-    from hydra.utils import get_object
-
-    try:
-        parameters = inspect.signature(get_object(model._target_)).parameters.values()
-    except Exception:  # whoever constructs it says what is wrong with the target
-        return []
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in parameters if p.default is p.empty and p.kind in named and p.name not in model]

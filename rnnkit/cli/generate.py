@@ -23,40 +23,25 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--seed", type=int, help="the same seed gives the same text; by default another each time")
     parser.add_argument("--checkpoint", default="best", help="best or last (default: best)")
+    parser.add_device()
     given = parser.parse(arguments)
     if given.seed is not None and not 0 <= given.seed < 2**63:
         raise UserError("--seed", "a whole number from 0 to 2**63 - 1", str(given.seed), fix="--seed 1")
     quiet()
     import torch
 
-    from rnnkit.data import load_tokenizer
-    from rnnkit.tasks import LanguageModeling, generate
-    from rnnkit.training import Run
+    from rnnkit.training import load
 
-    run = Run.open(given.run)
-    task = run.task(given.checkpoint)
-    if not isinstance(task, LanguageModeling):
-        raise UserError("run", "a language model", f"a run of {task.kind}", fix=f"rnnkit predict {given.run}")
-    tokenizer = load_tokenizer(run.vocabulary_file)
-    prompts = given.prompt or [""]
-    ids = [_encoded(tokenizer, prompt) for prompt in prompts]
-    # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed
-    line_end = [] if tokenizer.missing("\n") else tokenizer.encode("\n").tolist()
-    context = [torch.tensor([*line_end, *prompt.tolist()]) for prompt in ids]
-    generator = torch.Generator()
-    if given.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(given.seed)
-    drawn = generate(
-        task.model,
-        context,
+    trained = load(given.run, checkpoint=given.checkpoint, device=given.device)
+    trained.require("generate")
+    prompts, tokenizer = given.prompt or [""], trained.data.tokenizer
+    ids, drawn = trained.tokens(
+        prompts,
         length=given.length,
         temperature=given.temperature,
         top_k=given.top_k,
         top_p=given.top_p,
-        forbidden=[] if tokenizer.unknown is None else [tokenizer.unknown],
-        generator=generator,
+        seed=given.seed,
     )
     if len(prompts) == 1:
         _stream(tokenizer, ids[0].tolist(), drawn)
@@ -66,20 +51,6 @@ def run(arguments: list[str]) -> int:
         print("-" * 20)
         print(tokenizer.decode([*prompt.tolist(), *row.tolist()]))
     return 0
-
-
-def _encoded(tokenizer: Any, prompt: str) -> Any:
-    missing = tokenizer.missing(prompt)
-    if missing:
-        known = "characters" if tokenizer.level == "char" else "words"
-        shown = ", ".join(repr(item) for item in missing[:5])
-        raise UserError(
-            "--prompt",
-            f"{known} of the training text",
-            f"{shown}, which the model has never seen",
-            fix="a prompt without them; vocabulary.json in the run folder lists what it knows",
-        )
-    return tokenizer.encode(prompt)
 
 
 def _stream(tokenizer: Any, prompt: list[int], drawn: Any) -> None:

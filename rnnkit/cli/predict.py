@@ -4,16 +4,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
-
-CHUNK = 50
-"""Batches that are read before the first of them is predicted, so that sequences of like length share a batch."""
 
 
 def run(arguments: list[str]) -> int:
@@ -29,6 +25,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--format", help="csv, jsonl and others; by default from the name of the output, else jsonl")
     parser.add_argument("--checkpoint", default="best", help="best or last (default: best)")
     parser.add_argument("--batch-size", type=int, help="sequences at a time; 1 for standard input, else the run's")
+    parser.add_device()
     given = parser.parse(arguments)
     source = None if given.input == "-" else Path(given.input)
     if source is not None and not source.exists():
@@ -38,21 +35,16 @@ def run(arguments: list[str]) -> int:
     if given.output != "-":
         _check_output(Path(given.output), source)
     quiet()
-    from rnnkit.data import SequenceData
-    from rnnkit.training import Run
+    from rnnkit.training import load
 
-    run = Run.open(given.run)
-    task = run.task(given.checkpoint)
-    data = run.data()
-    if not isinstance(data, SequenceData):
-        raise UserError("run", "a run that predicts", f"one of {task.kind}", fix=f"rnnkit generate {given.run}")
-    task.check_data(data)
+    trained = load(given.run, checkpoint=given.checkpoint, device=given.device)
+    trained.require("predict")
     format_ = given.format or (Path(given.output).suffix.lstrip(".") if given.output != "-" else "") or "jsonl"
     streamed = source is None and given.batch_size is None
-    size = 1 if streamed else given.batch_size or data.eval_batch_size
     with _sink(given.output) as sink:
-        write = data.writer(sink, format_)
-        for example, prediction in _predictions(task, data, source, size, 1 if streamed else CHUNK):
+        write = trained.data.writer(sink, format_)
+        how = {"batch_size": 1, "ahead": 1} if streamed else {"batch_size": given.batch_size}
+        for example, prediction in trained.predict(source, **how):
             write(example, prediction)
             if streamed:
                 sink.flush()
@@ -96,19 +88,3 @@ def _sink(output: str) -> Iterator[TextIO]:
         raise UserError(
             "--output", "a file that can be written", f"'{output}' ({error.strerror})", fix="--output -"
         ) from error
-
-
-def _predictions(task: Any, data: Any, source: Path | None, size: int, chunk: int) -> Iterator[tuple[Any, Any]]:
-    """Each example with what the model says of it, in the order of the input; None for one without any step."""
-    import torch
-
-    examples = data.read_inputs(source)
-    while part := list(islice(examples, size * chunk)):
-        order = sorted(range(len(part)), key=lambda index: -data.length(part[index]))
-        order = [index for index in order if data.length(part[index])]
-        found: dict[int, Any] = {}
-        for start in range(0, len(order), size):
-            indices = order[start : start + size]
-            with torch.inference_mode():
-                found.update(zip(indices, task.predict(data.collate([part[i] for i in indices])), strict=True))
-        yield from ((example, found.get(index)) for index, example in enumerate(part))

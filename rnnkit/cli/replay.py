@@ -39,8 +39,8 @@ def run(arguments: list[str]) -> int:
         hydra.utils.get_object(config.data._target_)
     try:
         case["state_dict"] = without_clipping(case["state_dict"])
-        check_fits(lambda: build_task(config, training=False), case, path)
-        task = build_task(config, training=False)
+        check_fits(lambda: build_task(config), case, path)
+        task = build_task(config)
         batch = read_batch(case["batch"], path)
         lanes, steps = batch.shape
         found = replay(task, case, batch)

@@ -12,6 +12,7 @@ from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
 from rnnkit.layers.rnn import RNN
 from rnnkit.masks import Lengths, as_lengths
+from rnnkit.ranges import Odd, PositiveInt
 
 GROUP = 64
 """Words that a CPU reads side by side."""
@@ -30,6 +31,7 @@ class CharRNN(nn.Module):
         cell: any cell factory.
         embedding_size: width of a character.
         hidden_size: width of each direction.
+        output_size: width of both directions together, in place of `hidden_size`; an odd one becomes even.
 
     >>> from rnnkit.cells import GRUCell
     >>> encoder = CharRNN(30, GRUCell, embedding_size=8, hidden_size=16)
@@ -38,9 +40,16 @@ class CharRNN(nn.Module):
     """
 
     def __init__(
-        self, alphabet_size: int, cell: Callable[[int, int], Cell[Any]], embedding_size: int = 32, hidden_size: int = 50
+        self,
+        alphabet_size: int,
+        cell: Callable[[int, int], Cell[Any]],
+        embedding_size: PositiveInt = 32,
+        hidden_size: PositiveInt = 50,
+        output_size: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        if output_size is not None:
+            hidden_size = (output_size + 1) // 2
         self.embedding = nn.Embedding(alphabet_size, embedding_size, padding_idx=0)
         self.rnn = RNN(cell, embedding_size, hidden_size, bidirectional=True)
         self.output_size = self.rnn.output_size
@@ -89,7 +98,13 @@ class CharCNN(nn.Module):
     torch.Size([2, 16])
     """
 
-    def __init__(self, alphabet_size: int, embedding_size: int = 32, filters: int = 100, kernel_size: int = 5) -> None:
+    def __init__(
+        self,
+        alphabet_size: int,
+        embedding_size: PositiveInt = 32,
+        filters: PositiveInt = 100,
+        kernel_size: Odd = 5,
+    ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
             raise UserError("kernel_size", "an odd number", str(kernel_size), fix=f"kernel_size={kernel_size + 1}")

@@ -1,6 +1,7 @@
 """A recurrent model of whole sequences: one answer a sequence, or one a step."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -21,7 +22,12 @@ from rnnkit.layers import (
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.ranges import NonNegativeInt, Odd, PositiveInt, Probability
 
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS: dict[str, Callable[..., nn.Module]] = {
+    "last": LastPooling,
+    "mean": MeanPooling,
+    "max": MaxPooling,
+    "attention": AttentionPooling,
+}
 
 
 class SequenceModel(nn.Module):
@@ -47,8 +53,10 @@ class SequenceModel(nn.Module):
         convolutions: so many layers of `Subsample` in front of the RNN, each as wide as the embedding.
         kernel_size, stride: of each of them.
         hidden_size, num_layers, bidirectional, residual: see `rnnkit.RNN`.
-        pooling: last, mean, max or attention (see `rnnkit.layers`); None answers at every step.
-        attention_heads: of attention.
+        pooling: last, mean, max or attention (see `rnnkit.layers`), or a class of your own, called with the width H of
+            what it pools: it has an `output_size`, and maps [B, T, H] and `lengths` to [B, output_size]. None answers
+            at every step.
+        attention_heads: of attention that is named so.
         dropout: probability of dropout between the layers, in [0, 1).
         input_dropout: the same on what the RNN reads.
         output_dropout: the same on what the last layer W reads; None takes `dropout`.
@@ -84,7 +92,7 @@ class SequenceModel(nn.Module):
         num_layers: PositiveInt = 1,
         bidirectional: bool = False,
         residual: bool = False,
-        pooling: Literal["last", "mean", "max", "attention"] | None = "last",
+        pooling: Literal["last", "mean", "max", "attention"] | Callable[..., nn.Module] | None = "last",
         attention_heads: PositiveInt = 1,
         dropout: Probability = 0.0,
         input_dropout: Probability = 0.0,
@@ -164,18 +172,17 @@ class SequenceModel(nn.Module):
         return outputs
 
 
-def _pooling(name: str | None, rnn: RNN, heads: int) -> Any:
-    """The layer of a name; None for none."""
+def _pooling(chosen: str | Callable[..., nn.Module] | None, rnn: RNN, heads: int) -> Any:
+    """The layer of a name or of a class; None for none."""
     size = rnn.output_size
-    if name is None:
+    if chosen is None:
         return None
-    if name == "last":
-        return LastPooling(size, rnn.bidirectional)
-    if name == "mean":
-        return MeanPooling(size)
-    if name == "max":
-        return MaxPooling(size)
-    if name == "attention":
-        return AttentionPooling(size, heads)
-    expected = f"one of {', '.join(POOLINGS)}, or null for an answer at every step"
-    raise UserError("model.pooling", expected, repr(name), fix="model.pooling=last")
+    if isinstance(chosen, str):
+        if chosen not in POOLINGS:
+            expected = f"one of {', '.join(POOLINGS)}, or null for an answer at every step"
+            raise UserError("model.pooling", expected, repr(chosen), fix="model.pooling=last")
+        chosen = partial(AttentionPooling, heads=heads) if chosen == "attention" else POOLINGS[chosen]
+    layer: Any = chosen(size)
+    if isinstance(layer, LastPooling):
+        layer.bidirectional = rnn.bidirectional  # the end of its second half is then the first step
+    return layer

@@ -43,8 +43,9 @@ class Tagger(nn.Module):
             rows for no V. The task puts the vectors in.
         scheme: None, bio or bioes, as tags of entities are.
         embedding_size: width of E; 0 for no E, where characters or given vectors must do.
-        characters: "cnn", "rnn" (of `cell`) or None.
-        character_embedding_size: width of a character.
+        characters: "cnn", "rnn" (of `cell`), None, or a class of your own, called with `alphabet_size`: it has an
+            `output_size` O, and maps the ids [U, K] of the characters of U words and their numbers [U] to [U, O].
+        character_embedding_size: width of a character, of an encoder that is named so.
         character_size: filters of the CNN, or width of both directions of the RNN together.
         kernel_size: characters that a filter of the CNN sees, odd.
         hidden_size, num_layers: of the recurrent layers, each direction.
@@ -61,7 +62,7 @@ class Tagger(nn.Module):
     >>> from rnnkit.cells import LSTMCell
     >>> model = Tagger(50, 20, ["O", "B-x", "I-x"], LSTMCell, hidden_size=16, scheme="bio", crf=True)
     >>> ids_BT = torch.tensor([[3, 4, 5], [6, 0, 0]])
-    >>> inputs = TokenInputs(ids_BT, ids_BT, ids_BT, torch.ones(7, 4).long(), torch.full((7,), 4), ids_BT)
+    >>> inputs = TokenInputs(ids_BT, ids_BT, ids_BT, torch.ones(7, 4).long(), torch.full((7,), 4))
     >>> e_BTC = model(inputs, lengths=torch.tensor([3, 1]))
     >>> e_BTC.shape, model.decode(e_BTC, torch.tensor([3, 1])).shape
     (torch.Size([2, 3, 3]), torch.Size([2, 3]))
@@ -81,7 +82,7 @@ class Tagger(nn.Module):
         vector_size: int = 0,
         scheme: str | None = None,
         embedding_size: NonNegativeInt = 100,
-        characters: Literal["cnn", "rnn"] | None = "cnn",
+        characters: Literal["cnn", "rnn"] | Callable[..., nn.Module] | None = "cnn",
         character_embedding_size: PositiveInt = 32,
         character_size: PositiveInt = 100,
         kernel_size: Odd = 5,
@@ -180,17 +181,20 @@ class Tagger(nn.Module):
 
 
 def _characters(
-    kind: str | None,
+    chosen: str | Callable[..., nn.Module] | None,
     alphabet_size: int,
     cell: Callable[[int, int], Cell[Any]],
     embedding_size: NonNegativeInt,
     size: int,
     kernel_size: Odd,
-) -> CharCNN | CharRNN | None:
-    if kind is None:
+) -> Any:
+    """The encoder of a name or of a class; None for none."""
+    if chosen is None:
         return None
-    if kind == "cnn":
+    if callable(chosen):
+        return chosen(alphabet_size)
+    if chosen == "cnn":
         return CharCNN(alphabet_size, embedding_size, size, kernel_size)
-    if kind == "rnn":
-        return CharRNN(alphabet_size, cell, embedding_size, (size + 1) // 2)
-    raise UserError("model.characters", "cnn, rnn or null", repr(kind), fix="model.characters=cnn")
+    if chosen == "rnn":
+        return CharRNN(alphabet_size, cell, embedding_size, output_size=size)
+    raise UserError("model.characters", "cnn, rnn or null", repr(chosen), fix="model.characters=cnn")

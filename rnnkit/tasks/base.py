@@ -1,7 +1,7 @@
-"""What every task shares: the loss of a batch, the figures of a split, the optimizer, the schedule and clipping."""
+"""What every task shares: the loss of a batch, the figures of a split, predictions, and what the task can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import lightning as L
@@ -16,26 +16,30 @@ from rnnkit.errors import UserError
 Metrics = Mapping[str, Literal["min", "max"] | None]
 """Names of metrics, each with the direction in which it gets better: "min", "max", or None where neither is better."""
 
+Capability = Literal["predict", "generate", "stream"]
+"""predict: something of each sequence (`Task.predict`). generate: tokens that follow a prompt (`generate`). stream:
+windows whose state is carried from one to the next."""
+
 
 class Task(L.LightningModule, ABC):
     """A model with a loss and the figures by which it is judged.
 
     Each batch is a `SequenceBatch`. A task says what its `loss` is, what it remembers of a batch that is evaluated
-    (`measure`), and which `figures` follow once a split is through. `predict` gives what a user wants of each sequence.
+    (`measure`), and which `figures` follow once a split is through; `evaluate` does both for all batches of a loader.
+    `predict` gives what a user wants of each sequence. `capabilities` states which of the optional parts are there: the
+    command line asks for these, never for the class.
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
-        optimizer: called with the parameters; returns the optimizer. None for a task that only predicts.
-        schedule: called with the optimizer and the number of optimizer steps; returns what Lightning takes for a
-            learning-rate scheduler. None keeps the learning rate.
-        clip: called with the parameters after each backward pass; changes their gradients in place and returns the norm
-            of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None leaves
-            the gradients alone.
+        optimizer, schedule, clip: see `train_with`; None for a task that only predicts, and for one that is given them
+            later or defines `configure_optimizers` itself, as any LightningModule may.
     """
 
     model: Any
     undefined: ClassVar[Mapping[str, str]] = {}
     """Why a metric can be without a value, by its name; for messages beside NaN."""
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    """What the task can do beside training and evaluation."""
     kind: str
     """The name of the task's configuration, by which data say what they are for."""
     metrics: ClassVar[Metrics] = {}
@@ -51,13 +55,30 @@ class Task(L.LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.model = model
-        self.clip = clip
-        self.optimizer = optimizer
-        self.schedule = schedule
+        self.train_with(optimizer, schedule, clip)
         self.clipping: tuple[Tensor, Tensor] | None = None
         """Norm of the last gradient before clipping, and whether it was clipped."""
         self.refused = False
         """Whether a gradient that was not finite has been dropped, and its step not taken."""
+        self.carry: dict[str, Any] = {}
+        """For each stage the state that the next window begins with; empty for a task that does not stream."""
+
+    def train_with(
+        self,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None,
+        schedule: Callable[[Optimizer, int], Any] | None = None,
+        clip: nn.Module | None = None,
+    ) -> None:
+        """Set what only training needs; `rnnkit.training.fit` builds it from the configuration.
+
+        * `optimizer`: called with the parameters; returns the optimizer.
+        * `schedule`: called with the optimizer and the number of its steps; returns what Lightning takes for a
+          learning-rate scheduler. None keeps the learning rate.
+        * `clip`: called with the parameters after each backward pass; changes their gradients in place and returns the
+          norm of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None
+          leaves the gradients alone.
+        """
+        self.optimizer, self.schedule, self.clip = optimizer, schedule, clip
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes which hook it is in, fifty times a step; a module looks long whether that is a parameter
@@ -78,12 +99,37 @@ class Task(L.LightningModule, ABC):
     def figures(self, stage: str) -> dict[str, float]:
         """The figures of all batches measured since the last call, by name; they are forgotten then."""
 
+    def begin(self, stage: str) -> None:
+        """Called before the first batch of an evaluation under `stage`."""
+
+    @torch.inference_mode()
+    def evaluate(self, loader: Iterable[SequenceBatch]) -> dict[str, float]:
+        """The figures under `test/` over all batches of a loader, on the device of the task and in eval mode.
+
+        >>> from rnnkit.cells import GRUCell
+        >>> from rnnkit.models import LanguageModel
+        >>> from rnnkit.tasks import LanguageModeling
+        >>> task = LanguageModeling(LanguageModel(5, GRUCell, hidden_size=4), unit="char")
+        >>> ids_BT = torch.tensor([[1, 2, 3, 4]])
+        >>> list(task.evaluate([SequenceBatch(ids_BT, ids_BT)]))
+        ['loss', 'perplexity', 'bits_per_char']
+        """
+        was_training = self.training
+        self.train(False)
+        try:
+            self.begin("test")
+            for batch in loader:
+                self.measure(batch.to(self.device), "test")
+            return self.figures("test")
+        finally:
+            self.train(was_training)
+
     def metric_names(self) -> list[str]:
         """Which of `metrics` a validation measures with these data and settings, by their full names."""
         return [*self.metrics]
 
-    def predict(self, batch: SequenceBatch) -> list[Any]:
-        """What is said of each sequence of a batch, in plain Python values; the targets are not looked at."""
+    def predict(self, batch: SequenceBatch) -> Sequence[Any]:
+        """What is predicted of each sequence of a batch, a NamedTuple of `rnnkit.predictions`; targets are not read."""
         raise NotImplementedError(f"{type(self).__name__} makes no predictions")
 
     def check_data(self, data: Any) -> None:
@@ -109,6 +155,15 @@ class Task(L.LightningModule, ABC):
 
     def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         self.measure(batch, "test")
+
+    def predict_step(self, batch: SequenceBatch, batch_idx: int = 0) -> Sequence[Any]:
+        return self.predict(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self.begin("val")
+
+    def on_test_epoch_start(self) -> None:
+        self.begin("test")
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.errors import UserError
+from rnnkit.predictions import ClassPrediction
 from rnnkit.ranges import Fraction, NonNegative
-from rnnkit.tasks.base import Metrics, Task
+from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.classes import class_figures, f1
 from rnnkit.tasks.metrics.gathered import Gathered
@@ -46,6 +47,7 @@ class Classification(Task):
     """
 
     kind = "classification"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"predict"})
     undefined: ClassVar[Mapping[str, str]] = {
         "auroc": "the split has sequences of one class only",
         "auprc": "the split has sequences of one class only",
@@ -115,10 +117,10 @@ class Classification(Task):
         C = log_p_NC.shape[1]
         return self._names(C), (truth_N * C + log_p_NC.argmax(dim=1)).bincount(minlength=C * C).view(C, C)
 
-    def predict(self, batch: SequenceBatch) -> list[Any]:
+    def predict(self, batch: SequenceBatch) -> list[ClassPrediction]:
         p_BC = self.model(batch.inputs, lengths=batch.lengths).float().softmax(dim=1)
         labels = p_BC.argmax(dim=1).tolist()
-        return [{"label": c, "probabilities": row} for c, row in zip(labels, p_BC.tolist(), strict=True)]
+        return [ClassPrediction(*pair) for pair in zip(labels, p_BC.tolist(), strict=True)]
 
     def details(self) -> str:
         found = self.confusion()

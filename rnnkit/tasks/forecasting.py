@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnkit.batch import SequenceBatch
-from rnnkit.data import ForecastData
+from rnnkit.batch import ForecastExtra, SequenceBatch
 from rnnkit.errors import UserError
-from rnnkit.models.forecasting import AutoregressiveForecaster, Parameters
+from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.paths import crps_of_samples, quantiles_of_samples
 from rnnkit.precision import widened
+from rnnkit.predictions import ForecastPrediction
 from rnnkit.ranges import Level, Positive, PositiveInt, Seed
-from rnnkit.tasks.base import Metrics, Task
+from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
 from rnnkit.tasks.metrics.mean import Mean
@@ -43,7 +43,7 @@ class Forecasting(Task):
     errors step by step.
 
     Args:
-        model: a `rnnkit.models.forecasting.Forecaster`; see `Task`.
+        model: a `rnnkit.models.forecasting.Forecaster`; see `Task`. Batches have `ForecastInputs` and `ForecastExtra`.
         optimizer, schedule, clip: see `Task`.
         season: steps of a season, for the seasonal naive forecast.
         channels: their names.
@@ -59,6 +59,7 @@ class Forecasting(Task):
     """
 
     kind = "forecasting"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"predict"})
     undefined: ClassVar[Mapping[str, str]] = {
         "mase": "no two training values a season apart differ",
         "owa": "no two training values a season apart differ",
@@ -125,7 +126,7 @@ class Forecasting(Task):
 
     def check_data(self, data: Any) -> None:
         support = self.model.output.support
-        if support is not None and isinstance(data, ForecastData):
+        if support is not None and hasattr(data, "require"):
             data.require(support)
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
@@ -185,16 +186,17 @@ class Forecasting(Task):
     def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
         """Mean [B, H, C] and quantiles [Q, B, H, C] in the units of the file; None for what has no quantiles."""
         said = self._said(batch, levels)
-        location_B1C, scale_B1C = (widened(x)[:, None] for x in (batch.inputs.location, batch.inputs.scale))
+        extra = _extra(batch)
+        location_B1C, scale_B1C = (widened(x)[:, None] for x in (extra.location, extra.scale))
         quantiles = None if said.quantiles is None else location_B1C + scale_B1C * said.quantiles
         return location_B1C + scale_B1C * said.mean, quantiles
 
-    def predict(self, batch: SequenceBatch) -> list[Any]:
+    def predict(self, batch: SequenceBatch) -> list[ForecastPrediction]:
         mean_BHC, quantiles_QBHC = self.forecast(batch, self.levels)
         means = mean_BHC.tolist()
         found = [[]] * len(means) if quantiles_QBHC is None else quantiles_QBHC.transpose(0, 1).tolist()
         return [
-            {"mean": mean, "quantiles": dict(zip(self.levels, quantiles, strict=False))}
+            ForecastPrediction(mean, dict(zip(self.levels, quantiles, strict=False)))
             for mean, quantiles in zip(means, found, strict=True)
         ]
 
@@ -203,14 +205,13 @@ class Forecasting(Task):
         inputs, lengths, output = batch.inputs, batch.lengths, self.model.output
         generator = torch.Generator(inputs.past.device).manual_seed(self.seed)
         known = len(levels) > 0 and output.spans(levels)
-        if not isinstance(self.model, AutoregressiveForecaster):
-            parameters = self.model(inputs, lengths=lengths)
-            mean_BHC = output.mean(parameters)
-            quantiles = output.quantiles(parameters, levels, generator) if known else None
-            return _Said(parameters, mean_BHC, quantiles, lambda x: output.crps(parameters, x, generator), levels)
         samples = self.samples if output.samples > 1 else 1
         paths_SBHC = self.model.paths(inputs, samples, lengths=lengths, generator=generator)
         parameters, _ = self.model.foreseen(inputs, batch.targets, lengths=lengths)
+        if paths_SBHC is None:
+            mean_BHC = output.mean(parameters)
+            quantiles = output.quantiles(parameters, levels, generator) if known else None
+            return _Said(parameters, mean_BHC, quantiles, lambda x: output.crps(parameters, x, generator), levels)
         quantiles = quantiles_of_samples(paths_SBHC, levels) if known else None
         return _Said(parameters, paths_SBHC.mean(0), quantiles, lambda x: crps_of_samples(paths_SBHC, x), levels)
 
@@ -225,11 +226,12 @@ class Forecasting(Task):
 
     def _errors(self, mean_BHC: Tensor, median_BHC: Tensor, batch: SequenceBatch) -> tuple[dict[str, Term], Term]:
         """The terms of point forecasts that are in the units of the batch, and the targets."""
-        units = batch.inputs.location, batch.inputs.scale, batch.inputs.seasonal_error
+        extra = _extra(batch)
+        units = extra.location, extra.scale, extra.seasonal_error
         return error_terms(mean_BHC, median_BHC, batch.targets, *units, in_file=self.units == "file")
 
     def _unit(self, batch: SequenceBatch) -> Tensor | float:
-        return 1.0 if self.units == "scaled" else widened(batch.inputs.scale[:, None])
+        return 1.0 if self.units == "scaled" else widened(_extra(batch).scale[:, None])
 
     def _named(self, figures: ForecastFigures) -> dict[str, float]:
         named = figures.named()
@@ -253,6 +255,11 @@ class Forecasting(Task):
             rows.append([str(step), *(float(by_step[name][key][step - 1]) for key, name in pairs)])
         steps = table(["step", *(f"{key} {name}" for key, name in pairs)], rows)
         return f"{overall}\n\n{steps}"
+
+
+def _extra(batch: SequenceBatch) -> ForecastExtra:
+    """The units of a batch; one without them is in those of the file."""
+    return ForecastExtra.of(batch.inputs.past) if batch.extra is None else batch.extra  # type: ignore[no-any-return]
 
 
 class _Said:

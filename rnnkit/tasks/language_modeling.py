@@ -1,7 +1,7 @@
 """Language modeling: how well a model foresees the next token."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
 from rnnkit.ranges import NonNegative, PositiveInt
-from rnnkit.tasks.base import Metrics
+from rnnkit.tasks.base import Capability, Metrics
+from rnnkit.tasks.generation import generate
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.streaming import StreamTask
 
@@ -44,6 +45,7 @@ class LanguageModeling(StreamTask):
     """
 
     kind = "language_modeling"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"stream", "generate"})
     undefined: ClassVar[Mapping[str, str]] = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
     metrics: ClassVar[Metrics] = {"loss": "min", "perplexity": "min", "bits_per_*": "min"}
 
@@ -65,6 +67,7 @@ class LanguageModeling(StreamTask):
         self.rate_steps = rate_steps
         self._rate_share = 1.0
         self.val_mean, self.test_mean = Mean(), Mean()
+        self._tokens = 0.0  # of the split measured last
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         total = F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
@@ -99,6 +102,21 @@ class LanguageModeling(StreamTask):
     def derived(self, loss: float) -> dict[str, float]:
         return {"perplexity": perplexity(loss), f"bits_per_{self.unit}": loss / math.log(2)}
 
+    def evaluate(self, loader: Iterable[SequenceBatch]) -> dict[str, float]:
+        """See `Task`; with a loader that has `units`, `bits_per_<unit>` is that of the whole text, for each of these.
+
+        * `loader.units`: how long the text of the loader is in each unit, such as {"char": 399, "word": 80}, its first
+          token included, which nothing predicts.
+        """
+        found = super().evaluate(loader)
+        bits = found["loss"] * self._tokens / math.log(2)
+        units: Mapping[str, int] = getattr(loader, "units", {})
+        return found | {f"bits_per_{unit}": bits / count for unit, count in units.items()}
+
+    def generate(self, prompts: Sequence[Tensor], **options: Any) -> Iterator[Tensor]:
+        """The tokens that follow each of some prompts, one after the other; see `rnnkit.tasks.generate`."""
+        return generate(self.model, prompts, **options)
+
     def measure(self, batch: SequenceBatch, stage: str) -> None:
         loss = self.run_window(batch, stage)
         count = batch.targets.numel() if batch.lengths is None else batch.lengths.sum()
@@ -106,22 +124,12 @@ class LanguageModeling(StreamTask):
 
     def figures(self, stage: str) -> dict[str, float]:
         mean = self._mean(stage)
-        loss = float(mean.compute())
+        loss, self._tokens = float(mean.compute()), float(mean.weight)
         mean.reset()
         return {"loss": loss, **self.derived(loss)}
 
     def metric_names(self) -> list[str]:
         return [name.replace("*", self.unit) for name in self.metrics]
-
-    def total_loss(self, windows: Iterable[SequenceBatch]) -> tuple[float, int]:
-        """The loss summed over all the targets of some windows, in nats, and their number; the state is carried."""
-        self.on_test_epoch_start()
-        total, targets = 0.0, 0
-        for batch in windows:
-            count = batch.targets.numel() if batch.lengths is None else int(batch.lengths.sum())
-            total += float(self.run_window(batch, "test")) * count
-            targets += count
-        return total, targets
 
     def _mean(self, stage: str) -> Mean:
         return self.val_mean if stage == "val" else self.test_mean

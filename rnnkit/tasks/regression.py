@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from rnnkit.batch import SequenceBatch
 from rnnkit.errors import UserError
 from rnnkit.precision import widened
-from rnnkit.tasks.base import Metrics, Task
+from rnnkit.predictions import CurvePrediction, NumberPrediction
+from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
 from rnnkit.tasks.metrics.gathered import Gathered
@@ -49,6 +50,7 @@ class Regression(Task):
     """
 
     kind = "regression"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"predict"})
     undefined: ClassVar[Mapping[str, str]] = {
         "r2": "the targets do not differ, or their squares are beyond float64",
         "r2_all": "the targets do not differ, or their squares are beyond float64",
@@ -125,12 +127,12 @@ class Regression(Task):
         lacking |= set() if self.phm_score else {"phm_score"}
         return [name for name in self.metrics if name not in lacking]
 
-    def predict(self, batch: SequenceBatch) -> list[Any]:
+    def predict(self, batch: SequenceBatch) -> list[NumberPrediction] | list[CurvePrediction]:
         values = self._in_units(self.model(batch.inputs, lengths=batch.lengths))
         if values.dim() == 1:
-            return [{"value": value} for value in values.tolist()]
+            return [NumberPrediction(value) for value in values.tolist()]
         steps = [values.shape[1]] * len(values) if batch.lengths is None else batch.lengths.tolist()
-        return [{"values": row[:count]} for row, count in zip(values.tolist(), steps, strict=True)]
+        return [CurvePrediction(row[:count]) for row, count in zip(values.tolist(), steps, strict=True)]
 
     def details(self) -> str:
         if not self._sums:

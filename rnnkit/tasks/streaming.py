@@ -1,15 +1,13 @@
 """Tasks whose sequences are longer than a window: the carried state."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells import map_state, state_leaves
-from rnnkit.tasks.base import Task
+from rnnkit.tasks.base import Capability, Task
 
 
 class StreamTask(Task):
@@ -25,15 +23,7 @@ class StreamTask(Task):
         optimizer, schedule, clip: see `Task`.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
-        schedule: Callable[[Optimizer, int], Any] | None = None,
-        clip: nn.Module | None = None,
-    ) -> None:
-        super().__init__(model, optimizer, schedule, clip)
-        self.carry: dict[str, Any] = {}
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"stream"})
 
     def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
         """The loss of one window, which takes the carry of `stage` ("train", "val", "test") and leaves the next."""
@@ -44,11 +34,8 @@ class StreamTask(Task):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         return self.run_window(batch, "train")
 
-    def on_validation_epoch_start(self) -> None:
-        self.carry.pop("val", None)
-
-    def on_test_epoch_start(self) -> None:
-        self.carry.pop("test", None)
+    def begin(self, stage: str) -> None:
+        self.carry.pop(stage, None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # leaves only: a checkpoint that loads with weights_only=True holds no classes of ours; one row for each process

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
+from rnnkit.predictions import TagPrediction
 from rnnkit.tags import marks_entities
-from rnnkit.tasks.base import Metrics, Task
+from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
@@ -29,6 +30,8 @@ class Tagging(Task):
     where tags mark entities, `precision`, `recall` and `f1` of these, of all types together, by conlleval's definition
     (see `SpanCounts`).
 
+    Its batches have `TokenInputs`, and a `TagExtra` for the baseline.
+
     Args:
         model: maps inputs to scores [B, T, C], with `decode(scores, lengths)` and `crf`, as `rnnkit.models.Tagger`.
         optimizer, schedule, clip: see `Task`.
@@ -36,6 +39,7 @@ class Tagging(Task):
     """
 
     kind = "tagging"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"predict"})
     undefined: ClassVar[Mapping[str, str]] = {"unknown_accuracy": "training saw every word of the split"}
     metrics: ClassVar[Metrics] = {
         "loss": "min",
@@ -79,7 +83,7 @@ class Tagging(Task):
         found_BT = self.model.decode(e_BTC, batch.lengths)
         self._take_loss(e_BTC, batch, stage)
         valid_BT = None if batch.lengths is None else batch.targets != IGNORED
-        tokens = (batch.targets, found_BT, batch.inputs.words, batch.inputs.usual)
+        tokens = (batch.targets, found_BT, batch.inputs.words, batch.extra.usual)
         measured = self._measured(stage)
         measured.tags.update(*(ids.flatten() if valid_BT is None else ids[valid_BT] for ids in tokens))
         if self.marks_entities:
@@ -140,10 +144,11 @@ class Tagging(Task):
             return self.tags, matrix_CC[:-1, :-1]
         return [*self.tags, UNSEEN], matrix_CC
 
-    def predict(self, batch: SequenceBatch) -> list[Any]:
+    def predict(self, batch: SequenceBatch) -> list[TagPrediction]:
         paths = self.model.decode(self.model(batch.inputs, lengths=batch.lengths), batch.lengths).tolist()
         lengths = [batch.shape[1]] * len(paths) if batch.lengths is None else batch.lengths.tolist()
-        return [[self.tags[i] for i in path[:length]] for path, length in zip(paths, lengths, strict=True)]
+        pairs = zip(paths, lengths, strict=True)
+        return [TagPrediction([self.tags[i] for i in path[:length]]) for path, length in pairs]
 
     def details(self) -> str:
         found = self.confusion()

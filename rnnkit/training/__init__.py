@@ -10,6 +10,7 @@ from rnnkit.training.report.forecast_plot import ForecastPicture
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.report.samples import SampleText
 from rnnkit.training.run.run import Run
+from rnnkit.training.trained import TrainedRun, load
 
 __all__ = [
     "ClipNorm",
@@ -24,10 +25,12 @@ __all__ = [
     "NonmonotonicAverage",
     "Run",
     "SampleText",
+    "TrainedRun",
     "constant",
     "cosine",
     "fit",
     "hold_then_decay",
+    "load",
     "one_cycle",
     "reduce_on_plateau",
 ]

@@ -23,6 +23,7 @@ from rnnkit.training.double import keep_double
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.optim.schedules import StepPlateau
+from rnnkit.training.profile import ProfileTable
 from rnnkit.training.report.loggers import Board, MetricsFile
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.report.progress import TrainingProgress
@@ -36,7 +37,7 @@ from rnnkit.training.run.fitting import check_fits
 from rnnkit.training.run.folder import check_files, check_named_files
 from rnnkit.training.run.lock import claimed
 from rnnkit.training.run.provenance import Provenance, check_resumed
-from rnnkit.training.run.run import Run, build_task
+from rnnkit.training.run.run import Run, build_trainable
 from rnnkit.training.run.storage import Storage
 
 
@@ -67,7 +68,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     if resume:
         resumed, checkpoint = run.newest()
         check_named_files(checkpoint, resumed)
-        check_fits(lambda: build_task(config), checkpoint, resumed)
+        check_fits(lambda: build_trainable(config), checkpoint, resumed)
         resumed_step = int(checkpoint["global_step"])
         summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
@@ -88,7 +89,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         config.model.update(data.sizes)
         config.task.update(data.facts)
     check_model(config)
-    task = build_task(config)
+    task = build_trainable(config)
     task.check_data(data)
     check_measured(config, task)
     foresee_batches(config, trainer, task, data)
@@ -197,6 +198,8 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
     ]
     if config.patience is not None:
         callbacks.append(EarlyStopping(config.monitor, config.monitor_mode, config.patience))
+    if config.trainer.get("profiler") is not None:
+        callbacks.append(ProfileTable())
     if config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(monitor))
     return [callback for callback in callbacks if callback is not None]

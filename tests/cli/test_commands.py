@@ -60,7 +60,7 @@ def test_evaluation_measures_the_whole_split_in_every_unit(trained: Path, capsys
 def test_evaluation_of_another_text(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "other.txt").write_text("the sea comes again\n" * 20)
     text = output_of(capsys, "evaluate", str(trained), "--data", str(tmp_path / "other.txt"))
-    assert "399 chars" in text
+    assert "399 tokens" in text
 
 
 def test_more_lanes_change_the_figure_little(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

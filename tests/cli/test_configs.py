@@ -14,7 +14,7 @@ from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
 from rnnkit.training.configuration.monitored import settled_mode
 from rnnkit.training.run.construct import construct
-from rnnkit.training.run.run import build_task
+from rnnkit.training.run.run import build_trainable
 
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
@@ -24,6 +24,12 @@ TASK_OF_MODEL = {
     "language_model": "language_modeling",
     "sequence_model": "classification",
     "tagger": "tagging",
+}
+TASK_OF_GROUP = {
+    "model/characters": "tagging",
+    "model/pooling": "classification",
+    "model/scaling": "forecasting",
+    "output": "forecasting",
 }
 
 
@@ -48,8 +54,8 @@ def buildable(choice: str) -> DictConfig:
     """The configuration with one choice made, and with the task and the paths that it asks for."""
     group, name = choice.split("=")
     overrides = [f"task={TASK_OF_MODEL[name]}"] if group == "model" else []
-    if group == "output":
-        overrides.append("task=forecasting")
+    if group in TASK_OF_GROUP:
+        overrides.append(f"task={TASK_OF_GROUP[group]}")
     config = composed(*overrides, choice)
     if group == "data":
         if config.data.get("dataset", "") is None and not config.data.path:
@@ -78,7 +84,7 @@ def test_every_file_is_a_choice_and_there_are_as_many_as_there_were() -> None:
 def test_every_choice_composes_and_builds(choice: str) -> None:
     config = buildable(choice)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    task = build_task(config)
+    task = build_trainable(config)
     optimizer = construct(config, "optimizer")(task.model.parameters())
     schedule = construct(config, "schedule")(optimizer, 100)
     assert schedule["scheduler"].optimizer is optimizer

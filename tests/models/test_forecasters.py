@@ -243,6 +243,25 @@ def test_paths_come_again_with_the_seed_and_spread_as_the_output_says() -> None:
     assert_close(within, torch.full_like(within, 0.8), atol=0.04, rtol=0)
 
 
+@pytest.mark.parametrize("lengths", [None, [12, 6, 2]])
+def test_an_autoregressive_model_that_is_called_draws_nothing_and_goes_on_from_its_means(
+    lengths: list[int] | None,
+) -> None:
+    model = build(AutoregressiveForecaster, lags=[1, 3])
+    given, lengths_B = inputs(), None if lengths is None else torch.tensor(lengths)
+    if lengths_B is not None:
+        padding = (torch.arange(12) >= lengths_B[:, None])[..., None]
+        given = given._replace(past=given.past.masked_fill(padding, torch.nan))
+    before = torch.get_rng_state()
+    found = model(given, lengths=lengths_B)
+    assert torch.equal(torch.get_rng_state(), before)
+    means_BHC = model.output.mean(found)
+    taught, _ = model.foreseen(given, means_BHC.detach(), lengths=lengths_B)
+    assert_close(found.raw, taught.raw, rtol=1e-4, atol=1e-5)
+    found.raw.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_channels_of_a_segment_forecaster_trade_places_with_their_embeddings() -> None:
     model = build(SegmentForecaster, LSTMCell)
     given = inputs()

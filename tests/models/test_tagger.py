@@ -26,7 +26,7 @@ def inputs(lanes: int = 3, steps: int = 6) -> TokenInputs:
     sizes_U = torch.randint(2, 6, (distinct,))
     characters_UK = torch.randint(2, 12, (distinct, 5)).masked_fill(torch.arange(5) >= sizes_U[:, None], 0)
     words_BT = torch.randint(20, (lanes, steps))
-    return TokenInputs(words_BT, words_BT % 4, index_BT, characters_UK, sizes_U, torch.zeros_like(words_BT))
+    return TokenInputs(words_BT, words_BT % 4, index_BT, characters_UK, sizes_U)
 
 
 def cut(tokens: TokenInputs, lane: int, length: int) -> TokenInputs:
@@ -39,7 +39,6 @@ def cut(tokens: TokenInputs, lane: int, length: int) -> TokenInputs:
         index[None],
         tokens.characters[used_U, : int(sizes_U.max())],
         sizes_U,
-        tokens.usual[lane : lane + 1, :length],
     )
 
 

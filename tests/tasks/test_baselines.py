@@ -132,7 +132,7 @@ def test_the_last_value_has_its_published_error_on_ett(name: str, horizon: int, 
 def test_the_last_value_has_its_published_error_on_exchange_rates() -> None:
     forecasts, targets = [], []
     for batch in published("exchange_rate").test_dataloader():
-        location, scale = batch.inputs.location, batch.inputs.scale
+        location, scale = batch.extra.location, batch.extra.scale
         forecasts.append(location + scale * last_value(batch.inputs, 3)[:, 2])
         targets.append(location + scale * batch.targets[:, 2])
     y, error = torch.cat(targets).double(), (torch.cat(targets) - torch.cat(forecasts)).double()
@@ -142,10 +142,10 @@ def test_the_last_value_has_its_published_error_on_exchange_rates() -> None:
 def test_the_seasonal_naive_forecast_has_its_published_scores_on_m4() -> None:
     symmetric, scaled = [], []
     for batch in published("m4_hourly").test_dataloader():
-        location, scale = batch.inputs.location[:, None], batch.inputs.scale[:, None]
+        location, scale = batch.extra.location[:, None], batch.extra.scale[:, None]
         naive = seasonal_naive(batch.inputs, 48, 24, batch.lengths)
         y, forecast = location + scale * batch.targets, location + scale * naive
         symmetric.append(200 * ((y - forecast).abs() / (y.abs() + forecast.abs())).mean((1, 2)))
-        scaled.append(((batch.targets - naive).abs().mean(1) / batch.inputs.seasonal_error)[:, 0])
+        scaled.append(((batch.targets - naive).abs().mean(1) / batch.extra.seasonal_error)[:, 0])
     assert float(torch.cat(symmetric).mean()) == pytest.approx(13.912, abs=6e-4)
     assert float(torch.cat(scaled).mean()) == pytest.approx(1.193, abs=6e-4)

@@ -107,9 +107,9 @@ def test_details_have_intervals_the_baseline_and_a_line_for_each_class() -> None
 
 def test_predictions_are_plain_values() -> None:
     (first, second) = task().predict(given(torch.tensor([[0.0, 0.0, math.log(2)], [9.0, 0.0, 0.0]]), [IGNORED] * 2))
-    assert first["label"] == 2
-    assert first["probabilities"] == pytest.approx([0.25, 0.25, 0.5])
-    assert second["label"] == 0
+    assert first.label == 2
+    assert first.probabilities == pytest.approx([0.25, 0.25, 0.5])
+    assert second.label == 0
     json.dumps([first, second])
 
 

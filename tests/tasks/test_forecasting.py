@@ -20,7 +20,7 @@ import torchmetrics.functional as reference
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from rnnkit.batch import ForecastInputs, SequenceBatch
+from rnnkit.batch import ForecastExtra, ForecastInputs, SequenceBatch
 from rnnkit.cells import GRUCell
 from rnnkit.cli import run
 from rnnkit.data import ForecastData
@@ -66,17 +66,18 @@ class LastValue(Forecaster):
 def windows(lanes: int, horizon: int = 4, channels: int = 2) -> SequenceBatch:
     """Values whose file units are 10 + 3 x in one channel and -5 + 0.5 x in the other; a tenth is missing."""
     inputs = ForecastInputs.of(torch.randn(lanes, 9, channels), horizon=horizon)
-    inputs = inputs._replace(
+    extra = ForecastExtra(
         location=torch.tensor([10.0, -5.0]).expand(lanes, -1)[:, :channels],
         scale=torch.tensor([3.0, 0.5]).expand(lanes, -1)[:, :channels],
+        step=torch.full((lanes,), 9),
         seasonal_error=torch.rand(lanes, channels) + 0.1,
     )
     targets = torch.randn(lanes, horizon, channels)
-    return SequenceBatch(inputs, targets.masked_fill(torch.rand_like(targets) < 0.1, torch.nan), None)
+    return SequenceBatch(inputs, targets.masked_fill(torch.rand_like(targets) < 0.1, torch.nan), extra=extra)
 
 
 def in_file(values_BHC: Tensor, batch: SequenceBatch) -> Tensor:
-    return batch.inputs.location[:, None] + batch.inputs.scale[:, None] * values_BHC
+    return batch.extra.location[:, None] + batch.extra.scale[:, None] * values_BHC
 
 
 @pytest.mark.parametrize("units", ["file", "scaled"])
@@ -103,7 +104,7 @@ def test_the_figures_are_those_of_torchmetrics_over_all_known_values(units: str)
     last, last_truth = (blank.masked_scatter(known, x)[:, -1][known[:, -1]] for x in (forecast, truth))
     rse = reference.relative_squared_error(last, last_truth, squared=False)
     assert figures["nrmse4"] == pytest.approx(rse.item(), rel=1e-4)
-    seasonal = torch.cat([b.inputs.seasonal_error for b in batches])[:, None].expand(-1, 4, -1)[known]
+    seasonal = torch.cat([b.extra.seasonal_error for b in batches])[:, None].expand(-1, 4, -1)[known]
     assert figures["mase"] == pytest.approx(((plain[0] - plain[1]).abs() / seasonal).mean().item(), rel=1e-5)
     assert figures["loss"] == pytest.approx((plain[0] - plain[1]).abs().mean().item(), rel=1e-5)
     assert "crps" not in figures
@@ -112,8 +113,8 @@ def test_the_figures_are_those_of_torchmetrics_over_all_known_values(units: str)
 def test_mase_smape_and_owa_by_hand() -> None:
     """Training values 1, 2, 4: they differ by 1.5 on average. Forecast 5, 5 for 4, 10."""
     inputs = ForecastInputs.of(torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1), horizon=2)
-    inputs = inputs._replace(seasonal_error=torch.tensor([[1.5]]))
-    batch = SequenceBatch(inputs, torch.tensor([4.0, 10.0]).view(1, 2, 1), None)
+    extra = ForecastExtra.of(inputs.past)._replace(seasonal_error=torch.tensor([[1.5]]))
+    batch = SequenceBatch(inputs, torch.tensor([4.0, 10.0]).view(1, 2, 1), extra=extra)
     said = torch.full((1, 2, 1, 1), 5.0)
     task = Forecasting(Given(Point(), [said]), SGD, naive2={"smape": 50.0, "mase": 4.0})
     task.measure(batch, "val")
@@ -127,9 +128,9 @@ def test_mase_smape_and_owa_by_hand() -> None:
 
 def test_a_constant_series_does_not_count_for_mase_and_zeros_cost_no_percentage() -> None:
     inputs = ForecastInputs.of(torch.zeros(2, 3, 1), horizon=1)
-    inputs = inputs._replace(seasonal_error=torch.tensor([[0.0], [2.0]]))
+    extra = ForecastExtra.of(inputs.past)._replace(seasonal_error=torch.tensor([[0.0], [2.0]]))
     task = Forecasting(Given(Point(), [torch.tensor([0.0, 3.0]).view(2, 1, 1, 1)]), SGD)
-    task.measure(SequenceBatch(inputs, torch.tensor([0.0, 2.0]).view(2, 1, 1), None), "val")
+    task.measure(SequenceBatch(inputs, torch.tensor([0.0, 2.0]).view(2, 1, 1), extra=extra), "val")
     figures = task.figures("val")
     assert figures["mase"] == 0.5
     assert figures["smape"] == pytest.approx(20)
@@ -186,12 +187,12 @@ def test_predictions_are_in_the_units_of_the_file() -> None:
     batch = windows(2)
     raw = torch.randn(2, 4, 2, 2)
     found = Forecasting(Given(Gaussian(), [raw]), SGD, quantiles=[0.2, 0.5]).predict(batch)
-    assert_close(torch.tensor([one["mean"] for one in found]), in_file(raw[..., 0], batch))
+    assert_close(torch.tensor([one.mean for one in found]), in_file(raw[..., 0], batch))
     deviation = torch.nn.functional.softplus(raw[..., 1]) + 1e-3
     expected = in_file(raw[..., 0] - 0.8416212 * deviation, batch)
-    assert_close(torch.tensor([one["quantiles"][0.2] for one in found]), expected)
-    assert list(found[0]["quantiles"]) == [0.2, 0.5]
-    assert Forecasting(Given(Point(), [raw[..., :1]]), SGD).predict(batch)[0]["quantiles"] == {}
+    assert_close(torch.tensor([one.quantiles[0.2] for one in found]), expected)
+    assert list(found[0].quantiles) == [0.2, 0.5]
+    assert Forecasting(Given(Point(), [raw[..., :1]]), SGD).predict(batch)[0].quantiles == {}
 
 
 @pytest.mark.parametrize(

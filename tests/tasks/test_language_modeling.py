@@ -55,10 +55,14 @@ def test_windows_with_the_carry_measure_what_one_pass_over_the_whole_text_measur
     task = LanguageModeling(LanguageModel(9, LSTMCell, hidden_size=8), SGD).eval()
     logits_1TV, _ = task.model(text[None, :-1].long())
     expected = F.cross_entropy(logits_1TV[0], text[1:].long(), reduction="sum")
-    with torch.no_grad():
-        total, count = task.total_loss(Windows(text, lanes=1, steps=10))
-    assert count == 102
-    assert total == pytest.approx(expected.item(), rel=1e-5)
+    found = task.evaluate(Windows(text, lanes=1, steps=10, units={"char": 103, "word": 20}))
+    assert found["loss"] * 102 == pytest.approx(expected.item(), rel=1e-5)
+    assert found["bits_per_char"] * 103 == pytest.approx(expected.item() / math.log(2), rel=1e-5)
+    assert found["bits_per_word"] * 20 == pytest.approx(expected.item() / math.log(2), rel=1e-5)
+    assert task.evaluate(Windows(text, lanes=1, steps=10)) == {
+        name: found[name] if name != "bits_per_token" else found["loss"] / math.log(2)
+        for name in ("loss", "perplexity", "bits_per_token")
+    }
 
 
 def test_the_carry_is_detached_and_each_stage_has_its_own() -> None:

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from rnnkit.batch import SequenceBatch
 from rnnkit.cli import run
 from rnnkit.errors import UserError
+from rnnkit.predictions import CurvePrediction, NumberPrediction
 from rnnkit.tasks import Regression
 from rnnkit.training import Run
 
@@ -118,8 +119,8 @@ def test_details_have_intervals_and_the_baseline() -> None:
 
 def test_predictions_are_plain_values_of_the_valid_steps() -> None:
     predicted = task(curves=True).predict(CURVES)
-    assert predicted == [{"values": [10.0, 12.0, 14.0]}, {"values": [6.0, 18.0]}]
-    assert task().predict(numbers([0.5], [NAN])) == [{"value": 12.0}]
+    assert predicted == [CurvePrediction([10.0, 12.0, 14.0]), CurvePrediction([6.0, 18.0])]
+    assert task().predict(numbers([0.5], [NAN])) == [NumberPrediction(12.0)]
     json.dumps(predicted)
 
 

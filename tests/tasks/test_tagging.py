@@ -13,7 +13,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rnnkit.batch import IGNORED, SequenceBatch, TokenInputs
+from rnnkit.batch import IGNORED, SequenceBatch, TagExtra, TokenInputs
 from rnnkit.cells import LSTMCell
 from rnnkit.cli import run
 from rnnkit.models import Tagger
@@ -30,10 +30,11 @@ def batch_of(tags_BT: list[list[int]], lengths: list[int] | None = None) -> Sequ
     targets_BT = torch.tensor(tags_BT)
     words_BT = torch.arange(targets_BT.numel()).view_as(targets_BT) % 9
     ones = torch.ones(9, dtype=torch.long)
-    inputs = TokenInputs(words_BT, words_BT * 0, words_BT, ones[:, None] * 2, ones, words_BT % 3)
+    inputs = TokenInputs(words_BT, words_BT * 0, words_BT, ones[:, None] * 2, ones)
+    extra = TagExtra(words_BT % 3)
     if lengths is None:
-        return SequenceBatch(inputs, targets_BT, None)
-    return SequenceBatch(inputs, targets_BT, torch.tensor(lengths), valid=sum(lengths))
+        return SequenceBatch(inputs, targets_BT, extra=extra)
+    return SequenceBatch(inputs, targets_BT, torch.tensor(lengths), num_steps=sum(lengths), extra=extra)
 
 
 def tagging(*, crf: bool = False) -> Tagging:
@@ -127,7 +128,7 @@ def test_tags_that_training_never_saw_are_wrong_and_have_no_loss(crf: bool) -> N
     assert matrix_CC[3].sum() == 1
     assert seen["accuracy"] == matrix_CC.diagonal().sum() / 5
     assert "(unseen)" in task.details()
-    kept = batch_of([[0, 0, 0]]) if crf else batch_of([[0, 0, 0], [0, IGNORED, IGNORED]], [3, 2])._replace(valid=4)
+    kept = batch_of([[0, 0, 0]]) if crf else batch_of([[0, 0, 0], [0, IGNORED, IGNORED]], [3, 2])._replace(num_steps=4)
     with torch.no_grad():
         assert seen["loss"] == pytest.approx(task.training_step(kept, 0).item(), rel=1e-5)
 

@@ -19,6 +19,7 @@ from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cli import run
 from rnnkit.cli.evaluate import _reason
 from rnnkit.errors import UserError
+from rnnkit.predictions import NumberPrediction
 from rnnkit.tasks import Classification, LanguageModeling, Regression
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.calibration import expected_calibration_error
@@ -74,7 +75,7 @@ def test_errors_of_regression_are_those_of_exact_fractions(
 def test_predictions_of_regression_are_float64() -> None:
     task = Regression(Given(), SGD, location=1e8, scale=0.5)
     (predicted,) = task.predict(SequenceBatch(torch.tensor([[[0.25]]]), torch.tensor([math.nan]), None))
-    assert predicted == {"value": 100000000.125}
+    assert predicted == NumberPrediction(100000000.125)
 
 
 def test_r2_of_resamples_of_targets_at_a_high_level() -> None:

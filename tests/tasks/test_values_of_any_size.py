@@ -111,7 +111,7 @@ def test_metrics_are_those_of_the_values_of_the_file(shape: str, level: float, e
         # a value of the file is a multiple of the last place of the largest one beside it
         assert found[name] == pytest.approx(value, rel=1e-5, nan_ok=True), name
     assert found["loss"] == pytest.approx(
-        expected["mae"] / float(next(iter(data.loader("test"))).inputs.scale[0, 0]), rel=1e-5
+        expected["mae"] / float(next(iter(data.loader("test"))).extra.scale[0, 0]), rel=1e-5
     )
 
 
@@ -171,7 +171,7 @@ def test_forecasts_and_intervals_are_float64_in_the_units_of_the_file(scaling: s
         assert (mean < quantiles[1]).all()
         found.append(torch.cat([mean[None], quantiles]))
         panels = ForecastPicture()._panels(Forecasting(model, SGD, **data.facts), batch)
-        end = int(batch.inputs.step[0])
+        end = int(batch.extra.step[0])
         np.testing.assert_allclose(panels[0].past, (m + s * x)[end - len(panels[0].past) : end], rtol=1e-15)
     plain, moved = found
     resolution = 1e-5 + np.spacing(level) / unit

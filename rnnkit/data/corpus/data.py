@@ -19,7 +19,7 @@ from rnnkit.data.corpus.store import Store
 from rnnkit.data.corpus.tokens import StoredTokens
 from rnnkit.data.corpus.windows import Windows
 from rnnkit.data.io.sources import Paths
-from rnnkit.data.tokenizers import LEVELS, Tokenizer
+from rnnkit.data.tokenizers import LEVELS, Tokenizer, load_tokenizer
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import Fraction, Level, PositiveInt, VocabularySize
@@ -39,6 +39,11 @@ class TextSplit:
     bytes: int
     words: int
     unknown: int
+
+    @property
+    def units(self) -> dict[str, int]:
+        """How long it is, by the name of the unit."""
+        return {"char": self.characters, "byte": self.bytes, "word": self.words}
 
 
 class TextData(LightningDataModule):
@@ -116,8 +121,6 @@ class TextData(LightningDataModule):
             raise UserError("data.vocabulary_size", "2 or more, or null", repr(least), fix="data.vocabulary_size=8000")
         self.origin = Origin.of(dataset, path, train, valid, test)
         self.origin.require("a text", fix="data.path=my_corpus.txt or data=python_stdlib")
-        if tokenizer is None:
-            self.origin.require_both("corpus.txt")
         if self.origin.path:
             check_fractions(valid_fraction, test_fraction)
         self.level = tokenizer.level if tokenizer else level
@@ -150,9 +153,19 @@ class TextData(LightningDataModule):
         """Write what a trained model needs of its data to be used again, `vocabulary.json`, into `folder`."""
         self.tokenizer.save(folder / "vocabulary.json")
 
+    def load(self, folder: Path) -> None:
+        """Take back what `save` wrote; any one split will do then, because nothing has to be learned.
+
+        Raises UserError when it is not there or damaged.
+        """
+        self._tokenizer = load_tokenizer(folder / "vocabulary.json")
+        self.level = self._tokenizer.level
+
     def setup(self, stage: str | None = None) -> None:
         """Read, split and encode the text, once; for training (`stage` "fit" or None) see that it is long enough."""
         if not self.splits:
+            if self._tokenizer is None:
+                self.origin.require_both("corpus.txt")
             kind = type(self._tokenizer) if self._tokenizer else LEVELS[self.level]
             corpus = Corpus(kind)
             parts = self._parts(corpus)
@@ -166,11 +179,12 @@ class TextData(LightningDataModule):
     def train_dataloader(self) -> Windows:
         """Windows of `lanes` lanes and `bptt_steps` steps over the training split."""
         rank, world_size = self._process()
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # the same windows again and again
         windows = Windows(
             self._split("train").tokens,
             self.lanes,
             self.bptt_steps,
-            random_steps=self.random_steps,
+            random_steps=self.random_steps and not overfits,
             rank=rank,
             world_size=world_size,
         )
@@ -193,22 +207,34 @@ class TextData(LightningDataModule):
 
     def val_dataloader(self) -> Windows:
         """Windows over the validation split."""
-        return self.loader("valid", self.eval_lanes, self.bptt_steps)
+        return self.windows("valid", self.eval_lanes, self.bptt_steps)
 
     def test_dataloader(self) -> Windows:
         """Windows over the test split."""
-        return self.loader("test", self.eval_lanes, self.bptt_steps)
+        return self.windows("test", self.eval_lanes, self.bptt_steps)
 
-    def loader(self, split: str, lanes: PositiveInt, steps: int) -> Windows:
-        """Windows for evaluation over any split; fewer `lanes` where the split has not a token for each.
+    def loader(self, split: str, lanes: PositiveInt = 1) -> Windows:
+        """Long windows for evaluation over any split, by default in one lane: each token is predicted from all before.
 
         Raises UserError when there is no such split.
         """
-        tokens = self._split(split).tokens
+        return self.windows(split, lanes, max(self.bptt_steps, 512))
+
+    def counts(self, split: str) -> dict[str, int]:
+        """What an evaluation of a split predicts: its tokens but the first, and how many are unknown to the model."""
+        text = self._split(split)
+        return {"tokens": len(text.tokens) - 1, "unknown": text.unknown}
+
+    def windows(self, split: str, lanes: PositiveInt, steps: int) -> Windows:
+        """Windows over any split; fewer `lanes` where the split has not a token for each.
+
+        Raises UserError when there is no such split.
+        """
+        tokens, units = self._split(split).tokens, self._split(split).units
         rank, world_size = self._process()
         lanes = min(lanes, len(tokens) - 1)
         lanes += -lanes % world_size  # lanes may be empty, processes may not
-        return Windows(tokens, lanes, steps, rank=rank, world_size=world_size)
+        return Windows(tokens, lanes, steps, rank=rank, world_size=world_size, units=units)
 
     def _parts(self, corpus: Corpus) -> dict[str, list[Block]]:
         found = {name: corpus.read(paths, argument) for name, (paths, argument) in self.origin.found().items()}

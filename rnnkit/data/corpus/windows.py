@@ -1,7 +1,7 @@
 """Truncated BPTT as a property of the data: one long text as lanes, the lanes as consecutive windows."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import torch
@@ -38,12 +38,14 @@ class Windows:
     windows handed out; Lightning asks for a window only when the last one is trained on (no prefetching, since the
     length is known).
 
+    `units` says how long the text is in units that do not depend on the tokenizer, for `bits_per_<unit>`.
+
     Raises UserError when there are fewer than two tokens, `lanes` or `steps` is less than 1, or the lanes cannot be
     divided among the processes.
 
     >>> windows = Windows(torch.arange(8), lanes=2, steps=3)
-    >>> for inputs_BT, targets_BT, lengths_B, reset_B, _ in windows:
-    ...     print(inputs_BT.tolist(), targets_BT.tolist(), lengths_B, reset_B.tolist())
+    >>> for window in windows:
+    ...     print(window.inputs.tolist(), window.targets.tolist(), window.lengths, window.reset.tolist())
     [[0, 1, 2], [4, 5, 6]] [[1, 2, 3], [5, 6, 7]] None [True, True]
     [[3], [0]] [[4], [-100]] tensor([1, 0]) [False, False]
     """
@@ -57,6 +59,7 @@ class Windows:
         random_steps: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        units: Mapping[str, int] | None = None,
     ) -> None:
         predictions = len(tokens) - 1
         if predictions < 1:
@@ -67,6 +70,7 @@ class Windows:
             raise UserError("data.lanes", expected, str(lanes), fix=f"data.lanes={fitting}")
         if steps < 1:
             raise UserError("data.bptt_steps", "a positive number", str(steps), fix="data.bptt_steps=64")
+        self.units: Mapping[str, int] = units or {}
         self._geometry = {"tokens": len(tokens), "lanes": lanes, "steps": steps}
         self._steps = steps
         sizes, self._longest = _lane_sizes(predictions, lanes)
@@ -148,10 +152,10 @@ class Windows:
         targets_BT = self._tokens_BL[:, begin + 1 : stop + 1].long()
         reset_B = self._first_B if start == 0 else self._later_B
         if self._shortest >= end:
-            return SequenceBatch(inputs_BT, targets_BT, None, reset_B)
+            return SequenceBatch(inputs_BT, targets_BT, reset=reset_B)
         lengths_B = (self._sizes_B - start).clamp(0, end - start)
         inputs_BT.masked_fill_(torch.arange(end - start) >= lengths_B[:, None], 0)
-        return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset_B, int(lengths_B.sum()))
+        return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset=reset_B, num_steps=int(lengths_B.sum()))
 
     def _lay(self, start: int, end: int) -> None:
         """Lay out the steps from `start` to `end` of all lanes."""

@@ -11,6 +11,7 @@ from rnnkit.data.forecasting.regular import extended
 from rnnkit.data.forecasting.stamps import write_stamps
 from rnnkit.data.forecasting.windows import Window
 from rnnkit.errors import UserError
+from rnnkit.predictions import ForecastPrediction
 
 
 def with_future(
@@ -40,7 +41,7 @@ def with_future(
 
 
 def forecast_rows(
-    window: Window, prediction: Any, channels: Sequence[str], time_format: str | None
+    window: Window, prediction: ForecastPrediction, channels: Sequence[str], time_format: str | None
 ) -> Iterator[dict[str, Any]]:
     """A row for each step and channel: series (where it has a name), time or number of the step, mean, quantiles.
 
@@ -50,15 +51,15 @@ def forecast_rows(
     frame, series = panel.frames[window.series], panel.ids[window.series]
     times = None
     if frame.times is not None:
-        future = slice(window.origin, window.origin + len(prediction["mean"]))
+        future = slice(window.origin, window.origin + len(prediction.mean))
         offsets = None if frame.offsets is None else frame.offsets[future]
         times = write_stamps(frame.times[future], offsets, time_format)
-    for ahead, means in enumerate(prediction["mean"]):
+    for ahead, means in enumerate(prediction.mean):
         for channel, name in enumerate(channels):
             yield {
                 **({"id": series} if series else {}),
                 **({"step": window.origin + ahead + 1} if times is None else {"time": times[ahead]}),
                 "channel": name,
                 "mean": means[channel],
-                **{f"q{level}": values[ahead][channel] for level, values in prediction["quantiles"].items()},
+                **{f"q{level}": values[ahead][channel] for level, values in prediction.quantiles.items()},
             }

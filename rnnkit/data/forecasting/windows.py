@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnkit.batch import ForecastInputs, SequenceBatch
+from rnnkit.batch import ForecastExtra, ForecastInputs, SequenceBatch
 from rnnkit.data.forecasting.encoding import Encoded
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.scaling import seasonal_error
@@ -99,12 +99,12 @@ class Windows(Sequence[Window]):
         past_BT = first_B[:, None] + torch.arange(shape.context)
         future_BH = origin_B[:, None] + torch.arange(shape.horizon)
         lengths_B = padding_BT = None
-        valid = None
+        num_steps = None
         if int(origin_B.min()) < shape.context:  # shorter ones are padded behind their end
             lengths_B = origin_B - first_B
             padding_BT = past_BT >= origin_B[:, None]
             past_BT = torch.minimum(past_BT, origin_B[:, None] - 1)
-            valid = int(lengths_B.sum())
+            num_steps = int(lengths_B.sum())
         rows_B, clock_B = encoded.starts[series_B, None], encoded.clock_starts[series_B, None]
 
         def past(values: Tensor, start_B: Tensor, padding: float) -> Tensor:
@@ -126,12 +126,15 @@ class Windows(Sequence[Window]):
             static=encoded.static[series_B],
             static_categories=encoded.static_categories[series_B],
             gaps=past(encoded.gaps, clock_B, 1),
+        )
+        extra = ForecastExtra(
             location=encoded.location[series_B],
             scale=encoded.scale[series_B],
             step=origin_B,
             seasonal_error=self._seasonal_errors[series_B],
         )
-        return SequenceBatch(inputs, _rows(encoded.values, rows_B + future_BH), lengths_B, valid=valid)
+        targets = _rows(encoded.values, rows_B + future_BH)
+        return SequenceBatch(inputs, targets, lengths_B, num_steps=num_steps, extra=extra)
 
     @cached_property
     def _seasonal_errors(self) -> Tensor:

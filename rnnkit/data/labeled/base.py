@@ -202,9 +202,7 @@ class LabeledData(SequenceData[Labeled]):
         lengths = [len(example.inputs) for example in examples]
         inputs = padded([example.inputs for example in examples])
         targets = self.targets.batch([example.target for example in examples], lengths)
-        if min(lengths) == max(lengths):
-            return SequenceBatch(_ids_as_long(inputs), targets, None)
-        return SequenceBatch(_ids_as_long(inputs), targets, torch.tensor(lengths), valid=sum(lengths))
+        return SequenceBatch.of(_ids_as_long(inputs), targets, lengths)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rnnkit.data.labeled.look import look_at_classes, relabeling
 from rnnkit.data.labeled.targets import Targets, short
 from rnnkit.errors import UserError
 from rnnkit.notices import listed, notice
+from rnnkit.predictions import ClassPrediction
 
 
 class Labels(Targets):
@@ -128,14 +129,14 @@ class Labels(Targets):
     def facts(self) -> dict[str, Any]:
         return {"classes": self.names, "counts": self.counts}
 
-    def rows(self, example: Labeled, prediction: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    def rows(self, example: Labeled, prediction: ClassPrediction | None) -> list[dict[str, Any]]:
         if prediction is None:
             return [{"id": example.id, "label": None, **{f"p_{name}": None for name in self.names}}]
-        shares = zip(self.names, prediction["probabilities"], strict=True)
+        shares = zip(self.names, prediction.probabilities, strict=True)
         return [
             {
                 "id": example.id,
-                "label": self.names[prediction["label"]],
+                "label": self.names[prediction.label],
                 **{f"p_{name}": short(share) for name, share in shares},
             }
         ]

@@ -15,6 +15,7 @@ from rnnkit.data.loading.batches import padded
 from rnnkit.data.loading.moments import mean_and_deviation
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.predictions import CurvePrediction, NumberPrediction
 
 
 class Numbers(Targets):
@@ -74,8 +75,8 @@ class Numbers(Targets):
     def facts(self) -> dict[str, Any]:
         return {"location": self.location, "scale": self.scale}
 
-    def rows(self, example: Labeled, prediction: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        return [{"id": example.id, "value": None if prediction is None else prediction["value"]}]
+    def rows(self, example: Labeled, prediction: NumberPrediction | None) -> list[dict[str, Any]]:
+        return [{"id": example.id, "value": None if prediction is None else prediction.value}]
 
 
 class Curve(Numbers):
@@ -112,7 +113,6 @@ class Curve(Numbers):
             [none if target is None else target for target, none in zip(targets, unknown, strict=True)], value=math.nan
         )
 
-    def rows(self, example: Labeled, prediction: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        if prediction is None:
-            return []
-        return [{"id": example.id, "step": step, "value": value} for step, value in enumerate(prediction["values"])]
+    def rows(self, example: Labeled, prediction: CurvePrediction | None) -> list[dict[str, Any]]:  # type: ignore[override]
+        values = [] if prediction is None else prediction.values
+        return [{"id": example.id, "step": step, "value": value} for step, value in enumerate(values)]

@@ -49,7 +49,8 @@ class TextLabelData(LabeledData):
     >>> data.facts
     {'classes': ['no', 'yes'], 'counts': [8, 8]}
     >>> data.collate(data.splits["valid"])
-    SequenceBatch(inputs=tensor([[0], [1]]), targets=tensor([0, 1]), lengths=None, reset=None, valid=None)
+    SequenceBatch(inputs=tensor([[0], [1]]), targets=tensor([0, 1]), lengths=None, target_lengths=None, reset=None,
+        num_steps=None, extra=None)
     """
 
     def __init__(

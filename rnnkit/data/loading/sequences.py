@@ -132,8 +132,9 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         self._is_restored = True
 
     def train_dataloader(self) -> Batches:
-        """The training split in random order."""
-        batches = self.batches("train", self.batch_size, shuffle=True)
+        """The training split in random order; in the same order each time where the trainer overfits a few batches."""
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0
+        batches = self.batches("train", self.batch_size, shuffle=not overfits)
         if self._position is not None:
             batches.load_state_dict(self._position)
             self._position = None
@@ -151,6 +152,10 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
     def loader(self, split: str) -> Batches:
         """Batches for evaluation over any split; UserError when there is no such split."""
         return self.batches(split, self.eval_batch_size)
+
+    def counts(self, split: str) -> dict[str, int]:
+        """How many things an evaluation of a split measures, by their name."""
+        return {"sequences": len(self.splits[split])}
 
     def batches(self, split: str, batch_size: int, *, shuffle: bool = False) -> Batches:
         """Batches over a split; UserError when there is no such split."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from rnnkit.batch import IGNORED, SequenceBatch, TokenInputs
+from rnnkit.batch import IGNORED, SequenceBatch, TagExtra, TokenInputs
 from rnnkit.data.loading.batches import padded
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.data.tagging.vocabulary import Vocabulary
@@ -24,12 +24,11 @@ def collate(sentences: Sequence[Sentence], vocabulary: Vocabulary) -> SequenceBa
     sizes_U = forms.sizes[distinct_U]
     characters_UK = forms.characters[distinct_U, : int(sizes_U.max())].long()
     is_full = min(sizes) == max(sizes)
-    lengths = torch.tensor(sizes)
     index = index_N.view_as(form) if is_full else torch.zeros_like(form)
     if not is_full:
-        valid_BT = torch.arange(form.shape[1]) < lengths[:, None]
+        valid_BT = torch.arange(form.shape[1]) < torch.tensor(sizes)[:, None]
         index[valid_BT] = index_N
         tags = tags.masked_fill(~valid_BT, IGNORED)
     words, vectors, usual, tags = (ids_BT.contiguous() for ids_BT in (words, vectors, usual, tags))
-    inputs = TokenInputs(words, vectors, index, characters_UK, sizes_U, usual)
-    return SequenceBatch(inputs, tags, None if is_full else lengths, valid=None if is_full else sum(sizes))
+    inputs = TokenInputs(words, vectors, index, characters_UK, sizes_U)
+    return SequenceBatch.of(inputs, tags, sizes, extra=TagExtra(usual))

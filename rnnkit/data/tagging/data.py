@@ -22,6 +22,7 @@ from rnnkit.data.tagging.vocabulary import Vocabulary
 from rnnkit.data.tagging.writing import sentence_writer
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.predictions import TagPrediction
 from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
 
 
@@ -211,18 +212,18 @@ class TagData(SequenceData[Sentence]):
     def read_inputs(self, path: Path | None) -> Iterator[Sentence]:
         return self.files.inputs(path)
 
-    def rows(self, example: Sentence, prediction: list[str]) -> Iterable[dict[str, Any]]:
+    def rows(self, example: Sentence, prediction: TagPrediction | None) -> Iterable[dict[str, Any]]:
         return [
             {"token": token, "tag": tag}
-            for token, tag in zip(example.tokens, self._in_own_scheme(prediction or []), strict=True)
+            for token, tag in zip(example.tokens, self._in_own_scheme(prediction), strict=True)
         ]
 
     def writer(self, sink: TextIO, format_: str) -> Write:
         write = sentence_writer(sink, format_, self.files.of_input, self.files.tag_in_conllu())
-        return lambda example, prediction: write(example, self._in_own_scheme(prediction or []))
+        return lambda example, prediction: write(example, self._in_own_scheme(prediction))
 
-    def _in_own_scheme(self, tags: list[str]) -> list[str]:
-        own = self._own_scheme
+    def _in_own_scheme(self, prediction: TagPrediction | None) -> list[str]:
+        own, tags = self._own_scheme, [] if prediction is None else prediction.tags
         return tags if own is None or self._trained_scheme is None else convert(tags, own)
 
     @property

@@ -71,7 +71,7 @@ class AutoregressiveForecaster(Forecaster):
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: WindowScalingKind = "mean",
+        scaling: WindowScalingKind | Callable[..., nn.Module] = "mean",
         lags: Annotated[Sequence[PositiveInt], MinLen(1)] = (1,),
         hidden_size: PositiveInt = 64,
         num_layers: PositiveInt = 2,
@@ -119,9 +119,12 @@ class AutoregressiveForecaster(Forecaster):
         return parameters._replace(raw=raw_BHCP), targets
 
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
-        """The parameters of the horizon's steps where those before them have the mean values of 100 sample paths."""
-        future_BHC = self.paths(inputs, 100, lengths=lengths).mean(0)
-        return self.foreseen(inputs, future_BHC, lengths=lengths)[0]
+        """The parameters of each step of the horizon where those before it have their mean values; nothing is drawn.
+
+        The mean of a forecast is that of `paths`: the path of the means is another one.
+        """
+        raws, _ = self._ahead(inputs, 1, lengths, lambda parameters: self.output.mean(parameters)[:, 0])
+        return Parameters(raws, *self.scaling(inputs.past))
 
     @torch.no_grad()
     def paths(
@@ -136,6 +139,23 @@ class AutoregressiveForecaster(Forecaster):
 
         The past is read once. Then all paths of all windows are lanes side by side, one step at a time; memory grows
         with the horizon by the values alone.
+        """
+        _, values = self._ahead(
+            inputs, samples, lengths, lambda parameters: self.output.sample(parameters, 1, generator)[0, :, 0]
+        )
+        paths_SBHC: Tensor = values.unflatten(0, (samples, -1))
+        return paths_SBHC
+
+    def _ahead(
+        self,
+        inputs: ForecastInputs,
+        samples: int,
+        lengths: Lengths | None,
+        choose: Callable[[Parameters], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Raw numbers [L, H, C, P] and values [L, H, C] of the horizon, L = S B, as `choose` takes each step's value.
+
+        `choose` is given the parameters of one step of all lanes and gives [L, C].
         """
         B, T, C = inputs.past.shape
         S, H = samples, self.horizon
@@ -165,17 +185,18 @@ class AutoregressiveForecaster(Forecaster):
         future_LHF = future_BHF.repeat(S, 1, 1)
         gap_L1 = future_LHF.new_ones(S * B, 1)
         location_LC, scale_LC = location_BC.repeat(S, 1), scale_BC.repeat(S, 1)
-        drawn = []
+        raws, chosen = [], []
         for k in range(H):
             read = K + k - self.lags
             lagged = torch.cat([z_LNC[:, read].flatten(1), missing_LNC[:, read].flatten(1)], -1)
             x_L1I = torch.cat([lagged, future_LHF[:, k], gap_L1], -1)[:, None]
             y_L1O, state = self.rnn(x_L1I, state)
             parameters = Parameters(self._raw(y_L1O), location_LC, scale_LC)
-            value_LC = self.output.sample(parameters, 1, generator)[0, :, 0]
+            value_LC = choose(parameters)
             z_LNC[:, K + k] = (value_LC - location_LC) / scale_LC
-            drawn.append(value_LC)
-        return torch.stack(drawn, 1).view(S, B, H, C)
+            raws.append(parameters.raw)
+            chosen.append(value_LC)
+        return torch.cat(raws, 1), torch.stack(chosen, 1)
 
     def _taught(
         self, inputs: ForecastInputs, targets_BHC: Tensor, lengths: Lengths | None

@@ -68,7 +68,7 @@ class DirectForecaster(Forecaster):
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: WindowScalingKind = "standard",
+        scaling: WindowScalingKind | Callable[..., nn.Module] = "standard",
         hidden_size: PositiveInt = 64,
         num_layers: PositiveInt = 1,
         step_size: PositiveInt = 16,

@@ -1,14 +1,15 @@
 """What all forecasters have in common."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from rnnkit.batch import ForecastInputs
 from rnnkit.errors import UserError
-from rnnkit.layers.window_scaling import WindowScaling
+from rnnkit.layers.window_scaling import WINDOW_SCALINGS, WindowScaling
 from rnnkit.masks import Lengths
 
 
@@ -44,6 +45,9 @@ class Output(Protocol):
     def scalings(self) -> tuple[str, ...]:
         """The kinds of window scaling that the distribution can go through."""
 
+    def mean(self, parameters: Parameters) -> Tensor:
+        """[B, N, C] in the units of the batch."""
+
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         """[samples, B, N, C] in the units of the batch."""
 
@@ -54,24 +58,27 @@ class Forecaster(nn.Module, ABC):
     Args:
         output: what the parameters are for.
         channels, horizon: C, H.
-        scaling: how each window is scaled, see `rnnkit.layers.WindowScaling`.
+        scaling: how each window is scaled: a kind of `rnnkit.layers.WindowScaling`, or a class of your own, called as
+            `scaling(channels=C)`, that maps windows [B, T, C] to location and scale [B, C]. A distribution that goes
+            through some kinds only asks for its `kind`.
 
     Raises UserError for sizes below 1, and a scaling that does not go with the output.
     """
 
     tasks = ("forecasting",)
 
-    def __init__(self, output: Output, channels: int, horizon: int, scaling: str) -> None:
+    def __init__(self, output: Output, channels: int, horizon: int, scaling: str | Callable[..., nn.Module]) -> None:
         super().__init__()
         for name, size in (("channels", channels), ("horizon", horizon)):
             if size < 1:
                 raise UserError(f"data.{name}", "1 or more", str(size), fix=f"data.{name}=1")
         self.output = output
         self.channels, self.horizon = channels, horizon
-        self.scaling = WindowScaling(scaling, channels)
-        if scaling not in output.scalings:
+        self.scaling: Any = WindowScaling(scaling, channels) if isinstance(scaling, str) else scaling(channels=channels)
+        kind = getattr(self.scaling, "kind", type(self.scaling).__name__)
+        if kind not in output.scalings and {*output.scalings} != {*WINDOW_SCALINGS}:
             expected = f"one of {', '.join(output.scalings)}, with output {type(output).__name__}"
-            raise UserError("model.scaling", expected, repr(scaling), fix=f"model.scaling={output.scalings[-1]}")
+            raise UserError("model.scaling", expected, repr(kind), fix=f"model.scaling={output.scalings[-1]}")
 
     @abstractmethod
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
@@ -82,6 +89,26 @@ class Forecaster(nn.Module, ABC):
     ) -> tuple[Parameters, Tensor]:
         """The parameters that training compares with values [B, N, C], and these values: those of the horizon."""
         return self(inputs, lengths=lengths), targets
+
+    def foreseen(
+        self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
+    ) -> tuple[Parameters, Tensor]:
+        """The parameters that evaluation compares with the values of the horizon [B, H, C], and these values."""
+        return self(inputs, lengths=lengths), targets
+
+    def paths(
+        self,
+        inputs: ForecastInputs,
+        samples: int,
+        *,
+        lengths: Lengths | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor | None:
+        """Sample paths [S, B, H, C] in the units of the batch, of a model that draws each step from those before it.
+
+        None for a model whose parameters are the whole forecast: mean and quantiles follow from them.
+        """
+        return None
 
 
 def check_sizes(**sizes: int) -> None:

@@ -70,7 +70,7 @@ class SegmentForecaster(Forecaster):
         future_categories: Sequence[int] = (),
         static: int = 0,
         static_categories: Sequence[int] = (),
-        scaling: WindowScalingKind = "last",
+        scaling: WindowScalingKind | Callable[..., nn.Module] = "last",
         segment: PositiveInt = 24,
         hidden_size: Annotated[int, Ge(2), MultipleOf(2)] = 128,
         num_layers: PositiveInt = 1,

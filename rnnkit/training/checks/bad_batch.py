@@ -9,10 +9,16 @@ import numpy as np
 from torch import Tensor
 
 import rnnkit.batch
-from rnnkit.batch import SequenceBatch, parts, with_parts
+from rnnkit.batch import ForecastExtra, ForecastInputs, SequenceBatch, TagExtra, TokenInputs, parts, with_parts
 from rnnkit.errors import UserError
 
 _BUILT_IN = {"tuple": tuple, "list": list, "dict": dict}
+_EARLIER: dict[type, tuple[str, ...]] = {
+    SequenceBatch: ("inputs", "targets", "lengths", "reset", "num_steps"),
+    ForecastInputs: (*ForecastInputs._fields, *ForecastExtra._fields),
+    TokenInputs: (*TokenInputs._fields, *TagExtra._fields),
+}
+"""The fields in files that hold no names of fields. What only metrics read was among the inputs: no step needs it."""
 
 
 def plain(value: Any) -> Any:
@@ -31,7 +37,8 @@ def plain(value: Any) -> Any:
         raise TypeError(f"it holds a {kind.__module__}.{kind.__qualname__}, which is neither a tensor nor a number")
     name = kind.__name__ if kind in _BUILT_IN.values() else f"{kind.__module__}:{kind.__qualname__}"
     keys = {"keys": [plain(key) for key in value]} if kind is dict else {}
-    return {"type": name, "parts": [plain(part) for part in found], **keys}
+    names = {"names": list(kind._fields)} if hasattr(kind, "_fields") else {}
+    return {"type": name, "parts": [plain(part) for part in found], **keys, **names}
 
 
 def read_batch(kept: Any, path: Path) -> SequenceBatch:
@@ -59,11 +66,21 @@ def _structure(kept: Any) -> Any:
     kind = _kind(kept["type"])
     if kind is dict:
         return dict(zip(kept["keys"], found, strict=True))
-    if issubclass(kind, tuple):
-        if len(found) != len(getattr(kind, "_fields", found)):
-            raise ValueError(f"{len(found)} parts of a {kept['type']}")
-        return tuple.__new__(kind, found)
+    if hasattr(kind, "_fields"):
+        return tuple.__new__(kind, _fields(kind, found, kept.get("names")))
+    if kind is tuple:
+        return tuple(found)
     return found if kind is list else with_parts(object.__new__(kind), found)
+
+
+def _fields(kind: Any, found: list[Any], names: list[str] | None) -> list[Any]:
+    """The fields of a NamedTuple in its order; ValueError for others than it has."""
+    earlier = _EARLIER.get(kind, kind._fields)
+    given = dict(zip(earlier if names is None else names, found, strict=True))
+    known = {**kind._field_defaults, **given}
+    if not known.keys() >= {*kind._fields} or not given.keys() <= {*kind._fields, *earlier}:
+        raise ValueError(f"fields {', '.join(map(str, given))} of a {kind.__name__}")
+    return [known[name] for name in kind._fields]
 
 
 def _kind(name: str) -> type:

@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells import map_state, state_leaves
 from rnnkit.errors import UserError
-from rnnkit.tasks import StreamTask, Task
+from rnnkit.tasks import Task
 from rnnkit.training.checks.bad_batch import plain
 from rnnkit.training.checks.diagnosis import locate
 from rnnkit.training.run import storage
@@ -60,8 +60,9 @@ class BadNumbers(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, Task)
         self._random = torch.get_rng_state()
-        self._carry = pl_module.carry.get("train") if isinstance(pl_module, StreamTask) else None
+        self._carry = pl_module.carry.get("train")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,8 +75,7 @@ class BadNumbers(L.Callback):
         pl_module.refused = False
         self.skipped += 1
         self._row += 1
-        if isinstance(pl_module, StreamTask):
-            _drop_bad_carry(pl_module, self._carry)
+        _drop_bad_carry(pl_module, self._carry)
         if self._row == 1:
             self._explain(trainer, pl_module, batch)
         if self._row == self.most:
@@ -132,14 +132,13 @@ def replay(task: Task, case: Mapping[str, Any], batch: SequenceBatch) -> str:
     """Runs a batch again, with the weights, carry and random numbers of its case, and says where it goes wrong."""
     weights, gradients = task.state_dict(), [p.grad for p in task.parameters()]
     kept = {name: weight.clone() for name, weight in weights.items()}
-    carry = dict(task.carry) if isinstance(task, StreamTask) else None
+    carry = dict(task.carry)
     task.load_state_dict(case["state_dict"])
     task.train()
-    if isinstance(task, StreamTask):
-        leaves = iter(case["carry"])
-        task.carry.pop("train", None)
-        if case["carry"]:
-            task.carry["train"] = map_state(lambda _: next(leaves).to(task.device), task.model.initial_state(1))
+    leaves = iter(case["carry"])
+    task.carry.pop("train", None)
+    if case["carry"]:
+        task.carry["train"] = map_state(lambda _: next(leaves).to(task.device), task.model.initial_state(1))
     before = torch.get_rng_state()
     torch.set_rng_state(case["random"])
     try:
@@ -150,11 +149,10 @@ def replay(task: Task, case: Mapping[str, Any], batch: SequenceBatch) -> str:
         task.load_state_dict(kept)
         for parameter, gradient in zip(task.parameters(), gradients, strict=True):
             parameter.grad = gradient
-        if isinstance(task, StreamTask) and carry is not None:
-            task.carry = carry
+        task.carry = carry
 
 
-def _drop_bad_carry(task: StreamTask, before: Any) -> None:
+def _drop_bad_carry(task: Task, before: Any) -> None:
     def finite(state: Any) -> bool:
         leaves = [leaf for leaf in state_leaves(state) if leaf.is_floating_point() or leaf.is_complex()]
         return all(bool(leaf.isfinite().all()) for leaf in leaves)

@@ -101,13 +101,12 @@ class _Samples:
 
 def _cut(window: SequenceBatch, count: int) -> SequenceBatch:
     """So many lanes of a window, some of them twice if need be, and its first steps."""
-    lanes = torch.arange(count) % window.shape[0]
-    inputs, targets = window.inputs[lanes, :MOST_STEPS], window.targets[lanes, :MOST_STEPS]
-    reset = None if window.reset is None else window.reset[lanes]
-    if window.lengths is None:
-        return SequenceBatch(inputs, targets, None, reset)
-    lengths = window.lengths[lanes].clamp(max=inputs.shape[1])
-    return SequenceBatch(inputs, targets, lengths, reset, int(lengths.sum()))
+    taken = window.take(torch.arange(count) % window.shape[0])
+    cut = taken._replace(inputs=taken.inputs[:, :MOST_STEPS], targets=taken.targets[:, :MOST_STEPS])
+    if taken.lengths is None:
+        return cut
+    lengths = taken.lengths.clamp(max=MOST_STEPS)
+    return cut._replace(lengths=lengths, num_steps=int(lengths.sum()))
 
 
 def _size(batch: SequenceBatch) -> int:

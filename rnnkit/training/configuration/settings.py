@@ -36,4 +36,3 @@ class RunSettings:
     bad_steps: PositiveInt = 5
     after_bad_steps: Literal["rollback", "stop"] = "rollback"
     patience: NonNegativeInt | None = None
-    debug: bool = False

@@ -98,7 +98,8 @@ def described(hint: Any) -> str:
         choices = tuple(choice for member in arguments if get_origin(member) is Literal for choice in get_args(member))
         others = [member for member in arguments if get_origin(member) is not Literal]
         words = [*map(described, others), *([described(Literal[choices])] if choices else [])]
-        members = sorted(dict.fromkeys(words), key="null".__eq__)
+        members = sorted(dict.fromkeys(words), key=["settings with a _target_", "null"].count)
+        members = sorted(members, key="null".__eq__)
         return f"{', '.join(members[:-1])} or {members[-1]}" if members[1:] else members[0]
     if origin is Literal:
         names = [*dict.fromkeys(map(written, arguments))]

@@ -49,7 +49,7 @@ class ForecastPicture(Picture):
             return None
         batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
         chosen = torch.linspace(0, len(batch.targets) - 1, min(self.windows, len(batch.targets))).long()
-        batch = trainer.strategy.batch_to_device(_only(batch, chosen), task.device)
+        batch = trainer.strategy.batch_to_device(batch.take(chosen), task.device)
         was_training = task.training
         task.eval()
         panels = self._panels(task, batch)
@@ -58,7 +58,7 @@ class ForecastPicture(Picture):
 
     def _panels(self, task: Any, batch: Any) -> list[Panel]:
         mean_BHC, quantiles_QBHC = task.forecast(batch, LEVELS)
-        location_B1C, scale_B1C = batch.inputs.location[:, None], batch.inputs.scale[:, None]
+        location_B1C, scale_B1C = batch.extra.location[:, None], batch.extra.scale[:, None]
         past_BTC = location_B1C + scale_B1C * batch.inputs.past
         truth_BHC = location_B1C + scale_B1C * batch.targets
         panels = []
@@ -69,7 +69,7 @@ class ForecastPicture(Picture):
             name = task.channels[channel] if channel < len(task.channels) else str(channel)
             quantiles = None if quantiles_QBHC is None else _array(quantiles_QBHC[:, lane, :, channel])
             forecast_H = mean_BHC[lane, :, channel] if quantiles is None else quantiles_QBHC[2, lane, :, channel]
-            title = f"{name}, from step {int(batch.inputs.step[lane]) + 1:,}"
+            title = f"{name}, from step {int(batch.extra.step[lane]) + 1:,}"
             past_T, truth_H = past_BTC[lane, start:end, channel], truth_BHC[lane, :, channel]
             panels.append(Panel(title, _array(past_T), _array(truth_H), _array(forecast_H), quantiles))
         return panels
@@ -97,14 +97,6 @@ def draw(panels: list[Panel]) -> "Figure":
         if number == 1:
             axes.legend(fontsize=8, loc="upper left")
     return figure
-
-
-def _only(batch: Any, chosen: Tensor) -> Any:
-    """The batch of the chosen lanes."""
-    inputs = type(batch.inputs)(*(field[chosen] for field in batch.inputs))
-    lengths = None if batch.lengths is None else batch.lengths[chosen]
-    valid = None if lengths is None else int(lengths.sum())
-    return batch._replace(inputs=inputs, targets=batch.targets[chosen], lengths=lengths, valid=valid)
 
 
 def _array(values: Tensor) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """From configuration to objects, with errors that name the key."""
 
+import inspect
 import pkgutil
 import re
 from typing import Any
@@ -31,6 +32,13 @@ def construct(config: DictConfig, key: str, **arguments: Any) -> Any:
         if isinstance(error, UserError):
             raise
         raise UserError(key, f"what {node.get('_target_')} takes", str(error), fix="rnnkit train --cfg job") from error
+
+
+def required(config: DictConfig, key: str) -> list[str]:
+    """The arguments that the `_target_` of `config[key]` must be given and that are not among its keys."""
+    parameters = inspect.signature(locate(key, config[key]._target_)).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.default is p.empty and p.kind in named and p.name not in config[key]]
 
 
 def locate(key: str, target: Any) -> Any:

@@ -22,7 +22,7 @@ from rnnkit.files import replacing
 from rnnkit.strict_json import dumps
 from rnnkit.tasks import Task
 from rnnkit.training.run import storage
-from rnnkit.training.run.construct import construct
+from rnnkit.training.run.construct import construct, required
 from rnnkit.training.run.fitting import check_fits
 from rnnkit.training.run.folder import check_files, read_config
 from rnnkit.training.run.provenance import check_format, check_learned, check_weights
@@ -149,23 +149,31 @@ class Run:
         check_format(found, path)
         check_learned(found, self.folder)
         weights = {"state_dict": without_clipping(found["state_dict"])}
-        check_fits(lambda: build_task(config, training=False), weights, path)
-        task = build_task(config, training=False)
+        check_fits(lambda: build_task(config), weights, path)
+        task = build_task(config)
         check_weights(task.state_dict(), weights, path)
         task.load_state_dict(weights["state_dict"])
         return task.eval()
 
 
-def build_task(config: DictConfig, *, training: bool = True) -> Task:
+def build_task(config: DictConfig) -> Task:
     """The untrained task that a configuration describes, the sizes that the data decide already in it.
 
-    Without `training` its optimizer, schedule and clip are None, and what they are made of need not be installed.
+    It has no optimizer, schedule and clip, and what they are made of need not be installed.
     """
-    parts = {"optimizer": "optimizer", "schedule": "schedule", "clip": "clipping"}
-    built = {name: construct(config, key) if training else None for name, key in parts.items()}
-    task = construct(config, "task", model=construct(config, "model"), **built)
+    # a class of the user's may ask for these three
+    lacking = [name for name in ("optimizer", "schedule", "clip") if name in required(config, "task")]
+    task = construct(config, "task", model=construct(config, "model"), **dict.fromkeys(lacking))
     if not isinstance(task, Task):
         raise UserError("task._target_", "a task", config.task.get("_target_", "none"), fix="task=classification")
+    return task
+
+
+def build_trainable(config: DictConfig) -> Task:
+    """The task of `build_task` with the optimizer, the schedule and the clip of the configuration."""
+    optimizer, schedule, clip = (construct(config, key) for key in ("optimizer", "schedule", "clipping"))
+    task = build_task(config)
+    task.train_with(optimizer, schedule, clip)
     return task
 
 

@@ -131,7 +131,7 @@ def test_loaders(corpus: Path) -> None:
         (data.train_dataloader(), "train", 16),
         (data.val_dataloader(), "valid", 4),
         (data.test_dataloader(), "test", 4),
-        (data.loader("train", lanes=1, steps=32), "train", 1),
+        (data.windows("train", lanes=1, steps=32), "train", 1),
     ):
         first = next(iter(windows))
         tokens = data.splits[split].tokens
@@ -204,7 +204,7 @@ def test_a_split_that_does_not_exist(corpus: Path) -> None:
 )
 def test_wrong_arguments_are_told_before_anything_is_read(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TextData(**arguments)  # type: ignore[arg-type]
+        TextData(**arguments).setup()  # type: ignore[arg-type]
 
 
 def test_an_unknown_set_gets_the_nearest_name() -> None:

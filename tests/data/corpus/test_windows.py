@@ -103,7 +103,7 @@ def test_windows_from_the_disk_are_those_from_memory(
                 assert one.inputs.tolist() == other.inputs.tolist()
                 assert one.targets.tolist() == other.targets.tolist()
                 assert one.reset.tolist() == other.reset.tolist()
-                assert one.valid == other.valid
+                assert one.num_steps == other.num_steps
                 assert (one.lengths is None) == (other.lengths is None)
 
 

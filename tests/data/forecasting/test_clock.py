@@ -9,6 +9,7 @@ import pytest
 
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
+from rnnkit.predictions import ForecastPrediction
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
 DAYS = [date(2023, 12, 30) + timedelta(days=i) for i in range(120)]
@@ -33,7 +34,7 @@ def following(data: ForecastData, path: Path) -> list[Any]:
     """The times of a forecast of three steps."""
     [window] = data.read_inputs(path)
     channels = len(data.facts["channels"])
-    answer = {"mean": [[0.0] * channels] * 3, "quantiles": {}}
+    answer = ForecastPrediction([[0.0] * channels] * 3, {})
     return [row.get("time", row.get("step")) for row in data.rows(window, answer)][::channels]
 
 

@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from rnnkit.cli import run
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
+from rnnkit.predictions import ForecastPrediction
 from rnnkit.training import Run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -129,13 +130,13 @@ def test_another_file_is_scaled_as_learned(tmp_path: Path) -> None:
     assert set(again.splits) == {"test"}
     assert [window.origin for window in again.splits["test"]] == [*range(4, 18)] * 2
     one, other = next(iter(first.test_dataloader())), next(iter(again.test_dataloader()))
-    assert set(one.inputs.scale.flatten().tolist()) == set(other.inputs.scale.flatten().tolist())
+    assert set(one.extra.scale.flatten().tolist()) == set(other.extra.scale.flatten().tolist())
 
 
 def predicted(data: ForecastData, path: Path | None) -> tuple[list[Any], list[dict[str, Any]]]:
     """The windows of a file, and the rows of a forecast that says how many steps it is ahead."""
     windows = list(data.read_inputs(path))
-    answer = {"mean": [[1.0], [2.0], [3.0]], "quantiles": {0.1: [[0.5], [1.5], [2.5]]}}
+    answer = ForecastPrediction([[1.0], [2.0], [3.0]], {0.1: [[0.5], [1.5], [2.5]]})
     return windows, [row for window in windows for row in data.rows(window, answer)]
 
 
@@ -143,9 +144,9 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"))
     windows, rows = predicted(data, sales(tmp_path / "new.csv", 13, future=3))
     batch = data.collate(windows)
-    assert batch.inputs.step.tolist() == [10, 10]
+    assert batch.extra.step.tolist() == [10, 10]
     assert batch.targets.isnan().all()
-    sold = batch.inputs.location[:, None] + batch.inputs.scale[:, None] * batch.inputs.past
+    sold = batch.extra.location[:, None] + batch.extra.scale[:, None] * batch.inputs.past
     assert sold[1].flatten().tolist() == pytest.approx([6 * 300, 7 * 300, 8 * 300, 9 * 300])
     assert not batch.inputs.future_covariates.isnan().any()
     assert batch.inputs.future_categories.flatten().tolist() == [0, 0, 0] * 2  # days 10, 11, 12
@@ -312,4 +313,4 @@ def test_a_padded_window_gets_the_forecast_it_gets_alone(tmp_path: Path, trained
     assert batch.lengths.tolist() == [8, 8, 3, 3]
     alone = data.collate(together[2:])
     said, expected = task.predict(batch)[2:], task.predict(alone)
-    np.testing.assert_allclose([row["mean"] for row in said], [row["mean"] for row in expected], rtol=1e-5)
+    np.testing.assert_allclose([row.mean for row in said], [row.mean for row in expected], rtol=1e-5)

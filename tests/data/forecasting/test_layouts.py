@@ -105,7 +105,7 @@ def test_series_that_only_some_files_have(tmp_path: Path) -> None:
     ]
     assert {window.series for window in data.splits["train"]} == {0}
     batch = next(iter(data.test_dataloader()))
-    assert batch.inputs.location[0] == pytest.approx(np.mean([10, 11, 12, 10]))  # of the steps before its first window
+    assert batch.extra.location[0] == pytest.approx(np.mean([10, 11, 12, 10]))  # of the steps before its first window
 
 
 def test_rows_out_of_order_are_refused_or_sorted(file: Path) -> None:
@@ -142,7 +142,7 @@ def test_missing_rows_are_gaps_or_steps(file: Path) -> None:
     write(file, "date,x", [(HOURS[i], i) for i in kept])
     data = made(path=file, fill_gaps=False)
     batch = data.collate(data.splits["train"])
-    lane = batch.inputs.step.tolist().index(12)
+    lane = batch.extra.step.tolist().index(12)
     assert batch.inputs.gaps[lane].tolist() == [1, 1, 4, 1]
     assert data.season == 1  # a row a day before is not so many rows before
     filled = made(path=file)

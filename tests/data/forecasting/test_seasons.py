@@ -13,6 +13,7 @@ import torch
 from rnnkit.cli import run
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
+from rnnkit.predictions import ForecastPrediction
 from rnnkit.tasks.baselines import seasonal_naive
 
 
@@ -34,7 +35,7 @@ def made(path: Path, **arguments: Any) -> ForecastData:
 
 def following(data: ForecastData, path: Path) -> list[Any]:
     window = next(iter(data.read_inputs(path)))
-    return [row["time"] for row in data.rows(window, {"mean": [[0.0]] * data.horizon, "quantiles": {}})]
+    return [row["time"] for row in data.rows(window, ForecastPrediction([[0.0]] * data.horizon, {}))]
 
 
 def last_day(year: int, month: int) -> date:
@@ -98,7 +99,7 @@ def test_seasons_are_in_time_and_forecasts_keep_to_the_calendar(kind: str, missi
     for batch in data.test_dataloader():
         error = seasonal_naive(batch.inputs, 8, season, batch.lengths) - batch.targets
         assert error.nan_to_num().abs().max() < 1e-5
-        assert batch.inputs.seasonal_error.nan_to_num().abs().max() < 1e-5
+        assert batch.extra.seasonal_error.nan_to_num().abs().max() < 1e-5
         assert (batch.inputs.gaps == 1).all()
     place = [rows.index(row) for row in kept]
     single = sum(after - before == 1 for before, after in pairwise(place))
@@ -110,7 +111,7 @@ def test_the_denominator_of_mase_is_a_season_of_time(file: Path) -> None:
     values = [i % 7 + 10 * (i // 7) for i in range(210)]  # 10 more a week later
     rows = [(date(2024, 1, 1) + timedelta(days=i), value) for i, value in enumerate(values) if i % 9]
     batch = next(iter(made(write(file, rows), scaling="none").test_dataloader()))
-    assert batch.inputs.seasonal_error.flatten().tolist() == pytest.approx([10.0] * len(batch.inputs.past))
+    assert batch.extra.seasonal_error.flatten().tolist() == pytest.approx([10.0] * len(batch.inputs.past))
 
 
 def test_some_stray_rows_do_not_hide_working_days(file: Path) -> None:
@@ -186,7 +187,7 @@ def test_series_of_one_panel_may_begin_on_days_of_their_own(file: Path) -> None:
     ]
     data = made(write(file, rows, "id,date,x"), id="id", context=12, horizon=4)
     windows = list(data.read_inputs(file))
-    answer = {"mean": [[0.0]] * 4, "quantiles": {}}
+    answer = ForecastPrediction([[0.0]] * 4, {})
     found = {window.series: [row["time"] for row in data.rows(window, answer)] for window in windows}
     assert found == {
         0: ["2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01"],

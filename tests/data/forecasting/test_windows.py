@@ -47,7 +47,7 @@ def made(*, context: int = 5, horizon: int = 3, **arguments: Any) -> ForecastDat
 
 
 def unscaled(batch: SequenceBatch, x: torch.Tensor) -> torch.Tensor:
-    return batch.inputs.location[:, None] + batch.inputs.scale[:, None] * x
+    return batch.extra.location[:, None] + batch.extra.scale[:, None] * x
 
 
 def same(found: torch.Tensor, expected: np.ndarray) -> None:
@@ -74,15 +74,15 @@ def test_every_window_is_the_one_cut_by_hand(scaling: str) -> None:
             x = series[name]
             same(unscaled(batch, batch.inputs.past)[lane], x[origin - 5 : origin])
             same(unscaled(batch, batch.targets)[lane], x[origin : origin + 3])
-            assert batch.inputs.step[lane] == origin
+            assert batch.extra.step[lane] == origin
             for channel in range(2):
                 training = x[: len(x) - 16, channel]
                 location, scale = STATISTICS[scaling](training[~np.isnan(training)])
-                assert float(batch.inputs.location[lane, channel]) == pytest.approx(location, rel=1e-5)
-                assert float(batch.inputs.scale[lane, channel]) == pytest.approx(scale, rel=1e-5)
+                assert float(batch.extra.location[lane, channel]) == pytest.approx(location, rel=1e-5)
+                assert float(batch.extra.scale[lane, channel]) == pytest.approx(scale, rel=1e-5)
                 before = x[: len(x) - (16 if split != "test" else 8), channel]
                 apart = np.nanmean(np.abs(before[4:] - before[:-4]))
-                assert float(batch.inputs.seasonal_error[lane, channel]) == pytest.approx(apart / scale, rel=1e-5)
+                assert float(batch.extra.seasonal_error[lane, channel]) == pytest.approx(apart / scale, rel=1e-5)
 
 
 def test_no_split_sees_another() -> None:
@@ -96,7 +96,7 @@ def test_no_split_sees_another() -> None:
         one, other = (data.collate(data.splits[split]) for data in (first, second))
         assert torch.equal(one.inputs.past, other.inputs.past) is equal
         assert torch.equal(one.targets, other.targets) is equal
-        assert torch.equal(one.inputs.scale, other.inputs.scale)
+        assert torch.equal(one.extra.scale, other.extra.scale)
     steps = {
         split: {step for window in first.splits[split] for step in range(window.origin, window.origin + 3)}
         for split in first.splits
@@ -129,7 +129,7 @@ def test_a_short_series_has_a_short_past_and_the_batch_says_so() -> None:
     batch = data.collate([windows[0], only])
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [5, 1]
-    assert batch.valid == 6
+    assert batch.num_steps == 6
     assert batch.inputs.past[1].isnan().flatten().tolist() == [False, True, True, True, True]
     assert batch.inputs.gaps[1].tolist() == [1] * 5
     same(unscaled(batch, batch.inputs.past)[1, :1], short[:1])
@@ -150,7 +150,7 @@ def test_windows_drawn_for_an_epoch_are_as_many_of_each_series_and_others_in_the
         return sorted(
             (int((scales == scale).nonzero()), step)
             for batch in batches
-            for scale, step in zip(batch.inputs.scale[:, 0], batch.inputs.step.tolist(), strict=True)
+            for scale, step in zip(batch.extra.scale[:, 0], batch.extra.step.tolist(), strict=True)
         )
 
     first, second = epoch(), epoch()
@@ -235,7 +235,7 @@ def test_a_channel_without_values_is_refused_and_a_constant_one_is_not(caplog: p
     with caplog.at_level("INFO"):
         batch = next(iter(made(generator=Given(a=x)).val_dataloader()))
     assert "1 channels are constant in training" in caplog.text
-    assert batch.inputs.scale[0, 1] == 1
+    assert batch.extra.scale[0, 1] == 1
     assert batch.targets[..., 1].abs().max() == 0
 
 

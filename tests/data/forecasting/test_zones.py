@@ -11,6 +11,7 @@ import pytest
 
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
+from rnnkit.predictions import ForecastPrediction
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING, AUTUMN = datetime(2024, 3, 27, tzinfo=UTC), datetime(2024, 10, 24, tzinfo=UTC)
@@ -35,7 +36,7 @@ def made(path: Path, **arguments: Any) -> ForecastData:
 
 def following(data: ForecastData, path: Path) -> list[Any]:
     [window] = data.read_inputs(path)
-    return [row["time"] for row in data.rows(window, {"mean": [[0.0]] * data.horizon, "quantiles": {}})]
+    return [row["time"] for row in data.rows(window, ForecastPrediction([[0.0]] * data.horizon, {}))]
 
 
 def hours(start: datetime, count: int, zone: Any) -> list[datetime]:
@@ -160,6 +161,6 @@ def test_each_series_has_its_own_zone(file: Path) -> None:
     ]
     file.write_text("\n".join(["id,time,x", *rows]) + "\n")
     data = made(file, id="id")
-    answer = {"mean": [[0.0]] * 3, "quantiles": {}}
+    answer = ForecastPrediction([[0.0]] * 3, {})
     last = [next(iter(data.rows(window, answer)))["time"] for window in data.read_inputs(file)]
     assert last == ["2024-03-31T13:00:00+09:00", "2024-03-31T09:30:00+05:30"]

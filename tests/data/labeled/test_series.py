@@ -15,6 +15,7 @@ from rnnkit.data.labeled.long import read_long
 from rnnkit.data.labeled.ts import read_ts
 from rnnkit.data.labeled.wide import read_wide
 from rnnkit.errors import UserError
+from rnnkit.predictions import CurvePrediction
 
 TS = """#a remark
 @problemName Toy
@@ -158,7 +159,7 @@ def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
     batch = next(iter(data.train_dataloader()))
     assert batch.lengths is not None
     assert sorted(batch.lengths.tolist()) == sorted(len(example.inputs) for example in data.splits["train"])
-    assert batch.valid == int(batch.lengths.sum())
+    assert batch.num_steps == int(batch.lengths.sum())
     for values, length in zip(batch.inputs, batch.lengths, strict=True):
         assert not values[length:].any()
 
@@ -183,7 +184,7 @@ def test_numbers_and_curves(tmp_path: Path) -> None:
     train = [curves[int(e.id), : len(e.inputs)] for e in data.splits["train"]]  # type: ignore[arg-type]
     assert data.facts["location"] == pytest.approx(np.concatenate(train).mean())
     assert data.facts["scale"] == pytest.approx(np.concatenate(train).std())
-    rows = list(data.rows(data.splits["train"][0], {"values": [1.0, 2.5]}))
+    rows = list(data.rows(data.splits["train"][0], CurvePrediction([1.0, 2.5])))
     assert rows == [{"id": data.splits["train"][0].id, "step": step, "value": v} for step, v in enumerate((1.0, 2.5))]
 
 

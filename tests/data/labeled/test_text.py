@@ -13,6 +13,7 @@ import torch
 from rnnkit.batch import IGNORED
 from rnnkit.data import TextLabelData
 from rnnkit.errors import UserError
+from rnnkit.predictions import ClassPrediction
 
 WORDS = {"good": ["fine", "great", "warm"], "bad": ["poor", "grim", "cold"]}
 
@@ -155,7 +156,7 @@ def test_inputs_without_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [example.inputs.tolist() for example in streamed] == [example.inputs.tolist() for example in from_file]
     monkeypatch.setattr("sys.stdin", io.StringIO("text\nfine\n"))
     assert next(data.read_inputs(None)).inputs.equal(from_file[0].inputs)
-    rows = list(data.rows(from_file[1], {"label": 1, "probabilities": [0.25, 0.75]}))
+    rows = list(data.rows(from_file[1], ClassPrediction(1, [0.25, 0.75])))
     assert rows == [{"id": 1, "label": "good", "p_bad": 0.25, "p_good": 0.75}]
 
 

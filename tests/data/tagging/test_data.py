@@ -14,6 +14,7 @@ from rnnkit.data import TagData
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.data.tagging.vocabulary import BEGIN, END, UNKNOWN, Vocabulary
 from rnnkit.errors import UserError
+from rnnkit.predictions import TagPrediction
 
 TRAIN = "EU B-ORG\nrejects O\n\nrejects O\nthe B-ORG\nEU I-ORG\n\nPeter B-PER\n\n"
 
@@ -51,7 +52,7 @@ def test_a_batch_by_hand(files: dict[str, str]) -> None:
     assert batch.targets.tolist() == [[0, 1, IGNORED], [1, 0, 3], [2, IGNORED, IGNORED]]
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [2, 3, 1]
-    assert batch.valid == batch.tokens == 6
+    assert batch.num_steps == batch.tokens == 6
     assert words_of(data, batch) == [["EU", "rejects"], ["rejects", "the", "EU"], ["Peter"]]
     assert len(batch.inputs.characters) == 4  # each distinct word once
     assert batch.inputs.sizes.tolist() == [(row != 0).sum() for row in batch.inputs.characters]
@@ -59,7 +60,7 @@ def test_a_batch_by_hand(files: dict[str, str]) -> None:
     assert all(row[n - 1] == END for row, n in zip(batch.inputs.characters, batch.inputs.sizes, strict=True))
     same = data.collate(data.splits["train"][:1] * 2)
     assert same.lengths is None
-    assert same.valid is None
+    assert same.num_steps is None
     assert words_of(data, same) == [["EU", "rejects"]] * 2
 
 
@@ -80,7 +81,7 @@ def test_the_usual_tag_is_the_most_frequent_one_and_that_of_rare_words_for_unkno
     (tmp_path / "a.conll").write_text(text)
     (tmp_path / "b.conll").write_text("a X\nb X\nnew X\n")
     data = ready(train=str(tmp_path / "a.conll"), valid=str(tmp_path / "b.conll"))
-    usual = data.collate(data.splits["valid"]).inputs.usual[0].tolist()
+    usual = data.collate(data.splits["valid"]).extra.usual[0].tolist()
     assert [data.vocabulary.tags[i] for i in usual] == ["Y", "Z", "W"]
 
 
@@ -112,7 +113,7 @@ def test_entities_are_converted_for_training_and_back_for_the_reader(files: dict
     assert set(data.vocabulary.tags) == {"O", "S-ORG", "B-ORG", "E-ORG", "S-PER"}
     sink = io.StringIO()
     write = data.writer(sink, "conll")
-    write(Sentence(["a", "b", "c"]), ["B-ORG", "E-ORG", "S-PER"])
+    write(Sentence(["a", "b", "c"]), TagPrediction(["B-ORG", "E-ORG", "S-PER"]))
     assert sink.getvalue() == "a\tB-ORG\nb\tI-ORG\nc\tB-PER\n\n"
 
 
@@ -185,7 +186,7 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
     sink = io.StringIO()
     write = data.writer(sink, format_)
     for sentence in data.read_inputs(tmp_path / "new.conll"):
-        write(sentence, ["T"] * len(sentence.tokens))
+        write(sentence, TagPrediction(["T"] * len(sentence.tokens)))
     assert sink.getvalue() == expected
 
 

@@ -9,6 +9,7 @@ import torch
 from rnnkit.data import TagData
 from rnnkit.data.tagging.schemes import convert, spans
 from rnnkit.errors import UserError
+from rnnkit.predictions import TagPrediction
 from rnnkit.tasks.metrics.spans import SpanCounts
 
 BIO = [
@@ -35,7 +36,7 @@ def predicted(data: TagData, path: Path, tags: list[list[str]]) -> str:
     sink = io.StringIO()
     write = data.writer(sink, "conllu" if path.suffix == ".conllu" else "conll")
     for sentence, found in zip(data.read_inputs(path), tags, strict=True):
-        write(sentence, found)
+        write(sentence, TagPrediction(found))
     return sink.getvalue()
 
 
@@ -177,7 +178,7 @@ def test_the_column_of_the_tag_is_that_of_training_in_conllu_too(format_: str, t
     assert predicted(data, tmp_path / "new.conllu", [["T"]]) == row.replace("NN", "T")
     sink = io.StringIO()
     (sentence,) = data.read_inputs(tmp_path / "new.jsonl")
-    data.writer(sink, format_)(sentence, ["T"])
+    data.writer(sink, format_)(sentence, TagPrediction(["T"]))
     assert sink.getvalue() == ("1\ta\t_\t_\tT\t_\t_\t_\t_\t_\n\n" if format_ == "conllu" else "a\tT\n\n")
 
 
@@ -185,7 +186,7 @@ def test_a_token_that_would_break_the_columns_is_not_written_to_them(tmp_path: P
     data = ready(tmp_path / "a.jsonl", '{"tokens": ["a\\tb"], "tags": ["X"]}\n' * 20)
     sentence, *_ = data.read_inputs(tmp_path / "a.jsonl")
     with pytest.raises(UserError, match=r"--format: expected tokens without tabs .*'a\\tb'.*Try: --format jsonl"):
-        data.writer(io.StringIO(), "conll")(sentence, ["X"])
+        data.writer(io.StringIO(), "conll")(sentence, TagPrediction(["X"]))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rnnkit import RNN
-from rnnkit.batch import SequenceBatch
+from rnnkit.batch import ForecastExtra, ForecastInputs, SequenceBatch, TokenInputs
 from rnnkit.cells import Cell, GRUCell
 from rnnkit.cli import run
 from rnnkit.errors import UserError
@@ -231,10 +231,10 @@ def test_a_batch_comes_back_as_it_was_without_a_call_of_a_constructor(tmp_path: 
     fields = Fields(torch.ones(2))
     fields.made = False
     inputs = Pair(torch.ones(2, 3), [None, {"a": (1, True), 2: 0.5}, fields, "x"])
-    batch = SequenceBatch(inputs, torch.ones(2), None, valid=np.int64(6))  # type: ignore[arg-type]
+    batch = SequenceBatch(inputs, torch.ones(2), None, num_steps=np.int64(6))  # type: ignore[arg-type]
     storage.write({"batch": plain(batch)}, tmp_path / "batch.pt")
     found = read_batch(storage.read(tmp_path / "batch.pt")["batch"], tmp_path)
-    assert str(found) == str(batch._replace(valid=6))
+    assert str(found) == str(batch._replace(num_steps=6))
     assert type(found.inputs) is Pair
     assert type(found.inputs.more[2]) is Fields
     assert found.shape == (2, 3)
@@ -259,6 +259,39 @@ def test_a_kept_batch_that_makes_no_sense_is_named(
     storage.write(case, tmp_path / "run" / "bad_batch.pt")
     assert run(["replay", str(tmp_path / "run")]) == 2
     assert "bad_batch.pt" in capsys.readouterr().err
+
+
+def test_every_field_of_a_batch_comes_back(tmp_path: Path) -> None:
+    inputs = ForecastInputs.of(torch.rand(2, 5, 1), horizon=3)
+    lengths, target_lengths = torch.tensor([5, 4]), torch.tensor([3, 1])
+    extra = ForecastExtra.of(inputs.past)
+    batch = SequenceBatch(inputs, torch.rand(2, 3, 1), lengths, target_lengths, torch.tensor([True, False]), 9, extra)
+    storage.write({"batch": plain(batch)}, tmp_path / "batch.pt")
+    found = read_batch(storage.read(tmp_path / "batch.pt")["batch"], tmp_path)
+    assert str(found) == str(batch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "fields"),
+    [("ForecastInputs", 12, ForecastInputs._fields), ("TokenInputs", 6, TokenInputs._fields)],
+)
+def test_inputs_that_held_what_metrics_read_are_read_without_it(
+    kind: str, count: int, fields: tuple[str, ...], tmp_path: Path
+) -> None:
+    parts = [torch.full((2, 3), float(number)) for number in range(count)]
+    inputs = {"type": f"rnnkit.batch:{kind}", "parts": parts}
+    batch = [inputs, torch.ones(2), torch.tensor([3, 2]), None, 5]
+    found = read_batch({"type": "rnnkit.batch:SequenceBatch", "parts": batch}, tmp_path)
+    assert found.inputs._fields == fields
+    assert [float(part[0, 0]) for part in found.inputs] == [*range(len(fields))]
+    assert (found.num_steps, found.reset, found.extra) == (5, None, None)
+
+
+def test_a_field_that_a_type_does_not_have_is_named(tmp_path: Path) -> None:
+    kept = plain(SequenceBatch(torch.ones(1, 1), torch.ones(1)))
+    names = [name if name != "reset" else "other" for name in kept["names"]]
+    with pytest.raises(UserError, match=r"fields inputs, targets, .*, other, .* of a SequenceBatch"):
+        read_batch({**kept, "names": names}, tmp_path)
 
 
 def test_batches_of_the_first_version_are_read(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def classifier() -> tuple[Task, Any]:
         chosen = lengths.repeat(1 + lanes // 6)[:lanes].clone()
         chosen[0] = 40
         targets = torch.arange(lanes) % 3
-        return SequenceBatch(torch.randn(lanes, 40, 4), targets, chosen, valid=int(chosen.sum()))
+        return SequenceBatch(torch.randn(lanes, 40, 4), targets, chosen, num_steps=int(chosen.sum()))
 
     return Classification(model, torch.optim.AdamW), batch
 
@@ -85,7 +85,7 @@ def language_model(cell: Any = LSTMCell, checkpoint_every: int | None = None) ->
 
     def batch(lanes: int) -> SequenceBatch:
         ids = torch.randint(50, (lanes, 33))
-        return SequenceBatch(ids[:, :-1], ids[:, 1:], None, torch.ones(lanes, dtype=torch.bool))
+        return SequenceBatch(ids[:, :-1], ids[:, 1:], reset=torch.ones(lanes, dtype=torch.bool))
 
     return LanguageModeling(model, torch.optim.AdamW), batch
 

@@ -16,7 +16,7 @@ from rnnkit.cli.configuration import config_folder
 from rnnkit.training import NonmonotonicAverage, Run
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.run.construct import construct
-from rnnkit.training.run.run import build_task
+from rnnkit.training.run.run import build_trainable
 
 SMALL = [
     "experiment=awd_lstm_ptb",
@@ -44,7 +44,7 @@ def test_it_has_the_parameters_of_the_paper() -> None:
     config = composed()
     config.model.vocabulary_size = 10_000
     with torch.device("meta"):
-        task = build_task(config)
+        task = build_trainable(config)
     lstm = [4 * h * (i + h) + 2 * 4 * h for i, h in ((400, 1150), (1150, 1150), (1150, 400))]
     embedding, bias = 400 * 10_000, 10_000
     assert sum(parameter.numel() for parameter in task.parameters()) == embedding + bias + sum(lstm) == 24_221_600
@@ -54,7 +54,7 @@ def test_every_part_is_there() -> None:
     config = composed()
     config.model.vocabulary_size = 12
     config.monitor_mode = "min"  # as the task has it, which a run looks up
-    task = build_task(config)
+    task = build_trainable(config)
     model = task.model
     assert [cell.p for cell in model.rnn.cells] == [0.5] * 3
     dropouts = (model.word_dropout, model.input_dropout, model.rnn.dropout, model.output_dropout)

@@ -68,6 +68,42 @@ def test_a_run_serves_without_the_packages_of_its_training(
     assert all(torch.equal(kept[name], weight) for name, weight in task.state_dict().items())
 
 
+OWN_TASKS = """
+import torch
+from rnnkit.tasks import LanguageModeling
+
+
+class Bare(LanguageModeling):
+    def __init__(self, model, unit="char", shift=0.0, **others):
+        super().__init__(model, unit=unit, **others)
+        self.shift = shift
+
+
+class Lightnings(Bare):
+    def configure_optimizers(self):
+        return torch.optim.SGD([{"params": self.model.parameters(), "lr": 0.25}])
+"""
+
+
+@pytest.mark.parametrize("name", ["Bare", "Lightnings"])
+def test_a_task_of_ones_own_needs_no_word_of_optimizers_or_has_its_own(
+    name: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RNNKIT_ALLOW", "own_tasks")
+    (tmp_path / "own_tasks.py").write_text(OWN_TASKS)
+    parts = [f"task._target_=own_tasks.{name}", "clipping=percentile"]
+    assert run(["train", *small, *parts, "trainer.max_epochs=1", "run_dir=run"]) == 0
+    found = Run.open("run").checkpoint("last")
+    (group,) = found["optimizer_states"][0]["param_groups"]
+    assert ("betas" in group) == (name == "Bare")  # AdamW's
+    assert name == "Bare" or group["lr"] == 0.25
+    assert any(key.startswith("clip.") for key in found["state_dict"])
+    assert run(["resume", "run", "trainer.max_epochs=2"]) == 0
+    assert run(["evaluate", "run", "--split", "valid"]) == 0
+
+
 def test_a_run_that_went_bad_is_replayed_without_them(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

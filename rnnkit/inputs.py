@@ -1,0 +1,119 @@
+"""What models read besides one tensor, and what metrics need of the same batch."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ForecastInputs(NamedTuple):
+    """B windows of time series, each with what is known at its origin, the step after which the future begins.
+
+    Values are float64, because a series may lie far above its spread; a model scales them by window
+    (`rnnkit.layers.WindowScaling`) before it computes in the dtype of `gaps` and the covariates.
+
+    Axes: B windows, T past steps, H future steps, C target channels; P, F, K, G, S, N covariates.
+
+    * `past`: [B, T, C], the target channels up to the origin; NaN where missing or padded.
+    * `past_covariates`: [B, T, P], numeric covariates over the past, the last F of them known for the future too.
+    * `future_covariates`: [B, H, F], those F over the horizon; NaN where missing, as in the past.
+    * `past_categories`: [B, T, K] int64 ids, the last G of them known for the future too; 0 is unknown or missing.
+    * `future_categories`: [B, H, G], those G over the horizon.
+    * `static`: [B, S], numbers that hold for a whole series.
+    * `static_categories`: [B, N] int64 ids that hold for a whole series.
+    * `gaps`: [B, T], the time since the step before in units of the frequency; 1 in regular series and at their start.
+    """
+
+    past: Tensor
+    past_covariates: Tensor
+    future_covariates: Tensor
+    past_categories: Tensor
+    future_categories: Tensor
+    static: Tensor
+    static_categories: Tensor
+    gaps: Tensor
+
+    @classmethod
+    def of(cls, past_BTC: Tensor, horizon: int) -> "ForecastInputs":
+        """Windows of which nothing is known but the values.
+
+        >>> import torch
+        >>> ForecastInputs.of(torch.rand(2, 5, 1), horizon=3).future_covariates.shape
+        torch.Size([2, 3, 0])
+        """
+        lanes, steps, _ = past_BTC.shape
+        past, future = past_BTC.new_zeros(lanes, steps, 0), past_BTC.new_zeros(lanes, horizon, 0)
+        static = past_BTC.new_zeros(lanes, 0)
+        return cls(
+            past=past_BTC,
+            past_covariates=past,
+            future_covariates=future,
+            past_categories=past.long(),
+            future_categories=future.long(),
+            static=static,
+            static_categories=static.long(),
+            gaps=past_BTC.new_ones(lanes, steps),
+        )
+
+
+class ForecastExtra(NamedTuple):
+    """The units of B windows, and where they lie in their series. No model reads it.
+
+    All but `step` are float64, as the values are.
+
+    * `location`, `scale`: [B, C]; a value in the units of the file is `location + scale * value`.
+    * `step`: [B] int64, the steps of the series before the horizon, which say where in its season a window ends.
+    * `seasonal_error`: [B, C], the mean absolute difference of training values a season apart, in units of the batch;
+      NaN where there are none.
+    """
+
+    location: Tensor
+    scale: Tensor
+    step: Tensor
+    seasonal_error: Tensor
+
+    @classmethod
+    def of(cls, past_BTC: Tensor) -> "ForecastExtra":
+        """That of windows in the units of the file, at the start of series without training values.
+
+        >>> import torch
+        >>> ForecastExtra.of(torch.rand(2, 5, 1)).step
+        tensor([5, 5])
+        """
+        lanes, steps, channels = past_BTC.shape
+        unit = past_BTC.new_ones(lanes, channels)
+        step = torch.full((lanes,), steps, device=past_BTC.device)
+        return cls(torch.zeros_like(unit), unit, step, torch.full_like(unit, torch.nan))
+
+
+class TokenInputs(NamedTuple):
+    """B sentences of T tokens. The characters stand there once for each distinct word of the batch.
+
+    Axes: B sentences, T tokens, U distinct words, K characters.
+
+    * `words`: [B, T] int64 ids; 0 is a word that training never saw, and padding.
+    * `vectors`: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
+    * `which`: [B, T] int64, which of the distinct words each token is.
+    * `characters`: [U, K] int64 ids of the distinct words' characters; 0 is padding.
+    * `sizes`: [U] int64, how many characters each has.
+    """
+
+    words: Tensor
+    vectors: Tensor
+    which: Tensor
+    characters: Tensor
+    sizes: Tensor
+
+    def take(self, lanes: Tensor) -> "TokenInputs":
+        """Some of the sentences; the distinct words stay those of the whole batch."""
+        words, vectors, which = (ids[lanes] for ids in (self.words, self.vectors, self.which))
+        return TokenInputs(words, vectors, which, self.characters, self.sizes)
+
+
+class TagExtra(NamedTuple):
+    """The baseline of B sentences. No model reads it.
+
+    * `usual`: [B, T] int64, the tag that each word has most often in training.
+    """
+
+    usual: Tensor

@@ -1,0 +1,185 @@
+"""A trained run, for scripts and for the command line: what it measures, predicts and writes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from rnnkit.errors import UserError
+from rnnkit.tasks import Task
+from rnnkit.tasks.base import Capability
+from rnnkit.training.run.run import Run
+
+AHEAD = 50
+"""Batches that are read before the first of them is predicted, so that sequences of like length share a batch."""
+SPLITS = ("dataset", "path", "train", "valid", "test")
+"""The keys of a data configuration that name what is read."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained run: `task` and its `model` in eval mode, the `data` with what they learned, the whole `config`.
+
+    Nothing is read before it is asked for; after `data.setup("test")` there are `data.splits`.
+    """
+
+    folder: Path
+    config: DictConfig
+    task: Task
+    data: Any
+
+    @property
+    def model(self) -> Any:
+        """The trained model, an `nn.Module`."""
+        return self.task.model
+
+    def require(self, capability: Capability) -> None:
+        """UserError for a task that cannot do something, with what it can do."""
+        if capability in self.task.capabilities:
+            return
+        expected = {
+            "predict": "a run that predicts",
+            "generate": "a language model",
+            "stream": "a run on windows of a stream",
+        }
+        others: list[Capability] = ["predict", "generate"]
+        command = next((name for name in others if name in self.task.capabilities), "evaluate")
+        fix = f"rnnkit {command} {self.folder}"
+        raise UserError("run", expected[capability], f"a run of {self.task.kind}", fix=fix)
+
+    def split(self, name: str | None = None) -> str:
+        """The name of a split, by default "test" where there is one, else "valid"; the data are read."""
+        self.data.setup("test")
+        self.task.check_data(self.data)
+        return name or ("test" if "test" in self.data.splits else "valid")
+
+    def evaluate(self, split: str | None = None, **options: Any) -> dict[str, float]:
+        """The task's figures over a whole split.
+
+        * `split`: see `split`.
+        * `options`: of the data's `loader`, such as `lanes` for text.
+        """
+        return self.task.evaluate(self.data.loader(self.split(split), **options))
+
+    def predict(
+        self, source: str | Path | None, batch_size: int | None = None, ahead: int = AHEAD
+    ) -> Iterator[tuple[Any, Any]]:
+        """Each example of a file with its prediction, in the order of the file; None for one without any step.
+
+        * `source`: a file in the format of the training data, targets may be missing; None is standard input.
+        * `batch_size`: examples that are predicted together; by default the run's `data.eval_batch_size`.
+        * `ahead`: batches that are read before the first is predicted.
+
+        Raises UserError for a run that does not predict.
+        """
+        self.require("predict")
+        self.task.check_data(self.data)
+        size = batch_size or self.data.eval_batch_size
+        return self._predictions(None if source is None else Path(source), size, ahead)
+
+    def _predictions(self, source: Path | None, size: int, ahead: int) -> Iterator[tuple[Any, Any]]:
+        data, task = self.data, self.task
+        examples = data.read_inputs(source)
+        while part := list(islice(examples, size * ahead)):
+            order = sorted(range(len(part)), key=lambda index: -data.length(part[index]))
+            order = [index for index in order if data.length(part[index])]
+            found: dict[int, Any] = {}
+            for start in range(0, len(order), size):
+                indices = order[start : start + size]
+                batch = data.collate([part[i] for i in indices]).to(task.device)
+                with torch.inference_mode():
+                    found.update(zip(indices, task.predict(batch), strict=True))
+            yield from ((example, found.get(index)) for index, example in enumerate(part))
+
+    def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """The text that follows a prompt, piece by piece as it is drawn; `options` are those of `tokens`."""
+        (ids,), drawn = self.tokens([prompt], **options)
+        show = self.data.tokenizer.decoder()
+        for token in ids.tolist():
+            show(token)
+        return (show(int(ids_B[0])) for ids_B in drawn)
+
+    def tokens(
+        self, prompts: Sequence[str], *, length: int = 400, seed: int | None = None, **options: Any
+    ) -> tuple[list[Tensor], Iterator[Tensor]]:
+        """The ids of each prompt, and the ids [B] that follow all of them, one after the other as they are drawn.
+
+        * `seed`: the same one gives the same text; None draws another each time.
+        * `options`: `temperature`, `top_k` and `top_p`, see `rnnkit.tasks.generate`.
+
+        Raises UserError for a run that does not generate, and a prompt of which the model knows a part not.
+        """
+        self.require("generate")
+        tokenizer, device = self.data.tokenizer, self.task.device
+        ids = [_encoded(tokenizer, prompt) for prompt in prompts]
+        # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed
+        line_end = [] if tokenizer.missing("\n") else tokenizer.encode("\n").tolist()
+        generator = torch.Generator(device)
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        drawn = self.task.generate(  # type: ignore[operator]  # what can generate has it
+            [torch.tensor([*line_end, *prompt.tolist()]) for prompt in ids],
+            length=length,
+            forbidden=[] if tokenizer.unknown is None else [tokenizer.unknown],
+            generator=generator,
+            **options,
+        )
+        return ids, drawn
+
+
+def load(
+    folder: str | Path, *, checkpoint: str = "best", device: str = "cpu", data: str | Path | None = None
+) -> TrainedRun:
+    """The trained run in a folder.
+
+    Args:
+        folder: of the run.
+        checkpoint: "best" or "last".
+        device: where the model is to compute: cpu, cuda, cuda:1 or mps.
+        data: another file, in place of the run's own splits, that is its "test" split.
+
+    Raises:
+        UserError: for a folder that holds no such run, and for a device that this machine does not have.
+    """
+    run = Run.open(folder)
+    config = run.config()
+    if data is not None:
+        for key in SPLITS:
+            config.data[key] = None
+        config.data.test = str(data)
+    place = _device(device)
+    return TrainedRun(run.folder, config, run.task(checkpoint).to(place), run.data(config))
+
+
+def _device(name: str) -> torch.device:
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if name not in there:
+        expected = f"one of {', '.join(there)} on this machine"
+        raise UserError("--device", expected, repr(name), fix="--device cpu")
+    return torch.device(name)
+
+
+def _encoded(tokenizer: Any, prompt: str) -> Tensor:
+    missing = tokenizer.missing(prompt)
+    if missing:
+        known = "characters" if tokenizer.level == "char" else "words"
+        shown = ", ".join(repr(item) for item in missing[:5])
+        raise UserError(
+            "--prompt",
+            f"{known} of the training text",
+            f"{shown}, which the model has never seen",
+            fix="a prompt without them; vocabulary.json in the run folder lists what it knows",
+        )
+    ids: Tensor = tokenizer.encode(prompt)
+    return ids
