@@ -16,19 +16,20 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.compat.torch import are_transforms_active, is_forward_mode
 from rnnkit.engines import native, parallel, reference, toolchain
 from rnnkit.engines.compiled.condition import condition
 from rnnkit.engines.compiled.once import warn_once as _warn
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.weights import ComputedWeight, computed_weights
 from rnnkit.engines.window import Window, valid_steps
+from rnnkit.errors import UserError
 
 FEWEST_STEPS = 16
 MOST_KERNELS = 32
@@ -162,10 +163,13 @@ def _compiled(
 ) -> Any:
     """A new kernel, or the reason why there is none."""
     # What a trace needs takes a second to import.
-    from rnnkit.engines.compiled.graphs import Untraceable, first_line
-    from rnnkit.engines.compiled.trace import trace
-    from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
-    from rnnkit.engines.compiled.twin import Twin
+    try:
+        from rnnkit.engines.compiled.graphs import Untraceable, first_line
+        from rnnkit.engines.compiled.trace import trace
+        from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
+        from rnnkit.engines.compiled.twin import Twin
+    except (UserError, AttributeError) as error:  # a private name, or an operation
+        return f"this torch does not have what the compiler needs ({error})"
 
     try:
         twin = Twin(cell, state, weights, computed)
@@ -199,8 +203,8 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         stepper is None
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
+        or are_transforms_active()
+        or is_forward_mode()
         or not stepper.fits(x_B1I, state)
     ):
         return None
