@@ -11,7 +11,6 @@ the compiled engine then leaves cells to the Python loop.
 
 import warnings
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -116,7 +115,7 @@ def __getattr__(name: str) -> Any:
         example, attribute = _ATTRIBUTES[name]
         path = f"{type(example()).__name__}.{attribute}"
         if hasattr(example(), attribute):
-            return attrgetter(attribute)
+            return _reader(attribute)
     elif name in _NAMES:
         path = _NAMES[name]
         try:
@@ -131,6 +130,15 @@ def __getattr__(name: str) -> Any:
     instead, cost = _INSTEAD[name]
     warnings.warn(f"torch {torch.__version__} has no {path}: {cost}", stacklevel=2)
     return instead
+
+
+def _reader(attribute: str) -> Callable[[Any], Any]:
+    """A function that torch.compile sees through, as it does not through `operator.attrgetter`."""
+
+    def read(owner: Any) -> Any:
+        return getattr(owner, attribute)
+
+    return read
 
 
 if is_newer(torch.__version__, "torch"):
