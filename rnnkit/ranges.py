@@ -1,8 +1,9 @@
 """Types of constructor arguments with their ranges, such as `dropout: Probability`.
 
-An annotation is the one place where the range of an argument stands: `rnnkit.training.schema` reads it, and checks the
-values of a configuration against it. Any `Annotated` type with the constraints of `annotated_types` works as well.
-Choices are `Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Le(math.inf)]`.
+An annotation is the one place where the range of an argument stands: `rnnkit.training.configuration.schema`
+reads it, and checks the values of a configuration against it. Any `Annotated` type with the constraints of
+`annotated_types` works as well. Choices are `Literal`. A `float` is finite unless its range includes
+infinity: `Annotated[float, Le(math.inf)]`.
 """
 
 import math

@@ -4,7 +4,7 @@
 
 One run of the default model. Every few steps its guards are taken away or put back: the callbacks that look for bad
 numbers, keep the state of random numbers, count the time and listen to signals, and the look at each gradient. Each
-pair of neighbouring blocks is a comparison of processor time, so that a machine whose speed drifts or that has other
+pair of neighboring blocks is a comparison of processor time, so that a machine whose speed drifts or that has other
 work treats both alike. Then the training thread writes checkpoints, as it does after validations: hashed, flushed to
 the disk, renamed.
 """
@@ -24,11 +24,11 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from rnnkit.cli import run
-from rnnkit.training.bad_numbers import BadNumbers
-from rnnkit.training.checkpoints import AfterAnEpoch
-from rnnkit.training.provenance import Provenance
-from rnnkit.training.randomness import RandomState
-from rnnkit.training.stopping import SaveAndStop
+from rnnkit.training.checks.bad_numbers import BadNumbers
+from rnnkit.training.resume.checkpoints import AfterAnEpoch
+from rnnkit.training.resume.randomness import RandomState
+from rnnkit.training.resume.stopping import SaveAndStop
+from rnnkit.training.run.provenance import Provenance
 
 GUARDS = (BadNumbers, RandomState, AfterAnEpoch, Provenance, SaveAndStop)
 WARM_UP = 50

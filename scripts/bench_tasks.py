@@ -3,7 +3,7 @@
     python scripts/bench_tasks.py [--blocks 20] [--threads 2] [--only tagging,regression]
 
 After every block of steps of `rnnkit train`, as many as lie between two lines of its log, a bare loop takes as many on
-the same batches: each pair of neighbouring blocks is a comparison, so that a machine whose speed drifts treats both
+the same batches: each pair of neighboring blocks is a comparison, so that a machine whose speed drifts treats both
 alike. Neither validates. The bare loop runs the same model and loss and no more than a person would write around them.
 Where that is short, another is the same model written in plain torch as well, `nn.LSTM` over packed sequences.
 Printed are medians of valid steps a second, and of the ratios of the pairs with their quartiles; the peak is the
@@ -37,8 +37,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder
-from rnnkit.training.construct import construct
-from rnnkit.training.runs import build_task
+from rnnkit.training.run.construct import construct
+from rnnkit.training.run.run import build_task
 
 CASES = {
     "tagging": ["task=tagging"],

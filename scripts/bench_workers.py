@@ -20,7 +20,7 @@ import torch
 
 from rnnkit.cli import run
 from rnnkit.training import Run
-from rnnkit.training.construct import construct
+from rnnkit.training.run.construct import construct
 
 COUNTS = (0, 1, 2)
 

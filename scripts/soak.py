@@ -28,7 +28,7 @@ SHORT = [
 ]
 SMALL_TEXT = ["model.hidden_size=16", "model.num_layers=1", "model.dropout=0.2", "data.lanes=4", "data.bptt_steps=16"]
 RUNS = {
-    "language modelling": ["data.path={text}", *SMALL_TEXT],
+    "language modeling": ["data.path={text}", *SMALL_TEXT],
     "the same in bfloat16, averaged, accumulating, random windows": [
         *("data.path={text}", *SMALL_TEXT, "averaging=ema", "averaging.decay=0.9", "trainer.precision=bf16-mixed"),
         *("trainer.accumulate_grad_batches=2", "data.random_steps=true"),
@@ -113,7 +113,7 @@ def main() -> None:
             found = killed(name, [item.format(**files) for item in overrides], given.kills, given.seed)
             print("|", " | ".join(map(str, [name, *found.values()])), "|", flush=True)
         print("\n| run | steps | MiB after a tenth of them | MiB at the end, at most |\n|---|---|---|---|")
-        for name in ("language modelling", "tagging with a CRF", "classification of series"):
+        for name in ("language modeling", "tagging with a CRF", "classification of series"):
             overrides = [item.format(**files) for item in RUNS[name]]
             sizes = watched(overrides, given.steps, Path(folder, "flat" + name))
             print("|", " | ".join(map(str, [name, given.steps, sizes.first, sizes.last])), "|", flush=True)

@@ -34,7 +34,7 @@ LANGUAGE = ["data.path=text.txt", "model.hidden_size=8", "model.num_layers=1", "
 FORECAST = ["data.generator.series=1", "data.generator.steps=200", "data.context=16", "data.horizon=4"]
 FORECAST += ["model.hidden_size=4", "task.samples=2"]
 TAGS = ["data.path=tags.txt", "model.hidden_size=4", "model.embedding_size=4", "model.character_size=4"]
-LABELS = ["data=labelled_text", "data.path=labels.csv", "model.hidden_size=4"]
+LABELS = ["data=labeled_text", "data.path=labels.csv", "model.hidden_size=4"]
 NUMBERS = ["data.path=numbers.csv", "data.id_column=id", "data.target_column=y", "model.hidden_size=4"]
 
 TASKS = {
@@ -52,7 +52,7 @@ CHOICES = [
     *(("language_modeling", f"averaging={name}") for name in groups()["averaging"]),
     *(("language_modeling", f"optimizer={name}") for name in groups()["optimizer"] if name != "adamw"),
     *(("language_modeling", f"model/cell={name}") for name in groups()["model/cell"] if name != "lstm"),
-    ("classification", "data=labelled_series data.path=series.csv data.id_column=id data.target_column=y"),
+    ("classification", "data=labeled_series data.path=series.csv data.id_column=id data.target_column=y"),
 ]
 """Beside the defaults of each task: choices whose own keys are tried too."""
 MORE_FOR_A_CHOICE = {"model=segment_forecaster": ["model.segment=2"]}

@@ -163,4 +163,4 @@ TRAINED_ON = {
     "raw.conllu": "all.conllu",
     **dict.fromkeys(("raw.txt", "tokens.txt"), "ner.txt"),
 }
-"""A new file, and what the model that it is for has learnt from."""
+"""A new file, and what the model that it is for has learned from."""

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from rnnkit.data.writing import row_writer
+from rnnkit.data.io.writing import row_writer
 from rnnkit.strict_json import dumps
 
 

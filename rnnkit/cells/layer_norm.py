@@ -1,4 +1,4 @@
-"""LSTM and GRU with layer normalisation (Ba et al., 2016, arXiv:1607.06450)."""
+"""LSTM and GRU with layer normalization (Ba et al., 2016, arXiv:1607.06450)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from rnnkit.cells.lstm import LSTMState
 
 
 class LayerNormLSTMCell(BlockCell[LSTMState]):
-    r"""One step of an LSTM whose two maps and cell state are normalised (the paper's equations 20 to 22).
+    r"""One step of an LSTM whose two maps and cell state are normalized (the paper's equations 20 to 22).
 
     .. math::
         (i, f, g, o)_t &= \mathrm{LN}_{ih}(W_{ih} x_t) + \mathrm{LN}_{hh}(W_{hh} h_{t-1}) \\
@@ -46,7 +46,7 @@ class LayerNormLSTMCell(BlockCell[LSTMState]):
 
 
 class LayerNormGRUCell(BlockCell[Tensor]):
-    r"""One step of a GRU whose maps are normalised, the gates' and the candidate's apart (equations 23 to 25).
+    r"""One step of a GRU whose maps are normalized, the gates' and the candidate's apart (equations 23 to 25).
 
     .. math::
         (r, z)_t &= \mathrm{LN}(W_{rz} x_t) + \mathrm{LN}(U_{rz} h_{t-1}) \\

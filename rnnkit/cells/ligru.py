@@ -8,14 +8,14 @@ from rnnkit.cells.blocks import BlockCell
 
 
 class LiGRUCell(BlockCell[Tensor]):
-    r"""One step of a light GRU: no reset gate, a rectified candidate, a normalised input.
+    r"""One step of a light GRU: no reset gate, a rectified candidate, a normalized input.
 
     .. math::
         (z, n)_t &= \mathrm{LN}(W_{ih} x_t) + W_{hh} h_{t-1} \\
         h_t &= \sigma(z_t) \odot h_{t-1} + (1 - \sigma(z_t)) \odot \mathrm{relu}(n_t)
 
-    The paper normalises the input map over the batch, which would let one row see another and a step in a stream none;
-    here LN normalises it over its 2H features, with a gain and the gates' bias. The output is the new state.
+    The paper normalizes the input map over the batch, which would let one row see another and a step in a stream none;
+    here LN normalizes it over its 2H features, with a gain and the gates' bias. The output is the new state.
     `weight_ih` [2H, I] and `weight_hh` [2H, H] are ordered (z, n).
 
     Raises `UserError` for a size below 1.

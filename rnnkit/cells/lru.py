@@ -58,7 +58,7 @@ class LRUCell(LinearCell):
         return torch.view_as_complex(_full(self.nu).new_zeros(batch_size, self.hidden_size, 2))
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The eigenvalues [H], and B x, normalised."""
+        """The eigenvalues [H], and B x, normalized."""
         lambda_H = torch.polar(torch.exp(-torch.exp(_full(self.nu))), torch.exp(_full(self.theta)))
         weight_2HI = (torch.exp(self.gamma)[:, None, None] * self.weight_in).flatten(0, 1)
         parts = linear(x, weight_2HI).unflatten(-1, (self.hidden_size, 2))

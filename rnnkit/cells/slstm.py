@@ -1,4 +1,4 @@
-"""The scalar LSTM of xLSTM (Beck et al., 2024, arXiv:2405.04517): exponential gates, a normaliser, a stabiliser."""
+"""The scalar LSTM of xLSTM (Beck et al., 2024, arXiv:2405.04517): exponential gates, a normalizer, a stabilizer."""
 
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from rnnkit.ranges import PositiveInt
 
 ForgetGate = Literal["sigmoid", "exp"]
 NOTHING = -32768.0
-"""The stabiliser before a first step: the logarithm of a weight that is zero, finite in every float type."""
+"""The stabilizer before a first step: the logarithm of a weight that is zero, finite in every float type."""
 
 
 class SLSTMState(NamedTuple):

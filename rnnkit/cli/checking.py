@@ -18,9 +18,9 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
 
     Raises UserError.
     """
-    from rnnkit.training.monitored import settled_mode
-    from rnnkit.training.schema import check_configuration
-    from rnnkit.training.targets import check_targets
+    from rnnkit.training.configuration.monitored import settled_mode
+    from rnnkit.training.configuration.schema import check_configuration
+    from rnnkit.training.run.targets import check_targets
 
     resolved = deepcopy(config)
     resolve(resolved)

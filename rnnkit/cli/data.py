@@ -16,7 +16,7 @@ def run(arguments: list[str]) -> int:
     if given.action == "list":
         for row in catalog.rows():
             where = f"in {row.where}" if row.where else f"not here: rnnkit data get {row.name}"
-            print(f"{row.name:<17} {row.size / 1e6:5.1f} MB  {row.description} ({row.licence})\n{'':<27}{where}")
+            print(f"{row.name:<17} {row.size / 1e6:5.1f} MB  {row.description} ({row.license})\n{'':<27}{where}")
     else:
         for part, path in catalog.get(given.name).items():
             print(f"{part:<6} {path}")

@@ -12,6 +12,7 @@ from rnnkit.cli.configuration import check_choices, config_folder, explained
 from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
+from rnnkit.renamed import renewed_choices
 
 
 def run(arguments: list[str]) -> int:
@@ -42,6 +43,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
+    overrides = renewed_choices(overrides)
     check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
     GlobalHydra.instance().clear()
@@ -60,7 +62,7 @@ def _lines(config: Any) -> Iterator[str]:
     import torch
 
     from rnnkit.engines import ENGINES, explain
-    from rnnkit.training.construct import construct
+    from rnnkit.training.run.construct import construct
 
     # What a precision and a device mean is Lightning's to say.
     trainer = construct(config, "trainer", logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -101,7 +103,7 @@ def _lines(config: Any) -> Iterator[str]:
 
 def _model_of(config: Any, data: Any) -> Any:
     """The untrained model for data that have to be read."""
-    from rnnkit.training.construct import construct
+    from rnnkit.training.run.construct import construct
 
     data.setup("fit")
     return construct(config, "model", **data.sizes)
@@ -157,7 +159,7 @@ def _model(config: Any, data: Any) -> Any:
     What the model's constructor needs and the configuration lacks, such as `vocabulary_size`, only the data know. Two
     numbers stand in for it: where the recurrent layers come out the same with both, they do not depend on it.
     """
-    from rnnkit.training.construct import construct
+    from rnnkit.training.run.construct import construct
 
     unknown = _arguments_from_data(config.model)
     if not unknown:

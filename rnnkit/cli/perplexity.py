@@ -11,7 +11,7 @@ from rnnkit.tasks import LanguageModeling
 from rnnkit.tasks.language_modeling import perplexity
 from rnnkit.tasks.metrics.table import shown
 from rnnkit.training import Run
-from rnnkit.training.construct import construct
+from rnnkit.training.run.construct import construct
 
 
 def measured(

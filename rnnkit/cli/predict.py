@@ -79,7 +79,7 @@ def _check_output(output: Path, source: Path | None) -> None:
 @contextlib.contextmanager
 def _sink(output: str) -> Iterator[TextIO]:
     """Standard output; a file that appears when it is whole; a device or a pipe as it is."""
-    from rnnkit.data.atomic import replacing
+    from rnnkit.files import replacing
 
     if output == "-":
         yield sys.stdout

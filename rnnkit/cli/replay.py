@@ -19,11 +19,12 @@ def run(arguments: list[str]) -> int:
     quiet()
     import hydra
 
-    from rnnkit.training import Run, storage
-    from rnnkit.training.bad_batch import read_batch
-    from rnnkit.training.bad_numbers import replay
-    from rnnkit.training.fitting import check_fits
-    from rnnkit.training.runs import build_task, without_clipping
+    from rnnkit.training import Run
+    from rnnkit.training.checks.bad_batch import read_batch
+    from rnnkit.training.checks.bad_numbers import replay
+    from rnnkit.training.run import storage
+    from rnnkit.training.run.fitting import check_fits
+    from rnnkit.training.run.run import build_task, without_clipping
 
     run = Run.open(given.run)
     path = run.folder / "bad_batch.pt"

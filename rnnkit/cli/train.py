@@ -14,6 +14,7 @@ from rnnkit.cli.foreign import check_options, checked_compositions
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
+from rnnkit.renamed import renewed_choices
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -55,6 +56,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
+    arguments = renewed_choices(arguments)
     check_options(arguments)
     check_choices(arguments)
     return _train(arguments)
@@ -108,7 +110,7 @@ def _train(arguments: list[str]) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # all of them Hydra's own
         raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
     except OSError as error:  # Hydra makes the folder of a sweep itself
-        from rnnkit.training.claim import no_folder
+        from rnnkit.training.run.lock import no_folder
 
         raise no_folder(error.filename, error) from error
     finally:
@@ -126,7 +128,7 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
 
     quiet()
     from rnnkit.cli.checking import check
-    from rnnkit.training.own_code import remember
+    from rnnkit.training.run.own_code import remember
 
     check(config, overrides)
     remember(typed_values(overrides))
@@ -138,7 +140,7 @@ def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[s
     from lightning.pytorch.utilities import rank_zero_only
 
     from rnnkit.training import fit
-    from rnnkit.training.stopping import Interrupted
+    from rnnkit.training.resume.stopping import Interrupted
 
     try:
         figures = fit(config, folder, resume=resume)

@@ -7,46 +7,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rnnkit.data.batches import Batches as Batches
-    from rnnkit.data.batches import padded as padded
-    from rnnkit.data.cmapss import CMAPSSData as CMAPSSData
-    from rnnkit.data.cylinder_bell_funnel import CylinderBellFunnel as CylinderBellFunnel
-    from rnnkit.data.event_length import EventLength as EventLength
+    from rnnkit.data.builtin.cmapss import CMAPSSData as CMAPSSData
+    from rnnkit.data.builtin.cylinder_bell_funnel import CylinderBellFunnel as CylinderBellFunnel
+    from rnnkit.data.builtin.event_length import EventLength as EventLength
+    from rnnkit.data.builtin.function_source import FunctionSource as FunctionSource
+    from rnnkit.data.builtin.mackey_glass import MackeyGlass as MackeyGlass
+    from rnnkit.data.builtin.python_names import PythonNames as PythonNames
+    from rnnkit.data.corpus.data import TextData as TextData
+    from rnnkit.data.corpus.data import TextSplit as TextSplit
+    from rnnkit.data.corpus.windows import Windows as Windows
     from rnnkit.data.forecasting.data import ForecastData as ForecastData
-    from rnnkit.data.forecasting.mackey_glass import MackeyGlass as MackeyGlass
-    from rnnkit.data.function_source import FunctionSource as FunctionSource
-    from rnnkit.data.labelled.audio import AudioLabelData as AudioLabelData
-    from rnnkit.data.labelled.series import SeriesLabelData as SeriesLabelData
-    from rnnkit.data.labelled.text import TextLabelData as TextLabelData
-    from rnnkit.data.sequences import SequenceData as SequenceData
+    from rnnkit.data.labeled.audio import AudioLabelData as AudioLabelData
+    from rnnkit.data.labeled.series import SeriesLabelData as SeriesLabelData
+    from rnnkit.data.labeled.text import TextLabelData as TextLabelData
+    from rnnkit.data.loading.batches import Batches as Batches
+    from rnnkit.data.loading.batches import padded as padded
+    from rnnkit.data.loading.sequences import SequenceData as SequenceData
     from rnnkit.data.tagging.data import TagData as TagData
-    from rnnkit.data.text import TextData as TextData
-    from rnnkit.data.text import TextSplit as TextSplit
     from rnnkit.data.tokenizers import ByteTokenizer as ByteTokenizer
     from rnnkit.data.tokenizers import CharTokenizer as CharTokenizer
     from rnnkit.data.tokenizers import SubwordTokenizer as SubwordTokenizer
     from rnnkit.data.tokenizers import Tokenizer as Tokenizer
     from rnnkit.data.tokenizers import WordTokenizer as WordTokenizer
     from rnnkit.data.tokenizers import load_tokenizer as load_tokenizer
-    from rnnkit.data.windows import Windows as Windows
 
 _HOME = {
-    "Batches": "batches",
-    "padded": "batches",
+    "Batches": "loading.batches",
+    "padded": "loading.batches",
     "ForecastData": "forecasting.data",
-    "MackeyGlass": "forecasting.mackey_glass",
-    "CMAPSSData": "cmapss",
-    "CylinderBellFunnel": "cylinder_bell_funnel",
-    "EventLength": "event_length",
-    "FunctionSource": "function_source",
-    "AudioLabelData": "labelled.audio",
-    "SeriesLabelData": "labelled.series",
-    "TextLabelData": "labelled.text",
-    "SequenceData": "sequences",
+    "MackeyGlass": "builtin.mackey_glass",
+    "PythonNames": "builtin.python_names",
+    "CMAPSSData": "builtin.cmapss",
+    "CylinderBellFunnel": "builtin.cylinder_bell_funnel",
+    "EventLength": "builtin.event_length",
+    "FunctionSource": "builtin.function_source",
+    "AudioLabelData": "labeled.audio",
+    "SeriesLabelData": "labeled.series",
+    "TextLabelData": "labeled.text",
+    "SequenceData": "loading.sequences",
     "TagData": "tagging.data",
-    "TextData": "text",
-    "TextSplit": "text",
-    "Windows": "windows",
+    "TextData": "corpus.data",
+    "TextSplit": "corpus.data",
+    "Windows": "corpus.windows",
     "Tokenizer": "tokenizers",
     "CharTokenizer": "tokenizers",
     "ByteTokenizer": "tokenizers",

@@ -1,6 +1,6 @@
 """torch's own kernels (oneDNN, cuDNN, MPS) where the cell is exactly what they compute.
 
-The kernels know neither padding nor resets nor a direction, and packed sequences are slow on CPU and synchronise on a
+The kernels know neither padding nor resets nor a direction, and packed sequences are slow on CPU and synchronize on a
 GPU. So all of it is reduced to plain forward runs: the valid part is flipped for `reverse`, the sequence is cut where a
 lane begins anew, and padding runs through the kernel as zeros and is masked out of what comes back.
 """

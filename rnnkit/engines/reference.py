@@ -23,10 +23,12 @@ def run(cell: Cell[State], x_BTI: Tensor, state: State, window: Window) -> tuple
     valid_BT = None if window.lengths is None else valid_steps(window.lengths, T)
     if valid_BT is not None:
         x_BTI = x_BTI.masked_fill(~valid_BT[..., None], 0)
+    # Once for the call, as the other engines have it: what it draws is the same for all sequences of a lane.
+    initial = None if window.fresh is None else cell.initial_state(B)
     outputs: list[Tensor] = []
     for t in reversed(range(T)) if window.reverse else range(T):
-        if window.fresh is not None:
-            state = select_rows(window.fresh[:, t], cell.initial_state(B), state)
+        if window.fresh is not None and initial is not None:
+            state = select_rows(window.fresh[:, t], initial, state)
         y_BO, after = cell(x_BTI[:, t], state)
         if valid_BT is None:
             state = after

@@ -22,10 +22,10 @@ FLAGS = (
     "-march=native",
     "-fopenmp",
     "-ffp-contract=fast",
-    # Neither changes a number; without them rint, sqrt and selections are not vectorised.
+    # Neither changes a number; without them rint, sqrt and selections are not vectorized.
     "-fno-math-errno",
     "-fno-trapping-math",
-    # Its rearrangements put branches into loops that had none, which then are not vectorised.
+    # Its rearrangements put branches into loops that had none, which then are not vectorized.
     "-fno-tree-pre",
     "-fPIC",
     "-shared",

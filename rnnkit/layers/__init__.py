@@ -6,9 +6,9 @@ from rnnkit.layers.dropout import LockedDropout
 from rnnkit.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from rnnkit.layers.rnn import RNN, BothDirections
 from rnnkit.layers.subsample import Subsample
-from rnnkit.layers.tag_schemes import LegalTags, legal_tags
 from rnnkit.layers.window_scaling import WindowScaling
 from rnnkit.layers.word_dropout import WordDropout
+from rnnkit.tags import LegalTags, legal_tags
 
 __all__ = [
     "CRF",

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from rnnkit.engines.window import valid_steps
 from rnnkit.layers.forward_backward import log_partition, marginals, wide, wide_log_partition
-from rnnkit.layers.tag_schemes import LegalTags
 from rnnkit.layers.viterbi import n_best, viterbi
 from rnnkit.masks import Lengths, as_lengths
+from rnnkit.tags import LegalTags
 
 
 class CRF(nn.Module):
@@ -17,7 +17,7 @@ class CRF(nn.Module):
         \mathrm{score}(y) &= s_{y_1} + \sum_t e_{t, y_t} + \sum_t A_{y_{t-1}, y_t} + z_{y_T} \\
         \ln p(y) &= \mathrm{score}(y) - \ln \sum_{y'} \exp \mathrm{score}(y')
 
-    The emissions e [B, T, C] come from a model; s, A and z are learnt. What is not `legal` scores minus infinity: such
+    The emissions e [B, T, C] come from a model; s, A and z are learned. What is not `legal` scores minus infinity: such
     paths take no part in the sum and are never decoded. All methods take the emissions and `lengths` [B], None where
     all lanes are full; what stands in the padding matters nowhere.
 
@@ -25,7 +25,7 @@ class CRF(nn.Module):
 
     Args:
         tags: C.
-        legal: what `rnnkit.layers.tag_schemes` says; None allows everything.
+        legal: what `rnnkit.tags` says; None allows everything.
 
     >>> crf = CRF(tags=3)
     >>> e_BTC, tags_BT = torch.randn(2, 4, 3), torch.tensor([[0, 1, 2, 0], [2, 1, 0, 0]])

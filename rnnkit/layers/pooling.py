@@ -92,7 +92,7 @@ class MaxPooling(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    r"""A mean of all steps whose weights are learnt: additive attention (Bahdanau et al. 2015, arXiv:1409.0473;
+    r"""A mean of all steps whose weights are learned: additive attention (Bahdanau et al. 2015, arXiv:1409.0473;
     several heads: Lin et al. 2017, arXiv:1703.03130).
 
     .. math::

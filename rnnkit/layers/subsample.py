@@ -12,7 +12,7 @@ class Subsample(nn.Module):
 
     .. math:: y_t = \max\Bigl(0, b + \sum_{k=-K}^{K} W_k \, x_{t s + k}\Bigr), \qquad T' = \lceil T / s \rceil
 
-    Neighbouring frames of audio say much the same; with s steps in one, the recurrence is s times as short (strided
+    Neighboring frames of audio say much the same; with s steps in one, the recurrence is s times as short (strided
     convolutions before recurrent layers: Amodei et al. 2016, arXiv:1512.02595). Beyond both ends of a lane x is zero,
     so that padding changes nothing.
 

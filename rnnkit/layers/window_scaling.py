@@ -24,7 +24,7 @@ class WindowScaling(nn.Module):
     mean          0                               mean of :math:`|x|` (Salinas et al. 2020, arXiv:1704.04110)
     standard      mean                            standard deviation
     robust        median                          distance of the quartiles
-    reversible    :math:`\mu - \beta s`           :math:`\sigma / \gamma`, with a learnt :math:`\gamma > 0` and
+    reversible    :math:`\mu - \beta s`           :math:`\sigma / \gamma`, with a learned :math:`\gamma > 0` and
                                                   :math:`\beta` for each channel (Kim et al. 2022, RevIN)
     last          last known value                1 (Zeng et al. 2023, arXiv:2205.13504)
     ============  ==============================  =====================================================

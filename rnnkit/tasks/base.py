@@ -1,4 +1,4 @@
-"""What every task shares: the loss of a batch, the figures of a split, the optimiser, the schedule and clipping."""
+"""What every task shares: the loss of a batch, the figures of a split, the optimizer, the schedule and clipping."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +26,8 @@ class Task(L.LightningModule, ABC):
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
-        optimizer: called with the parameters; returns the optimiser. None for a task that only predicts.
-        schedule: called with the optimiser and the number of optimiser steps; returns what Lightning takes for a
+        optimizer: called with the parameters; returns the optimizer. None for a task that only predicts.
+        schedule: called with the optimizer and the number of optimizer steps; returns what Lightning takes for a
             learning-rate scheduler. None keeps the learning rate.
         clip: called with the parameters after each backward pass; changes their gradients in place and returns the norm
             of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None leaves
@@ -136,10 +136,10 @@ class Task(L.LightningModule, ABC):
         if getattr(self.trainer.precision_plugin, "scaler", None) is None and not bool(self.clipping[0].isfinite()):
             self.refused = True
             for parameter in self.model.parameters():
-                parameter.grad = None  # which every optimiser passes over
+                parameter.grad = None  # which every optimizer passes over
 
     def _report(self, stage: str) -> None:
-        # during training the monitor writes them, at the optimiser step that they belong to (Lightning's is one behind)
+        # during training the monitor writes them, at the optimizer step that they belong to (Lightning's is one behind)
         logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
         # Lightning would round a float to float32
         dtype = torch.float32 if self.device.type == "mps" else torch.float64

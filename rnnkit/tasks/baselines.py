@@ -121,7 +121,7 @@ def _end(x_BTC: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
 
 
 def _interpolated(x_T: Tensor) -> Tensor:
-    """Missing values on the line between their neighbours, or as the last one before them."""
+    """Missing values on the line between their neighbors, or as the last one before them."""
     x = x_T.cpu().numpy()
     seen = ~np.isnan(x)
     return torch.from_numpy(np.interp(np.arange(len(x)), np.flatnonzero(seen), x[seen]))

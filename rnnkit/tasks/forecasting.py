@@ -10,14 +10,14 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import AutoregressiveForecaster, Parameters
+from rnnkit.models.forecasting.distributions.paths import crps_of_samples, quantiles_of_samples
+from rnnkit.precision import widened
 from rnnkit.ranges import Level, Positive, PositiveInt, Seed
 from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
-from rnnkit.tasks.metrics.gathered import widened
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import table
-from rnnkit.tasks.outputs.paths import crps_of_samples, quantiles_of_samples
 
 UNITS = ("file", "scaled")
 
@@ -28,8 +28,8 @@ class Forecasting(Task):
     .. math::
         L = \frac{1}{|K|} \sum_{(h, c) \in K} \ell(\hat x_{hc}, x_{hc})
 
-    :math:`\ell` is that of the output (see `rnnkit.tasks.outputs`), in the units of the batch. Missing targets count
-    nowhere. An autoregressive model also learns from the past.
+    :math:`\ell` is that of the output (see `rnnkit.models.forecasting.distributions`), in the units of the batch.
+    Missing targets count nowhere. An autoregressive model also learns from the past.
 
     After a validation and under `test/`: `loss`, and the figures of `rnnkit.tasks.metrics.forecasts`: `mse` of the mean
     forecast, `mae`, `smape` and `mase` of the median, `rse`, `nrmse<H>` at the last step, and for outputs that are

@@ -1,4 +1,4 @@
-"""Language modelling: how well a model foresees the next token."""
+"""Language modeling: how well a model foresees the next token."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ class LanguageModeling(StreamTask):
         L = -\frac{1}{N} \sum_n \ln p(w_n \mid w_{<n}), \qquad
         \mathrm{perplexity} = e^{L}, \qquad \mathrm{bits} = L / \ln 2
 
-    What is minimised in training, and logged as `train/loss`, may have two more terms, which keep the last layer's
+    What is minimized in training, and logged as `train/loss`, may have two more terms, which keep the last layer's
     outputs :math:`h` of width H small, after dropout :math:`m`, and slow (Merity et al. 2017, arXiv:1708.01009):
 
     .. math::

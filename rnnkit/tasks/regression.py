@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.errors import UserError
+from rnnkit.precision import widened
 from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
-from rnnkit.tasks.metrics.gathered import Gathered, widened
+from rnnkit.tasks.metrics.gathered import Gathered
 from rnnkit.tasks.metrics.table import shown, table
 
 ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "huber": F.huber_loss, "mae": F.l1_loss}
@@ -21,7 +22,7 @@ ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "huber": F.huber_
 class Regression(Task):
     r"""A number for each sequence or, by a model without pooling, a curve: one for each step.
 
-    The loss is taken between standardised values, so that it does not depend on the unit of the targets; predictions
+    The loss is taken between standardized values, so that it does not depend on the unit of the targets; predictions
     and figures are in that unit:
 
     .. math::
@@ -163,7 +164,7 @@ class Regression(Task):
     def _in_units(self, outputs: Tensor) -> Tensor:
         return self.location + self.scale * widened(outputs[..., 0])
 
-    def _standardised(self, targets: Tensor) -> Tensor:
+    def _standardized(self, targets: Tensor) -> Tensor:
         return (widened(targets) - self.location) / self.scale
 
     def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,7 +177,7 @@ class Regression(Task):
             raise UserError("model.pooling", expected, got, fix=fix)
         known = ~targets.isnan()
         answers = outputs[..., 0].to(torch.promote_types(outputs.dtype, torch.float32))
-        z = self._standardised(targets).masked_fill(~known, 0).to(answers.dtype)
+        z = self._standardized(targets).masked_fill(~known, 0).to(answers.dtype)
         return ERRORS[self.error](answers, z, reduction="none").masked_fill(~known, 0), known
 
 

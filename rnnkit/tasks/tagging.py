@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
-from rnnkit.layers.tag_schemes import marks_entities
+from rnnkit.tags import marks_entities
 from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores

@@ -1,15 +1,15 @@
 """Training: what turns a task and its data into a run folder."""
 
-from rnnkit.training.averaging import ExponentialAverage, NonmonotonicAverage
-from rnnkit.training.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
-from rnnkit.training.confusion import ConfusionPicture
-from rnnkit.training.details import DetailsText
 from rnnkit.training.fit import fit
-from rnnkit.training.forecast_plot import ForecastPicture
-from rnnkit.training.monitor import Monitor
-from rnnkit.training.runs import Run
-from rnnkit.training.samples import SampleText
-from rnnkit.training.schedules import constant, cosine, hold_then_decay, one_cycle, reduce_on_plateau
+from rnnkit.training.optim.averaging import ExponentialAverage, NonmonotonicAverage
+from rnnkit.training.optim.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
+from rnnkit.training.optim.schedules import constant, cosine, hold_then_decay, one_cycle, reduce_on_plateau
+from rnnkit.training.report.confusion import ConfusionPicture
+from rnnkit.training.report.details import DetailsText
+from rnnkit.training.report.forecast_plot import ForecastPicture
+from rnnkit.training.report.monitor import Monitor
+from rnnkit.training.report.samples import SampleText
+from rnnkit.training.run.run import Run
 
 __all__ = [
     "ClipNorm",

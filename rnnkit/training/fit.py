@@ -14,31 +14,31 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rnnkit.compat.lightning import check_after_validation, save_after_validation
 from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
-from rnnkit.training.bad_numbers import BadNumbers
-from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
-from rnnkit.training.claim import claimed
-from rnnkit.training.construct import construct
-from rnnkit.training.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.checks.bad_numbers import BadNumbers
+from rnnkit.training.checks.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.checks.foresight import foresee_batches
+from rnnkit.training.checks.preflight import check_kind, check_model, check_parts
+from rnnkit.training.configuration.monitored import MonitorIsMeasured, check_measured, settled_mode
+from rnnkit.training.configuration.schema import check_configuration
 from rnnkit.training.double import keep_double
-from rnnkit.training.fitting import check_fits
-from rnnkit.training.foresight import foresee_batches
 from rnnkit.training.hooks import skip_empty_hooks
-from rnnkit.training.loggers import Board, MetricsFile
 from rnnkit.training.memory import keep_freed_memory
-from rnnkit.training.monitor import Monitor
-from rnnkit.training.monitored import MonitorIsMeasured, check_measured, settled_mode
-from rnnkit.training.patience import EarlyStopping
-from rnnkit.training.preflight import check_kind, check_model, check_parts
-from rnnkit.training.progress import TrainingProgress
-from rnnkit.training.provenance import Provenance, check_resumed
-from rnnkit.training.randomness import RandomState
-from rnnkit.training.run_folder import check_files, check_named_files
-from rnnkit.training.runs import Run, build_task
-from rnnkit.training.schedules import StepPlateau
-from rnnkit.training.schema import check_configuration
-from rnnkit.training.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
-from rnnkit.training.storage import Storage
-from rnnkit.training.time_budget import TimeBudget
+from rnnkit.training.optim.schedules import StepPlateau
+from rnnkit.training.report.loggers import Board, MetricsFile
+from rnnkit.training.report.monitor import Monitor
+from rnnkit.training.report.progress import TrainingProgress
+from rnnkit.training.resume.checkpoints import AfterAnEpoch, RunCheckpoint
+from rnnkit.training.resume.patience import EarlyStopping
+from rnnkit.training.resume.randomness import RandomState
+from rnnkit.training.resume.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
+from rnnkit.training.resume.time_budget import TimeBudget
+from rnnkit.training.run.construct import construct
+from rnnkit.training.run.fitting import check_fits
+from rnnkit.training.run.folder import check_files, check_named_files
+from rnnkit.training.run.lock import claimed
+from rnnkit.training.run.provenance import Provenance, check_resumed
+from rnnkit.training.run.run import Run, build_task
+from rnnkit.training.run.storage import Storage
 
 
 def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:

@@ -17,7 +17,7 @@ BARS = {
     "LayerNormLSTM reference": "#8a8a8a",
     "unseen reference": "#b0b0b0",
 }
-"""What is drawn, in this order; the Python loops in grey."""
+"""What is drawn, in this order; the Python loops in gray."""
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
@@ -38,12 +38,12 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
                 for ratio in result["ratios"]
                 if ratio["against"] in ("nn.LSTM", "nn.GRU")
             }
-            for place, (name, colour) in enumerate(BARS.items()):
+            for place, (name, color) in enumerate(BARS.items()):
                 if name not in seconds:
                     continue
                 left = group - 0.4 + place * width
                 label = name if group == 0 else None
-                axes.bar(left, seconds["nn.LSTM"] / seconds[name], width, align="edge", color=colour, label=label)
+                axes.bar(left, seconds["nn.LSTM"] / seconds[name], width, align="edge", color=color, label=label)
                 if name in floors:
                     axes.hlines(floors[name], left, left + width, color="black", linewidth=1.5)
         axes.axhline(1, color="0.6", linewidth=0.8, linestyle="--", zorder=0)

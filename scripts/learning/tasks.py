@@ -124,7 +124,7 @@ class Parity(Task):
     """After each bit, whether the ones so far are odd; then the same over four times as many bits.
 
     Without memory half of the answers are right. Passed with nine tenths of them at the length of training; the longer
-    sequences show whether it has been learnt as a rule. A linear recurrence whose factors are positive cannot do it at
+    sequences show whether it has been learned as a rule. A linear recurrence whose factors are positive cannot do it at
     any length (Grazzi et al., 2024, arXiv:2411.12537).
     """
 

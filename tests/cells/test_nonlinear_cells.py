@@ -113,7 +113,7 @@ def ligru(w: Weights, x: Array, h: Array) -> list[Array]:
 
 
 def slstm(w: Weights, x: Array, h: Array, c: Array, n: Array, m: Array, *, heads: int, exp: bool) -> list[Array]:
-    """The equations without a stabiliser, on a state whose true cell and normaliser are c exp(m) and n exp(m)."""
+    """The equations without a stabilizer, on a state whose true cell and normalizer are c exp(m) and n exp(m)."""
     width = H // heads
     gates = []
     for k in range(4):

@@ -22,7 +22,7 @@ from rnnkit.cells import (
 )
 
 
-def randomised(cell: Any, scale: float = 1.0) -> Any:
+def randomized(cell: Any, scale: float = 1.0) -> Any:
     for parameter in cell.parameters():
         nn.init.normal_(parameter, std=scale)
     return cell
@@ -39,7 +39,7 @@ def set_gate_biases(cell: SLSTMCell, i: float, f: float) -> None:
 @pytest.mark.parametrize("f", [-200.0, 0.0, 200.0])
 @pytest.mark.parametrize("i", [-200.0, 0.0, 200.0])
 def test_slstm_overflows_nowhere(i: float, f: float, forget_gate: Any) -> None:
-    cell = randomised(SLSTMCell(3, 4, forget_gate=forget_gate))
+    cell = randomized(SLSTMCell(3, 4, forget_gate=forget_gate))
     set_gate_biases(cell, i, f)
     x_BTI = torch.randn(2, 30, 3, requires_grad=True)
     y_BTO, state = scan(cell, x_BTI)
@@ -54,7 +54,7 @@ def test_slstm_overflows_nowhere(i: float, f: float, forget_gate: Any) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("i", [-200.0, 0.0, 200.0])
 def test_the_first_step_of_an_slstm_is_what_was_written_however_weakly(i: float, dtype: torch.dtype) -> None:
-    cell = randomised(SLSTMCell(3, 4))
+    cell = randomized(SLSTMCell(3, 4))
     set_gate_biases(cell, i, 5.0)
     cell.to(dtype)
     x_BI = torch.randn(2, 3).to(dtype)
@@ -67,7 +67,7 @@ def test_the_first_step_of_an_slstm_is_what_was_written_however_weakly(i: float,
 
 
 def test_the_unit_of_an_slstms_memory_does_not_matter() -> None:
-    cell = randomised(SLSTMCell(3, 4)).double()
+    cell = randomized(SLSTMCell(3, 4)).double()
     state = scan(cell, torch.randn(2, 5, 3, dtype=torch.float64))[1]
     other = state._replace(
         cell=state.cell * math.exp(-2), normalizer=state.normalizer * math.exp(-2), stabilizer=state.stabilizer + 2
@@ -100,7 +100,7 @@ def test_oscillators_left_alone_follow_the_differential_equation() -> None:
     exact = math.exp(-epsilon * end / 2) * (math.cos(root * end) + epsilon / (2 * root) * math.sin(root * end))
     errors = []
     for steps in (200, 400):
-        cell = randomised(CoRNNCell(1, 1, dt=end / steps, gamma=gamma, epsilon=epsilon), scale=0.0).double()
+        cell = randomized(CoRNNCell(1, 1, dt=end / steps, gamma=gamma, epsilon=epsilon), scale=0.0).double()
         still, start = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
         state = scan(cell, still.expand(1, steps, 1), CoRNNState(start, still))[1]
         errors.append(abs(state.hidden.item() - exact))
@@ -110,7 +110,7 @@ def test_oscillators_left_alone_follow_the_differential_equation() -> None:
 
 def test_oscillators_stay_bounded() -> None:
     """Overdamped, as by default, none is pushed further than where the largest force, 1, meets the spring."""
-    cell = randomised(CoRNNCell(3, 8), scale=5.0).double()
+    cell = randomized(CoRNNCell(3, 8), scale=5.0).double()
     with torch.no_grad():
         y_BTO, state = scan(cell, 5 * torch.randn(2, 1500, 3, dtype=torch.float64))
     assert 0.1 < y_BTO.abs().max() <= 1 / 2.7
@@ -120,15 +120,15 @@ def test_oscillators_stay_bounded() -> None:
 def test_lem_and_the_coupled_lstm_stay_within_one() -> None:
     x_BTI = 10 * torch.randn(4, 200, 3)
     with torch.no_grad():
-        lem = scan(randomised(LEMCell(3, 8), scale=3.0), x_BTI)
-        coupled = scan(randomised(CoupledLSTMCell(3, 8), scale=3.0), x_BTI)[1]
+        lem = scan(randomized(LEMCell(3, 8), scale=3.0), x_BTI)
+        coupled = scan(randomized(CoupledLSTMCell(3, 8), scale=3.0), x_BTI)[1]
     for leaf in (lem[0], lem[1].memory, coupled.cell):
         assert 0.5 < leaf.abs().max() <= 1
 
 
 @pytest.mark.parametrize("dt", [0.5, 0.01])
 def test_no_step_of_lem_is_longer_than_dt(dt: float) -> None:
-    cell = randomised(LEMCell(3, 8, dt=dt), scale=5.0)
+    cell = randomized(LEMCell(3, 8, dt=dt), scale=5.0)
     before = LEMState(*torch.rand(2, 64, 8).mul(2).sub(1).unbind())
     _, after = cell(torch.randn(64, 3), before)
     for old, new in zip(before, after, strict=True):
@@ -143,7 +143,7 @@ def rate_of_change(cell: Any, x_1I: Tensor, h_1H: Tensor) -> Tensor:
 
 
 def test_an_antisymmetric_system_fades_by_its_diffusion_alone() -> None:
-    cell = randomised(AntisymmetricCell(3, 7, step_size=0.05, diffusion=0.3)).double()
+    cell = randomized(AntisymmetricCell(3, 7, step_size=0.05, diffusion=0.3)).double()
     nn.init.zeros_(cell.bias)
     zeros = [torch.zeros(1, size, dtype=torch.float64) for size in (3, 7)]
     eigenvalues = torch.linalg.eigvals(rate_of_change(cell, *zeros))
@@ -156,7 +156,7 @@ def test_an_antisymmetric_system_fades_by_its_diffusion_alone() -> None:
 
 
 def test_indrnn_neurons_see_only_themselves() -> None:
-    cell = randomised(IndRNNCell(3, 6, nonlinearity="tanh")).double()
+    cell = randomized(IndRNNCell(3, 6, nonlinearity="tanh")).double()
     x_1I, h_H = torch.randn(1, 3, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
     J = jacrev(lambda h_H: cell(x_1I, h_H[None])[0][0])(h_H)
     assert torch.equal(J, torch.diag(J.diag()))
@@ -175,7 +175,7 @@ class TestTimeGaps:
 
     @pytest.fixture
     def cell(self) -> CfCCell:
-        return randomised(CfCCell(3, self.H, backbone_size=16, time_gap=True), scale=0.3).double()
+        return randomized(CfCCell(3, self.H, backbone_size=16, time_gap=True), scale=0.3).double()
 
     @pytest.fixture
     def x_I(self) -> Tensor:

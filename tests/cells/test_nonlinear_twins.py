@@ -22,7 +22,7 @@ from rnnkit.cells import (
 )
 
 
-def randomised(cell: Any) -> Any:
+def randomized(cell: Any) -> Any:
     for parameter in cell.double().parameters():
         nn.init.normal_(parameter)
     return cell
@@ -49,7 +49,7 @@ def assign(parameter: Tensor | None, value: Tensor | float) -> None:
 
 
 def test_without_peepholes_it_is_torchs_lstm() -> None:
-    cell, theirs = randomised(PeepholeLSTMCell(4, 5)), nn.LSTMCell(4, 5).double()
+    cell, theirs = randomized(PeepholeLSTMCell(4, 5)), nn.LSTMCell(4, 5).double()
     nn.init.zeros_(cell.weight_ch)
     theirs.load_state_dict(
         {
@@ -64,7 +64,7 @@ def test_without_peepholes_it_is_torchs_lstm() -> None:
 
 
 def test_coupled_gates_are_torchs_lstm_whose_input_gate_mirrors_the_forget_gate() -> None:
-    cell, theirs = randomised(CoupledLSTMCell(4, 5)), nn.LSTMCell(4, 5).double()
+    cell, theirs = randomized(CoupledLSTMCell(4, 5)), nn.LSTMCell(4, 5).double()
     for torchs, ours in (("weight_ih", "weight_ih"), ("weight_hh", "weight_hh"), ("bias_ih", "bias")):
         f, g, o = getattr(cell, ours).detach().chunk(3)
         assign(getattr(theirs, torchs), torch.cat([-f, f, g, o]))
@@ -74,7 +74,7 @@ def test_coupled_gates_are_torchs_lstm_whose_input_gate_mirrors_the_forget_gate(
 
 
 def test_mgu_with_an_open_gate_is_torchs_elman_network_and_with_a_closed_one_stands_still() -> None:
-    cell, theirs = randomised(MGUCell(4, 5)), nn.RNNCell(4, 5).double()
+    cell, theirs = randomized(MGUCell(4, 5)), nn.RNNCell(4, 5).double()
     assign(cell.bias[:5], 1e3)
     assign(theirs.weight_ih, cell.weight_ih[5:])
     assign(theirs.weight_hh, cell.weight_hh[5:])
@@ -89,7 +89,7 @@ def test_mgu_with_an_open_gate_is_torchs_elman_network_and_with_a_closed_one_sta
 
 @pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
 def test_indrnn_is_torchs_elman_network_with_a_diagonal_recurrent_matrix(nonlinearity: Any) -> None:
-    cell, theirs = randomised(IndRNNCell(4, 5, nonlinearity)), nn.RNNCell(4, 5, nonlinearity=nonlinearity).double()
+    cell, theirs = randomized(IndRNNCell(4, 5, nonlinearity)), nn.RNNCell(4, 5, nonlinearity=nonlinearity).double()
     assign(theirs.weight_ih, cell.weight_ih)
     assign(theirs.weight_hh, torch.diag(cell.weight_hh))
     assign(theirs.bias_ih, cell.bias)
@@ -106,7 +106,7 @@ def test_indrnn_is_torchs_elman_network_with_a_diagonal_recurrent_matrix(nonline
     ],
 )
 def test_layer_normed_maps_do_not_feel_how_large_their_weights_are(cell: Any, weights: list[str]) -> None:
-    built, x_BTI = randomised(cell(4, 5)), sequence()
+    built, x_BTI = randomized(cell(4, 5)), sequence()
     # Large enough that the epsilon in the norm's root is nothing.
     for weight in weights:
         assign(getattr(built, weight), 1e4 * getattr(built, weight))
@@ -119,7 +119,7 @@ def test_layer_normed_maps_do_not_feel_how_large_their_weights_are(cell: Any, we
 @pytest.mark.parametrize("forget_gate", ["sigmoid", "exp"])
 @pytest.mark.parametrize("heads", [2, 3, 6])
 def test_heads_are_a_recurrent_matrix_in_blocks(heads: int, forget_gate: Any) -> None:
-    cell = randomised(SLSTMCell(4, 6, num_heads=heads, forget_gate=forget_gate))
+    cell = randomized(SLSTMCell(4, 6, num_heads=heads, forget_gate=forget_gate))
     dense = SLSTMCell(4, 6, forget_gate=forget_gate).double()
     gates = [torch.block_diag(*gate.detach().chunk(heads)) for gate in cell.weight_hh.chunk(4)]
     assign(dense.weight_ih, cell.weight_ih)
@@ -130,7 +130,7 @@ def test_heads_are_a_recurrent_matrix_in_blocks(heads: int, forget_gate: Any) ->
 
 
 def test_slstm_that_writes_and_keeps_alike_is_the_running_mean_of_what_was_written() -> None:
-    cell: SLSTMCell = randomised(SLSTMCell(4, 5, forget_gate="exp"))
+    cell: SLSTMCell = randomized(SLSTMCell(4, 5, forget_gate="exp"))
     nn.init.zeros_(cell.weight_hh)
     for gate, bias in ((0, 0.7), (1, 0.0), (3, 1e3)):
         assign(cell.weight_ih[5 * gate : 5 * gate + 5], 0.0)
@@ -142,7 +142,7 @@ def test_slstm_that_writes_and_keeps_alike_is_the_running_mean_of_what_was_writt
 
 
 def test_a_time_gap_of_one_is_the_cell_without_gaps() -> None:
-    timed, plain = randomised(CfCCell(5, 6, backbone_size=7, time_gap=True)), CfCCell(4, 6, backbone_size=7).double()
+    timed, plain = randomized(CfCCell(5, 6, backbone_size=7, time_gap=True)), CfCCell(4, 6, backbone_size=7).double()
     plain.load_state_dict(timed.state_dict())
     x_BTI = sequence()
     ones_BT1 = torch.ones(3, 6, 1, dtype=torch.float64)
@@ -151,7 +151,7 @@ def test_a_time_gap_of_one_is_the_cell_without_gaps() -> None:
 
 @pytest.mark.parametrize("build", [PeepholeLSTMCell, CoupledLSTMCell, partial(LayerNormLSTMCell, forget_bias=1.0)])
 def test_closed_and_open_gates_carry_the_cell_state_untouched(build: Any) -> None:
-    cell: Cell[LSTMState] = randomised(build(4, 5))
+    cell: Cell[LSTMState] = randomized(build(4, 5))
     biases = cell.norm_ih.bias if isinstance(cell, LayerNormLSTMCell) else cell.bias
     forget = slice(0, 5) if isinstance(cell, CoupledLSTMCell) else slice(5, 10)
     assign(biases[forget], 1e3)  # type: ignore[index]

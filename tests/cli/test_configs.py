@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
-from rnnkit.training.construct import construct
-from rnnkit.training.monitored import settled_mode
-from rnnkit.training.runs import build_task
+from rnnkit.training.configuration.monitored import settled_mode
+from rnnkit.training.run.construct import construct
+from rnnkit.training.run.run import build_task
 
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]

@@ -44,8 +44,8 @@ def compare(cells: tuple[Cell[Any], Cell[Any]], engine: str, **options: Any) -> 
     def everything(y_BTO: Tensor, ends: tuple[Any, Any]) -> list[Tensor]:
         values = [y_BTO, *state_leaves(ends[0]), *state_leaves(ends[1])]
         loss = torch.stack([(value * torch.arange(1.0, value.numel() + 1).view_as(value)).sum() for value in values])
-        learnt = [x_BTI, *cells[0].parameters(), *cells[1].parameters()]
-        return [*values, *torch.autograd.grad(loss.sum(), learnt)]
+        learned = [x_BTI, *cells[0].parameters(), *cells[1].parameters()]
+        return [*values, *torch.autograd.grad(loss.sum(), learned)]
 
     found = everything(*scan_both(cells, x_BTI, engine=engine, **options))
     scans = [

@@ -142,13 +142,13 @@ def test_random_numbers_differ_between_steps_lanes_and_calls_and_come_again(name
     one, two = drawn(), drawn()
     torch.manual_seed(1)
     assert torch.equal(drawn(), one)
-    centred = one - one.mean()
+    centered = one - one.mean()
     mean, spread = {"dropout": (1, 1), "rand": (0.5, 12**-0.5), "bernoulli": (0.5, 0.5)}.get(name, (0, 1))
     assert abs(one.mean() - mean) < 0.06
-    assert abs(centred.std() - spread) < 0.06
-    others = [two - two.mean(), centred.roll(1, 0), centred.roll(1, 1), centred.roll(1, 2)]
+    assert abs(centered.std() - spread) < 0.06
+    others = [two - two.mean(), centered.roll(1, 0), centered.roll(1, 1), centered.roll(1, 2)]
     for other in others:
-        assert abs((centred * other).mean()) < 0.06 * spread**2 + 0.01
+        assert abs((centered * other).mean()) < 0.06 * spread**2 + 0.01
 
 
 def test_noise_inside_of_the_recurrence_has_its_gradient(written: Any) -> None:

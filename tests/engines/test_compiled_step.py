@@ -49,7 +49,7 @@ CHANGES: dict[str, Any] = {
     "a weight's memory": lambda c: setattr(c.u, "data", torch.randn(6, 6).t()),
     "a weight": lambda c: setattr(c, "u", nn.Parameter(torch.randn(6, 6))),
     "loaded weights": lambda c: c.load_state_dict({name: 2 * value for name, value in c.state_dict().items()}),
-    "an optimiser's step": lambda c: (setattr(c.u, "grad", torch.ones(6, 6)), torch.optim.SGD([c.u], 0.1).step()),
+    "an optimizer's step": lambda c: (setattr(c.u, "grad", torch.ones(6, 6)), torch.optim.SGD([c.u], 0.1).step()),
     "a hook": lambda c: c.register_forward_hook(lambda _, __, out: (out[0] * 2, out[1])),
     "a hook inside": lambda c: c.function.register_forward_hook(lambda _, __, out: out * 2),
 }

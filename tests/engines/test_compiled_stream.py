@@ -3,12 +3,13 @@
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 
 from rnnkit import scan
-from rnnkit.cells import LSTMCell, Zoneout
+from rnnkit.cells import Cell, GRUCell, LayerNormGRUCell, LSTMCell, MinGRUCell, Zoneout
 from rnnkit.engines.compiled import trace as tracing
 
 X = torch.randn(2, 1, 3)
@@ -47,16 +48,19 @@ def test_steps_of_a_random_cell_are_not_traced_again_and_again(monkeypatch: pyte
     assert traced == []
 
 
-def test_a_stream_is_the_loops() -> None:
-    cell = LSTMCell(3, 5)
-    x_BTI = torch.randn(2, 6, 3)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", [LSTMCell, GRUCell, LayerNormGRUCell, MinGRUCell])
+def test_a_stream_is_the_loops(kind: type[Cell[Any]], dtype: torch.dtype) -> None:
+    cell = kind(3, 5).to(dtype)  # type: ignore[call-arg]
+    x_BTI = torch.randn(2, 6, 3).to(dtype)
     with torch.no_grad():
         wanted, _ = scan(cell, x_BTI, engine="reference")
         state, found = cell.initial_state(2), []
         for t in range(6):
             y_B1O, state = scan(cell, x_BTI[:, t : t + 1], state, engine="compiled")
             found.append(y_B1O)
-    torch.testing.assert_close(torch.cat(found, dim=1), wanted)
+    bound = {"atol": 0.02, "rtol": 0.02} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(torch.cat(found, dim=1), wanted, **bound)
 
 
 def test_a_stream_keeps_no_cell_alive() -> None:

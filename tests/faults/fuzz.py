@@ -69,11 +69,11 @@ SEQUENCES = {
     "conllu": ("task=tagging data=columns", "conllu", CONLLU * 20),
     "columns": ("task=tagging data=columns data.scheme=bioes", "conll", COLUMNS * 15),
     "tags.jsonl": ("task=tagging data=columns", "jsonl", b'{"tokens": ["a", "b"], "tags": ["X", "Y"]}\n' * 20),
-    "labels.csv": ("task=classification data=labelled_text", "csv", b"text,label\n" + TEXTS * 10),
-    "labels.jsonl": ("task=classification data=labelled_text", "jsonl", OBJECTS * 12),
-    "series.ts": ("task=classification data=labelled_series", "ts", TS),
+    "labels.csv": ("task=classification data=labeled_text", "csv", b"text,label\n" + TEXTS * 10),
+    "labels.jsonl": ("task=classification data=labeled_text", "jsonl", OBJECTS * 12),
+    "series.ts": ("task=classification data=labeled_series", "ts", TS),
     "series.csv": (
-        "task=classification data=labelled_series data.id_column=id",
+        "task=classification data=labeled_series data.id_column=id",
         "csv",
         b"id,a,b,label\n" + LONG.encode(),
     ),
@@ -128,7 +128,7 @@ def reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], object]]:
     from hydra import compose, initialize_config_dir
 
     from rnnkit.cli.configuration import config_folder
-    from rnnkit.training.construct import construct
+    from rnnkit.training.run.construct import construct
 
     overrides, suffix, content = SEQUENCES[kind]
     path = folder / f"file.{suffix}"

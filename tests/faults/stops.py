@@ -95,7 +95,7 @@ def _send(case: Case) -> None:
     from rnnkit.data import TextData
     from rnnkit.tasks.base import Task
     from rnnkit.training import Monitor
-    from rnnkit.training.stopping import SaveAndStop
+    from rnnkit.training.resume.stopping import SaveAndStop
 
     classes = {"Monitor": Monitor, "SaveAndStop": SaveAndStop, "TextData": TextData, "Task": Task}
     class_, _, name = case.method.partition(".")

@@ -16,10 +16,10 @@ import pytest
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from rnnkit.data import AudioLabelData, ForecastData, SequenceData, SeriesLabelData, TagData, TextLabelData, sources
+from rnnkit.data import AudioLabelData, ForecastData, SequenceData, SeriesLabelData, TagData, TextLabelData
 from rnnkit.data.catalog import DATA_SETS
-from rnnkit.data.labelled.recordings import recordings
-from rnnkit.data.stream import blocks
+from rnnkit.data.io import blocks, sources
+from rnnkit.data.labeled.recordings import recordings
 from rnnkit.errors import UserError
 
 HAS_SOUND = importlib.util.find_spec("soundfile") is not None
@@ -208,7 +208,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_on_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a hundredth of the limit; what packs as well but stays below it is read."""
-    monkeypatch.setattr("rnnkit.data.packed.ALLOWED", 10 << 20)
+    monkeypatch.setattr("rnnkit.data.io.packed.ALLOWED", 10 << 20)
     path = tmp_path / "a.csv.gz"
     with gzip.open(path, "wb") as file:
         file.write(b"text,label\n")
@@ -222,7 +222,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_on_the_way(
 
 
 def test_arrays_that_unpack_to_huge_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnnkit.data.packed.ALLOWED", 10 << 20)
+    monkeypatch.setattr("rnnkit.data.io.packed.ALLOWED", 10 << 20)
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.zeros((4, 1 << 20)), y=["a", "b"] * 2)
     with zipfile.ZipFile(path) as found:

@@ -10,8 +10,8 @@ from torch import Tensor
 from rnnkit.errors import UserError
 from rnnkit.layers import CRF
 from rnnkit.layers.forward_backward import log_partition
-from rnnkit.layers.tag_schemes import LegalTags, legal_tags, split_tag
 from rnnkit.layers.viterbi import viterbi
+from rnnkit.tags import LegalTags, legal_tags, split_tag
 
 TAGS = ["O", "B-x", "I-x", "B-y", "I-y"]
 LENGTHS = torch.tensor([5, 1, 3, 4])
@@ -205,13 +205,13 @@ def test_narrow_emissions_under_autocast_are_summed_in_wide_numbers(dtype: torch
     torch.testing.assert_close(inside_B, crf.log_likelihood(narrow_BTC.float(), tags_BT))
 
 
-def test_viterbi_without_learnt_scores_is_the_argmax() -> None:
+def test_viterbi_without_learned_scores_is_the_argmax() -> None:
     e_BTC = torch.randn(3, 4, 5)
     zeros = torch.zeros(5, 5), torch.zeros(5), torch.zeros(5)
     assert torch.equal(viterbi(e_BTC, *zeros), e_BTC.argmax(-1))
 
 
-def test_state_dicts_hold_the_learnt_scores_only() -> None:
+def test_state_dicts_hold_the_learned_scores_only() -> None:
     crf = CRF(2, LegalTags(torch.ones(2, 2), torch.ones(2), torch.tensor([True, False])))
     assert set(crf.state_dict()) == {"transitions", "start", "end"}
 

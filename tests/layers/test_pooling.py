@@ -84,7 +84,7 @@ def test_attention_needs_a_head() -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_a_subsampled_step_is_the_sum_over_its_neighbourhood(stride: int, y_BTH: torch.Tensor) -> None:
+def test_a_subsampled_step_is_the_sum_over_its_neighborhood(stride: int, y_BTH: torch.Tensor) -> None:
     layer = Subsample(6, 4, kernel_size=5, stride=stride)
     y_BTO, lengths = layer(y_BTH.detach(), LENGTHS)
     assert lengths is not None

@@ -51,7 +51,7 @@ def test_the_inverse_gives_the_values_back_and_missing_ones_become_zero(kind: st
     assert_close(back_BTC[~x_BTC.isnan()], x_BTC[~x_BTC.isnan()])
 
 
-def test_reversible_scaling_is_the_normalisation_and_the_affine_map_of_the_paper() -> None:
+def test_reversible_scaling_is_the_normalization_and_the_affine_map_of_the_paper() -> None:
     x_BTC = torch.randn(3, 9, 2) * 4 + 1
     scaling = WindowScaling("reversible", 2)
     gamma_C, beta_C = torch.tensor([0.5, 2.0]), torch.tensor([-1.0, 3.0])

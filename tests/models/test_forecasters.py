@@ -15,7 +15,7 @@ from rnnkit.models.forecasting import (
     Parameters,
     SegmentForecaster,
 )
-from rnnkit.tasks.outputs import Gaussian, Point, Quantiles
+from rnnkit.models.forecasting.distributions import Gaussian, Point, Quantiles
 
 KINDS = [DirectForecaster, AutoregressiveForecaster, SegmentForecaster]
 CELLS = [LSTMCell, GRUCell, MinGRUCell]

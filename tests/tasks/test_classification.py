@@ -184,7 +184,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     """Stopped by a signal in the middle of the second epoch: order, dropout and averages go on."""
     overrides = ["task=classification", "data=cylinder_bell_funnel", *SMALL, "model.dropout=0.2", *variant]
     assert run(["train", *overrides, f"run_dir={tmp_path / 'whole'}"]) == 0
-    from rnnkit.training.monitor import Monitor
+    from rnnkit.training.report.monitor import Monitor
 
     original = Monitor.on_train_batch_end
 
@@ -204,11 +204,11 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     assert_close(parts["state_dict"], whole["state_dict"], rtol=0, atol=0)
 
 
-def test_a_language_learnt_from_the_first_word_of_each_text(tmp_path: Path) -> None:
+def test_a_language_learned_from_the_first_word_of_each_text(tmp_path: Path) -> None:
     """The class is said by one word at the beginning, and length says nothing: the whole way through the CLI."""
     lines = [f"{'good' if n % 2 else 'bad'} {' '.join(['so'] * (n * 7 % 9 + 1))},{n % 2}" for n in range(400)]
     (tmp_path / "texts.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
-    overrides = ["task=classification", "data=labelled_text", f"data.path={tmp_path / 'texts.csv'}"]
+    overrides = ["task=classification", "data=labeled_text", f"data.path={tmp_path / 'texts.csv'}"]
     small = ["model.hidden_size=8", "model.bidirectional=false", "trainer.max_epochs=8", "data.batch_size=16"]
     assert run(["train", *overrides, *small, "optimizer.lr=2e-2", f"run_dir={tmp_path / 'run'}"]) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["val/accuracy"] == 1
@@ -216,7 +216,7 @@ def test_a_language_learnt_from_the_first_word_of_each_text(tmp_path: Path) -> N
 
 def test_a_bad_model_is_told_before_data_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The size of the inputs, which only the data know, is not what is complained of."""
-    overrides = ["task=classification", "data=labelled_series", "data.path=nowhere.csv", "model.pooling=median"]
+    overrides = ["task=classification", "data=labeled_series", "data.path=nowhere.csv", "model.pooling=median"]
     assert run(["train", *overrides, f"run_dir={tmp_path / 'run'}"]) == 2
     assert "model.pooling: expected one of last, mean, max, attention" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

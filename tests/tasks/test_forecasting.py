@@ -27,8 +27,8 @@ from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
 from rnnkit.models import AutoregressiveForecaster, DirectForecaster
 from rnnkit.models.forecasting import Forecaster, Parameters
+from rnnkit.models.forecasting.distributions import Gaussian, Output, Point
 from rnnkit.tasks import Forecasting
-from rnnkit.tasks.outputs import Gaussian, Output, Point
 from rnnkit.training import ForecastPicture, Run
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
@@ -313,7 +313,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     command = overrides(tmp_path, **{"callbacks.picture.windows": 0, **KINDS[kind]})
     assert run(["train", *command, f"run_dir={tmp_path / 'whole'}"]) == 0
 
-    from rnnkit.training.monitor import Monitor
+    from rnnkit.training.report.monitor import Monitor
 
     original = Monitor.on_train_batch_end
     batches = 0

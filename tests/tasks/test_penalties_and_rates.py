@@ -63,7 +63,7 @@ def test_the_penalties_are_mean_squares_over_the_valid_steps(lengths: list[int] 
     assert not task.carry["train"][0].hidden.requires_grad
 
 
-def test_a_window_of_one_step_has_no_change_to_penalise() -> None:
+def test_a_window_of_one_step_has_no_change_to_penalize() -> None:
     task = LanguageModeling(LanguageModel(9, GRUCell, hidden_size=5), SGD, temporal_penalty=3.0)
     window = batch(None, steps=1)
     loss = task.run_window(window, "train")
@@ -75,9 +75,9 @@ def test_a_window_of_one_step_has_no_change_to_penalise() -> None:
 def test_validation_measures_the_loss_alone() -> None:
     model = LanguageModel(9, GRUCell, hidden_size=5).eval()
     window = batch(None)
-    penalised = LanguageModeling(model, SGD, activation_penalty=1e4, temporal_penalty=1e4)
-    assert_close(penalised.run_window(window, "val"), LanguageModeling(model, SGD).run_window(window, "val"))
-    assert penalised.run_window(window, "train") > 1.1 * penalised.run_window(window, "test")
+    penalized = LanguageModeling(model, SGD, activation_penalty=1e4, temporal_penalty=1e4)
+    assert_close(penalized.run_window(window, "val"), LanguageModeling(model, SGD).run_window(window, "val"))
+    assert penalized.run_window(window, "train") > 1.1 * penalized.run_window(window, "test")
 
 
 def test_the_rate_is_in_proportion_to_the_window_under_a_schedule_and_clipping() -> None:

@@ -54,7 +54,7 @@ CURVES = SequenceBatch(
         ("huber", (0.125 + 1.5) / 2),
     ],
 )
-def test_the_loss_is_between_standardised_values(error: str, expected: float) -> None:
+def test_the_loss_is_between_standardized_values(error: str, expected: float) -> None:
     batch = numbers([0.5, -1.0, 7.0], [10.0, 14.0, NAN])  # predictions 12, 6; off by 0.5 and 2 deviations
     loss = task(error=error).loss(batch.inputs[:, 0], batch)
     assert float(loss) == pytest.approx(expected)

@@ -132,7 +132,7 @@ def test_tags_that_training_never_saw_are_wrong_and_have_no_loss(crf: bool) -> N
         assert seen["loss"] == pytest.approx(task.training_step(kept, 0).item(), rel=1e-5)
 
 
-def test_tags_that_depend_on_the_next_word_are_learnt(trained: Path) -> None:
+def test_tags_that_depend_on_the_next_word_are_learned(trained: Path) -> None:
     summary = json.loads((trained / "summary.json").read_text())
     assert summary["best_val/accuracy"] == 1.0
 

@@ -212,12 +212,12 @@ def test_a_run_on_targets_of_1e8_and_noise(
     file = tmp_path / f"{kind}.csv"
     if kind == "text":
         lines = ["text,price", *(f"{'good' if v > 0 else 'bad'} thing,{1e8 + 3 * float(v > 0)!r}" for v in x)]
-        columns = ["data=labelled_text", "data.text_column=text", "data.target_column=price"]
+        columns = ["data=labeled_text", "data.text_column=text", "data.target_column=price"]
         truth = 1e8 + 3 * (x > 0)
     else:
         header = "price," + ",".join(map(str, range(6)))
         lines = [header, *(f"{1e8 + v!r}," + ",".join(repr(1e8 + v) for _ in range(6)) for v in x.tolist())]
-        columns = ["data=labelled_series", "data.layout=wide", "data.target_column=price"]
+        columns = ["data=labeled_series", "data.layout=wide", "data.target_column=price"]
         truth = 1e8 + x
     file.write_text("\n".join(lines) + "\n")
     options = ["task=regression", *columns, "data.target=number", f"data.path={file}", "model.hidden_size=8"]

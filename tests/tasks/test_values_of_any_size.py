@@ -23,13 +23,13 @@ from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
 from rnnkit.models import DirectForecaster
 from rnnkit.models.forecasting import Forecaster, Parameters
+from rnnkit.models.forecasting.distributions import Gaussian, NegativeBinomial, Output, Point, Quantiles, StudentT
 from rnnkit.tasks import Forecasting
 from rnnkit.tasks.baselines import seasonal_naive
 from rnnkit.tasks.metrics.forecasts import ForecastFigures, error_terms
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import shown
-from rnnkit.tasks.outputs import Gaussian, NegativeBinomial, Output, Point, Quantiles, StudentT
-from rnnkit.training.forecast_plot import ForecastPicture
+from rnnkit.training.report.forecast_plot import ForecastPicture
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
 HORIZON, SEASON = 3, 5

@@ -124,7 +124,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     ]
     assert run(["train", *overrides, f"run_dir={tmp_path / 'whole'}"]) == 0
 
-    from rnnkit.training.monitor import Monitor
+    from rnnkit.training.report.monitor import Monitor
 
     original = Monitor.on_train_batch_end
     windows = 0

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from rnnkit.data import python_source
+from rnnkit.data.catalog import python_source
 from rnnkit.data.catalog.entry import DataSet as DataSet
 from rnnkit.data.catalog.entry import File as File
-from rnnkit.data.catalog.labelled import LABELLED
+from rnnkit.data.catalog.labeled import LABELED
 from rnnkit.data.catalog.series import SERIES
 from rnnkit.data.catalog.tagging import TAGGING
 from rnnkit.data.catalog.texts import PYTHON_STDLIB, TEXTS
-from rnnkit.data.download import download
-from rnnkit.data.sources import read_bytes
+from rnnkit.data.io.download import download
+from rnnkit.data.io.sources import read_bytes
 from rnnkit.errors import UserError
 from rnnkit.folders import cache_folder
 
-DATA_SETS: Mapping[str, DataSet] = {**TEXTS, **LABELLED, **SERIES, **TAGGING}
+DATA_SETS: Mapping[str, DataSet] = {**TEXTS, **LABELED, **SERIES, **TAGGING}
 
 
 class Row(NamedTuple):
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     name: str
     description: str
-    licence: str
+    license: str
     size: int
     where: Path | None
 
@@ -80,7 +80,7 @@ def get(name: str) -> dict[str, Path]:
 
 def rows() -> list[Row]:
     """The lines of `rnnkit data list`: every data set, its size and whether it is here."""
-    return [Row(name, data.description, data.licence, *_size_and_place(data)) for name, data in DATA_SETS.items()]
+    return [Row(name, data.description, data.license, *_size_and_place(data)) for name, data in DATA_SETS.items()]
 
 
 def _size_and_place(data: DataSet) -> tuple[int, Path | None]:

@@ -20,7 +20,7 @@ class DataSet(NamedTuple):
     """A data set by name. No `files`: it needs none."""
 
     description: str
-    licence: str
+    license: str
     files: tuple[File, ...] = ()
 
 

@@ -24,7 +24,7 @@ TEXTS: dict[str, DataSet] = {
     ),
     "ptb": DataSet(
         "words: Penn Treebank as Mikolov prepared it, 929,589 for training, 10,000 distinct",
-        "no free licence (Wall Street Journal, LDC): for evaluation only",
+        "no free license (Wall Street Journal, LDC): for evaluation only",
         (
             File(
                 "train",

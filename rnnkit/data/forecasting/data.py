@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.data.batches import Batches
+from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.calendar import calendar_names
 from rnnkit.data.forecasting.detection import frequency_of
 from rnnkit.data.forecasting.division import Division, assert_apart, observed, origins, usable
@@ -25,14 +25,15 @@ from rnnkit.data.forecasting.regular import Fit, on_grid
 from rnnkit.data.forecasting.report import extent_lines, grid_lines, missing_line
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
-from rnnkit.data.forecasting.support import Support, check_support
+from rnnkit.data.forecasting.support import check_support
 from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
 from rnnkit.data.forecasting.zones import time_zone as check_time_zone
-from rnnkit.data.origin import Origin
-from rnnkit.data.sequences import SequenceData
+from rnnkit.data.loading.batches import Batches
+from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.errors import UserError
 from rnnkit.notices import notice
 from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed
+from rnnkit.support import Support
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class ForecastData(SequenceData[Window]):
     future (in training: or past) has no value at all are left out and counted in `report`.
 
     **Scaling** by series and channel, from the training part: see `rnnkit.data.forecasting.scaling`. A series that
-    training did not have is scaled by its own steps before the first forecast. Covariates are standardised. With
+    training did not have is scaled by its own steps before the first forecast. Covariates are standardized. With
     `time_features` the calendar joins the known covariates. `season` is that of the frequency unless it is given.
 
     A series that is too short for one training window is an error, or left out with `drop_short`. One that is shorter
@@ -256,30 +257,30 @@ class ForecastData(SequenceData[Window]):
         calendar = calendar_names(self.frequency) if self.time_features else []
         self._encoding = learn(self._panel, self._ends_S3[:, 0], self.scaling, self._channels, calendar)
 
-    def learnt(self) -> dict[str, Any]:
+    def learned(self) -> dict[str, Any]:
         return {
             "format": {name: getattr(self.form, name) for name in ("time", "time_format", "target", "categorical")},
             "frequency": None if self.frequency is None else str(self.frequency),
             "season": self.season,
-            **asdict(self._learnt),
+            **asdict(self._learned),
         }
 
-    def restore(self, learnt: dict[str, Any]) -> None:
-        learnt = dict(learnt)
-        self.form = replace(self.form, **learnt.pop("format"), is_resolved=True)
-        frequency, self.season = learnt.pop("frequency"), learnt.pop("season")
+    def restore(self, learned: dict[str, Any]) -> None:
+        learned = dict(learned)
+        self.form = replace(self.form, **learned.pop("format"), is_resolved=True)
+        frequency, self.season = learned.pop("frequency"), learned.pop("season")
         self.frequency = None if frequency is None else parse_frequency(frequency)
-        self._encoding = Encoding(**learnt)
+        self._encoding = Encoding(**learned)
 
-    def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
-        form = learnt["format"]
+    def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
+        form = learned["format"]
         if "time_format" not in form:  # the first version read one column, and found out anew how times are written
             form = {**form, "time_format": self.form.time_format}
             notice(
                 "the run was trained by an earlier version, which took rows for steps and lost time zones: train it "
                 "again if rows were missing or times had a zone"
             )
-        return {**learnt, "format": {**form, "time": list(names(form["time"]))}}
+        return {**learned, "format": {**form, "time": list(names(form["time"]))}}
 
     def length(self, example: Window) -> int:
         return example.source.length(example)
@@ -296,7 +297,7 @@ class ForecastData(SequenceData[Window]):
 
     @property
     def sizes(self) -> dict[str, Any]:
-        form, encoding = self.form, self._learnt
+        form, encoding = self.form, self._learned
         known = form.known(categorical=True)
         vocabularies = [len(words) + 1 for words in encoding.vocabularies]
         return {
@@ -337,9 +338,9 @@ class ForecastData(SequenceData[Window]):
         yield from forecast_rows(example, prediction, self._channels, self._written_format)
 
     @property
-    def _learnt(self) -> Encoding:
+    def _learned(self) -> Encoding:
         if self._encoding is None:
-            raise RuntimeError("ForecastData has learnt nothing before setup()")
+            raise RuntimeError("ForecastData has learned nothing before setup()")
         return self._encoding
 
     @property
@@ -365,7 +366,7 @@ class ForecastData(SequenceData[Window]):
         return on_grid(frames, self.frequency, fill=fill, zone=zone, is_given=self._is_frequency_given)
 
     def _encode(self, splits: Sequence[Windows]) -> None:
-        encoded = encode(splits[0].panel, self._learnt, first_origins(splits), self.scaling, self._channels)
+        encoded = encode(splits[0].panel, self._learned, first_origins(splits), self.scaling, self._channels)
         for windows in splits:
             windows.encoded = encoded
 

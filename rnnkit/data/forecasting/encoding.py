@@ -1,4 +1,4 @@
-"""Series as tensors: scaled and encoded by what was learnt from the training part."""
+"""Series as tensors: scaled and encoded by what was learned from the training part."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Encoded:
-    """A panel as tensors: values scaled, categories as ids, covariates standardised, the calendar beside them.
+    """A panel as tensors: values scaled, categories as ids, covariates standardized, the calendar beside them.
 
     * `values`: [V, C] float64; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
     * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C] float64.
@@ -41,7 +41,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What was learnt from the training part.
+    """What was learned from the training part.
 
     * `location`, `scale`: by series, a list over channels.
     * `numbers`, `static`: mean and deviation of each numeric covariate.
@@ -116,7 +116,7 @@ def encode(
     frames = panel.own_frames()
     numbers = np.concatenate([frame.numbers for frame in frames])
     categories = np.concatenate([frame.categories for frame in frames])
-    parts = [_standardised(numbers, encoding.numbers)]
+    parts = [_standardized(numbers, encoding.numbers)]
     if encoding.calendar:
         parts.append(np.concatenate([_calendar(frame, encoding.calendar) for frame in frames]))
     with np.errstate(over="ignore"):
@@ -129,7 +129,7 @@ def encode(
         gaps=_float(panel.gaps),
         starts=torch.from_numpy(panel.starts),
         clock_starts=torch.from_numpy(panel.clock_starts),
-        static=_float(_standardised(np.stack([frame.static for frame in panel.frames]), encoding.static)),
+        static=_float(_standardized(np.stack([frame.static for frame in panel.frames]), encoding.static)),
         static_categories=_ids(
             np.stack([frame.static_categories for frame in panel.frames]), encoding.static_vocabularies
         ),
@@ -141,7 +141,7 @@ def encode(
 def _scales(
     panel: Panel, encoding: Encoding, firsts: Mapping[int, int], scaling: str, channels: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Location and scale as learnt or, where a series is new, by what lies before its first window."""
+    """Location and scale as learned or, where a series is new, by what lies before its first window."""
     location_SC, scale_SC = np.zeros((len(panel), len(channels))), np.ones((len(panel), len(channels)))
     new = 0
     for series, name in enumerate(panel.ids):
@@ -169,11 +169,11 @@ def _calendar(frame: Frame, names: Sequence[str]) -> NDArray[np.float32]:
     return calendar_features(frame.local, list(names))
 
 
-def _standardised(numbers: NDArray[np.float64], statistics: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+def _standardized(numbers: NDArray[np.float64], statistics: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
     mean, deviation = np.array(statistics, np.float64).reshape(-1, 2).T
     with np.errstate(over="ignore"):
-        standardised = (numbers - mean) / deviation
-    large = np.abs(standardised) > np.finfo(np.float32).max
+        standardized = (numbers - mean) / deviation
+    large = np.abs(standardized) > np.finfo(np.float32).max
     if large.any():
         raise UserError(
             "data.past_covariates, data.known_covariates or data.static_covariates",
@@ -181,7 +181,7 @@ def _standardised(numbers: NDArray[np.float64], statistics: Sequence[tuple[float
             f"{numbers[large][0]:g}",
             fix="an empty cell in its place, or no such covariate",
         )
-    return standardised
+    return standardized
 
 
 def _ids(words: NDArray[np.object_], vocabularies: Sequence[Sequence[str]]) -> Tensor:

@@ -104,7 +104,7 @@ def _shift(values: NDArray[Any], size: float, weekday: int | None) -> Any:
     if weekday is not None:  # of weeks, at the time of day of most
         clock = int(_most_often(values % DAY))
         phase = (weekday + 4) * DAY + clock  # 1970 began on a Thursday
-        return _centred(int((values[0] - phase) % int(size)), WEEK).astype("timedelta64[us]")
+        return _centered(int((values[0] - phase) % int(size)), WEEK).astype("timedelta64[us]")
     exact = values.dtype.kind == "i" and size == int(size)
     phases = values % int(size) if exact else np.round(((values - values[0]) / size) % 1, 6) % 1 * size
     found, counts = np.unique(phases, return_counts=True)
@@ -112,14 +112,14 @@ def _shift(values: NDArray[Any], size: float, weekday: int | None) -> Any:
     if 2 * counts.max() < len(values):  # no two alike: about the middle of all
         angle = np.angle(np.exp(2j * np.pi * phases / size).mean())
         phase = angle / (2 * np.pi) * size % size
-    shift = _centred(phases[0] - phase, size)
+    shift = _centered(phases[0] - phase, size)
     if values.dtype.kind != "i":
         return shift
     unit = SECOND if size >= 10 * SECOND and not exact else 1
     return np.rint(shift / unit).astype(np.int64).astype("timedelta64[us]") * unit
 
 
-def _centred(shift: Any, size: float) -> Any:
+def _centered(shift: Any, size: float) -> Any:
     """A shift as one of half a step at most."""
     return np.asarray((shift + size / 2) % size - size / 2)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.parquet import read_parquet
 from rnnkit.data.forecasting.table import Table, check_names
-from rnnkit.data.sources import read_bytes
+from rnnkit.data.io.sources import read_bytes
 from rnnkit.errors import UserError
 
 _CHUNK = 1 << 12

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.data.moments import mean_and_deviation
+from rnnkit.data.loading.moments import mean_and_deviation
 
 SCALINGS = ("none", "standard", "mean", "robust")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.frames import Reading, joined, plain_frame, read_frames
-from rnnkit.data.origin import Origin
 from rnnkit.errors import UserError
 
 SPLITS = ("train", "valid", "test")

@@ -1,36 +1,15 @@
-"""The values that a distribution can have, and the first value in a data set that it cannot."""
+"""The first value in a data set that a distribution cannot have."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.reading import read_table
 from rnnkit.errors import UserError
-
-
-@dataclass(frozen=True)
-class Support:
-    """What values have to be, for a model that speaks of no others.
-
-    * `expected`: in words, for messages.
-    * `holds`: called with values; returns which of them can be; NaN, a missing value, is not asked about.
-    * `scalings`: the kinds of `data.scaling` that keep them so.
-    * `fix`: what to try where values are others.
-    """
-
-    expected: str
-    holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
-    scalings: tuple[str, ...]
-    fix: str
-
-    def outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which values cannot be."""
-        return ~(self.holds(values) | np.isnan(values))
+from rnnkit.support import Support
 
 
 def check_support(

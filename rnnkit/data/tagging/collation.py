@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from rnnkit.batch import IGNORED, SequenceBatch, TokenInputs
-from rnnkit.data.batches import padded
+from rnnkit.data.loading.batches import padded
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.data.tagging.vocabulary import Vocabulary
 

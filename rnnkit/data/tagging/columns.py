@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import NamedTuple
 
-from rnnkit.data.findings import Findings
+from rnnkit.data.io.findings import Findings
 from rnnkit.data.tagging.conllu import CONLLU
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.errors import UserError

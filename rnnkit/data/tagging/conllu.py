@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from rnnkit.data.findings import Findings
+from rnnkit.data.io.findings import Findings
 from rnnkit.data.tagging.sentence import Sentence
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.data.origin import Origin
-from rnnkit.data.sequences import SequenceData
-from rnnkit.data.sources import Paths
-from rnnkit.data.tagging import python_names
+from rnnkit.data.catalog.origin import Origin
+from rnnkit.data.io.sources import Paths
+from rnnkit.data.io.writing import Write
+from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.data.tagging.collation import collate
 from rnnkit.data.tagging.files import Files
 from rnnkit.data.tagging.schemes import convert
@@ -20,7 +20,6 @@ from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, chec
 from rnnkit.data.tagging.vectors import read_vectors
 from rnnkit.data.tagging.vocabulary import Vocabulary
 from rnnkit.data.tagging.writing import sentence_writer
-from rnnkit.data.writing import Write
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
@@ -100,7 +99,6 @@ class TagData(SequenceData[Sentence]):
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
         check_scheme(scheme)
         self.origin = Origin.of(dataset, path, train, valid, test)
-        self.origin.require("sentences", fix="data.path=a.conllu or data=python_names")
         self.files = Files(format, token_column, tag_column)
         self.scheme = scheme
         self.min_count, self.lowercase, self.max_characters = min_count, lowercase, max_characters
@@ -153,7 +151,11 @@ class TagData(SequenceData[Sentence]):
         found = {name: self.files.read(*given, known=self._is_restored) for name, given in self.origin.found().items()}
         if "path" in found:
             return self._divided(found["path"])
-        return found or python_names.read(*self.fractions)
+        return found or self.own_splits()
+
+    def own_splits(self) -> Mapping[str, list[Sentence]]:
+        """The splits where no file is named; UserError where there are none."""
+        raise UserError("data.path", "sentences to read", "nothing", fix="data.path=a.conllu or data=python_names")
 
     def learn(self, train: list[Sentence]) -> None:
         check_tagged(train, self.files.another_tag())
@@ -173,30 +175,30 @@ class TagData(SequenceData[Sentence]):
 
     _vector_size = 0
 
-    def learnt(self) -> dict[str, Any]:
+    def learned(self) -> dict[str, Any]:
         return {
             "vocabulary": self.vocabulary.plain(),
             "own_scheme": self._own_scheme,
-            "files": self.files.learnt(),
+            "files": self.files.learned(),
             "vector_size": self._vector_size,
         }
 
-    def restore(self, learnt: dict[str, Any]) -> None:
-        self.vocabulary = Vocabulary(**learnt["vocabulary"])
-        self._own_scheme = learnt["own_scheme"]
-        self.files.restore(learnt["files"])
-        self._vector_size = learnt["vector_size"]
+    def restore(self, learned: dict[str, Any]) -> None:
+        self.vocabulary = Vocabulary(**learned["vocabulary"])
+        self._own_scheme = learned["own_scheme"]
+        self.files.restore(learned["files"])
+        self._vector_size = learned["vector_size"]
 
-    def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
-        if "files" in learnt:
-            return learnt
+    def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
+        if "files" in learned:
+            return learned
         # the first version did not count columns, and called tags that mark nothing bio
         notice(
             "the run was trained by an earlier version, which took tags of schemes that it did not know for O: train "
             "it again if the files have other schemes than BIO and BIOES"
         )
-        old = dict(learnt)
-        old["files"] = {"format": old.pop("own_format"), "columns": self.files.learnt()["columns"]}
+        old = dict(learned)
+        old["files"] = {"format": old.pop("own_format"), "columns": self.files.learned()["columns"]}
         scheme = {"bio1": "iob1"}.get(old["own_scheme"], old["own_scheme"])
         return old | {"own_scheme": None if old["vocabulary"]["scheme"] is None else scheme}
 

@@ -6,9 +6,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from rnnkit.data.findings import Findings
-from rnnkit.data.sources import Document, Paths, read
-from rnnkit.data.standard_input import arriving
+from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.sources import Document, Paths, read
+from rnnkit.data.io.standard_input import arriving
 from rnnkit.data.tagging.columns import Columns, first_line, numbered, read_columns, split_columns
 from rnnkit.data.tagging.conllu import CONLLU, looks_like_conllu, read_conllu
 from rnnkit.data.tagging.json_lines import read_json_lines
@@ -50,19 +50,19 @@ class Files:
         self.columns: Columns | None = None
         self._newest = "columns"
 
-    def learnt(self) -> dict[str, Any]:
+    def learned(self) -> dict[str, Any]:
         """What training told of the files, as plain JSON values."""
         return {"format": self.usual, "columns": self.columns}
 
-    def restore(self, learnt: dict[str, Any]) -> None:
-        """Takes back what `learnt` gave."""
-        self.usual = learnt["format"]
-        self.columns = None if learnt["columns"] is None else Columns(*learnt["columns"])
+    def restore(self, learned: dict[str, Any]) -> None:
+        """Takes back what `learned` gave."""
+        self.usual = learned["format"]
+        self.columns = None if learned["columns"] is None else Columns(*learned["columns"])
 
     def read(self, paths: Paths, argument: str, *, known: bool) -> list[Sentence]:
         """The sentences of files, with tags; what is passed over or assumed is printed.
 
-        `known` says that the usual format is learnt already and is that of files whose names tell none.
+        `known` says that the usual format is learned already and is that of files whose names tell none.
 
         Raises UserError, naming `argument`, for files that cannot be read or hold none, and for those with a fault,
         with every kind of fault and its first lines.

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rnnkit.data.findings import Findings
+from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.unique_keys import unique
 from rnnkit.data.tagging.sentence import Sentence
-from rnnkit.data.unique_keys import unique
 
 
 def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged: bool = True) -> Iterator[Sentence]:

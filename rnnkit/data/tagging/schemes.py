@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from rnnkit.layers.tag_schemes import split_tag
+from rnnkit.tags import split_tag
 
 PARTS = {
     "bio": ("B", "B", "I", "I"),

@@ -4,12 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from rnnkit.data.findings import Findings
+from rnnkit.data.io.findings import Findings
 from rnnkit.data.tagging.schemes import Parts, part_in, places_of, spans
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.errors import UserError
-from rnnkit.layers.tag_schemes import SCHEMES, marks_entities, split_tag, unknown_tags
 from rnnkit.notices import counted, listed, notice
+from rnnkit.tags import SCHEMES, marks_entities, split_tag, unknown_tags
 
 PLAIN = "plain"
 """In place of a scheme: labels of their own, whatever they look like."""

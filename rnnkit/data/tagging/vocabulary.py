@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rnnkit.data.tagging.schemes import convert
 from rnnkit.data.tagging.sentence import Encoded, Forms, Sentence
-from rnnkit.layers.tag_schemes import split_tag
+from rnnkit.tags import split_tag
 
 UNKNOWN, BEGIN, END = 1, 2, 3
 """Ids of an unknown character and of the marks around a word; 0 is padding."""
@@ -21,7 +21,7 @@ PARTS = "OBIES"
 
 @dataclass
 class Vocabulary:
-    """What is learnt from the training sentences; ids are places in these lists, counted from 1 but for tags.
+    """What is learned from the training sentences; ids are places in these lists, counted from 1 but for tags.
 
     * `words`: the most frequent first, with `lowercase` in lower case; 0 is unknown. From id `rare_from` on they were
       seen once.
@@ -125,12 +125,12 @@ class Vocabulary:
     def _forms(self, words: list[str]) -> Forms:
         id_of = self._character_id
         head, tail = (self.max_characters + 1) // 2, self.max_characters // 2
-        spelt = [word if len(word) <= head + tail else word[:head] + word[len(word) - tail :] for word in words]
-        sizes_F = np.fromiter((len(word) + 2 for word in spelt), np.int64, len(spelt))
-        characters_FK = np.zeros((len(spelt), int(sizes_F.max(initial=2))), np.int32)
+        spelled = [word if len(word) <= head + tail else word[:head] + word[len(word) - tail :] for word in words]
+        sizes_F = np.fromiter((len(word) + 2 for word in spelled), np.int64, len(spelled))
+        characters_FK = np.zeros((len(spelled), int(sizes_F.max(initial=2))), np.int32)
         inside_FK = np.arange(characters_FK.shape[1]) < sizes_F[:, None]
         characters_FK[inside_FK] = np.fromiter(
-            (i for word in spelt for i in (BEGIN, *(id_of.get(character, UNKNOWN) for character in word), END)),
+            (i for word in spelled for i in (BEGIN, *(id_of.get(character, UNKNOWN) for character in word), END)),
             np.int32,
         )
         return Forms(torch.from_numpy(characters_FK), torch.from_numpy(sizes_F))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from rnnkit.data.atomic import replacing
+from rnnkit.files import replacing
 
 FORMAT = "rnnkit vocabulary 1"
 UNKNOWN = "<unk>"

@@ -62,9 +62,9 @@ def _layer_norm(
     axes = list(range(x.dim() - len(shape), x.dim()))
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     mean = wide.sum(axes, keepdim=True) / _numel(shape)
-    centred = wide - mean
-    deviation = torch.rsqrt((centred * centred).sum(axes, keepdim=True) / _numel(shape) + eps)
-    y = centred * deviation
+    centered = wide - mean
+    deviation = torch.rsqrt((centered * centered).sum(axes, keepdim=True) / _numel(shape) + eps)
+    y = centered * deviation
     if weight is not None:
         y = y * weight
     if bias is not None:

@@ -73,7 +73,7 @@ class Spares:
         self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """An uninitialised tensor."""
+        """An uninitialized tensor."""
         size = prod(shape)
         with self._lock:
             for n, spare in enumerate(self._free):

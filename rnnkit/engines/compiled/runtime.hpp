@@ -1,5 +1,5 @@
 // What every generated kernel is made of besides tiles: products with packed weights, and the functions of pointwise code.
-// Pointwise functions are free of branches, so that the compiler can vectorise the loops they stand in.
+// Pointwise functions are free of branches, so that the compiler can vectorize the loops they stand in.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -63,17 +63,26 @@ class Stepper:
         ]
         self._type, self._leaves = type(state), [(leaf.dtype, leaf.shape[1:]) for leaf in state_leaves(state)]
         self._x_dtype, self._input_size = value(step.x).dtype, cell.input_size
-        # Contiguous copies must live as long as their addresses are used.
+        # The factors of a product are read in float where they are bfloat16.
+        factors = {
+            weights: values[weights].float() if values[weights].dtype == torch.bfloat16 else values[weights]
+            for _, weights in schedule.products.values()
+        }
+        # Copies must live as long as their addresses are used.
         self._held: list[Tensor] = []
         addresses = []
         for argument in program.arguments:
-            held = values.get(argument.node)
-            if held is not None and argument.kind != "weight":
-                held = held.contiguous()
-            self._held += [] if held is None else [held]
-            addresses.append(0 if held is None else held.data_ptr())
-        factors = [values[weights] for _, weights in schedule.products.values()]
-        strides = [stride for factor in factors for stride in ((0,) * (3 - factor.dim()) + factor.stride())]
+            if argument.kind == "weight":
+                held = factors[argument.node]
+            elif argument.node in values:
+                held = values[argument.node].contiguous()
+            else:
+                addresses.append(0)
+                continue
+            self._held.append(held)
+            addresses.append(held.data_ptr())
+        in_order = [factors[weights] for _, weights in schedule.products.values()]
+        strides = [stride for factor in in_order for stride in ((0,) * (3 - factor.dim()) + factor.stride())]
         self._addresses, self._array = addresses, ctypes.c_void_p * len(addresses)
         self._strides = (ctypes.c_long * len(strides))(*strides)
         order = [(argument.kind, argument.node) for argument in program.arguments]

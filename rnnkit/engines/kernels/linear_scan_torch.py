@@ -1,6 +1,6 @@
 """The recurrence in plain torch, for any device: all chunks of a sequence at once inside, one after another between.
 
-Inside a chunk, the pairs (a, b) of neighbouring stretches of time are joined, then of stretches twice as long, and so
+Inside a chunk, the pairs (a, b) of neighboring stretches of time are joined, then of stretches twice as long, and so
 on (Hillis and Steele, 1986, doi:10.1145/7902.7903), so that a sequence takes T / CHUNK small operations and log2(CHUNK)
 large ones. Products of a reach over one chunk only: they cannot overflow where |a| stays below 16, whatever T is.
 """

@@ -49,7 +49,7 @@ class AutoregressiveForecaster(Forecaster):
             that end with the past, and where `Forecaster` does.
 
     >>> from rnnkit.cells import GRUCell
-    >>> from rnnkit.tasks.outputs import Gaussian
+    >>> from rnnkit.models.forecasting.distributions import Gaussian
     >>> model = AutoregressiveForecaster(GRUCell, Gaussian(), channels=1, horizon=5, context=20, hidden_size=8)
     >>> tuple(model.paths(ForecastInputs.of(torch.randn(2, 20, 1), horizon=5), samples=7).shape)
     (7, 2, 5, 1)

@@ -48,7 +48,7 @@ class DirectForecaster(Forecaster):
             `Forecaster` does.
 
     >>> from rnnkit.cells import GRUCell
-    >>> from rnnkit.tasks.outputs import Gaussian
+    >>> from rnnkit.models.forecasting.distributions import Gaussian
     >>> model = DirectForecaster(GRUCell, Gaussian(), channels=3, horizon=5, context=20, hidden_size=8)
     >>> tuple(model(ForecastInputs.of(torch.randn(2, 20, 3), horizon=5)).raw.shape)
     (2, 5, 3, 2)

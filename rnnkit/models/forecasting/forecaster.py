@@ -30,7 +30,7 @@ class Parameters(NamedTuple):
 
 
 class Output(Protocol):
-    """What a model must know of the distribution that its raw numbers are for; see `rnnkit.tasks.outputs`."""
+    """What a model must know of the distribution that its raw numbers are for."""
 
     @property
     def size(self) -> int:

@@ -50,7 +50,7 @@ class SegmentForecaster(Forecaster):
             does.
 
     >>> from rnnkit.cells import GRUCell
-    >>> from rnnkit.tasks.outputs import Point
+    >>> from rnnkit.models.forecasting.distributions import Point
     >>> model = SegmentForecaster(GRUCell, Point(), channels=3, horizon=12, context=24, segment=6, hidden_size=8)
     >>> tuple(model(ForecastInputs.of(torch.randn(2, 24, 3), horizon=12)).raw.shape)
     (2, 12, 3, 1)

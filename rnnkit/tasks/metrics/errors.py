@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rnnkit.tasks.metrics.gathered import widened
+from rnnkit.precision import widened
 
 
 def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from rnnkit.tasks.metrics.gathered import widened
+from rnnkit.precision import widened
 
 TERMS = ("squared", "absolute", "smape", "scaled", "crps", "coverage80", "coverage95")
 COVERAGES = {"coverage80": (0.1, 0.9), "coverage95": (0.025, 0.975)}

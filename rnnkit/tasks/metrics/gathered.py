@@ -32,8 +32,3 @@ class Gathered(Metric):
         """All rows, on the CPU and in float64."""
         rows = self.rows if isinstance(self.rows, Tensor) else torch.cat(self.rows)
         return rows.cpu().double()
-
-
-def widened(values: Tensor) -> Tensor:
-    """In float64 where the device has it: Apple's GPUs have not."""
-    return values.float() if values.device.type == "mps" else values.double()

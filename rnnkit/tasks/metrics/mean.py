@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from rnnkit.tasks.metrics.gathered import widened
+from rnnkit.precision import widened
 
 
 class Mean(Metric):

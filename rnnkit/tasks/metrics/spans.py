@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from rnnkit.layers.tag_schemes import split_tag
+from rnnkit.tags import split_tag
 
 _PARTS = "OBIES"
 _O, _B, _I, _E, _S = range(5)

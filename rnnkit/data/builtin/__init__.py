@@ -1,0 +1,1 @@
+"""Data sets that the package makes itself, or reads with rules of their own."""

@@ -1,0 +1,48 @@
+"""The default of regression: how long something lasted, in a noisy series."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from rnnkit.data.labeled.example import Labeled
+from rnnkit.data.labeled.series import SeriesLabelData
+
+
+class EventLength(SeriesLabelData):
+    r"""Noise in which, once, a cylinder, bell or funnel stands (Saito 1994); the target is its length in steps.
+
+    .. math:: x_t = \epsilon_t + (6 + \eta) \, s_t \, [a \le t < b], \qquad y = b - a
+
+    with :math:`s_t` constant, rising from 0 to 1 or falling from 1 to 0, and standard normal :math:`\eta` and
+    :math:`\epsilon_t`. Series have 64 to 128 steps, events 8 to 48, anywhere. The beginning of a bell and the end of a
+    funnel drown in the noise, so that nobody can be exact.
+
+    2,000 series for training, 500 for validation, 500 for test, the same on every machine and for every seed. Files of
+    one's own, and predictions, are those of `SeriesLabelData`.
+
+    >>> data = EventLength()
+    >>> data.setup()
+    >>> [len(data.splits[name]) for name in ("train", "valid", "test")], data.sizes
+    ([2000, 500, 500], {'input_size': 1, 'outputs': 1})
+    >>> 20 < data.facts["location"] < 35
+    True
+    """
+
+    def __init__(self, *, target: Literal["number", "curve", "label"] = "number", **others: Any) -> None:
+        super().__init__(target=target, **others)
+
+    def own_splits(self) -> dict[str, list[Labeled]]:
+        random = np.random.default_rng(0)
+        sizes = {"train": 2000, "valid": 500, "test": 500}
+        return {name: [_series(random, n) for n in range(size)] for name, size in sizes.items()}
+
+
+def _series(random: np.random.Generator, number: int) -> Labeled:
+    steps = int(random.integers(64, 129))
+    length = int(random.integers(8, 49))
+    start = int(random.integers(0, steps - length + 1))
+    rising = (np.arange(length) + 0.5) / length
+    shape = (np.ones(length), rising, 1 - rising)[random.integers(3)]
+    values_T = random.standard_normal(steps)
+    values_T[start : start + length] += (6 + random.standard_normal()) * shape
+    return Labeled(values_T[:, None].astype(np.float32), length, number, f"series {number}")

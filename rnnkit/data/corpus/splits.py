@@ -1,0 +1,95 @@
+"""One corpus into training, validation and test text."""
+
+import hashlib
+from collections.abc import Sequence
+
+from rnnkit.data.corpus.corpus import Block, Corpus, Document
+from rnnkit.errors import UserError
+
+MANY_FILES = 100
+"""From this many files on whole files are dealt out. With fewer, one of the splits too often gets none of them."""
+
+
+def split(
+    corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
+) -> dict[str, list[Block]]:
+    """Divide documents of a corpus into "train", "valid" and, unless `test_fraction` is 0, "test".
+
+    * Fewer than `MANY_FILES` files are joined in their order and cut: training text first, test text last. At word
+      level a cut moves on to the end of its line.
+    * More files are dealt out whole, by a hash of their names: a file stays in its split and the files keep their
+      order whatever files come and go beside it, on any machine. The order within a split is the hash's too, so that
+      neighbors in a folder come to lie in different lanes.
+
+    Fractions are of the characters in the first case and of the files in the second. Raises UserError when they are
+    no fractions or leave a split empty.
+
+    >>> from rnnkit.data import CharTokenizer
+    >>> corpus = Corpus(CharTokenizer)
+    >>> found = split(corpus, [corpus.add("digits", ["0123456789"])], valid_fraction=0.2, test_fraction=0.1)
+    >>> {name: "".join(corpus.texts(blocks)) for name, blocks in found.items()}
+    {'train': '0123456', 'valid': '78', 'test': '9'}
+    """
+    check_fractions(valid_fraction, test_fraction)
+    deal = _by_name if len(documents) >= MANY_FILES else _by_position
+    found = deal(corpus, documents, valid_fraction, test_fraction)
+    if test_fraction == 0:
+        del found["test"]
+    for name, blocks in found.items():
+        if not blocks:
+            argument = "data.test_fraction" if name == "test" else "data.valid_fraction"
+            raise UserError(
+                argument,
+                f"a {name} split with text in it",
+                f"nothing, from {len(documents)} files, {valid_fraction=} and {test_fraction=}",
+                fix=f"{argument}=0.1, or data.train=a.txt data.valid=b.txt",
+            )
+    return found
+
+
+def _by_position(
+    corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
+) -> dict[str, list[Block]]:
+    whole = corpus.joined(documents)
+    length = sum(block.measure.characters for block in whole)
+    # rounded, because 50 * (1 - 0.42) is a little less than 29 in floating point, and the cut would come one early
+    first, second = (int(round(length * (1 - rest), 6)) for rest in (valid_fraction + test_fraction, test_fraction))
+    rest, test = corpus.cut(whole, second)
+    train, valid = corpus.cut(rest, first)
+    return {"train": train, "valid": valid, "test": test}
+
+
+def _by_name(
+    corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
+) -> dict[str, list[Block]]:
+    dealt: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
+    for document in sorted(documents, key=lambda document: (_place(document.name), document.name)):
+        place = _place(document.name)
+        if place < valid_fraction:
+            dealt["valid"].append(document)
+        elif place < valid_fraction + test_fraction:
+            dealt["test"].append(document)
+        else:
+            dealt["train"].append(document)
+    return {name: corpus.joined(documents) for name, documents in dealt.items()}
+
+
+def _place(name: str) -> float:
+    """A number from 0 to 1 that only the name decides."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def check_fractions(valid_fraction: float, test_fraction: float) -> None:
+    """Raises UserError for what are no fractions, or fractions that leave nothing for training."""
+    if not 0 < valid_fraction < 1:
+        raise UserError(
+            "data.valid_fraction", "a number between 0 and 1", str(valid_fraction), fix="data.valid_fraction=0.05"
+        )
+    if not 0 <= test_fraction < 1 - valid_fraction:
+        raise UserError(
+            "data.test_fraction",
+            "0, for no test split, or a number that leaves text for training",
+            f"{test_fraction} beside data.valid_fraction={valid_fraction}",
+            fix="data.test_fraction=0.05",
+        )

@@ -1,0 +1,1 @@
+"""Files: finding, reading, counting what is left out, writing."""

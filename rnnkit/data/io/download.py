@@ -1,0 +1,54 @@
+"""One file from the network, checked before it counts."""
+
+import hashlib
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+from rnnkit.errors import UserError
+from rnnkit.files import replacing
+
+TIMEOUT = 30
+"""Seconds without an answer or a byte."""
+BLOCK = 1 << 16
+"""Bytes read at a time."""
+
+
+def download(url: str, path: Path, *, sha256: str, size: int, instead: str) -> None:
+    """Fetch `url` into `path`, which appears only when it has `size` bytes and the SHA-256 sum `sha256`.
+
+    Raises UserError when the server cannot be reached, answers over anything but https, or sends other content;
+    `instead` is the other way to the same file, for that message.
+    """
+    try:
+        with replacing(path) as part:
+            got_size, got_sha256 = _fetch(url, part, size)
+            if (got_size, got_sha256) != (size, sha256):
+                raise UserError(
+                    f"download of {url}",
+                    f"{size:,} bytes with SHA-256 {sha256}",
+                    f"{got_size:,} bytes with {got_sha256}",
+                    fix=f"again later, or {instead}",
+                )
+    except (OSError, HTTPException) as error:  # urllib's errors and time-outs are OSErrors
+        raise UserError(
+            f"download of {url}", f"to write it to {path}", str(error) or repr(error), fix=instead
+        ) from error
+
+
+def _fetch(url: str, part: Path, size: int) -> tuple[int, str]:
+    received, digest = 0, hashlib.sha256()
+    _only_https(url)
+    with urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
+        _only_https(answer.geturl())  # after redirections
+        # what is longer than it should be is wrong already, however long it is
+        while received <= size and (block := answer.read(BLOCK)):
+            received += len(block)
+            digest.update(block)
+            file.write(block)
+    return received, digest.hexdigest()
+
+
+def _only_https(url: str) -> None:
+    if not url.startswith("https://"):
+        raise OSError(f"{url} is not https")

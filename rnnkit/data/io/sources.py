@@ -1,0 +1,160 @@
+"""From what the user names (files, folders, globs) to documents: text with a name."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rnnkit.data.io.blocks import NotTextError, byte_blocks, choices, text_blocks
+from rnnkit.data.io.findings import Findings
+from rnnkit.errors import UserError
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+class Document(NamedTuple):
+    """One file's text. `name` is its path below the folder or glob that it was found by: the same on every machine."""
+
+    name: str
+    text: str
+
+
+class Found(NamedTuple):
+    """A file, and the name by which it was found, as that of a `Document`."""
+
+    name: str
+    path: Path
+    named: bool  # by the user, as against met in a folder, where what is of another kind is passed over
+
+
+def read(
+    paths: Paths, *, raw: bool = False, argument: str = "data.path", example: str = "my_corpus.txt"
+) -> list[Document]:
+    """Read a file, all files below a folder, all that match a glob, or a list of these, unpacking `.gz` and `.xz`.
+
+    What a folder or glob holds comes in name order, a list in its own order; no file is read twice. Below a folder
+    hidden files and folders are left out and, unless `raw`, files with NUL bytes, which are no text.
+
+    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; all else stays as it is. With `raw` nothing
+    is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates ("surrogateescape"), from which
+    `ByteTokenizer` has them back. Empty files are left out. What is left out or changed is printed, with its number.
+    All of it is in memory; see `rnnkit.data.corpus.corpus` for more than that. `example` is a file of the kind that is
+    wanted, for messages.
+
+    Raises UserError, naming `argument`, when a path does not exist or cannot be read, a glob matches nothing, an
+    archive is damaged, a file is no text, or there is no text at all.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "b.txt").write_text("two")
+    ...     _ = Path(folder, "a.txt").write_text("one")
+    ...     read(folder)
+    [Document(name='a.txt', text='one'), Document(name='b.txt', text='two')]
+    """
+    found = files(paths, argument, example)
+    documents = []
+    notes = Findings()
+    for file in found:
+        try:
+            blocks = [*text_blocks(file.path, raw=raw, argument=argument, notes=notes)]
+        except NotTextError:
+            if file.named:
+                raise
+            notes.add(NO_TEXT, str(file.path))
+            continue
+        if blocks:
+            documents.append(Document(file.name, "".join(blocks)))
+        else:
+            notes.add(EMPTY, str(file.path))
+    if not documents:
+        raise no_text(paths, len(found), argument, example)
+    notes.print()
+    return documents
+
+
+def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.txt") -> list[Found]:
+    """The files that `read` would read, in its order; what is passed over in folders is printed.
+
+    Raises UserError, naming `argument`, when a glob matches nothing or a folder cannot be read.
+    """
+    found: dict[Path, Found] = {}
+    notes = Findings()
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        for file in sorted(_Search(argument, example, notes).find(Path(path).expanduser())):
+            if found.setdefault(file.path.resolve(), file) is not file:
+                notes.add("files that were found twice, read once", str(file.path))
+    notes.print()
+    return list(found.values())
+
+
+def read_bytes(path: Path, argument: str = "data.path") -> bytes:
+    """The content of a file, unpacked if its name ends in `.gz` or `.xz`.
+
+    Raises UserError, naming `argument`, when the file cannot be read or unpacked.
+    """
+    return b"".join(byte_blocks(path, argument))
+
+
+def no_text(paths: Paths, number: int, argument: str, example: str = "my_corpus.txt") -> UserError:
+    """The error for a `number` of files that hold no text."""
+    is_file = isinstance(paths, str | os.PathLike) and Path(paths).expanduser().is_file()
+    got = f"{paths}, which is empty" if is_file else f"{number} files under {paths}, none of them with text"
+    return UserError(argument, "text", got, fix=choices(argument, example))
+
+
+class _Search:
+    """Looks for files, and notes what it passes over."""
+
+    def __init__(self, argument: str, example: str, notes: Findings) -> None:
+        self._argument = argument
+        self._example = example
+        self._notes = notes
+
+    def find(self, path: Path) -> Iterator[Found]:
+        """The files of one path or glob."""
+        if path.is_dir():
+            yield from self._below(path)
+        elif path.exists() or not glob.has_magic(
+            str(path)
+        ):  # read_bytes says what is wrong with a path that does not exist
+            yield Found(path.name, path, named=True)
+        else:
+            matches = glob.glob(str(path), recursive=True)
+            if not matches:
+                raise self._refusal("a glob that matches files", f"{path}, which matches none in {Path.cwd()}")
+            fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
+            for match in map(Path, matches):
+                if match.is_dir():
+                    # a recursive glob gives folders and the files in them; what it matches itself is named, not met
+                    if "**" not in path.parts:
+                        for file in self._below(match):
+                            yield file._replace(name=(match.relative_to(fixed) / file.name).as_posix())
+                else:
+                    yield Found(match.relative_to(fixed).as_posix(), match, named=True)
+
+    def _below(self, folder: Path) -> Iterator[Found]:
+        def refuse(error: OSError) -> None:
+            raise self._refusal("a folder that can be read", f"{error.filename}: {error.strerror}")
+
+        for place, folders, files in os.walk(folder, onerror=refuse):
+            for name in [*folders, *files]:
+                if name.startswith("."):
+                    self._notes.add("hidden files and folders, left out", str(Path(place, name)))
+                elif name in folders and Path(place, name).is_symlink():
+                    self._notes.add("links to folders, not followed", str(Path(place, name)))
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                if not name.startswith("."):
+                    path = Path(place, name)
+                    if path.is_fifo() or path.is_socket():  # reading it might never end
+                        self._notes.add("pipes and sockets, left out", str(path))
+                    else:
+                        yield Found(path.relative_to(folder).as_posix(), path, named=False)
+
+    def _refusal(self, expected: str, got: str) -> UserError:
+        return UserError(self._argument, expected, got, fix=choices(self._argument, self._example))
+
+
+EMPTY = "empty files, left out"
+NO_TEXT = "files that are no text, left out"

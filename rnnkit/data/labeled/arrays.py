@@ -1,0 +1,98 @@
+"""Series from NumPy's .npz files."""
+
+import io
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.packed import check_unpacked
+from rnnkit.data.labeled.example import Labeled
+from rnnkit.errors import UserError
+
+
+def read_npz(
+    content: bytes, name: str, *, targets: bool, argument: str, notes: Findings | None = None
+) -> list[Labeled]:
+    """The series of an `.npz` file.
+
+    Its arrays: `x` [N, T, I] or [N, T] with NaN for missing values; `lengths` [N], if not every series has T steps;
+    `y`, labels or numbers [N] or numbers [N, T] for a curve; `groups` [N], if wanted. Other arrays are not read, which
+    is added to `notes`. Objects are refused, because they could only be loaded by running code that the file brings
+    along.
+
+    Raises UserError for a damaged file, arrays that are missing or do not fit each other, and objects.
+
+    >>> file = io.BytesIO()
+    >>> np.savez(file, x=np.zeros((2, 5)), lengths=[5, 3], y=["a", "b"])
+    >>> [(len(series.inputs), series.target) for series in
+    ...     read_npz(file.getvalue(), "x.npz", targets=True, argument="data.path")]
+    [(5, 'a'), (3, 'b')]
+    """
+    arrays = _load(content, name, argument)
+    if "x" not in arrays or (targets and "y" not in arrays):
+        need = "x and y" if targets else "x"
+        got = f"{', '.join(arrays) or 'none'} in {name}"
+        raise UserError(argument, f"arrays {need}", got, fix="np.savez(file, x=values, y=targets)")
+    x = arrays["x"]
+    x_NTI = x[..., None] if x.ndim == 2 else x
+    if x_NTI.ndim != 3 or x.dtype.kind not in "fiub" or 0 in x.shape:
+        got = f"{x.dtype} of shape {x.shape} in {name}"
+        raise UserError(argument, "x of numbers, [N, T, I] or [N, T]", got, fix="np.savez(file, x=values, y=targets)")
+    N, T, _ = x_NTI.shape
+    x_NTI = x_NTI.astype(np.result_type(x.dtype, np.float32), copy=False)  # wide numbers until they are standardized
+    if np.isinf(x_NTI).any():
+        series = int(np.isinf(x_NTI).any((1, 2)).argmax())
+        raise UserError(
+            argument, "finite values", f"infinity in series {series} of {name}", fix="NaN where none is known"
+        )
+    for key in arrays.keys() & {"y", "groups", "lengths"}:
+        if len(np.atleast_1d(arrays[key])) != N:
+            got = f"{key} of shape {arrays[key].shape} in {name}"
+            raise UserError(argument, f"as many {key} as series, {N}", got, fix=f"{key} and x in the same order")
+    said = arrays.get("lengths", np.full(N, T))
+    if not np.issubdtype(said.dtype, np.number) or not ((said >= 0) & (said <= T) & (said == np.floor(said))).all():
+        wrong = next(one for one in said.tolist() if not (isinstance(one, int | float) and one in range(T + 1)))
+        expected = f"whole numbers from 0 to {T}, the steps of x, as lengths"
+        raise UserError(argument, expected, f"{wrong!r} in {name}", fix="lengths that x has")
+    lengths = said.astype(np.int64)
+    if notes is not None:
+        for key in arrays.keys() - {"x", "y", "groups", "lengths"}:
+            notes.add(f"arrays with a name that has no meaning here, {key!r}, not read", name)
+    dtype = np.promote_types(x.dtype, np.float32)  # float64 for all that float32 does not hold
+    y, groups = arrays.get("y") if targets else None, arrays.get("groups")
+    if groups is not None and np.issubdtype(groups.dtype, np.floating) and np.isnan(groups).any():
+        got = f"NaN for series {int(np.isnan(groups).argmax())} of {name}"
+        raise UserError(argument, "a group of every series", got, fix="groups without NaN, or no groups")
+    return [
+        Labeled(
+            x_NTI[n, :length].astype(dtype),
+            None if y is None else _target(y[n], length),
+            n,
+            f"{name} series {n}",
+            None if groups is None else str(groups[n]),
+        )
+        for n, length in enumerate(lengths.tolist())
+    ]
+
+
+def _target(value: Any, length: int) -> Any:
+    return value[:length] if np.ndim(value) else value.item()
+
+
+def _load(content: bytes, name: str, argument: str) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # of whatever else it is, NumPy would say it is a pickle
+            check_unpacked(sum(member.file_size for member in archive.infolist()), len(content), name, argument)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except UserError:
+        raise
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):
+            fix = "x padded to [N, T, I] beside lengths [N]"
+            raise UserError(argument, "arrays of numbers and text", f"objects in {name}", fix=fix) from error
+        raise UserError(argument, "a whole .npz file", f"{name}: {error}", fix="np.savez(file, x=x, y=y)") from error

@@ -1,0 +1,197 @@
+"""Texts, each with a class or a number."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from rnnkit.data.io.sources import Paths, read
+from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.labeled.base import LabeledData
+from rnnkit.data.labeled.example import Labeled
+from rnnkit.data.labeled.tables import Column, format_of, read_rows
+from rnnkit.data.tokenizers import LEVELS, Tokenizer
+from rnnkit.errors import UserError
+from rnnkit.notices import counted, notice
+from rnnkit.ranges import PositiveInt, VocabularySize
+
+
+class TextLabelData(LabeledData):
+    r"""Texts from CSV, TSV or JSON lines (`.gz` and `.xz` too), as ids.
+
+    Characters or words that occur fewer than `min_count` times in the training texts are `<unk>`. Of a text longer than
+    `max_length` tokens the beginning is read; how many were cut is told.
+
+    Args:
+        text_column, target_column: by name or, from 0, by number; in JSON lines a key.
+        group_column: of which person or document a text is; see `LabeledData`.
+        id_column: what predictions name a text by; None takes its number, from 0.
+        header: whether CSV and TSV begin with the names of columns.
+        level: what a token is: char, word (what stands between blanks), subword or byte.
+        min_count: times that a token occurs in the training texts.
+        vocabulary_size: the most frequent tokens that are kept; None keeps all, and makes 8,000 subwords.
+        max_length: tokens read of a text; None reads all.
+        others: see `LabeledData`.
+
+    Raises:
+        UserError: with file and line, for a row with too few columns or without a label or group.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("text,label\n" + "good,yes\nbad,no\n" * 9)
+    ...     data = TextLabelData(path=f"{folder}/a.csv", test_fraction=0, batch_size=2)
+    ...     data.setup()
+    >>> data.sizes
+    {'vocabulary_size': 3, 'outputs': 2}
+    >>> data.facts
+    {'classes': ['no', 'yes'], 'counts': [8, 8]}
+    >>> data.collate(data.splits["valid"])
+    SequenceBatch(inputs=tensor([[0], [1]]), targets=tensor([0, 1]), lengths=None, reset=None, valid=None)
+    """
+
+    def __init__(
+        self,
+        *,
+        text_column: Column = "text",
+        target_column: Column = "label",
+        group_column: Column | None = None,
+        id_column: Column | None = None,
+        header: bool = True,
+        level: Literal["word", "subword", "char", "byte"] = "word",
+        min_count: PositiveInt = 1,
+        vocabulary_size: VocabularySize | None = None,
+        max_length: PositiveInt | None = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(**others)
+        if level not in LEVELS:
+            raise UserError("data.level", f"one of {', '.join(LEVELS)}", repr(level), fix="data.level=word")
+        for name, count, least in (
+            ("min_count", min_count, 1),
+            ("vocabulary_size", 2 if vocabulary_size is None else vocabulary_size, 2),
+            ("max_length", 1 if max_length is None else max_length, 1),
+        ):
+            if not isinstance(count, int) or count < least:
+                raise UserError(
+                    f"data.{name}", f"a whole number, {least} or more", repr(count), fix=f"data.{name}={least}"
+                )
+        self.columns = {"text": text_column, "target": target_column, "group": group_column, "id": id_column}
+        self.header = header
+        self.level = level
+        self.min_count = min_count
+        self.vocabulary_size = vocabulary_size
+        self.max_length = max_length
+        self._tokenizer: Tokenizer | None = None
+        self._cut = 0
+        self._format = "jsonl"
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer built on the training split."""
+        if self._tokenizer is None:
+            raise RuntimeError("TextLabelData has no tokenizer before setup()")
+        return self._tokenizer
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {"vocabulary_size": len(self.tokenizer), "outputs": self.targets.outputs}
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        if self._cut:
+            texts = counted(sum(map(len, self.splits.values())), "text")
+            notice(f"{self._cut:,} of {texts} cut to data.max_length={self.max_length}")
+            self._cut = 0
+
+    def read_files(self, part: str, paths: Paths, argument: str) -> list[Labeled]:
+        examples: list[Labeled] = []
+        for name, text in self._documents(paths, argument):
+            self._format = format_of(name, argument)
+            lines = StringIO(text)  # its lines end in newlines alone, not in whatever Unicode calls an end
+            found = list(self._examples(lines, name, self._format, argument, targets=True, start=len(examples)))
+            self._look_at_end(text, name, found, argument)
+            examples += found
+        return examples
+
+    def read_inputs(self, path: Path | None) -> Iterator[Labeled]:
+        if path is None:
+            lines = arriving(raw=self.level == "byte")
+            first = next(lines, "")
+            format_ = "jsonl" if first.lstrip().startswith("{") else self._format
+            sources: list[tuple[Iterable[str], str, str]] = [(chain([first], lines), "standard input", format_)]
+        else:
+            documents = self._documents(path, "--input")
+            sources = [(StringIO(text), name, format_of(name, "--input")) for name, text in documents]
+        start = 0
+        for rows, name, format_ in sources:
+            for example in self._examples(rows, name, format_, "--input", targets=False, start=start):
+                start += 1
+                yield self.ready(example)
+        self.notes.print()
+
+    def is_empty(self, example: Labeled) -> bool:
+        return not example.inputs.strip()
+
+    def learn_inputs(self, train: Sequence[Labeled]) -> dict[str, Any]:
+        texts = (example.inputs for example in train)
+        kind = LEVELS[self.level]
+        self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
+        return {**self._tokenizer.content(), "format": self._format}
+
+    def restore_inputs(self, learned: Mapping[str, Any]) -> None:
+        self._tokenizer = LEVELS[learned["level"]].of(learned)
+        self._format = learned["format"]
+
+    def encode_inputs(self, example: Labeled) -> torch.Tensor:
+        ids = self.tokenizer.encode(example.inputs)
+        if self.max_length is not None and len(ids) > self.max_length:
+            self._cut += 1
+            ids = ids[: self.max_length].clone()  # lets the rest go
+        return ids
+
+    def _documents(self, paths: Paths, argument: str) -> list[tuple[str, str]]:
+        """Name and text of each file; at level byte any bytes will do."""
+        raw = self.level == "byte"
+        return [
+            (name, text.removeprefix("\ufeff"))
+            for name, text in read(paths, raw=raw, argument=argument, example="my_table.csv")
+        ]
+
+    def _examples(
+        self, lines: Iterable[str], name: str, format_: str, argument: str, *, targets: bool, start: int
+    ) -> Iterator[Labeled]:
+        columns = {role: column for role, column in self.columns.items() if targets or role in ("text", "id")}
+        rows = read_rows(
+            lines,
+            name,
+            format_,
+            columns,
+            header=self.header,
+            argument=argument,
+            optional=() if targets else ("id",),
+            notes=self.notes,
+        )
+        for index, (number, row) in enumerate(rows, start):
+            place = f"{name} line {number}"
+            text = "" if row["text"] is None else row["text"]
+            if not isinstance(text, str):
+                raise UserError(argument, "a text", f"{text!r} at {place}", fix="a text in every row")
+            group = None if "group" not in row else str("" if row["group"] is None else row["group"]).strip()
+            if group == "":
+                fix = "a group in every row, or data.group_column=null"
+                raise UserError("data.group_column", "a group of every text", f"none at {place}", fix=fix)
+            yield Labeled(text, row.get("target"), row.get("id", index), place, group)
+
+    def _look_at_end(self, text: str, name: str, examples: Sequence[Labeled], argument: str) -> None:
+        """A last line without a newline may be cut: if its label is the last cell, the file must have it elsewhere."""
+        if text.endswith("\n") or not examples or self._format == "jsonl":
+            return
+        *others, last = (str(example.target).strip() for example in examples)
+        if self.target == "label" and text.endswith(last) and last not in others:
+            got = f"{last!r} at {examples[-1].place}, which is nowhere else and does not end in a newline"
+            fix = "the whole file, or a newline at its end if it is whole"
+            raise UserError(argument, "a file that ends where a line does", got, fix=fix)
+        self.notes.add("no newline at the end, read as whole", examples[-1].place)

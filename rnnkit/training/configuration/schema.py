@@ -1,0 +1,184 @@
+"""A whole configuration against the annotations of the classes that it names, before anything is read or built."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from typing import Any, get_args, get_origin
+
+import lightning as L
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from rnnkit.errors import Problems, UserError
+from rnnkit.training.configuration.foreign import SET_BY_A_RUN
+from rnnkit.training.configuration.monitored import monitor_problems, settled_mode
+from rnnkit.training.configuration.settings import RunSettings
+from rnnkit.training.configuration.signatures import Signature, signature_of
+from rnnkit.training.configuration.values import MISSING, check_value, is_node, written
+from rnnkit.training.run.construct import locate
+
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+REQUIRED = (
+    "task",
+    "data",
+    "model",
+    "optimizer",
+    "trainer",
+    "callbacks",
+    "seed",
+    "deterministic",
+    "monitor",
+    "patience",
+)
+"""What may be null where `RunSettings` says so, but not left out."""
+
+
+def check_configuration(config: DictConfig) -> None:
+    """Refuse what does not fit: unknown arguments, values of another type or out of range, classes of another kind.
+
+    What a node may hold is read from the signature of its `_target_`, for a user's own class as for ours. An argument
+    without an annotation takes anything, and so does a key at the top that no run knows.
+
+    Raises:
+        UserError: with all problems, each by its key.
+    """
+    for name in REQUIRED:
+        if name not in config:
+            raise UserError(name, "a value, which every run needs", "none", fix=f"no ~{name}")
+    plain = _resolved(_with_mode(config))
+    sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
+    problems: dict[str, UserError] = {}
+    for problem in (*_mapping("", plain, RunSettings, is_closed=False), *monitor_problems(config)):
+        named = _at_its_source(problem, sources)
+        problems.setdefault(named.argument, named)
+    found = Problems()
+    found.found = [*problems.values()]
+    found.tell()
+
+
+def _with_mode(config: DictConfig) -> DictConfig:
+    """With a `monitor_mode` for those that refer to it; where nobody states it, that is told of the monitor."""
+    settled = deepcopy(config)
+    with open_dict(settled):
+        settled.monitor_mode = settled_mode(config) or "min"
+    return settled
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        key = str(getattr(error, "full_key", None) or "configuration")
+        reason = str(error).splitlines()[0]
+        raise UserError(key, "a value, or a ${key} that exists", reason, fix=f"{key}=...") from error
+
+
+def _references(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Each key whose value is that of another one, and that other one."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from _references(value, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, str) and (match := REFERENCE.fullmatch(node)):
+        yield key, match[1]
+
+
+def _at_its_source(problem: UserError, sources: Mapping[str, str]) -> UserError:
+    """The same problem under the key that the user sets, where a key takes its value from another."""
+    key = problem.argument
+    for taken, source in sources.items():
+        if key == taken or key.startswith(f"{taken}."):
+            named = problem.renamed(source + key.removeprefix(taken))
+            return _at_its_source(named, sources)
+    return problem
+
+
+def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool = True) -> Iterator[UserError]:
+    """What is wrong with the arguments of a class or function."""
+    signature = signature_of(target)
+    is_trainer = inspect.isclass(target) and issubclass(target, L.Trainer)
+    for name, value in node.items():
+        where = f"{key}.{name}".lstrip(".")
+        if name in ("_target_", "_args_"):
+            continue
+        if name in ("_partial_", "_recursive_"):
+            yield from _caught(check_value, where, value, bool, True)
+        elif is_trainer and name in SET_BY_A_RUN:
+            yield UserError(where, "no value, since a run decides it itself", written(value), fix=SET_BY_A_RUN[name])
+        elif name in signature.parameters:
+            hint, default = signature.parameters[name]
+            problems = [*_value(where, value, hint, default)]
+            yield from problems or _nodes(where, value, hint)
+        elif signature.is_open or not is_closed or str(name).startswith("_"):
+            yield from _nodes(where, value, Any)
+        else:
+            yield _unknown(where, name, value, node["_target_"], signature)
+
+
+def _value(key: str, value: Any, hint: Any, default: Any) -> Iterator[UserError]:
+    """What is wrong with one value; of a mapping, with each of its own."""
+    if isinstance(value, Mapping) and not is_node(value) and get_origin(hint) is Mapping:
+        for name, inner in value.items():
+            yield from _value(f"{key}.{name}", inner, get_args(hint)[1], MISSING)
+    else:
+        yield from _caught(check_value, key, value, hint, default)
+
+
+def _nodes(key: str, value: Any, hint: Any) -> Iterator[UserError]:
+    """What is wrong inside a value: with each node in it, at any depth."""
+    if is_node(value):
+        yield from _node(key, value, hint)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _nodes(f"{key}.{name}", inner, _inner(hint))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _nodes(f"{key}[{index}]", inner, _inner(hint))
+
+
+def _node(key: str, node: Mapping[str, Any], hint: Any) -> Iterator[UserError]:
+    try:
+        target = locate(key, node["_target_"])
+    except UserError as error:
+        yield error
+        return
+    kinds = tuple(kind for kind in _kinds(hint) if kind.__module__.startswith(("rnnkit.", "torch.", "lightning.")))
+    if key.count(".") <= key.startswith("callbacks.") and kinds and inspect.isclass(target):
+        is_built = not node.get("_partial_")
+        if not (is_built and issubclass(target, kinds)):
+            expected = f"a class that is a {' or '.join(kind.__name__ for kind in kinds)}"
+            got = f"{node['_target_']}{'' if is_built else ' with _partial_: true'}"
+            yield UserError(
+                f"{key}._target_", expected, got, fix=f"a subclass of {kinds[0].__module__}.{kinds[0].__name__}"
+            )
+            return
+    yield from _mapping(key, node, target)
+
+
+def _kinds(hint: Any) -> Iterator[type]:
+    """The classes among the alternatives of an annotation."""
+    if inspect.isclass(hint):
+        yield hint
+    for argument in getattr(hint, "__args__", ()):
+        if inspect.isclass(argument) and argument is not type(None):
+            yield argument
+
+
+def _inner(hint: Any) -> Any:
+    arguments = getattr(hint, "__args__", ())
+    return arguments[-1] if arguments else Any
+
+
+def _unknown(key: str, name: str, value: Any, target: str, signature: Signature) -> UserError:
+    near = get_close_matches(name, signature.parameters, n=3)
+    expected = f"an argument of {target}{', such as ' + ', '.join(near) if near else ''}"
+    fix = f"{key.removesuffix(name)}{near[0]}={written(value)}" if near else f"~{key}"
+    return UserError(key, expected, f"{name}, which it does not take", fix=fix)
+
+
+def _caught(check: Callable[..., None], *arguments: Any) -> Iterator[UserError]:
+    try:
+        check(*arguments)
+    except UserError as error:
+        yield error

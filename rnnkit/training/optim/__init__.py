@@ -1,0 +1,1 @@
+"""Schedules, clipping and averaging."""

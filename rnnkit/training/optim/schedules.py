@@ -1,0 +1,133 @@
+"""Learning-rate schedules, stepped once per optimizer step.
+
+Each is called with the optimizer and the number of optimizer steps of the whole run, and returns the entry that
+Lightning takes under `lr_scheduler`. The optimizer's own learning rate is the peak. `warmup_steps` are optimizer steps.
+
+In a run with `trainer.max_time`, the schedules that end with the run follow the share of the time that is used wherever
+it is ahead of the share of the steps that are taken, and so end with the time (see `TimedLR`).
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import lightning as L
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt
+
+
+def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0) -> dict[str, Any]:
+    """Rises linearly over `warmup_steps`, then stays."""
+    return {"scheduler": LambdaLR(optimizer, lambda step: _warmup(step, warmup_steps)), "interval": "step"}
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0, final: Fraction = 0.0
+) -> dict[str, Any]:
+    """Rises linearly over `warmup_steps`, then falls along half a cosine to `final` times the peak
+    (Loshchilov and Hutter 2017, arXiv:1608.03983).
+    """
+    _check_share("final", final)
+
+    def factor(step: int, place: float) -> float:
+        falling = _half_cosine(max(0, place - warmup_steps), total_steps - warmup_steps)
+        return min(_warmup(step, warmup_steps), final + (1 - final) * falling)
+
+    return _each_step(optimizer, factor, total_steps)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    warmup_share: Fraction = 0.3,
+    start: Fraction = 0.04,
+    final: Fraction = 1e-4,
+) -> dict[str, Any]:
+    """Rises along a cosine from `start` times the peak over `warmup_share` of the run, then falls along another to
+    `final` times the peak (Smith and Topin 2018, arXiv:1708.07120).
+    """
+    for name, value in (("warmup_share", warmup_share), ("start", start), ("final", final)):
+        _check_share(name, value)
+    rising = round(warmup_share * total_steps)
+
+    def factor(step: int, place: float) -> float:
+        if place < rising:
+            return 1 + (start - 1) * _half_cosine(place, rising)
+        return final + (1 - final) * _half_cosine(place - rising, total_steps - rising)
+
+    return _each_step(optimizer, factor, total_steps)
+
+
+def hold_then_decay(
+    optimizer: Optimizer, total_steps: int, *, hold: Fraction, times: PositiveInt, factor: Level = 0.5
+) -> dict[str, Any]:
+    """Stays for a share `hold` of the run, then is multiplied by `factor` at `times` equal distances.
+
+    With 13 epochs, `hold` 4/13, `times` 9 and `factor` 0.5 it halves at each epoch after the fourth
+    (Zaremba et al. 2014, arXiv:1409.2329).
+    """
+    _check_share("hold", hold)
+
+    def at(step: int, place: float) -> float:
+        # the small addition keeps rounding from delaying a decay that falls on an epoch's first step
+        passed = (place / total_steps - hold) / (1 - hold) * times + 1e-6
+        return float(factor ** max(0, min(times, math.floor(passed) + 1))) if passed >= 0 else 1.0
+
+    return _each_step(optimizer, at, total_steps)
+
+
+def reduce_on_plateau(
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    monitor: str,
+    mode: Literal["min", "max"] = "min",
+    patience: NonNegativeInt = 2,
+    factor: Level = 0.5,
+) -> dict[str, Any]:
+    """Multiplies the learning rate by `factor` after `patience` validations without a better `monitor`."""
+    plateau = ReduceLROnPlateau(optimizer, mode=mode, patience=patience, factor=factor)  # type: ignore[arg-type]
+    return {"scheduler": plateau, "monitor": monitor, "frequency": sys.maxsize}
+
+
+class StepPlateau(L.Callback):
+    """Steps `reduce_on_plateau` after each validation; Lightning would after each epoch, and a large text has few."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for entry in trainer.lr_scheduler_configs:
+            if entry.reduce_on_plateau and entry.monitor in trainer.callback_metrics:
+                entry.scheduler.step(float(trainer.callback_metrics[entry.monitor]))  # type: ignore[call-arg, arg-type]
+
+
+class TimedLR(LambdaLR):
+    """Rates by the step and by the place in the run: the steps taken, or the same share of all as of the time used.
+
+    `time_used` is that share; a run with `trainer.max_time` sets it after each step. It is 0 in a run without.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int, float], float], total_steps: int) -> None:
+        self.time_used = 0.0
+        super().__init__(optimizer, lambda step: factor(step, max(step, self.time_used * total_steps)))
+
+
+def _each_step(optimizer: Optimizer, factor: Callable[[int, float], float], total_steps: int) -> dict[str, Any]:
+    return {"scheduler": TimedLR(optimizer, factor, total_steps), "interval": "step"}
+
+
+def _warmup(step: int, warmup_steps: NonNegativeInt) -> float:
+    return min(1.0, (step + 1) / (warmup_steps + 1))
+
+
+def _half_cosine(step: float, steps: int) -> float:
+    """1 at the first step, 0 at the last and after it."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UserError(f"schedule.{name}", "a share in [0, 1)", str(value), fix=f"schedule.{name}=0.1")

@@ -1,0 +1,56 @@
+"""Which class is taken for which: a picture after every validation."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+from torch import Tensor
+
+from rnnkit.training.report.picture import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FEW = 12
+"""Classes up to which the picture has a number in every cell."""
+
+
+class ConfusionPicture(Picture):
+    """Draws the task's `confusion()`, names and a matrix [C, C] with a row for each true class, or None.
+
+    Colors are shares of the row, so that rare classes are seen too; numbers are counts. See `Picture` for where and
+    when.
+    """
+
+    name = "confusion"
+
+    def figure(self, trainer: L.Trainer, task: Any) -> "Figure | None":
+        found = task.confusion()
+        return None if found is None else draw(*found)
+
+
+def draw(names: Sequence[str], matrix_CC: Tensor) -> "Figure":
+    """The picture of a confusion matrix [C, C]; ImportError without matplotlib."""
+    from matplotlib.figure import Figure
+
+    counts = matrix_CC.numpy()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    side = min(12.0, 2.5 + 0.4 * len(names))
+    figure = Figure(figsize=(side + 0.5, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    figure.colorbar(image, label="share of the class", fraction=0.046)
+    ticks = range(0, len(names), max(1, len(names) // 40))
+    axes.set_xticks(ticks, [_short(names[i]) for i in ticks], rotation=90)
+    axes.set_yticks(ticks, [_short(names[i]) for i in ticks])
+    axes.set_xlabel("said")
+    axes.set_ylabel("true")
+    for row, column in np.argwhere(counts > 0) if len(names) <= FEW else ():
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=color, fontsize=8)
+    return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"

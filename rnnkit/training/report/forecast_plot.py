@@ -1,0 +1,111 @@
+"""Some forecasts with their intervals: a picture after every validation."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnkit.ranges import NonNegative, NonNegativeInt
+from rnnkit.training.report.picture import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
+"""Quantiles between which the 95 % and the 80 % interval lie, and the median."""
+
+
+class Panel(NamedTuple):
+    """One forecast: the past [T] and the future [H] of a channel, the median [H] and, where known, quantiles [5, H]."""
+
+    title: str
+    past: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    forecast: NDArray[np.float64]
+    quantiles: NDArray[np.float64] | None
+
+
+class ForecastPicture(Picture):
+    """Draws forecasts of a few windows of the validation split, the same ones each time, in the units of the file.
+
+    See `Picture` for where and when.
+
+    Args:
+        windows: how many windows, spread over the first batch; 0 for none.
+        past: steps before the origin that are drawn, as a multiple of the horizon.
+    """
+
+    name = "forecasts"
+
+    def __init__(self, windows: NonNegativeInt = 4, past: NonNegative = 2.0) -> None:
+        super().__init__()
+        self.windows, self.past = windows, past
+
+    def figure(self, trainer: L.Trainer, task: Any) -> "Figure | None":
+        if not self.windows:
+            return None
+        batch = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
+        chosen = torch.linspace(0, len(batch.targets) - 1, min(self.windows, len(batch.targets))).long()
+        batch = trainer.strategy.batch_to_device(_only(batch, chosen), task.device)
+        was_training = task.training
+        task.eval()
+        panels = self._panels(task, batch)
+        task.train(was_training)
+        return draw(panels)
+
+    def _panels(self, task: Any, batch: Any) -> list[Panel]:
+        mean_BHC, quantiles_QBHC = task.forecast(batch, LEVELS)
+        location_B1C, scale_B1C = batch.inputs.location[:, None], batch.inputs.scale[:, None]
+        past_BTC = location_B1C + scale_B1C * batch.inputs.past
+        truth_BHC = location_B1C + scale_B1C * batch.targets
+        panels = []
+        for lane in range(len(mean_BHC)):
+            channel = lane % mean_BHC.shape[2]  # of many channels, each window shows another
+            end = past_BTC.shape[1] if batch.lengths is None else int(batch.lengths[lane])
+            start = max(0, end - round(self.past * mean_BHC.shape[1]))
+            name = task.channels[channel] if channel < len(task.channels) else str(channel)
+            quantiles = None if quantiles_QBHC is None else _array(quantiles_QBHC[:, lane, :, channel])
+            forecast_H = mean_BHC[lane, :, channel] if quantiles is None else quantiles_QBHC[2, lane, :, channel]
+            title = f"{name}, from step {int(batch.inputs.step[lane]) + 1:,}"
+            past_T, truth_H = past_BTC[lane, start:end, channel], truth_BHC[lane, :, channel]
+            panels.append(Panel(title, _array(past_T), _array(truth_H), _array(forecast_H), quantiles))
+        return panels
+
+
+def draw(panels: list[Panel]) -> "Figure":
+    """The picture; ImportError without matplotlib."""
+    from matplotlib.figure import Figure
+
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(6 * columns, 2.6 * lines), layout="constrained")
+    for number, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(lines, columns, number)
+        ahead = np.arange(1, len(panel.truth) + 1)
+        axes.plot(np.arange(1 - len(panel.past), 1), panel.past, color="0.5", linewidth=1)
+        axes.plot(ahead, panel.truth, color="black", linewidth=1, label="true")
+        axes.plot(ahead, panel.forecast, color="tab:blue", linewidth=1.5, label="forecast")
+        if panel.quantiles is not None:
+            for low, high, share in ((0, 4, "95 %"), (1, 3, "80 %")):
+                bounds = panel.quantiles[low], panel.quantiles[high]
+                axes.fill_between(ahead, *bounds, color="tab:blue", alpha=0.2, linewidth=0, label=share)
+        axes.axvline(0, color="0.8", linewidth=1)
+        axes.set_title(panel.title, fontsize=9)
+        if number == 1:
+            axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def _only(batch: Any, chosen: Tensor) -> Any:
+    """The batch of the chosen lanes."""
+    inputs = type(batch.inputs)(*(field[chosen] for field in batch.inputs))
+    lengths = None if batch.lengths is None else batch.lengths[chosen]
+    valid = None if lengths is None else int(lengths.sum())
+    return batch._replace(inputs=inputs, targets=batch.targets[chosen], lengths=lengths, valid=valid)
+
+
+def _array(values: Tensor) -> NDArray[np.float64]:
+    return values.cpu().double().numpy()

@@ -1,0 +1,107 @@
+"""Pictures while a model trains: in TensorBoard and, the newest, as a file in the run folder."""
+
+import gc
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+
+from rnnkit.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SECONDS = 10.0
+"""Least time between two pictures: one takes up to half a second, as long as many epochs of a small data set."""
+
+
+class Picture(L.Callback, ABC):
+    """Draws something after validations that are `SECONDS` apart and after the last one.
+
+    In TensorBoard as `val/NAME` and, the newest, as `NAME.png` in the run folder. Without matplotlib there is one
+    warning and no picture.
+    """
+
+    name: str
+    """What is drawn, in one word."""
+
+    def __init__(self) -> None:
+        self._drawn = -SECONDS
+        self._is_due = False
+        self._is_possible = True
+
+    @abstractmethod
+    def figure(self, trainer: L.Trainer, task: Any) -> "Figure | None":
+        """The picture, or None where there is nothing to draw; ImportError without matplotlib."""
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._is_due = self._is_possible and not trainer.sanity_checking
+        if time.monotonic() - self._drawn >= SECONDS:
+            self._draw(trainer, pl_module)
+
+    @rank_zero_only
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: L.Trainer, task: Any) -> None:
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if not (self._is_due and boards):
+            return
+        self._is_due = False
+        try:
+            with collected_at_once():
+                pixels = self._pixels(trainer, task)
+        except ImportError:
+            self._is_possible = False
+            message = f"no picture of the {self.name}: matplotlib is missing. Try: pip install 'rnnkit[viz]'"
+            warnings.warn(message, stacklevel=2)
+            return
+        if pixels is None:
+            return
+        from matplotlib.image import imsave
+
+        for board in boards:
+            board.experiment.add_image(f"val/{self.name}", pixels, trainer.global_step, dataformats="HWC")
+            with replacing(Path(board.log_dir) / f"{self.name}.png") as part:
+                imsave(part, pixels, format="png")
+        self._drawn = time.monotonic()
+
+    def _pixels(self, trainer: L.Trainer, task: Any) -> NDArray[np.uint8] | None:
+        figure = self.figure(trainer, task)
+        return None if figure is None else rasterized(figure)
+
+
+@contextmanager
+def collected_at_once() -> Iterator[None]:
+    """What is made and forgotten in the block is given back at its end, even where its parts hold on to each other.
+
+    A drawing has thousands of such parts. Python's collector would look at them while they are needed, and again only
+    when torch's half million objects have become a quarter more: forty drawings later.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()  # so that all of it is still of the youngest generation, which is quickly gone through
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if was_enabled:
+            gc.enable()
+
+
+def rasterized(figure: "Figure") -> NDArray[np.uint8]:
+    """A figure as pixels [height, width, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])

@@ -1,0 +1,1 @@
+"""What makes resuming equal to never having stopped."""

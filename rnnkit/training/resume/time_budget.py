@@ -1,0 +1,101 @@
+"""The time that a run may take: it ends as by its last step, and the learning-rate schedule ends with it."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
+
+from rnnkit.errors import UserError
+
+
+class TimeBudget(L.Callback):
+    """Ends a run when its time is used up, at the end of a step, with a validation; at least one step is trained.
+
+    Time counts from the start of each process, reading the data and validations included, and adds up over all of them:
+    it is part of the checkpoint. After each optimizer step, schedulers with a `time_used` are given the share of the
+    time that is used. All processes of a distributed run go by the slowest clock.
+
+    Args:
+        max_time: DD:HH:MM:SS, or what else Lightning takes for a time; None for no limit.
+
+    Raises:
+        UserError: for a time that is none.
+    """
+
+    def __init__(self, max_time: Any = None) -> None:
+        self.seconds = _seconds(max_time)
+        self._begun = time.monotonic()
+        self._before = 0.0
+        self._step = 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return self._before + time.monotonic() - self._begun
+
+    @property
+    def is_over(self) -> bool:
+        return self.elapsed >= self.seconds
+
+    @property
+    def twice(self) -> str:
+        """Double the time, as DD:HH:MM:SS."""
+        seconds = math.ceil(2 * self.seconds)
+        return f"{seconds // 86400:02}:{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"elapsed": self.elapsed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = state_dict["elapsed"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._step = trainer.global_step
+        if trainer.global_step:  # resumed
+            self._look(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step != self._step:  # gradients are not being accumulated
+            self._step = trainer.global_step
+            self._look(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.should_stop:
+            self._look(trainer)
+
+    def _look(self, trainer: L.Trainer) -> None:
+        if self.seconds == math.inf:
+            return
+        used = self.elapsed / self.seconds
+        if trainer.world_size > 1:
+            slowest = torch.tensor(used, device=trainer.strategy.root_device)
+            used = float(trainer.strategy.reduce(slowest, reduce_op="max"))
+        for entry in trainer.lr_scheduler_configs:
+            if hasattr(entry.scheduler, "time_used"):
+                entry.scheduler.time_used = min(1.0, used)
+        if used >= 1:
+            if trainer.is_global_zero:
+                print(f"trainer.max_time is used up after step {trainer.global_step}")
+            trainer.should_stop = True
+            if trainer.check_val_every_n_epoch is not None:
+                trainer.check_val_every_n_epoch = 1  # in this epoch too
+
+
+def _seconds(max_time: Any) -> float:
+    try:
+        left = Timer(dict(max_time) if isinstance(max_time, Mapping) else max_time).time_remaining()
+    except (MisconfigurationException, TypeError, AttributeError):
+        left = -1
+    if left is None:
+        return math.inf
+    if not left > 0:
+        fix = "trainer.max_time=00:08:00:00"
+        raise UserError("trainer.max_time", "a time above 0 as DD:HH:MM:SS", str(max_time), fix=fix)
+    return left

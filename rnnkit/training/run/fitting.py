@@ -1,0 +1,57 @@
+"""A trained model comes back out of a run folder only where its sizes are those of its checkpoint, and fit."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnkit.errors import UserError
+from rnnkit.training.free_memory import free_memory
+from rnnkit.training.run.provenance import check_weights
+
+SPARE = 10
+"""Parameters that may be made for each weight in a checkpoint, and be shared or replaced; more are another model's."""
+
+
+def check_fits(build: Callable[[], nn.Module], checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Build a model without memory for its weights, and refuse one that does not fit into what is free, or its file.
+
+    Raises UserError.
+    """
+    try:
+        with torch.device("meta"), _bounded(SPARE * (10 + len(checkpoint["state_dict"]))):
+            expected = build().state_dict()
+    except UserError:
+        raise
+    except (RuntimeError, OverflowError, MemoryError) as error:
+        if "overflow" not in str(error).lower():  # of a class that looks at numbers: the run itself built it
+            return
+        raise UserError("run", "sizes that can be counted", str(error), fix="the config.yaml of the run") from error
+    check_weights(expected, checkpoint, path)
+
+
+@contextmanager
+def _bounded(most: int) -> Iterator[None]:
+    """UserError in the block as soon as what is built has too many parameters, or needs more than what is free."""
+    free, taken, made = free_memory(torch.device("cpu")), 0, 0
+
+    def count(module: nn.Module, name: str, value: Tensor | None) -> None:
+        nonlocal taken, made
+        made += 1
+        taken += 0 if value is None else value.numel() * value.element_size()
+        fix = "the config.yaml that it was trained with"
+        if made > most:
+            raise UserError("run", "a model with the parameters of its checkpoint", "one with many more", fix=fix)
+        if free is not None and taken > free:
+            expected = f"a model that fits into memory, of which {free / 2**30:,.1f} GiB are free"
+            got = f"one of {taken / 2**30:,.1f} GiB or more, {type(module).__name__}.{name} included"
+            raise UserError("run", expected, got, fix=fix)
+
+    handle = nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,182 @@
+"""A run folder: what is in it, and how a trained model comes back out of it.
+
+config.yaml          the resolved configuration, sizes that the data decided included
+command.txt          the exact command
+vocabulary.json, data.json   written by the data: what was learned from the training split
+checkpoints/          best.ckpt and its weights as best.safetensors; last.ckpt and, once there is, before_last.ckpt
+events.out.tfevents.*, metrics.csv, summary.json
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rnnkit.errors import UserError
+from rnnkit.files import replacing
+from rnnkit.strict_json import dumps
+from rnnkit.tasks import Task
+from rnnkit.training.run import storage
+from rnnkit.training.run.construct import construct
+from rnnkit.training.run.fitting import check_fits
+from rnnkit.training.run.folder import check_files, read_config
+from rnnkit.training.run.provenance import check_format, check_learned, check_weights
+from rnnkit.training.run.targets import check_targets
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run.
+
+    >>> Run.open("runs/nowhere")
+    Traceback (most recent call last):
+    rnnkit.errors.UserError: run: expected the folder of a run; got 'runs/nowhere', which does not exist. Try: ...
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in an existing folder; UserError where there is none."""
+        run = cls(Path(folder))
+        if not run.config_file.is_file():
+            missing = "which does not exist" if not run.folder.exists() else "which holds no config.yaml"
+            raise UserError("run", "the folder of a run", f"'{folder}', {missing}", fix=_newest(run.folder))
+        check_files(run.folder, written=False)
+        return run
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def vocabulary_file(self) -> Path:
+        return self.folder / "vocabulary.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def summary_file(self) -> Path:
+        return self.folder / "summary.json"
+
+    def checkpoint_file(self, name: str) -> Path:
+        return self.folder / "checkpoints" / f"{name}.ckpt"
+
+    def start(self, config: DictConfig) -> None:
+        """Writes the configuration and the command."""
+        with replacing(self.config_file) as part:
+            part.write_text(OmegaConf.to_yaml(config, resolve=True))
+        with (self.folder / "command.txt").open("a") as file:
+            print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
+
+    def config(self) -> DictConfig:
+        """The configuration that the run was started with; UserError where it is damaged or names code of strangers."""
+        config = self.written_config()
+        check_targets(config)
+        return config
+
+    def written_config(self) -> DictConfig:
+        """The configuration as values of which nobody knows yet whether anything may be built from them."""
+        return read_config(self.config_file)
+
+    def summarize(self, figures: dict[str, Any]) -> None:
+        """Writes summary.json, with null for what is not a finite number."""
+        with replacing(self.summary_file) as part:
+            part.write_text(dumps(figures, indent=2) + "\n")
+
+    def summarized_step(self) -> int | None:
+        """The last step that summary.json tells of; None where there is no whole one."""
+        try:
+            return int(json.loads(self.summary_file.read_text())["steps"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def checkpoint(self, name: str = "best") -> dict[str, Any]:
+        """What a checkpoint holds, read without running any code from it."""
+        path = self.checkpoint_file(name)
+        if not path.is_file():
+            there = self._others(path)
+            fix = f"--checkpoint {there[0]}" if there else f"rnnkit train run_dir={self.folder}-again"
+            got = f"none in '{path.parent}'" if not there else f"only {', '.join(there)} in '{path.parent}'"
+            raise UserError("run", f"the checkpoint {name}.ckpt", got, fix=fix)
+        try:
+            return storage.read(path)
+        except (OSError, storage.DamagedFileError) as error:
+            others = self._others(path)
+            fix = f"--checkpoint {others[0]}" if others else "another run folder"
+            got = f"'{path}', damaged ({error})"
+            raise UserError("run", "a whole checkpoint", got, fix=fix) from error
+
+    def _others(self, path: Path) -> list[str]:
+        """The checkpoints beside this one, the newest first."""
+        files = [file for file in path.parent.glob("*.ckpt") if file != path]
+        return [file.stem for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
+
+    def newest(self) -> tuple[Path, dict[str, Any]]:
+        """The file to go on from, and what it holds: last.ckpt or, where that is damaged, the one before."""
+        name = storage.LAST
+        try:
+            found = self.checkpoint(name)
+        except UserError as error:
+            if not self.checkpoint_file(storage.BEFORE_LAST).exists():
+                raise
+            name = storage.BEFORE_LAST
+            print(f"{error.got}: going on from {name}.ckpt", file=sys.stderr)
+            found = self.checkpoint(name)
+        check_format(found, self.checkpoint_file(name))
+        return self.checkpoint_file(name), found
+
+    def data(self, config: DictConfig | None = None) -> Any:
+        """The data, with what was learned when the model was trained; nothing is read yet."""
+        data = construct(config or self.config(), "data")
+        data.load(self.folder)
+        return data
+
+    def task(self, checkpoint: str = "best") -> Task:
+        """The trained task in eval mode, on the CPU. It has no optimizer, and none is imported.
+
+        Raises UserError where checkpoint, config.yaml and what the data learned do not belong together.
+        """
+        config = self.config()
+        found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
+        check_format(found, path)
+        check_learned(found, self.folder)
+        weights = {"state_dict": without_clipping(found["state_dict"])}
+        check_fits(lambda: build_task(config, training=False), weights, path)
+        task = build_task(config, training=False)
+        check_weights(task.state_dict(), weights, path)
+        task.load_state_dict(weights["state_dict"])
+        return task.eval()
+
+
+def build_task(config: DictConfig, *, training: bool = True) -> Task:
+    """The untrained task that a configuration describes, the sizes that the data decide already in it.
+
+    Without `training` its optimizer, schedule and clip are None, and what they are made of need not be installed.
+    """
+    parts = {"optimizer": "optimizer", "schedule": "schedule", "clip": "clipping"}
+    built = {name: construct(config, key) if training else None for name, key in parts.items()}
+    task = construct(config, "task", model=construct(config, "model"), **built)
+    if not isinstance(task, Task):
+        raise UserError("task._target_", "a task", config.task.get("_target_", "none"), fix="task=classification")
+    return task
+
+
+def without_clipping(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's weights without what clipping remembers of earlier gradients."""
+    return {name: value for name, value in state_dict.items() if not name.startswith("clip.")}
+
+
+def _newest(folder: Path) -> str:
+    """A run that may have been meant."""
+    configs = [*folder.glob("**/config.yaml"), *Path("runs").glob("**/config.yaml")]
+    if not configs:
+        return "rnnkit train"
+    return str(max(configs, key=lambda file: file.stat().st_mtime).parent)
