@@ -21,9 +21,9 @@ OF_A_JOB = {"runtime": None, "overrides": None, "job": ("override_dirname", "con
 @contextmanager
 def checked_compositions() -> Iterator[None]:
     """In the block, Hydra reads no YAML that is not plain, and composes nothing in which a folder has set its node."""
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.plugins import Plugins
+
+    from rnnkit.compat.hydra import ConfigLoaderImpl, SourcesRegistry, file_of
 
     Plugins.instance()  # it imports its own plugins a second time: only then is the class the one that reads
     files = SourcesRegistry.instance().resolve("file")
@@ -43,7 +43,7 @@ def checked_compositions() -> Iterator[None]:
         return config
 
     def reading(self: Any, config_path: str) -> Any:
-        _check_plain(Path(self.path, self._normalize_file_name(config_path)))
+        _check_plain(file_of(self, config_path))
         return read(self, config_path)
 
     ConfigLoaderImpl.load_configuration = composing  # type: ignore[method-assign]
@@ -99,7 +99,8 @@ def _check(config: Any, overrides: Sequence[str], usual: Any) -> None:
         raise _refusal(key, _at(here, key.split(".")[1:]))
     raw = OmegaConf.to_container(config, resolve=False)
     assert isinstance(raw, dict)
-    if raw.get("run_dir") not in (usual._get_node("run_dir")._value(), typed_values(overrides).get("run_dir")):
+    usual_folder = OmegaConf.to_container(usual, resolve=False)["run_dir"]  # type: ignore[call-overload, index]
+    if raw.get("run_dir") not in (usual_folder, typed_values(overrides).get("run_dir")):
         raise _refusal("run_dir", raw.get("run_dir"))
     for group, choice in config.hydra.runtime.choices.items():
         if isinstance(choice, str) and (".." in PurePosixPath(choice).parts or choice.startswith("/")):
@@ -115,9 +116,9 @@ def _typed_for_hydra(overrides: Sequence[str]) -> tuple[str, ...]:
 
 def _without_the_folder(typed: Sequence[str], compose: Any) -> Any:
     """What Hydra composes from our files alone, with the settings of its own that were typed."""
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.utils import create_config_search_path
     from hydra.types import RunMode
+
+    from rnnkit.compat.hydra import ConfigLoaderImpl, create_config_search_path
 
     loader = ConfigLoaderImpl(create_config_search_path(str(config_folder())))
     options = {"run_mode": RunMode.RUN, "validate_sweep_overrides": False}

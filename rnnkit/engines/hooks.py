@@ -5,12 +5,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import Parameter
-from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import ParametrizationList
 
 from rnnkit.cells.base import Cell
+from rnnkit.compat.torch import (
+    are_transforms_active,
+    backward_hooks,
+    backward_pre_hooks,
+    forward_hooks,
+    forward_pre_hooks,
+    has_any_global_hook,
+    is_forward_mode,
+)
 
 
 def watched(cell: Cell[Any]) -> str | None:
@@ -27,11 +34,11 @@ def watched(cell: Cell[Any]) -> str | None:
     for module in cell.modules():
         if (
             ("forward" in vars(module) and not isinstance(module, ParametrizationList))
-            or module._forward_hooks
-            or module._forward_pre_hooks
-            or module._backward_hooks
-            or module._backward_pre_hooks
-            or _has_any_global_hook()
+            or forward_hooks(module)
+            or forward_pre_hooks(module)
+            or backward_hooks(module)
+            or backward_pre_hooks(module)
+            or has_any_global_hook()
         ):
             return (
                 f"a hook or a replaced forward of {type(module).__name__} watches every step, "
@@ -46,11 +53,11 @@ def transformed(tensors: Iterable[Tensor | None]) -> str | None:
     >>> transformed([torch.zeros(3), torch.nn.Parameter(torch.zeros(3))]) is None
     True
     """
-    if torch._C._are_functorch_transforms_active():
+    if are_transforms_active():
         return "a torch.func transform looks into every step"
     if torch.compiler.is_compiling():
         return None  # all of them are stand-ins by then, whatever they look like
-    if forward_ad._current_level >= 0:
+    if is_forward_mode():
         return "forward-mode differentiation follows every operation of a step"
     for tensor in tensors:
         if tensor is None:

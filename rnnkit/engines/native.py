@@ -10,15 +10,22 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.compiler import is_compiling
-from torch.nn.modules.module import _has_any_global_hook
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell, LSTMState
 from rnnkit.cells.state import state_leaves
+from rnnkit.compat.torch import (
+    are_transforms_active,
+    forward_hooks,
+    forward_pre_hooks,
+    has_any_global_hook,
+    is_forward_mode,
+    own_modules,
+    own_parameters,
+)
 from rnnkit.engines import reference
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.request import Request, Result
@@ -31,7 +38,7 @@ WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 AUTOCAST = {torch.float32, torch.bfloat16, torch.float16}
 """What autocast converts into each other."""
 
-_kernels = cast(Any, torch)._VF
+_kernels: Any = torch
 
 
 def unsupported(request: Request) -> str | None:
@@ -47,14 +54,14 @@ def unsupported(request: Request) -> str | None:
         return "torch's LSTM keeps the states of single steps to itself"
     if (watcher := watched(cell)) is not None:
         return watcher
-    return transformed([request.x, *state_leaves(request.state), *cell._parameters.values()])
+    return transformed([request.x, *state_leaves(request.state), *own_parameters(cell).values()])
 
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
     """One step of a live stream by torch's LSTM cell; None where more has to be looked at than there is time for."""
     if type(cell) is not LSTMCell or not isinstance(state, LSTMState):
         return None
-    weights = cell._parameters  # an attribute of a module takes a microsecond to find
+    weights = own_parameters(cell)  # an attribute of a module takes a microsecond to find
     weight_ih, weight_hh = cast(Tensor, weights["weight_ih"]), cast(Tensor, weights["weight_hh"])
     h_BH, c_BH = cast(LSTMState, state)
     B, hidden_size = h_BH.shape[0], weight_hh.shape[1]
@@ -63,13 +70,13 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         or not h_BH.shape == c_BH.shape == (B, hidden_size)
         or not x_B1I.dtype == h_BH.dtype == c_BH.dtype == weight_hh.dtype
         or not (x_B1I.is_cpu and weight_hh.is_cpu)
-        or cell._forward_hooks
-        or cell._forward_pre_hooks
+        or forward_hooks(cell)
+        or forward_pre_hooks(cell)
         or "forward" in cell.__dict__
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
+        or are_transforms_active()
+        or is_forward_mode()
         or torch.is_autocast_enabled("cpu")
-        or _has_any_global_hook()
+        or has_any_global_hook()
     ):
         return None
     hc = (h_BH, c_BH)
@@ -110,7 +117,7 @@ def _states(y_BTO: Tensor, held_BH: Tensor, lengths_B: Tensor | None) -> Tensor:
 
 def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
     """Whether all tensors have one dtype, or one that autocast makes of them."""
-    weights = [getattr(cell, name) for name in WEIGHTS] if cell._modules else cell._parameters.values()
+    weights = [getattr(cell, name) for name in WEIGHTS] if own_modules(cell) else own_parameters(cell).values()
     dtypes = {tensor.dtype for tensor in (x_BTI, *state_leaves(state), *weights) if tensor is not None}
     return len(dtypes) == 1 or (torch.is_autocast_enabled(x_BTI.device.type) and dtypes <= AUTOCAST)
 

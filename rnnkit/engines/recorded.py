@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from rnnkit.compat.torch import are_transforms_active, is_legacy_batchedtensor, version_of
+
 
 def more_than_numbers(tangents: Iterable[Tensor | None]) -> bool:
     """Whether the backward pass at work is itself recorded (`create_graph`), or one for many tangents (`vmap`)."""
-    if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+    if torch.is_grad_enabled() or are_transforms_active():
         return True
-    return any(tangent is not None and torch._C._functorch.is_legacy_batchedtensor(tangent) for tangent in tangents)
+    return any(tangent is not None and is_legacy_batchedtensor(tangent) for tangent in tangents)
 
 
 def gradients_of(
@@ -60,9 +62,9 @@ class Watch:
         # A detached tensor counts its changes together with the original, and goes on to when it is another's memory.
         self._counter = tensor.detach()
         self._counter.data = _nothing(tensor.dtype, tensor.device)
-        self._version = self._counter._version
+        self._version = version_of(self._counter)
 
     @property
     def overwritten(self) -> bool:
         """Whether it was."""
-        return self._counter._version != self._version
+        return bool(version_of(self._counter) != self._version)

@@ -14,6 +14,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from rnnkit.folders import cache_folder
+
 FLAGS = (
     "-std=c++17",
     "-O3",
@@ -44,7 +46,7 @@ def missing() -> str | None:
 def load(source: str) -> ctypes.CDLL:
     """The library made of a C++ text, from the cache where the same text was compiled before.
 
-    The cache is `$RNNKIT_CACHE`, else `rnnkit` under `$XDG_CACHE_HOME` or `~/.cache`. A file in it is named after the
+    The cache is `rnnkit.folders.cache_folder()`. A file in it is named after the
     text, the flags, the compiler and the processor, and after its own content: `NAME-SHA256.so`. So a stale file is
     never found, and a damaged one is never loaded but compiled again. Where the cache cannot be used, one warning says
     why, and what is compiled serves this process alone. OpenMP is the one torch has loaded.
@@ -146,11 +148,7 @@ def _machine() -> str:
 
 def _cache() -> Path:
     """The folder of the cache; raises OSError where there is none that can be trusted."""
-    root = os.environ.get("RNNKIT_CACHE")
-    try:
-        folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnnkit"
-    except RuntimeError as error:  # a user without a home
-        raise OSError(str(error)) from error
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     found = folder.stat()
     # Whoever can write into it decides what runs here.

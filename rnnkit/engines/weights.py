@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.parametrize import ParametrizationList
 
 from rnnkit.cells.base import Cell
+from rnnkit.compat.torch import own_modules
 
 
 class ComputedWeight(NamedTuple):
@@ -32,13 +33,13 @@ def computed_weights(cell: Cell[Any]) -> list[ComputedWeight]:
     ['cell.weight_hh']
     """
     # A plain cell has no module inside it: no time is spent on looking further.
-    if not cell._modules:
+    if not own_modules(cell):
         return []
     # Read from the module, so that a `parametrize.cached()` around the scan is heard.
     return [
         ComputedWeight(f"{prefix}.{name}".lstrip("."), source, getattr(module, name))
         for prefix, module in cell.named_modules()
-        if "parametrizations" in module._modules
+        if "parametrizations" in own_modules(module)
         for name, source in cast(Any, module).parametrizations.items()
     ]
 

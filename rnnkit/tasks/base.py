@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.compat.lightning import CURRENT_HOOK
 from rnnkit.errors import UserError
 
 Metrics = Mapping[str, Literal["min", "max"] | None]
@@ -82,7 +83,7 @@ class Task(L.LightningModule, ABC):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes which hook it is in, fifty times a step; a module looks long whether that is a parameter
-        if name == "_current_fx_name":
+        if name == CURRENT_HOOK:
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)

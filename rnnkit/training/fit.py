@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from rnnkit.compat.lightning import check_after_validation, save_after_validation
 from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.bad_numbers import BadNumbers
@@ -208,12 +209,12 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
 def _named_callback(config: DictConfig, run: Run, name: str) -> Any:
     """A callback of the configuration; checkpoints that have no folder of their own get one, apart from the run's."""
     callback = construct(config.callbacks, name)
-    if isinstance(callback, LightningEarlyStopping) and callback._check_on_train_epoch_end is None:
-        callback._check_on_train_epoch_end = False  # a run resumed at the end of an epoch has no metrics yet
+    if isinstance(callback, LightningEarlyStopping):
+        check_after_validation(callback)  # a run resumed at the end of an epoch has no metrics yet
     if isinstance(callback, ModelCheckpoint):
         ours = run.checkpoint_file("best").parent
-        if callback.monitor is not None and callback._save_on_train_epoch_end is None:
-            callback._save_on_train_epoch_end = False  # as above
+        if callback.monitor is not None:
+            save_after_validation(callback)  # as above
         if callback.dirpath is None:
             callback.dirpath = str(ours / name)
         elif Path(callback.dirpath).resolve() == ours.resolve():

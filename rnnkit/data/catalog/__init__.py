@@ -17,6 +17,7 @@ from rnnkit.data.catalog.texts import PYTHON_STDLIB, TEXTS
 from rnnkit.data.io.download import download
 from rnnkit.data.io.sources import read_bytes
 from rnnkit.errors import UserError
+from rnnkit.folders import cache_folder
 
 DATA_SETS: Mapping[str, DataSet] = {**TEXTS, **LABELED, **SERIES, **TAGGING}
 
@@ -107,7 +108,11 @@ def _folders() -> tuple[Path, ...]:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rnnkit"
+    try:
+        return cache_folder()
+    except OSError as error:
+        fix = "RNNKIT_CACHE=/tmp/rnnkit"
+        raise UserError("RNNKIT_CACHE", "a folder to keep data sets in", f"none, and {error}", fix=fix) from error
 
 
 def _both_ways(name: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.compat.torch import tree_map
 from rnnkit.errors import UserError
 
 Collate = Callable[[list[int]], SequenceBatch]

@@ -17,10 +17,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.compat.torch import are_transforms_active, is_forward_mode
 from rnnkit.engines import reference, toolchain
 from rnnkit.engines.compiled.condition import condition
 from rnnkit.engines.compiled.given import Given, context_leaves, kind_of
@@ -29,6 +29,7 @@ from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights
 from rnnkit.engines.window import without_padding
+from rnnkit.errors import UserError
 
 MOST_KERNELS = 32
 """In how many conditions one cell is compiled: modes, options, dtypes."""
@@ -167,10 +168,13 @@ def _compiled(
 ) -> Any:
     """A new kernel, or the reason why there is none."""
     # What a trace needs takes a second to import.
-    from rnnkit.engines.compiled.graphs import Untraceable, first_line
-    from rnnkit.engines.compiled.trace import trace
-    from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
-    from rnnkit.engines.compiled.twin import Twin
+    try:
+        from rnnkit.engines.compiled.graphs import Untraceable, first_line
+        from rnnkit.engines.compiled.trace import trace
+        from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
+        from rnnkit.engines.compiled.twin import Twin
+    except (UserError, AttributeError) as error:  # a private name, or an operation
+        return f"this torch does not have what the compiler needs ({error})"
 
     cell, state, device = request.cell, request.state, request.first.device
     masked, states = request.masked, request.states
@@ -209,8 +213,8 @@ def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tup
         stepper is None
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
+        or are_transforms_active()
+        or is_forward_mode()
         or not stepper.fits(x_B1I, state)
     ):
         return None

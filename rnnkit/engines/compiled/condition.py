@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells.base import Cell
+from rnnkit.compat.torch import len_torch_function_stack
 from rnnkit.engines.compiled.frozen import contents
 from rnnkit.engines.compiled.readings import readings
 
@@ -17,6 +18,6 @@ def condition(cell: Cell[Any], weights: dict[str, Tensor], device: torch.device)
     tensors = tuple((tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in weights.values())
     autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
     # A default device is one of the modes that functions of torch go through.
-    default = torch.get_default_device() if torch._C._len_torch_function_stack() else None
+    default = torch.get_default_device() if len_torch_function_stack() else None
     settings = (autocast, torch.get_default_dtype(), device, default)
     return modules, readings(cell).key, tensors, settings

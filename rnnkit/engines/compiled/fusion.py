@@ -27,10 +27,12 @@ def fused(step: fx.GraphModule, views: list[Tensor]) -> Callable[..., Any]:
     # Memory of their own: slots of one buffer would be taken for views of each other.
     examples: list[Any] = [_like(view) for view in views]
     try:
+        from rnnkit.compat.torch import inductor_compile
+
         with warnings.catch_warnings(), torch.no_grad():
             # What Inductor advises, about TF32 for one, is the caller's affair.
             warnings.simplefilter("ignore")
-            compiled: Callable[..., Any] = torch._inductor.compile(step, examples, OPTIONS)
+            compiled: Callable[..., Any] = inductor_compile(step, examples, OPTIONS)
             compiled(*examples)
     except Exception as error:
         warn_once(f"steps run operation by operation, because Inductor failed: {first_line(error)}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 aten = torch.ops.aten
+OpOverload: Any = type(aten.add.Tensor)
 
 ROWS = 1_000_003
 """The batch size of a trace: a prime that no layer has, so that an axis of this size is the batch and no other is."""
@@ -97,13 +98,14 @@ def is_within_lanes(node: fx.Node) -> bool:
 def is_random(node: fx.Node) -> bool:
     """Whether it draws numbers."""
     target = node.target
-    seeded = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+    seeded = isinstance(target, OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
     return seeded and is_tensor(node)
 
 
 def opname(node: fx.Node) -> str:
     """The operation's name in ATen; empty for what is none."""
-    return node.target._opname if isinstance(node.target, torch._ops.OpOverload) else ""
+    target: Any = node.target
+    return str(target.overloadpacket.__name__) if isinstance(target, OpOverload) else ""
 
 
 def operands(node: fx.Node) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions, get_decompositions
+
+from rnnkit.compat.torch import core_aten_decompositions, get_decompositions
 
 aten = torch.ops.aten
 

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, fx
 
+from rnnkit.compat.torch import foreach_copy_
 from rnnkit.engines.compiled.arena import Arena, arena_for
 from rnnkit.engines.compiled.capture import Direct, is_capturing, recorder_for
 from rnnkit.engines.compiled.chunk import Chunk, Rooms, Step, pieces, rounded
@@ -113,4 +114,4 @@ def _copy(pairs: Pairs) -> None:
     """Each second tensor into the first, in one call."""
     if pairs:
         to, source = zip(*pairs, strict=True)
-        torch._foreach_copy_(to, source)
+        foreach_copy_(to, source)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from rnnkit.cells.state import map_state
+from rnnkit.compat.torch import tree_flatten, tree_unflatten
 
 
 @dataclass
@@ -53,8 +53,8 @@ def named(
     `asks` has a truth for every input, in their structure: whether its gradient is among the outputs.
     """
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    spec = torch.utils._pytree.tree_flatten((inputs, tangents))[1]
-    given, tangent_nodes = torch.utils._pytree.tree_unflatten(placeholders, spec)
+    spec = tree_flatten((inputs, tangents))[1]
+    given, tangent_nodes = tree_unflatten(placeholders, spec)
     (output,) = (node for node in graph.nodes if node.op == "output")
     results = iter(output.args[0])
     y, new_state = next(results), [next(results) for _ in given["state"]]

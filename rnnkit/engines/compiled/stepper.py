@@ -8,6 +8,14 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import state_leaves
+from rnnkit.compat.torch import (
+    forward_hooks,
+    forward_pre_hooks,
+    own_buffers,
+    own_modules,
+    own_parameters,
+    version_of,
+)
 from rnnkit.engines import toolchain
 from rnnkit.engines.compiled.frozen import contents
 from rnnkit.engines.compiled.graphs import Untraceable, ancestors, batch_axis, features, is_random, is_tensor, value
@@ -39,11 +47,11 @@ class Stepper:
         self._function = toolchain.load(runtime() + program.text()).step
         values = dict(zip(step.weights.values(), weights.values(), strict=True))
         prologue.run(0, values)
-        self._stamps = [(tensor, tensor.data_ptr(), tensor._version) for tensor in weights.values()]
+        self._stamps = [(tensor, tensor.data_ptr(), version_of(tensor)) for tensor in weights.values()]
         self._parts = [
             (owner, name, held)
             for module in cell.modules()
-            for owner in (module._parameters, module._buffers, module._modules)
+            for owner in (own_parameters(module), own_buffers(module), own_modules(module))
             for name, held in owner.items()
         ]
         # Attributes and not modules: whoever held the cell would keep it alive.
@@ -51,7 +59,7 @@ class Stepper:
         self._attributes = [(held, held["training"], contents(held), held.get("forward")) for held in attributes]
         self._readings = readings(cell)
         self._hooks = [
-            hooks for module in cell.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)
+            hooks for module in cell.modules() for hooks in (forward_hooks(module), forward_pre_hooks(module))
         ]
         self._type, self._leaves = type(state), [(leaf.dtype, leaf.shape[1:]) for leaf in state_leaves(state)]
         self._x_dtype, self._input_size = value(step.x[0]).dtype, cell.input_size
@@ -101,7 +109,7 @@ class Stepper:
                 leaf.dtype is dtype and leaf.shape[1:] == shape and leaf.shape[0] == lanes and leaf.is_cpu
                 for leaf, (dtype, shape) in zip(leaves, self._leaves, strict=True)
             )
-            and all(tensor.data_ptr() == at and tensor._version == now for tensor, at, now in self._stamps)
+            and all(tensor.data_ptr() == at and version_of(tensor) == now for tensor, at, now in self._stamps)
             and all(owner.get(name) is held for owner, name, held in self._parts)
             and all(
                 held["training"] is mode and contents(held) == given and held.get("forward") is forward

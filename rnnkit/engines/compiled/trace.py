@@ -5,15 +5,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import (
+
+from rnnkit.cells.state import state_leaves
+from rnnkit.compat.torch import (
     DataDependentOutputException,
     DynamicOutputShapeException,
     FakeTensorMode,
+    make_fx,
+    schema_of,
+    tree_flatten,
+    tree_unflatten,
 )
-from torch.fx.experimental.proxy_tensor import make_fx
-
-from rnnkit.cells.state import state_leaves
-from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
+from rnnkit.engines.compiled.graphs import (
+    ROWS,
+    OpOverload,
+    Untraceable,
+    ancestors,
+    aten,
+    descendants,
+    first_line,
+    simplify,
+)
 from rnnkit.engines.compiled.lanes import check_lanes
 from rnnkit.engines.compiled.merged import separate
 from rnnkit.engines.compiled.plain_cells import PlainCells
@@ -173,8 +185,8 @@ def _flat(values: Any, asked: Any) -> list[Tensor]:
 
 
 def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[Tensor], Any]:
-    leaves, spec = torch.utils._pytree.tree_flatten((inputs, tangents))
-    return leaves, lambda tensors: torch.utils._pytree.tree_unflatten(list(tensors), spec)
+    leaves, spec = tree_flatten((inputs, tangents))
+    return leaves, lambda tensors: tree_unflatten(list(tensors), spec)
 
 
 def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
@@ -216,4 +228,4 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 
 
 def _writes_in_place(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+    return isinstance(node.target, OpOverload) and schema_of(node.target).is_mutable

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.compat.torch import version_of
 from rnnkit.engines.compiled.decisions import check_decisions
 from rnnkit.engines.compiled.given import Given
 from rnnkit.engines.compiled.graphs import Untraceable, first_line
@@ -103,7 +104,7 @@ def _few_lanes(leaf: Tensor) -> Tensor:
 
 def _versions(tensors: list[Tensor]) -> list[int]:
     """How often each was written into, which nobody counts in inference mode."""
-    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+    return [0 if tensor.is_inference() else version_of(tensor) for tensor in tensors]
 
 
 def _with_the_same_randomness(step: Callable[[], list[Tensor]], device: torch.device) -> list[list[Tensor]]:

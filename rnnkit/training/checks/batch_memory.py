@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.compat.torch import tree_leaves
 from rnnkit.data.corpus.window_lengths import SPREAD
 from rnnkit.engines.compiled.products import SPARES
 from rnnkit.engines.policy import as_for_more_rows

@@ -8,9 +8,9 @@ import lightning as L
 import torch
 from omegaconf import DictConfig
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.compat.torch import TorchDispatchMode, current_autograd_node, next_sequence_number, sequence_number
 from rnnkit.engines import ScanEvent, observe
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
@@ -125,9 +125,9 @@ class _Told(TorchDispatchMode):
     def _place(self) -> str:
         if self.inside:
             return f"the forward pass of {self.inside[-1]}"
-        node = torch._C._current_autograd_node()
+        node = current_autograd_node()
         if node is not None:
-            number = node._sequence_nr()
+            number = sequence_number(node)()
             around = [(end - begin, name) for begin, end, name in self.spans if begin <= number < end]
             if around:
                 return f"the backward pass of {min(around)[1]}"
@@ -136,13 +136,13 @@ class _Told(TorchDispatchMode):
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
         """While a layer of this name runs."""
-        begin = torch._C._autograd._get_sequence_nr()
+        begin = next_sequence_number()
         self.inside.append(name)
         try:
             yield
         finally:
             self.inside.pop()
-            self.spans.append((begin, torch._C._autograd._get_sequence_nr(), name))
+            self.spans.append((begin, next_sequence_number(), name))
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from rnnkit.compat.torch import TorchDispatchMode, storage_key, tree_leaves
 
 
 class LiveMemory(TorchDispatchMode):
@@ -45,7 +45,7 @@ class LiveMemory(TorchDispatchMode):
         if not isinstance(value, Tensor):
             return
         storage = value.untyped_storage()
-        key = storage._cdata
+        key = storage_key(storage)
         if key in self._storages:
             return
         size = storage.nbytes() if new else 0

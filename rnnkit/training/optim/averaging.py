@@ -6,10 +6,11 @@ Lightning's `WeightAveraging` keeps, swaps and saves the average; here stands wh
 from typing import Any, Literal
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from rnnkit.compat.lightning import averaged_model
+from rnnkit.compat.torch import foreach_lerp_
 from rnnkit.errors import UserError
 from rnnkit.ranges import Fraction, PositiveInt
 
@@ -27,7 +28,7 @@ class ExponentialAverage(WeightAveraging):
             raise UserError("averaging.decay", "a number in [0, 1)", str(decay), fix="averaging.decay=0.999")
 
         def blend(averages: list[Tensor], currents: list[Tensor], seen: Tensor | int) -> None:
-            torch._foreach_lerp_(averages, currents, max(1 - decay, 1 / (int(seen) + 1)))
+            foreach_lerp_(averages, currents, max(1 - decay, 1 / (int(seen) + 1)))
 
         super().__init__(use_buffers=False, multi_avg_fn=blend)
 
@@ -62,8 +63,9 @@ class NonmonotonicAverage(WeightAveraging):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not self.triggered and self._average_model is not None:
-            self._average_model.n_averaged.zero_()  # until the trigger, the average is the weights themselves
+        average = averaged_model(self)
+        if not self.triggered and average is not None:
+            average.n_averaged.zero_()  # until the trigger, the average is the weights themselves
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

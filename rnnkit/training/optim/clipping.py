@@ -12,6 +12,7 @@ from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
+from rnnkit.compat.torch import foreach_mul_
 from rnnkit.errors import UserError
 from rnnkit.ranges import Positive
 
@@ -100,5 +101,5 @@ class ClipPercentile(nn.Module):
         limit = torch.nanquantile(self.norms, self.percentile / 100)
         limit = torch.where(self.seen > 1, limit, torch.inf).to(norm.dtype)
         scale = torch.where(norm > limit, limit / norm, 1.0)
-        torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], scale)
+        foreach_mul_([p.grad for p in parameters if p.grad is not None], scale)
         return norm, norm > limit

@@ -6,6 +6,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from rnnkit.compat.lightning import begin_next_epoch
+
 
 class AfterAnEpoch(L.Callback):
     """Lets a run that is resumed from the last batch of an epoch begin the next one.
@@ -15,9 +17,7 @@ class AfterAnEpoch(L.Callback):
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        epochs = trainer.fit_loop.epoch_progress.total
-        if epochs.completed == epochs.ready:
-            trainer.fit_loop.reset_restart_stage()
+        begin_next_epoch(trainer)
 
 
 class RunCheckpoint(ModelCheckpoint):

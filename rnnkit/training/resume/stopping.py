@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from rnnkit.compat.lightning import is_validated_next
 from rnnkit.data.loading.workers import Workers
 from rnnkit.errors import UserError
 
@@ -80,7 +81,7 @@ class SaveAndStop(Checkpoint):
         through = _is_through(trainer)
         stops = not through and self._reason(trainer) is not None
         due = stops or through or time.monotonic() - self._saved > self.seconds
-        if agreed(due, all=False) and not _is_validated(trainer):
+        if agreed(due, all=False) and not is_validated_next(trainer):
             trainer.save_checkpoint(self.checkpoint)
             self._saved = time.monotonic()
             if agreed(stops, all=False):
@@ -155,13 +156,6 @@ def stopping_at_once(folder: Path, *, new: bool) -> Iterator[None]:
 
 def _is_through(trainer: L.Trainer) -> bool:
     return trainer.should_stop or (trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs)
-
-
-def _is_validated(trainer: L.Trainer) -> bool:
-    """Whether a validation follows the step that has just been taken."""
-    loop = trainer.fit_loop
-    assert loop._data_fetcher is not None
-    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
 def _lost(trainer: L.Trainer) -> str | None:

@@ -4,14 +4,10 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from rnnkit.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # no Unix: two runs in one folder go unnoticed there
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -31,28 +27,15 @@ def claimed(folder: Path, *, new: bool) -> Iterator[None]:
         yield
         return
     path = folder / ".lock"
-    with _made(folder), _opened(path) as file, _not_in_children(file):
-        if not _lock(file.fileno(), path):
-            file.seek(0)
+    with _made(folder), _locked(path):
+        if new and (folder / "config.yaml").exists():
             raise UserError(
                 "run_dir",
-                "a folder that no other run is using",
-                f"'{folder}', which process {file.read().strip() or 'another'} is writing to",
-                fix=f"to wait for it, or run_dir={folder}-2",
+                "a folder without a run in it",
+                f"'{folder}', which holds one",
+                fix=f"run_dir={folder}-2, or rnnkit resume {folder}",
             )
-        try:
-            if new and (folder / "config.yaml").exists():
-                raise UserError(
-                    "run_dir",
-                    "a folder without a run in it",
-                    f"'{folder}', which holds one",
-                    fix=f"run_dir={folder}-2, or rnnkit resume {folder}",
-                )
-            file.truncate(0)
-            print(os.getpid(), file=file, flush=True)
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
 
 
 def no_folder(folder: Path | str, error: OSError) -> UserError:
@@ -83,41 +66,34 @@ def _made(folder: Path) -> Iterator[None]:
         raise
 
 
-def _opened(path: Path) -> TextIO:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock that the system lets go of when the process dies, and that no process forked in the block inherits.
+
+    The file says which process holds it, and goes when the block ends.
+    """
+    lock = FileLock(path)
     try:
-        return path.open("a+")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            "run_dir",
+            "a folder that no other run is using",
+            f"'{path.parent}', which process {_holder(path)} is writing to",
+            fix=f"to wait for it, or run_dir={path.parent}-2",
+        ) from None
     except OSError as error:
         raise no_folder(path.parent, error) from error
-
-
-_open: list[TextIO] = []
-
-
-@contextlib.contextmanager
-def _not_in_children(file: TextIO) -> Iterator[None]:
-    """Lets processes forked in the block close the file: one that outlives this one must not hold the folder."""
-    _open.append(file)
     try:
+        path.write_text(f"{os.getpid()}\n")
         yield
     finally:
-        _open.remove(file)
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
-def _close_in_child() -> None:
-    for file in _open:
-        file.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_child)
-
-
-def _lock(handle: int, path: Path) -> bool:
-    if fcntl is None:
-        return True
+def _holder(path: Path) -> str:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+        return path.read_text().strip() or "another"
     except OSError:
-        return False
-    # the holder before us may just have removed the file that we had opened
-    return path.exists() and os.fstat(handle).st_ino == path.stat().st_ino
+        return "another"

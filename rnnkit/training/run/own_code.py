@@ -8,7 +8,6 @@ every run folder: what comes with a run, or lies in a folder, cannot vouch for i
 
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, PathFinder
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.files import replacing
+from rnnkit.folders import state_folder
 
 
 def remember(typed: Mapping[str, Any]) -> None:
@@ -83,6 +83,4 @@ def _remembered() -> list[list[str]]:
 
 
 def _file() -> Path:
-    named = Path(os.environ.get("XDG_STATE_HOME", ""))
-    folder = named if named.is_absolute() else Path("~/.local/state").expanduser()
-    return folder / "rnnkit" / "own_classes.json"
+    return state_folder() / "own_classes.json"

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from rnnkit.compat.torch import standard_gamma
 from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.output import Output, precision
 from rnnkit.precision import widened
@@ -58,7 +59,7 @@ class NegativeBinomial(Output):
         dtype = precision(parameters)
         # a Poisson variable whose rate has a gamma distribution
         shape = (1 / alpha_BNC).to(dtype).expand(samples, -1, -1, -1).contiguous()
-        rate = torch._standard_gamma(shape, generator=generator) * (alpha_BNC * mean_BNC).to(dtype)
+        rate = standard_gamma(shape, generator=generator) * (alpha_BNC * mean_BNC).to(dtype)
         # torch draws from no rate that is not finite; what a diverged model says must reach whoever watches the numbers
         drawn = torch.poisson(torch.where(rate.isfinite(), rate, 0.0), generator=generator)
         return torch.where(rate.isfinite(), drawn, torch.nan).to(mean_BNC.dtype)

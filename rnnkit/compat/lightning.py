@@ -1,0 +1,52 @@
+"""The private names of Lightning that rnnkit uses. `UserError` names the releases that have them."""
+
+from typing import TYPE_CHECKING
+
+from rnnkit.compat.lookup import reads
+
+if TYPE_CHECKING:
+    import lightning as L
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+    from torch.optim.swa_utils import AveragedModel
+
+CURRENT_HOOK = "_current_fx_name"
+"""The attribute of a module in which Lightning notes which hook it is in. A release with another only loses speed."""
+
+
+@reads("lightning", "_TrainingEpochLoop._should_check_val_fx")
+def is_validated_next(trainer: "L.Trainer") -> bool:
+    """Whether a validation follows the training step that has just been taken."""
+    loop = trainer.fit_loop
+    assert loop._data_fetcher is not None
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+
+
+@reads("lightning", "_FitLoop.epoch_progress and _FitLoop.reset_restart_stage")
+def begin_next_epoch(trainer: "L.Trainer") -> None:
+    """Where the epoch of a resumed run is complete, let the next one begin.
+
+    Lightning goes on as if in the middle of an epoch that it counts as done.
+    """
+    epochs = trainer.fit_loop.epoch_progress.total
+    if epochs.completed == epochs.ready:
+        trainer.fit_loop.reset_restart_stage()
+
+
+@reads("lightning", "WeightAveraging._average_model")
+def averaged_model(callback: "WeightAveraging") -> "AveragedModel | None":
+    """The averaged weights that a callback keeps; None before training."""
+    return callback._average_model
+
+
+@reads("lightning", "EarlyStopping._check_on_train_epoch_end")
+def check_after_validation(callback: "EarlyStopping") -> None:
+    """Let a callback look at its metric after validations, where it was not told when."""
+    if callback._check_on_train_epoch_end is None:
+        callback._check_on_train_epoch_end = False
+
+
+@reads("lightning", "ModelCheckpoint._save_on_train_epoch_end")
+def save_after_validation(callback: "ModelCheckpoint") -> None:
+    """Let a callback save after validations, where it was not told when."""
+    if callback._save_on_train_epoch_end is None:
+        callback._save_on_train_epoch_end = False
