@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rnnkit import __version__
 from rnnkit.errors import UserError
+from rnnkit.training.templates import same_kind
 
 FORMAT = 2
 """Of checkpoints. 1 is the first one, which told no number; it is read as well."""
@@ -102,12 +103,17 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
     wrong = [
         f"{name} is {_size(found[name])} in the checkpoint and {_size(weight)} in the model"
         for name, weight in expected.items()
-        if name in found and found[name].shape != weight.shape
+        if isinstance(found.get(name), Tensor) and isinstance(weight, Tensor) and found[name].shape != weight.shape
     ]
     wrong += [
         f"{name} has no numbers in the checkpoint"
         for name in expected.keys() & found.keys()
         if isinstance(found[name], Tensor) and (found[name].is_meta or found[name].layout != torch.strided)
+    ]
+    wrong += [
+        f"{name} holds {found[name].dtype} in the checkpoint and {weight.dtype} in the model"
+        for name, weight in expected.items()
+        if isinstance(found.get(name), Tensor) and isinstance(weight, Tensor) and not same_kind(found[name], weight)
     ]
     wrong += [f"the checkpoint has no {name}" for name in expected if name not in found]
     wrong += [f"the model has no {name}" for name in found if name not in expected]
