@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import lightning as L
 from annotated_types import MinLen, Predicate
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
 from rnnkit.ranges import NonNegative, NonNegativeInt
@@ -54,18 +54,26 @@ class GeneratorStates(TypedDict):
 
 
 class RandomStates(TypedDict):
+    """Of `RandomState`."""
+
     processes: Annotated[list[GeneratorStates], MinLen(1)]
 
 
 class Budget(TypedDict):
+    """Of `TimeBudget`."""
+
     elapsed: NonNegative
 
 
 class Skipped(TypedDict):
+    """Of `BadNumbers`."""
+
     skipped: NonNegativeInt
 
 
 class Stopping(TypedDict):
+    """Of `EarlyStopping`."""
+
     wait_count: NonNegativeInt
     stopped_epoch: NonNegativeInt
     best_score: Number
@@ -75,6 +83,8 @@ class Stopping(TypedDict):
 
 
 class BestModels(TypedDict):
+    """Of `ModelCheckpoint`."""
+
     monitor: str | None
     best_model_score: Number | None
     best_model_path: str
@@ -87,10 +97,14 @@ class BestModels(TypedDict):
 
 
 class Averaged(TypedDict):
+    """Of `WeightAveraging`."""
+
     latest_update_step: NonNegativeInt
 
 
 class AveragedOnceWorse(Averaged):
+    """Of `NonmonotonicAverage`."""
+
     history: list[Real]
     triggered: bool
 

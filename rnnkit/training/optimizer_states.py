@@ -90,9 +90,7 @@ def _check_shapes(found: Any, parameters: list[torch.Tensor]) -> None:
 
 
 def _fits(shape: torch.Size, parameter: torch.Size) -> bool:
-    return len(shape) == len(parameter) and all(
-        own in (1, other) for own, other in zip(shape, parameter, strict=True)
-    )
+    return len(shape) == len(parameter) and all(own in (1, other) for own, other in zip(shape, parameter, strict=True))
 
 
 def _check_schedule(found: Any, entry: Any) -> None:

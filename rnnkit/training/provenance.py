@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from rnnkit import __version__
@@ -80,10 +82,32 @@ def _is_json(text: str) -> bool:
 
 
 def check_learnt(checkpoint: Mapping[str, Any], folder: Path) -> None:
-    """UserError, naming the first entries, where a run folder does not hold what the data of its checkpoint learnt."""
-    for name, found in _unlike(checkpoint, read_learnt(folder)):
+    """UserError, naming the first entries, where a run folder does not hold what the data of its checkpoint learnt.
+
+    A checkpoint that does not tell is said to be one.
+    """
+    there = read_learnt(folder)
+    for name in there if "learnt" not in checkpoint.get("rnnkit", {}) else ():
+        print(
+            f"'{folder / name}' is taken as it is: the checkpoint does not tell what its data learned", file=sys.stderr
+        )
+    for name, found in _unlike(checkpoint, there):
         got = f"'{folder / name}', where {_listed(found)}"
         raise UserError("run", f"the {name} of the run's own data", got, fix="the file that belongs to the checkpoint")
+
+
+def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
+    """UserError where data that were restored are not those that config.yaml tells of, by their sizes and facts."""
+    if not type(data).__module__.startswith("rnnkit."):  # one's own may know nothing before they are read
+        return
+    for key, told in (("model", data.sizes), ("task", data.facts)):
+        node = OmegaConf.to_container(config[key])
+        assert isinstance(node, dict)
+        written = {name: node[name] for name in told if name in node}
+        found = list(differences(written, json.loads(json.dumps({name: told[name] for name in written})), key))
+        if found:
+            got = f"'{folder / 'data.json'}', where {_listed(found)}"
+            raise UserError("run", "the data.json that belongs to config.yaml", got, fix="another run folder")
 
 
 def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn.Module) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig
 from packaging.version import InvalidVersion, Version
 from torch import Tensor
@@ -25,7 +26,6 @@ from rnnkit.errors import UserError
 from rnnkit.ranges import NonNegativeInt
 from rnnkit.structure import check
 from rnnkit.tasks import StreamTask, Task
-from rnnkit.training.averaging import WeightAveraging
 from rnnkit.training.callback_states import Number, check_callbacks
 from rnnkit.training.optimizer_states import check_training_state
 from rnnkit.training.provenance import check_weights
@@ -101,7 +101,7 @@ def check_restorable(
 
 @contextmanager
 def restoring(trainer: L.Trainer, path: Path) -> Iterator[None]:
-    """In the block, what goes wrong while Lightning restores a checkpoint is a UserError naming the file and the part."""
+    """In the block, what goes wrong while Lightning restores a checkpoint is a UserError naming file and part."""
     connector = trainer._checkpoint_connector
     for method, part in RESTORED.items():
         setattr(connector, method, _guarded(getattr(connector, method), part, path))

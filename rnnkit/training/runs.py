@@ -24,8 +24,9 @@ from rnnkit.tasks import Task
 from rnnkit.training import storage
 from rnnkit.training.construct import construct
 from rnnkit.training.fitting import check_fits
-from rnnkit.training.provenance import check_format, check_learnt, check_weights
+from rnnkit.training.provenance import check_agreement, check_format, check_learnt, check_weights
 from rnnkit.training.run_folder import check_files, read_config
+from rnnkit.training.schema import check_built
 from rnnkit.training.targets import check_targets
 
 
@@ -135,8 +136,11 @@ class Run:
 
     def data(self, config: DictConfig | None = None) -> Any:
         """The data, with what was learnt when the model was trained; nothing is read yet."""
-        data = construct(config or self.config(), "data")
+        config = self.config() if config is None else config
+        check_built(config, ["data"])
+        data = construct(config, "data")
         data.load(self.folder)
+        check_agreement(data, config, self.folder)
         return data
 
     def task(self, checkpoint: str = "best") -> Task:
@@ -145,6 +149,7 @@ class Run:
         Raises UserError where checkpoint, config.yaml and what the data learnt do not belong together.
         """
         config = self.config()
+        check_built(config, ["task", "model"])
         found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
         check_format(found, path)
         check_learnt(found, self.folder)

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
@@ -55,6 +55,18 @@ def check_configuration(config: DictConfig) -> None:
         problems.setdefault(named.argument, named)
     found = Problems()
     found.found = [*problems.values()]
+    found.tell()
+
+
+def check_built(config: DictConfig, names: Iterable[str]) -> None:
+    """As `check_configuration`, of the nodes that a command builds alone.
+
+    Raises UserError.
+    """
+    settings = signature_of(RunSettings).parameters
+    plain = _resolved(config)
+    found = Problems()
+    found.found = [problem for name in names for problem in _nodes(name, plain[name], settings[name].hint)]
     found.tell()
 
 

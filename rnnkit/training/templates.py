@@ -1,4 +1,4 @@
-"""A value from a checkpoint against one that the run itself has just made: of the same structure, maybe other numbers."""
+"""A value from a checkpoint against one that the run has just made: of the same structure, maybe other numbers."""
 
 import math
 from collections.abc import Mapping

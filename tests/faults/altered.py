@@ -74,7 +74,9 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
     """Every place in nested mappings and lists; of a long list the first, and of a tensor itself."""
     if place:
         yield place
-    parts = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list | tuple) else ()
+    parts = (
+        value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list | tuple) else ()
+    )
     for name, part in parts:
         yield from places(part, (*place, name))
 

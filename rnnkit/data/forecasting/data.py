@@ -19,12 +19,14 @@ from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
 from rnnkit.data.forecasting.frequency import parse_frequency
+from rnnkit.data.forecasting.learned import check_learned
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
 from rnnkit.data.forecasting.regular import Fit, on_grid
 from rnnkit.data.forecasting.report import extent_lines, grid_lines, missing_line
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
+from rnnkit.data.forecasting.stamps import NUMBER
 from rnnkit.data.forecasting.support import Support, check_support
 from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
 from rnnkit.data.forecasting.zones import time_zone as check_time_zone
@@ -264,12 +266,20 @@ class ForecastData(SequenceData[Window]):
             **asdict(self._learnt),
         }
 
+    def check_learnt(self, learnt: dict[str, Any]) -> None:
+        check_learned(learnt, self.form, self.season)
+
     def restore(self, learnt: dict[str, Any]) -> None:
         learnt = dict(learnt)
         self.form = replace(self.form, **learnt.pop("format"), is_resolved=True)
         frequency, self.season = learnt.pop("frequency"), learnt.pop("season")
         self.frequency = None if frequency is None else parse_frequency(frequency)
         self._encoding = Encoding(**learnt)
+        is_known = self.frequency is not None and self.form.time and self.form.time_format is not None
+        if is_known and (self.frequency.unit == "") != (self.form.time_format == NUMBER):  # type: ignore[union-attr]
+            raise ValueError(f"frequency is {frequency} beside times read as {self.form.time_format}")
+        if list(self._learnt.calendar) != (calendar_names(self.frequency) if self.time_features else []):
+            raise ValueError("calendar is not that of the frequency and data.time_features")
 
     def upgraded(self, learnt: dict[str, Any]) -> dict[str, Any]:
         form = learnt["format"]

@@ -11,10 +11,17 @@ from rnnkit.data.labelled.base import LabelledData
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.log_mel import log_mel
 from rnnkit.data.labelled.recordings import Recording, recordings
-from rnnkit.data.labelled.standardize import Standardize
+from rnnkit.data.labelled.standardize import LearnedChannels, Standardize
 from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
 from rnnkit.ranges import Positive, PositiveInt
+from rnnkit.structure import check
+
+
+class Learned(LearnedChannels):
+    """What a file holds of the inputs."""
+
+    sample_rate: PositiveInt
 
 
 class AudioLabelData(LabelledData):
@@ -102,6 +109,13 @@ class AudioLabelData(LabelledData):
 
     def learn_inputs(self, train: Sequence[Labelled]) -> dict[str, Any]:
         return {**self.standardize.learn(train), "sample_rate": self.sample_rate}
+
+    def check_inputs(self, learnt: dict[str, Any]) -> None:
+        check(learnt, Learned, "inputs")
+        self.standardize.check_learnt(learnt)
+        if self.sample_rate not in (None, learnt["sample_rate"]):
+            got = learnt["sample_rate"]
+            raise ValueError(f"inputs.sample_rate is {got} beside data.sample_rate={self.sample_rate}")
 
     def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
         self.standardize.restore(learnt)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 
@@ -22,6 +22,14 @@ from rnnkit.data.sources import Paths
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
+from rnnkit.structure import check
+
+
+class Learned(TypedDict):
+    """What a file holds."""
+
+    inputs: dict[str, Any]
+    targets: dict[str, Any]
 
 
 class LabelledData(SequenceData[Labelled]):
@@ -189,6 +197,15 @@ class LabelledData(SequenceData[Labelled]):
 
     def learnt(self) -> dict[str, Any]:
         return {"inputs": self._inputs, "targets": self.targets.learnt()}
+
+    def check_inputs(self, learnt: dict[str, Any]) -> None:
+        """As `check_learnt`, of what `learn_inputs` returned; nothing is known of data of one's own."""
+        return
+
+    def check_learnt(self, learnt: dict[str, Any]) -> None:
+        check(learnt, Learned)
+        self.check_inputs(learnt["inputs"])
+        self.targets.check_learnt(learnt["targets"])
 
     def restore(self, learnt: dict[str, Any]) -> None:
         self._inputs = learnt["inputs"]

@@ -4,9 +4,10 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from rnnkit.batch import IGNORED
@@ -16,6 +17,15 @@ from rnnkit.data.labelled.look import look_at_classes, relabelling
 from rnnkit.data.labelled.targets import Targets, short
 from rnnkit.errors import UserError
 from rnnkit.notices import listed, notice
+from rnnkit.ranges import PositiveInt
+from rnnkit.structure import check
+
+
+class LearnedClasses(TypedDict):
+    """Names, and how often each is in training."""
+
+    classes: Annotated[list[str], MinLen(2)]
+    counts: list[PositiveInt]
 
 
 class Labels(Targets):
@@ -95,6 +105,12 @@ class Labels(Targets):
 
     def learnt(self) -> dict[str, Any]:
         return {"classes": self.names, "counts": self.counts}
+
+    def check_learnt(self, learnt: dict[str, Any]) -> None:
+        check(learnt, LearnedClasses, "targets")
+        names = learnt["classes"]
+        if len(set(names)) < len(names) or len(names) != len(learnt["counts"]):
+            raise ValueError("targets.classes has a name twice, or not a count for each")
 
     def restore(self, learnt: Mapping[str, Any]) -> None:
         self.names, self.counts = list(learnt["classes"]), list(learnt["counts"])

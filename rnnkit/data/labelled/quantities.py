@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -15,6 +15,15 @@ from rnnkit.data.labelled.targets import Targets
 from rnnkit.data.moments import mean_and_deviation
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
+from rnnkit.ranges import Positive
+from rnnkit.structure import check
+
+
+class LearnedNumbers(TypedDict):
+    """Mean and deviation."""
+
+    location: float
+    scale: Positive
 
 
 class Numbers(Targets):
@@ -56,6 +65,9 @@ class Numbers(Targets):
 
     def learnt(self) -> dict[str, Any]:
         return {"location": self.location, "scale": self.scale}
+
+    def check_learnt(self, learnt: dict[str, Any]) -> None:
+        check(learnt, LearnedNumbers, "targets")
 
     def restore(self, learnt: Mapping[str, Any]) -> None:
         self.location, self.scale = float(learnt["location"]), float(learnt["scale"])

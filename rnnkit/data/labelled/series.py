@@ -13,15 +13,23 @@ from rnnkit.data.labelled.base import LabelledData
 from rnnkit.data.labelled.labelled import Labelled
 from rnnkit.data.labelled.long import read_long
 from rnnkit.data.labelled.quantities import Curve, Numbers
-from rnnkit.data.labelled.standardize import Standardize
+from rnnkit.data.labelled.standardize import LearnedChannels, Standardize
 from rnnkit.data.labelled.tables import FORMATS, Column, suffix_of
 from rnnkit.data.labelled.ts import read_ts
 from rnnkit.data.labelled.wide import read_wide
 from rnnkit.data.sources import Paths, files, read, read_bytes
 from rnnkit.data.standard_input import arriving
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt
+from rnnkit.structure import check
 
 LAYOUTS = ("long", "wide")
+
+
+class Learned(LearnedChannels):
+    """What a file holds of the inputs."""
+
+    steps: PositiveInt | None
 
 
 class SeriesLabelData(LabelledData):
@@ -107,6 +115,10 @@ class SeriesLabelData(LabelledData):
         lengths = {len(example.inputs) for example in train}
         self._steps = lengths.pop() if len(lengths) == 1 else None
         return {**self.standardize.learn(train), "steps": self._steps}
+
+    def check_inputs(self, learnt: dict[str, Any]) -> None:
+        check(learnt, Learned, "inputs")
+        self.standardize.check_learnt(learnt)
 
     def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
         self.standardize.restore(learnt)

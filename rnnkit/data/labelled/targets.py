@@ -56,6 +56,10 @@ class Targets(ABC):
     def learnt(self) -> dict[str, Any]:
         """What `learn` took, as plain JSON values."""
 
+    def check_learnt(self, learnt: dict[str, Any]) -> None:
+        """Look at what a file holds before it is restored; ValueError where `learnt` cannot have given it."""
+        return
+
     @abstractmethod
     def restore(self, learnt: Mapping[str, Any]) -> None:
         """Takes back what `learnt` gave."""

@@ -4,19 +4,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 
 from rnnkit.data.labelled.base import LabelledData
 from rnnkit.data.labelled.labelled import Labelled
-from rnnkit.data.labelled.tables import Column, format_of, read_rows
+from rnnkit.data.labelled.tables import FORMATS, Column, format_of, read_rows
 from rnnkit.data.sources import Paths, read
 from rnnkit.data.standard_input import arriving
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import PositiveInt, VocabularySize
+from rnnkit.structure import check
+
+
+class Learned(TypedDict):
+    """What a file holds of the inputs: a tokenizer, and the format of the files."""
+
+    level: Literal[tuple(LEVELS)]  # type: ignore[valid-type]
+    tokens: list[str]
+    merges: NotRequired[list[tuple[str, str]]]
+    format: Literal[tuple(FORMATS.values())]  # type: ignore[valid-type]
 
 
 class TextLabelData(LabelledData):
@@ -140,6 +150,11 @@ class TextLabelData(LabelledData):
         kind = LEVELS[self.level]
         self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
         return {**self._tokenizer.content(), "format": self._format}
+
+    def check_inputs(self, learnt: dict[str, Any]) -> None:
+        check(learnt, Learned, "inputs")
+        if learnt["level"] != self.level:
+            raise ValueError(f"inputs.level is {learnt['level']} beside data.level={self.level}")
 
     def restore_inputs(self, learnt: Mapping[str, Any]) -> None:
         self._tokenizer = LEVELS[learnt["level"]].of(learnt)
