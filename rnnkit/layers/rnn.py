@@ -13,6 +13,7 @@ from rnnkit.errors import UserError
 from rnnkit.layers import torch_interop
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
 from rnnkit.masks import Lengths, Resets
+from rnnkit.ranges import Layers
 
 
 class BothDirections(NamedTuple):
@@ -57,7 +58,7 @@ class RNN(nn.Module):
         cell: Callable[[int, int], Cell[Any]],
         input_size: int,
         hidden_size: int | Sequence[int],
-        num_layers: int = 1,
+        num_layers: Layers = 1,
         bidirectional: bool = False,
         dropout: float | nn.Module = 0.0,
         residual: bool = False,

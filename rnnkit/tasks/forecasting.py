@@ -10,7 +10,7 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data import ForecastData
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import AutoregressiveForecaster, Parameters
-from rnnkit.ranges import Level, Positive, PositiveInt, Seed
+from rnnkit.ranges import Draws, Level, Positive, Seed
 from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
@@ -89,7 +89,7 @@ class Forecasting(Task):
         channels: Sequence[str] = (),
         units: Literal["file", "scaled"] = "file",
         quantiles: Sequence[Level] = (0.1, 0.5, 0.9),
-        samples: PositiveInt = 100,
+        samples: Draws = 100,
         seed: Seed = 1,
         ets: bool = False,
         naive2: Mapping[str, Positive] | None = None,

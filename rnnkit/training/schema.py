@@ -15,6 +15,7 @@ from rnnkit.errors import Problems, UserError
 from rnnkit.training.construct import locate
 from rnnkit.training.foreign import SET_BY_A_RUN
 from rnnkit.training.monitored import monitor_problems, settled_mode
+from rnnkit.training.processes import device_problems
 from rnnkit.training.settings import RunSettings
 from rnnkit.training.signatures import Signature, signature_of
 from rnnkit.training.values import MISSING, check_value, is_node, written
@@ -50,7 +51,11 @@ def check_configuration(config: DictConfig) -> None:
     plain = _resolved(_with_mode(config))
     sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
     problems: dict[str, UserError] = {}
-    for problem in (*_mapping("", plain, RunSettings, is_closed=False), *monitor_problems(config)):
+    for problem in (
+        *_mapping("", plain, RunSettings, is_closed=False),
+        *monitor_problems(config),
+        *device_problems(config),
+    ):
         named = _at_its_source(problem, sources)
         problems.setdefault(named.argument, named)
     found = Problems()

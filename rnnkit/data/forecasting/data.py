@@ -34,7 +34,7 @@ from rnnkit.data.origin import Origin
 from rnnkit.data.sequences import SequenceData
 from rnnkit.errors import UserError
 from rnnkit.notices import notice
-from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed
+from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +128,8 @@ class ForecastData(SequenceData[Window]):
         test_steps: NonNegativeInt | None = None,
         valid_from: str | None = None,
         test_from: str | None = None,
-        context: PositiveInt = 96,
-        horizon: PositiveInt = 24,
+        context: Steps = 96,
+        horizon: Steps = 24,
         stride: PositiveInt = 1,
         eval_stride: PositiveInt = 1,
         windows_per_series: PositiveInt | None = None,
