@@ -45,7 +45,10 @@ RESTORED = {
     "restore_lr_schedulers": "lr_schedulers",
 }
 """Methods with which Lightning restores a checkpoint, and the part that each restores."""
-_STEPS = ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed")
+_STEPS = (
+    ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed"),
+    ("epoch_loop.manual_optimization.optim_step_progress", "total", "completed"),
+)
 
 Parts = TypedDict(
     "Parts",
@@ -71,6 +74,7 @@ def check_parts_of(checkpoint: Mapping[str, Any], path: Path) -> None:
     with _named(path):
         check({name: checkpoint[name] for name in Parts.__annotations__ if name in checkpoint}, Parts)
         _check_stored(checkpoint, "")
+        _check_steps(checkpoint)
         try:
             is_known = Version(checkpoint["pytorch-lightning_version"]) >= OLDEST
         except InvalidVersion:
@@ -84,7 +88,7 @@ def check_restorable(
 ) -> None:
     """Raises UserError, naming the file and the part, where a checkpoint is not what this run would have written."""
     with _named(path):
-        _check_loops(checkpoint, trainer, task, data)
+        _check_loops(checkpoint, trainer, data)
         check_callbacks(checkpoint["callbacks"], trainer, complete=checkpoint.get("rnnkit", {}).get("format", 1) > 1)
         if type(task).configure_optimizers is Task.configure_optimizers:
             check_training_state(checkpoint["optimizer_states"], checkpoint["lr_schedulers"], config, task.model)
@@ -151,7 +155,21 @@ def _check_stored(value: Any, place: str) -> None:
             _check_stored(part, f"{place}.{name}".lstrip("."))
 
 
-def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer, task: Task, data: Any) -> None:
+def _check_steps(checkpoint: Mapping[str, Any]) -> None:
+    """The steps taken are those of the loops, unless a task takes its steps itself."""
+    counts: list[Any] = []
+    for way in _STEPS:
+        count: Any = checkpoint["loops"].get("fit_loop")
+        for name in way:
+            count = count.get(name) if isinstance(count, Mapping) else None
+        counts.append(count)
+    if checkpoint["global_step"] not in counts:
+        raise ValueError(
+            f"global_step is {checkpoint['global_step']} beside {counts[0]!r} steps of loops.fit_loop"[:200]
+        )
+
+
+def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer, data: Any) -> None:
     templates = trainer._checkpoint_connector._get_loops_state_dict()
     found = checkpoint["loops"]
     own = dict(found.get("fit_loop", {}))
@@ -163,12 +181,6 @@ def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer, task: Task, 
             _check_position({"position": loader}, data)
         own["state_dict"] = {name: value for name, value in state.items() if name != "combined_loader"}
     check_alike({**found, "fit_loop": own}, templates, "loops")
-    if task.automatic_optimization:
-        steps: Any = own
-        for name in _STEPS:
-            steps = steps[name]
-        if steps != checkpoint["global_step"]:
-            raise ValueError(f"global_step is {checkpoint['global_step']} beside {steps} steps of loops.fit_loop")
 
 
 def _check_position(state: Any, data: Any) -> None:
