@@ -24,6 +24,14 @@ def is_odd(number: int) -> bool:
     return number % 2 == 1
 
 
+Layers = Annotated[int, Interval(ge=1, le=10_000)]
+"""Of a network. Each is an object, and one more than memory has room for is not noticed before it is made."""
+LayersOrNone = Annotated[int, Interval(ge=0, le=10_000)]
+"""The same, of a part of a network that may be left out."""
+Steps = Annotated[int, Interval(ge=1, le=1_000_000)]
+"""Of one sequence that is laid out in memory."""
+Draws = Annotated[int, Interval(ge=1, le=100_000)]
+"""Of samples that are in memory together."""
 Odd = Annotated[int, Ge(1), Predicate(is_odd), doc("an odd number")]
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 """What Lightning, NumPy and torch all take for a seed."""

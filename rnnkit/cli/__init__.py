@@ -35,6 +35,8 @@ Commands:
 rnnkit COMMAND --help tells more. Any command takes debug=true to show where an error came from.
 """
 
+LESS = "data.batch_size=1 or data.lanes=1, a smaller model.hidden_size, or a machine with more memory"
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with its code."""
@@ -62,9 +64,19 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        if _is_of_memory(error):
+            enough = UserError("memory", "enough for this command", str(error) or "too little", fix=LESS)
+            print(f"rnnkit: {enough}", file=sys.stderr)
+            return 2
         print(f"rnnkit: {type(error).__name__}: {error}", file=sys.stderr)
         print("rnnkit: this was not foreseen; debug=true shows where it happened", file=sys.stderr)
         return 1
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether Python or torch, which raises RuntimeError, has got no memory."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 
 def _dispatch(arguments: list[str]) -> int:

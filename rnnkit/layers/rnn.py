@@ -13,6 +13,7 @@ from rnnkit.errors import UserError
 from rnnkit.layers import torch_interop
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
 from rnnkit.masks import Lengths, Resets
+from rnnkit.ranges import Layers
 
 Kind = Callable[[int, int], Cell[Any]]
 """A factory of cells, called as `kind(input_size, hidden_size)`."""
@@ -67,7 +68,7 @@ class RNN(nn.Module):
         cell: Kind | Sequence[Kind],
         input_size: int,
         hidden_size: int | Sequence[int],
-        num_layers: int = 1,
+        num_layers: Layers = 1,
         *,
         bidirectional: bool = False,
         dropout: float | nn.Module = 0.0,

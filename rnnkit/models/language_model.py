@@ -10,7 +10,7 @@ from rnnkit.cells.probability import check_probability
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout, WordDropout
 from rnnkit.masks import Lengths, Resets
-from rnnkit.ranges import PositiveInt, Probability
+from rnnkit.ranges import Layers, PositiveInt, Probability
 
 
 class LanguageModel(nn.Module):
@@ -61,7 +61,7 @@ class LanguageModel(nn.Module):
         *,
         embedding_size: PositiveInt | None = None,
         hidden_size: PositiveInt = 256,
-        num_layers: PositiveInt = 2,
+        num_layers: Layers = 2,
         dropout: Probability = 0.0,
         input_dropout: Probability = 0.0,
         output_dropout: Probability | None = None,

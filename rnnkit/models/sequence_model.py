@@ -20,7 +20,7 @@ from rnnkit.layers import (
     WordDropout,
 )
 from rnnkit.masks import Lengths, as_lengths
-from rnnkit.ranges import NonNegativeInt, Odd, PositiveInt, Probability
+from rnnkit.ranges import Layers, LayersOrNone, Odd, PositiveInt, Probability
 
 POOLINGS: dict[str, Callable[..., nn.Module]] = {
     "last": LastPooling,
@@ -85,11 +85,11 @@ class SequenceModel(nn.Module):
         vocabulary_size: PositiveInt | None = None,
         input_size: PositiveInt | None = None,
         embedding_size: PositiveInt | None = None,
-        convolutions: NonNegativeInt = 0,
+        convolutions: LayersOrNone = 0,
         kernel_size: Odd = 5,
         stride: PositiveInt = 1,
         hidden_size: PositiveInt = 64,
-        num_layers: PositiveInt = 1,
+        num_layers: Layers = 1,
         bidirectional: bool = False,
         residual: bool = False,
         pooling: Literal["last", "mean", "max", "attention"] | Callable[..., nn.Module] | None = "last",

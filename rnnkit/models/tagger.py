@@ -13,7 +13,7 @@ from rnnkit.errors import UserError
 from rnnkit.layers import CRF, RNN, CharCNN, CharRNN, LockedDropout, legal_tags
 from rnnkit.layers.viterbi import viterbi
 from rnnkit.masks import Lengths, as_lengths
-from rnnkit.ranges import NonNegativeInt, Odd, PositiveInt, Probability
+from rnnkit.ranges import Layers, NonNegativeInt, Odd, PositiveInt, Probability
 
 
 class Tagger(nn.Module):
@@ -87,7 +87,7 @@ class Tagger(nn.Module):
         character_size: PositiveInt = 100,
         kernel_size: Odd = 5,
         hidden_size: PositiveInt = 200,
-        num_layers: PositiveInt = 1,
+        num_layers: Layers = 1,
         word_dropout: Probability = 0.0,
         rare_dropout: Probability = 0.0,
         input_dropout: Probability | None = None,

@@ -12,7 +12,7 @@ from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.paths import crps_of_samples, quantiles_of_samples
 from rnnkit.precision import widened
 from rnnkit.predictions import ForecastPrediction
-from rnnkit.ranges import Level, Positive, PositiveInt, Seed
+from rnnkit.ranges import Draws, Level, Positive, Seed
 from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
@@ -90,7 +90,7 @@ class Forecasting(Task):
         channels: Sequence[str] = (),
         units: Literal["file", "scaled"] = "file",
         quantiles: Sequence[Level] = (0.1, 0.5, 0.9),
-        samples: PositiveInt = 100,
+        samples: Draws = 100,
         seed: Seed = 1,
         ets: bool = False,
         naive2: Mapping[str, Positive] | None = None,

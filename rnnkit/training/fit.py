@@ -1,6 +1,7 @@
 """One training run, from a configuration to a run folder."""
 
 import platform
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rnnkit.training.profile import ProfileTable
 from rnnkit.training.report.loggers import Board, MetricsFile
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.report.progress import TrainingProgress
+from rnnkit.training.restoring import check_parts_of, check_restorable, restoring
 from rnnkit.training.resume.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.resume.patience import EarlyStopping
 from rnnkit.training.resume.randomness import RandomState
@@ -68,9 +70,10 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     resumed, resumed_step, summarized_step = None, None, None
     if resume:
         resumed, checkpoint = run.newest()
+        check_parts_of(checkpoint, resumed)
         check_named_files(checkpoint, resumed)
         check_fits(lambda: build_trainable(config), checkpoint, resumed)
-        resumed_step = int(checkpoint["global_step"])
+        resumed_step = checkpoint["global_step"]
         summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
@@ -97,12 +100,14 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     check_determinism(config, trainer, task, data)
     if resumed is not None:
         check_resumed(checkpoint, resumed, data, task)
+        check_restorable(checkpoint, resumed, config, trainer, task, data)
     if trainer.is_global_zero:
         run.start(config)
         data.save(run.folder)
         _describe(config, trainer, task, next(iter(data.train_dataloader())).inputs)
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
+        with restoring(trainer, resumed) if resumed is not None else nullcontext():
+            trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
     except MisconfigurationException as error:  # what Lightning finds out while it trains
         got, fix = str(error), "rnnkit train --cfg job"
         raise UserError("trainer or callbacks", "settings that fit each other and the data", got, fix=fix) from error

@@ -1,6 +1,7 @@
 """Documents, stored as they are read."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import NamedTuple
 
@@ -55,7 +56,9 @@ class Corpus:
     def read(self, paths: Paths, argument: str) -> list[Document]:
         """Read files as `rnnkit.data.io.sources.read` does, and raise what it raises."""
         found = files(paths, argument)
-        self.content.expected += sum(file.path.stat().st_size for file in found if file.path.is_file())
+        for file in found:
+            with suppress(OSError):  # whoever reads the file tells what is wrong with it
+                self.content.expected += file.path.stat().st_size if file.path.is_file() else 0
         documents = []
         notes = Findings()
         for file in found:

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -11,9 +12,20 @@ from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.data.corpus.tokens import StoredTokens
 from rnnkit.data.corpus.window_lengths import random_lengths
 from rnnkit.errors import UserError
+from rnnkit.ranges import NonNegativeInt, PositiveInt
 
 AHEAD = 1 << 20
 """Tokens of all lanes together that are read at a time, or one window if that is more."""
+
+
+class WindowPosition(TypedDict):
+    """What `Windows.state_dict` tells; `epoch` of random steps only."""
+
+    window: NonNegativeInt
+    tokens: PositiveInt
+    lanes: PositiveInt
+    steps: PositiveInt
+    epoch: NotRequired[NonNegativeInt]
 
 
 class Windows:
@@ -117,7 +129,8 @@ class Windows:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next epoch begin at a position that `state_dict` told.
 
-        Raises UserError when that position is one among other windows, because the text, the lanes or the steps differ.
+        Raises UserError when that position is one among other windows, because the text, the lanes or the steps differ,
+        and for a window that there is not.
         """
         if ("epoch" in state) != self._random:
             was = str("epoch" in state).lower()
@@ -135,6 +148,9 @@ class Windows:
                     f"{self._geometry[key]:,}",
                     fix="the same text as before" if key == "tokens" else f"{argument}={state[key]}",
                 )
+        if not 0 <= state["window"] <= len(self):
+            got = f"window {state['window']:,}"
+            raise UserError("data", f"a position among the {len(self):,} windows", got, fix="a new run")
         self._start = self._position = state["window"]
         self._epoch = state.get("epoch", 0)
 

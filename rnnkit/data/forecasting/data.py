@@ -19,12 +19,14 @@ from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
 from rnnkit.data.forecasting.frequency import parse_frequency
+from rnnkit.data.forecasting.learned import check_learned
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
 from rnnkit.data.forecasting.regular import Fit, on_grid
 from rnnkit.data.forecasting.report import extent_lines, grid_lines, missing_line
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
+from rnnkit.data.forecasting.stamps import NUMBER
 from rnnkit.data.forecasting.support import check_support
 from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
 from rnnkit.data.forecasting.zones import time_zone as check_time_zone
@@ -32,7 +34,7 @@ from rnnkit.data.loading.batches import Batches
 from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.errors import UserError
 from rnnkit.notices import notice
-from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed
+from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed, Steps
 from rnnkit.support import Support
 
 logger = logging.getLogger(__name__)
@@ -127,8 +129,8 @@ class ForecastData(SequenceData[Window]):
         test_steps: NonNegativeInt | None = None,
         valid_from: str | None = None,
         test_from: str | None = None,
-        context: PositiveInt = 96,
-        horizon: PositiveInt = 24,
+        context: Steps = 96,
+        horizon: Steps = 24,
         stride: PositiveInt = 1,
         eval_stride: PositiveInt = 1,
         windows_per_series: PositiveInt | None = None,
@@ -265,12 +267,20 @@ class ForecastData(SequenceData[Window]):
             **asdict(self._learned),
         }
 
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        check_learned(learned, self.form, self.season)
+
     def restore(self, learned: dict[str, Any]) -> None:
         learned = dict(learned)
         self.form = replace(self.form, **learned.pop("format"), is_resolved=True)
         frequency, self.season = learned.pop("frequency"), learned.pop("season")
         self.frequency = None if frequency is None else parse_frequency(frequency)
         self._encoding = Encoding(**learned)
+        is_known = self.frequency is not None and self.form.time and self.form.time_format is not None
+        if is_known and (self.frequency.unit == "") != (self.form.time_format == NUMBER):  # type: ignore[union-attr]
+            raise ValueError(f"frequency is {frequency} beside times read as {self.form.time_format}")
+        if list(self._learned.calendar) != (calendar_names(self.frequency) if self.time_features else []):
+            raise ValueError("calendar is not that of the frequency and data.time_features")
 
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
         form = learned["format"]

@@ -126,7 +126,11 @@ def _text(path: Path | None, argument: str) -> tuple[str, str]:
     """The content of a file, or of standard input, and its name."""
     if path is None:
         return sys.stdin.read(), "standard input"
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except (OSError, ValueError) as error:  # of a name that no file can have, or a folder that cannot be looked into
+        raise UserError(argument, "a path that can be read", str(error)[:200], fix=f"{argument}=my.csv") from error
+    if not is_there:
         raise UserError(argument, "a CSV or Parquet file", f"{path}, which does not exist", fix=f"{argument}=my.csv")
     content = read_bytes(path, argument)
     try:

@@ -76,14 +76,21 @@ def read(
 def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.txt") -> list[Found]:
     """The files that `read` would read, in its order; what is passed over in folders is printed.
 
-    Raises UserError, naming `argument`, when a glob matches nothing or a folder cannot be read.
+    Raises UserError, naming `argument`, when a glob matches nothing, a folder cannot be read, or is the system's own.
     """
     found: dict[Path, Found] = {}
     notes = Findings()
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for file in sorted(_Search(argument, example, notes).find(Path(path).expanduser())):
-            if found.setdefault(file.path.resolve(), file) is not file:
-                notes.add("files that were found twice, read once", str(file.path))
+        try:
+            for file in sorted(_Search(argument, example, notes).find(Path(path).expanduser())):
+                if found.setdefault(file.path.resolve(), file) is not file:
+                    notes.add("files that were found twice, read once", str(file.path))
+        except (OSError, RuntimeError, ValueError) as error:  # of links that run in circles, homes and bytes of no path
+            if isinstance(error, UserError):
+                raise
+            got = f"{_short(getattr(error, 'filename', None) or path)}: {getattr(error, 'strerror', None) or error}"
+            fix = choices(argument, example)
+            raise UserError(argument, "files and folders that can be read", got, fix=fix) from error
     notes.print()
     return list(found.values())
 
@@ -114,6 +121,8 @@ class _Search:
     def find(self, path: Path) -> Iterator[Found]:
         """The files of one path or glob."""
         if path.is_dir():
+            if any(path.resolve().is_relative_to(place) for place in SYSTEM) or path.resolve().parent == path.resolve():
+                raise self._refusal("a folder of files", f"{path}, the system's own")
             yield from self._below(path)
         elif path.exists() or not glob.has_magic(
             str(path)
@@ -156,5 +165,11 @@ class _Search:
         return UserError(self._argument, expected, got, fix=choices(self._argument, self._example))
 
 
+def _short(path: object) -> str:
+    return str(path)[:200]
+
+
+SYSTEM = ("/proc", "/sys", "/dev")
+"""Folders of what is not files: reading may have no end."""
 EMPTY = "empty files, left out"
 NO_TEXT = "files that are no text, left out"

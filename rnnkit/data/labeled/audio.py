@@ -12,9 +12,16 @@ from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.log_mel import log_mel
 from rnnkit.data.labeled.recordings import Recording, recordings
-from rnnkit.data.labeled.standardize import Standardize
+from rnnkit.data.labeled.standardize import LearnedChannels, Standardize
 from rnnkit.errors import UserError
 from rnnkit.ranges import Positive, PositiveInt
+from rnnkit.structure import check
+
+
+class Learned(LearnedChannels):
+    """What a file holds of the inputs."""
+
+    sample_rate: PositiveInt
 
 
 class AudioLabelData(LabeledData):
@@ -102,6 +109,13 @@ class AudioLabelData(LabeledData):
 
     def learn_inputs(self, train: Sequence[Labeled]) -> dict[str, Any]:
         return {**self.standardize.learn(train), "sample_rate": self.sample_rate}
+
+    def check_inputs(self, learned: dict[str, Any]) -> None:
+        check(learned, Learned, "inputs")
+        self.standardize.check_learned(learned)
+        if self.sample_rate not in (None, learned["sample_rate"]):
+            got = learned["sample_rate"]
+            raise ValueError(f"inputs.sample_rate is {got} beside data.sample_rate={self.sample_rate}")
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self.standardize.restore(learned)

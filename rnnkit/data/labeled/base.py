@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 
@@ -22,6 +22,14 @@ from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
+from rnnkit.structure import check
+
+
+class Learned(TypedDict):
+    """What a file holds."""
+
+    inputs: dict[str, Any]
+    targets: dict[str, Any]
 
 
 class LabeledData(SequenceData[Labeled]):
@@ -189,6 +197,15 @@ class LabeledData(SequenceData[Labeled]):
 
     def learned(self) -> dict[str, Any]:
         return {"inputs": self._inputs, "targets": self.targets.learned()}
+
+    def check_inputs(self, learned: dict[str, Any]) -> None:
+        """As `check_learned`, of what `learn_inputs` returned; nothing is known of data of one's own."""
+        return
+
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        check(learned, Learned)
+        self.check_inputs(learned["inputs"])
+        self.targets.check_learned(learned["targets"])
 
     def restore(self, learned: dict[str, Any]) -> None:
         self._inputs = learned["inputs"]

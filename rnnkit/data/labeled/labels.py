@@ -4,9 +4,10 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from rnnkit.batch import IGNORED
@@ -17,6 +18,15 @@ from rnnkit.data.labeled.targets import Targets, short
 from rnnkit.errors import UserError
 from rnnkit.notices import listed, notice
 from rnnkit.predictions import ClassPrediction
+from rnnkit.ranges import PositiveInt
+from rnnkit.structure import check
+
+
+class LearnedClasses(TypedDict):
+    """Names, and how often each is in training."""
+
+    classes: Annotated[list[str], MinLen(2)]
+    counts: list[PositiveInt]
 
 
 class Labels(Targets):
@@ -96,6 +106,12 @@ class Labels(Targets):
 
     def learned(self) -> dict[str, Any]:
         return {"classes": self.names, "counts": self.counts}
+
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        check(learned, LearnedClasses, "targets")
+        names = learned["classes"]
+        if len(set(names)) < len(names) or len(names) != len(learned["counts"]):
+            raise ValueError("targets.classes has a name twice, or not a count for each")
 
     def restore(self, learned: Mapping[str, Any]) -> None:
         self.names, self.counts = list(learned["classes"]), list(learned["counts"])

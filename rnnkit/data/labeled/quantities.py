@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -16,6 +16,15 @@ from rnnkit.data.loading.moments import mean_and_deviation
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.predictions import CurvePrediction, NumberPrediction
+from rnnkit.ranges import Positive
+from rnnkit.structure import check
+
+
+class LearnedNumbers(TypedDict):
+    """Mean and deviation."""
+
+    location: float
+    scale: Positive
 
 
 class Numbers(Targets):
@@ -57,6 +66,9 @@ class Numbers(Targets):
 
     def learned(self) -> dict[str, Any]:
         return {"location": self.location, "scale": self.scale}
+
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        check(learned, LearnedNumbers, "targets")
 
     def restore(self, learned: Mapping[str, Any]) -> None:
         self.location, self.scale = float(learned["location"]), float(learned["scale"])

@@ -15,13 +15,21 @@ from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.long import read_long
 from rnnkit.data.labeled.quantities import Curve, Numbers
-from rnnkit.data.labeled.standardize import Standardize
+from rnnkit.data.labeled.standardize import LearnedChannels, Standardize
 from rnnkit.data.labeled.tables import FORMATS, Column, suffix_of
 from rnnkit.data.labeled.ts import read_ts
 from rnnkit.data.labeled.wide import read_wide
 from rnnkit.errors import UserError
+from rnnkit.ranges import PositiveInt
+from rnnkit.structure import check
 
 LAYOUTS = ("long", "wide")
+
+
+class Learned(LearnedChannels):
+    """What a file holds of the inputs."""
+
+    steps: PositiveInt | None
 
 
 class SeriesLabelData(LabeledData):
@@ -107,6 +115,10 @@ class SeriesLabelData(LabeledData):
         lengths = {len(example.inputs) for example in train}
         self._steps = lengths.pop() if len(lengths) == 1 else None
         return {**self.standardize.learn(train), "steps": self._steps}
+
+    def check_inputs(self, learned: dict[str, Any]) -> None:
+        check(learned, Learned, "inputs")
+        self.standardize.check_learned(learned)
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self.standardize.restore(learned)

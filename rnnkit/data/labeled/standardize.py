@@ -1,15 +1,27 @@
 """Channels at mean 0 and deviation 1, missing values in the open."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.loading.moments import mean_and_deviation
 from rnnkit.errors import UserError
 from rnnkit.notices import notice
+from rnnkit.ranges import NonNegativeInt, Positive, PositiveInt
+
+
+class LearnedChannels(TypedDict):
+    """What `Standardize.learn` returns."""
+
+    channels: PositiveInt
+    kept: Annotated[list[NonNegativeInt], MinLen(1)]
+    masked: list[NonNegativeInt]
+    mean: list[float]
+    scale: list[Positive]
 
 
 class Standardize:
@@ -79,6 +91,18 @@ class Standardize:
             "mean": self._mean_I.tolist(),
             "scale": self._scale_I.tolist(),
         }
+
+    def check_learned(self, learned: Mapping[str, Any]) -> None:
+        """Raises ValueError where what a file holds, of the types of `LearnedChannels`, contradicts itself."""
+        kept, masked = learned["kept"], learned["masked"]
+        if kept != sorted(set(kept)) or kept[-1] >= learned["channels"]:
+            raise ValueError(f"inputs.kept is not an ascending list of channels below {learned['channels']}")
+        if masked != sorted(set(masked)) or (masked and masked[-1] >= len(kept)):
+            raise ValueError(f"inputs.masked is not an ascending list of places below {len(kept)}")
+        if not len(learned["mean"]) == len(learned["scale"]) == len(kept):
+            raise ValueError(f"inputs.mean and inputs.scale are not of {len(kept)} channels")
+        if self._mask_all and len(masked) < len(kept):
+            raise ValueError("inputs.masked lacks a channel beside data.missing=mask_all")
 
     def restore(self, learned: Mapping[str, Any]) -> None:
         """Takes back what `learn` returned."""

@@ -56,6 +56,10 @@ class Targets(ABC):
     def learned(self) -> dict[str, Any]:
         """What `learn` took, as plain JSON values."""
 
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        """Look at what a file holds before it is restored; ValueError where `learned` cannot have given it."""
+        return
+
     @abstractmethod
     def restore(self, learned: Mapping[str, Any]) -> None:
         """Takes back what `learned` gave."""

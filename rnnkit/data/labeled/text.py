@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 
@@ -12,11 +12,21 @@ from rnnkit.data.io.sources import Paths, read
 from rnnkit.data.io.standard_input import arriving
 from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.tables import Column, format_of, read_rows
+from rnnkit.data.labeled.tables import FORMATS, Column, format_of, read_rows
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import PositiveInt, VocabularySize
+from rnnkit.structure import check
+
+
+class Learned(TypedDict):
+    """What a file holds of the inputs: a tokenizer, and the format of the files."""
+
+    level: Literal[tuple(LEVELS)]  # type: ignore[valid-type]
+    tokens: list[str]
+    merges: NotRequired[list[tuple[str, str]]]
+    format: Literal[tuple(FORMATS.values())]  # type: ignore[valid-type]
 
 
 class TextLabelData(LabeledData):
@@ -141,6 +151,11 @@ class TextLabelData(LabeledData):
         kind = LEVELS[self.level]
         self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
         return {**self._tokenizer.content(), "format": self._format}
+
+    def check_inputs(self, learned: dict[str, Any]) -> None:
+        check(learned, Learned, "inputs")
+        if learned["level"] != self.level:
+            raise ValueError(f"inputs.level is {learned['level']} beside data.level={self.level}")
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self._tokenizer = LEVELS[learned["level"]].of(learned)

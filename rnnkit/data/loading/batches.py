@@ -1,16 +1,26 @@
 """Whole sequences in batches of like length."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.loading.workers import Collate, Workers
 from rnnkit.errors import UserError
+from rnnkit.ranges import NonNegativeInt, PositiveInt
 
 POOL = 50
 """Batches among whose sequences neighbors in length are sought: more pad less, fewer mix better."""
+
+
+class BatchPosition(TypedDict):
+    """What `Batches.state_dict` tells."""
+
+    batch: NonNegativeInt
+    epoch: NonNegativeInt
+    sequences: PositiveInt
+    batch_size: PositiveInt
 
 
 class Batches:
@@ -124,13 +134,17 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next epoch begin at a position that `state_dict` told.
 
-        Raises UserError when that position is one among other batches, because the data or the batch size differ.
+        Raises UserError when that position is one among other batches, because the data or the batch size differ, and
+        for a batch that there is not.
         """
         now = self.state_dict()
         for key, fix in (("sequences", "the same data as before"), ("batch_size", None)):
             if state[key] != now[key]:
                 expected = f"the {key} of the interrupted run, {state[key]:,}, to resume within an epoch"
                 raise UserError(f"data.{key}", expected, f"{now[key]:,}", fix=fix or f"data.{key}={state[key]}")
+        if not 0 <= state["batch"] <= len(self):
+            got = f"batch {state['batch']:,}"
+            raise UserError("data", f"a position among the {len(self):,} batches", got, fix="a new run")
         self._start = self._position = state["batch"]
         self._epoch = state["epoch"]
 

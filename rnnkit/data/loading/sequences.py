@@ -67,6 +67,13 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
     def restore(self, learned: dict[str, Any]) -> None:
         """Takes back what `learned` gave."""
 
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        """Look at what a file holds, upgraded, before it is restored; for data of one's own, nothing.
+
+        Raises ValueError, with what is wrong, where `learned` cannot have given it, or not with these arguments.
+        """
+        return
+
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
         """What an earlier version learned, in the form in which this one has it."""
         return learned
@@ -125,8 +132,10 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         """
         path = folder / "data.json"
         try:
-            self.restore(self.upgraded(json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            learned = self.upgraded(json.loads(path.read_text(encoding="utf-8")))
+            self.check_learned(learned)
+            self.restore(learned)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             got = f"'{path}' ({type(error).__name__}: {error})"
             raise UserError("run", "a whole data.json", got, fix="another run folder") from error
         self._is_restored = True

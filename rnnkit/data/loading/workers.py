@@ -22,6 +22,9 @@ Collate = Callable[[list[int]], SequenceBatch]
 AHEAD = 2
 """Batches that each worker is asked for before they are wanted."""
 
+LEAST_LIMIT = 16
+"""So many workers may be asked for on any machine, and on a larger one as many as it has processors."""
+
 
 class Workers:
     """So many processes that collate batches; with 0 of them, each is collated when it is asked for.
@@ -33,7 +36,7 @@ class Workers:
     workers. Where it has none (a worker was killed, say), `lost` tells why, no worker is used from then on, and whoever
     trains may save and end the run.
 
-    Raises UserError for a number that is none, and where processes cannot be forked.
+    Raises UserError for a number that is none or more than the machine can use, and where processes cannot be forked.
 
     >>> texts = ["to", "be", "or", "not"]
     >>> list(Workers(2).collated([[3, 0], [1, 2]], lambda indices: [texts[index] for index in indices]))
@@ -43,6 +46,9 @@ class Workers:
     def __init__(self, count: int = 0) -> None:
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise UserError("data.workers", "a whole number, 0 or more", repr(count), fix="data.workers=0")
+        if count > (most := max(LEAST_LIMIT, os.cpu_count() or 1)):
+            expected = f"at most {most} processes on this machine"
+            raise UserError("data.workers", expected, str(count), fix=f"data.workers={most}")
         if count and "fork" not in multiprocessing.get_all_start_methods():
             raise UserError("data.workers", "0 on a system that cannot fork", str(count), fix="data.workers=0")
         self.count = count

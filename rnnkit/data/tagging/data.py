@@ -14,6 +14,7 @@ from rnnkit.data.io.writing import Write
 from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.data.tagging.collation import collate
 from rnnkit.data.tagging.files import Files
+from rnnkit.data.tagging.learned import check_learned
 from rnnkit.data.tagging.schemes import convert
 from rnnkit.data.tagging.sentence import Sentence
 from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, check_tags, own_scheme, tell_departures
@@ -183,6 +184,14 @@ class TagData(SequenceData[Sentence]):
             "files": self.files.learned(),
             "vector_size": self._vector_size,
         }
+
+    def check_learned(self, learned: dict[str, Any]) -> None:
+        check_learned(learned)
+        vocabulary = learned["vocabulary"]
+        given = {"max_characters": self.max_characters, "lowercase": self.lowercase, "scheme": self._trained_scheme}
+        for name, value in given.items():
+            if vocabulary[name] != value:
+                raise ValueError(f"vocabulary.{name} is {vocabulary[name]!r} beside {value!r} in the configuration")
 
     def restore(self, learned: dict[str, Any]) -> None:
         self.vocabulary = Vocabulary(**learned["vocabulary"])

@@ -16,7 +16,7 @@ from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_featu
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
-from rnnkit.ranges import PositiveInt, Probability
+from rnnkit.ranges import Layers, PositiveInt, Probability, Steps
 
 
 class AutoregressiveForecaster(Forecaster):
@@ -63,8 +63,8 @@ class AutoregressiveForecaster(Forecaster):
         output: Output,
         *,
         channels: int,
-        horizon: PositiveInt,
-        context: PositiveInt,
+        horizon: Steps,
+        context: Steps,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -74,7 +74,7 @@ class AutoregressiveForecaster(Forecaster):
         scaling: WindowScalingKind | Callable[..., nn.Module] = "mean",
         lags: Annotated[Sequence[PositiveInt], MinLen(1)] = (1,),
         hidden_size: PositiveInt = 64,
-        num_layers: PositiveInt = 2,
+        num_layers: Layers = 2,
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__(output, channels, horizon, scaling)

@@ -15,7 +15,7 @@ from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
-from rnnkit.ranges import NonNegativeInt, PositiveInt, Probability
+from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Steps
 
 
 class DirectForecaster(Forecaster):
@@ -60,8 +60,8 @@ class DirectForecaster(Forecaster):
         output: Output,
         *,
         channels: int,
-        horizon: PositiveInt,
-        context: PositiveInt,
+        horizon: Steps,
+        context: Steps,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -70,7 +70,7 @@ class DirectForecaster(Forecaster):
         static_categories: Sequence[int] = (),
         scaling: WindowScalingKind | Callable[..., nn.Module] = "standard",
         hidden_size: PositiveInt = 64,
-        num_layers: PositiveInt = 1,
+        num_layers: Layers = 1,
         step_size: PositiveInt = 16,
         linear: NonNegativeInt = 0,
         dropout: Probability = 0.0,

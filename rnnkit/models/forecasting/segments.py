@@ -17,7 +17,7 @@ from rnnkit.layers.window_scaling import WindowScalingKind, scaled
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
-from rnnkit.ranges import NonNegativeInt, PositiveInt, Probability
+from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Steps
 
 
 class SegmentForecaster(Forecaster):
@@ -62,8 +62,8 @@ class SegmentForecaster(Forecaster):
         output: Output,
         *,
         channels: int,
-        horizon: PositiveInt,
-        context: PositiveInt,
+        horizon: Steps,
+        context: Steps,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -73,7 +73,7 @@ class SegmentForecaster(Forecaster):
         scaling: WindowScalingKind | Callable[..., nn.Module] = "last",
         segment: PositiveInt = 24,
         hidden_size: Annotated[int, Ge(2), MultipleOf(2)] = 128,
-        num_layers: PositiveInt = 1,
+        num_layers: Layers = 1,
         linear: NonNegativeInt = 0,
         dropout: Probability = 0.0,
     ) -> None:

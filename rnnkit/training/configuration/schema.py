@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
@@ -17,6 +17,7 @@ from rnnkit.training.configuration.monitored import monitor_problems, settled_mo
 from rnnkit.training.configuration.settings import RunSettings
 from rnnkit.training.configuration.signatures import Signature, signature_of
 from rnnkit.training.configuration.values import MISSING, check_value, is_node, written
+from rnnkit.training.processes import device_problems
 from rnnkit.training.run.construct import locate
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
@@ -50,11 +51,27 @@ def check_configuration(config: DictConfig) -> None:
     plain = _resolved(_with_mode(config))
     sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
     problems: dict[str, UserError] = {}
-    for problem in (*_mapping("", plain, RunSettings, is_closed=False), *monitor_problems(config)):
+    for problem in (
+        *_mapping("", plain, RunSettings, is_closed=False),
+        *monitor_problems(config),
+        *device_problems(config),
+    ):
         named = _at_its_source(problem, sources)
         problems.setdefault(named.argument, named)
     found = Problems()
     found.found = [*problems.values()]
+    found.tell()
+
+
+def check_built(config: DictConfig, names: Iterable[str]) -> None:
+    """As `check_configuration`, of the nodes that a command builds alone.
+
+    Raises UserError.
+    """
+    settings = signature_of(RunSettings).parameters
+    plain = _resolved(config)
+    found = Problems()
+    found.found = [problem for name in names for problem in _nodes(name, plain[name], settings[name].hint)]
     found.tell()
 
 

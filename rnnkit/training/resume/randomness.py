@@ -1,6 +1,7 @@
 """The state of the random number generators, kept in checkpoints."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -27,7 +28,10 @@ class RandomState(L.Callback):
         return {"processes": processes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._restored = state_dict.get("processes", [state_dict])  # checkpoints of 0.1.0 hold the first one's
+        processes = state_dict.get("processes", [state_dict])  # checkpoints of 0.1.0 hold the first one's
+        for mine in processes:
+            check_generators(mine)
+        self._restored = processes
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._restored is None:
@@ -38,6 +42,15 @@ class RandomState(L.Callback):
             torch.cuda.set_rng_state_all(mine["cuda"])
         random.setstate(mine["python"])
         np.random.set_state(mine["numpy"])
+
+
+def check_generators(state: Mapping[str, Any]) -> None:
+    """Raises ValueError, TypeError or RuntimeError for a state that generators do not take."""
+    torch.Generator().set_state(state["torch"])
+    random.Random().setstate(state["python"])
+    np.random.RandomState().set_state(state["numpy"])
+    if not 0 <= state["numpy"][2] <= len(state["numpy"][1]):  # where to go on among the numbers: not looked at by NumPy
+        raise ValueError(f"a place at {state['numpy'][2]} among the numbers of NumPy's generator")
 
 
 def _now() -> dict[str, Any]:

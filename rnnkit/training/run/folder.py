@@ -13,6 +13,8 @@ from rnnkit.errors import UserError
 from rnnkit.renamed import renewed
 from rnnkit.training.run.plain_yaml import plain_text
 
+PARTS = ("task", "model", "data")
+"""Of a configuration, what every command builds."""
 WRITTEN = ("", "checkpoints")
 """The folders of a run that are written to."""
 
@@ -31,7 +33,7 @@ def read_config(path: Path) -> DictConfig:
     if reference is not None:
         got = f"{reference} in '{path}'"
         raise UserError("run", "a config.yaml of values, as a run writes it", got, fix="the value in its place")
-    if not isinstance(config, DictConfig) or not {"task", "model", "data"} <= config.keys():
+    if not (isinstance(config, DictConfig) and all(OmegaConf.is_dict(config.get(name)) for name in PARTS)):
         got = f"'{path}', which lacks them"
         raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
     renamed: DictConfig = OmegaConf.create(renewed(plain))
@@ -48,7 +50,8 @@ def check_named_files(checkpoint: Mapping[str, Any], path: Path) -> None:
     states = checkpoint.get("callbacks", {})
     for state in states.values() if isinstance(states, Mapping) else ():
         named = [value for key, value in state.items() if str(key).endswith("_path")] if isinstance(state, dict) else []
-        for name in [*named, *(state.get("best_k_models", ()) if isinstance(state, dict) else ())]:
+        models = state.get("best_k_models") if isinstance(state, dict) else None
+        for name in [*named, *(models if isinstance(models, Mapping) else ())]:
             if isinstance(name, str) and (".." in Path(name).parts or "://" in name):
                 raise UserError("run", "a checkpoint of this run", f"'{path}', which names {name}", fix="another run")
 

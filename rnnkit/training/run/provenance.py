@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -10,10 +11,12 @@ from typing import Any
 
 import lightning as L
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from rnnkit import __version__
 from rnnkit.errors import UserError
+from rnnkit.training.templates import same_kind
 
 FORMAT = 2
 """Of checkpoints. 1 is the first one, which told no number; it is read as well."""
@@ -79,10 +82,32 @@ def _is_json(text: str) -> bool:
 
 
 def check_learned(checkpoint: Mapping[str, Any], folder: Path) -> None:
-    """UserError, naming the first entries, where a run folder does not hold what the data of its checkpoint learned."""
-    for name, found in _unlike(checkpoint, read_learned(folder)):
+    """UserError, naming the first entries, where a run folder does not hold what the data of its checkpoint learned.
+
+    A checkpoint that does not tell is said to be one.
+    """
+    there = read_learned(folder)
+    for name in there if "learned" not in checkpoint.get("rnnkit", {}) else ():
+        print(
+            f"'{folder / name}' is taken as it is: the checkpoint does not tell what its data learned", file=sys.stderr
+        )
+    for name, found in _unlike(checkpoint, there):
         got = f"'{folder / name}', where {_listed(found)}"
         raise UserError("run", f"the {name} of the run's own data", got, fix="the file that belongs to the checkpoint")
+
+
+def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
+    """UserError where data that were restored are not those that config.yaml tells of, by their sizes and facts."""
+    if not type(data).__module__.startswith("rnnkit."):  # one's own may know nothing before they are read
+        return
+    for key, told in (("model", data.sizes), ("task", data.facts)):
+        node = OmegaConf.to_container(config[key])
+        assert isinstance(node, dict)
+        written = {name: node[name] for name in told if name in node}
+        found = list(differences(written, json.loads(json.dumps({name: told[name] for name in written})), key))
+        if found:
+            got = f"'{folder / 'data.json'}', where {_listed(found)}"
+            raise UserError("run", "the data.json that belongs to config.yaml", got, fix="another run folder")
 
 
 def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn.Module) -> None:
@@ -102,12 +127,17 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
     wrong = [
         f"{name} is {_size(found[name])} in the checkpoint and {_size(weight)} in the model"
         for name, weight in expected.items()
-        if name in found and found[name].shape != weight.shape
+        if isinstance(found.get(name), Tensor) and isinstance(weight, Tensor) and found[name].shape != weight.shape
     ]
     wrong += [
         f"{name} has no numbers in the checkpoint"
         for name in expected.keys() & found.keys()
         if isinstance(found[name], Tensor) and (found[name].is_meta or found[name].layout != torch.strided)
+    ]
+    wrong += [
+        f"{name} holds {found[name].dtype} in the checkpoint and {weight.dtype} in the model"
+        for name, weight in expected.items()
+        if isinstance(found.get(name), Tensor) and isinstance(weight, Tensor) and not same_kind(found[name], weight)
     ]
     wrong += [f"the checkpoint has no {name}" for name in expected if name not in found]
     wrong += [f"the model has no {name}" for name in found if name not in expected]

@@ -21,11 +21,12 @@ from rnnkit.errors import UserError
 from rnnkit.files import replacing
 from rnnkit.strict_json import dumps
 from rnnkit.tasks import Task
+from rnnkit.training.configuration.schema import check_built
 from rnnkit.training.run import storage
 from rnnkit.training.run.construct import construct, required
 from rnnkit.training.run.fitting import check_fits
 from rnnkit.training.run.folder import check_files, read_config
-from rnnkit.training.run.provenance import check_format, check_learned, check_weights
+from rnnkit.training.run.provenance import check_agreement, check_format, check_learned, check_weights
 from rnnkit.training.run.targets import check_targets
 
 
@@ -135,8 +136,11 @@ class Run:
 
     def data(self, config: DictConfig | None = None) -> Any:
         """The data, with what was learned when the model was trained; nothing is read yet."""
-        data = construct(config or self.config(), "data")
+        config = self.config() if config is None else config
+        check_built(config, ["data"])
+        data = construct(config, "data")
         data.load(self.folder)
+        check_agreement(data, config, self.folder)
         return data
 
     def task(self, checkpoint: str = "best") -> Task:
@@ -145,6 +149,7 @@ class Run:
         Raises UserError where checkpoint, config.yaml and what the data learned do not belong together.
         """
         config = self.config()
+        check_built(config, ["task", "model"])
         found, path = self.checkpoint(checkpoint), self.checkpoint_file(checkpoint)
         check_format(found, path)
         check_learned(found, self.folder)

@@ -115,6 +115,7 @@ _FIELD = r"\{\w+(/\w+)*(:[0-9.]*[defg]?)?\}"
 ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     TRAINER: {
         **dict.fromkeys(("logger", "callbacks", "plugins", "default_root_dir", "model_registry", "_args_"), _nothing),
+        "num_nodes": lambda value: value in (None, 1) and value is not True,  # a run of several waits for the others
         "accelerator": _matching(r"auto|cpu|gpu|cuda|mps"),
         "strategy": _matching(r"auto|single_device|(ddp|fsdp)[a-z_]*"),
         "profiler": _matching(r"simple|advanced"),

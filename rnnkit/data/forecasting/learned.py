@@ -1,0 +1,67 @@
+"""What a forecaster's data learned, as a file holds it: types, and what must agree."""
+
+from dataclasses import replace
+from typing import Annotated, Any, TypedDict
+
+from annotated_types import MinLen
+
+from rnnkit.data.forecasting.format import Format
+from rnnkit.ranges import Positive, PositiveInt
+from rnnkit.structure import check
+
+Statistics = list[tuple[float, Positive]]
+
+
+class LearnedFormat(TypedDict):
+    """Of the columns, what the first file decided."""
+
+    time: list[str]
+    time_format: str | None
+    target: Annotated[list[str], MinLen(1)]
+    categorical: list[str]
+
+
+class Learned(TypedDict):
+    """See `rnnkit.data.forecasting.encoding.Encoding`."""
+
+    format: LearnedFormat
+    frequency: str | None
+    season: PositiveInt
+    location: Annotated[dict[str, list[float]], MinLen(1)]
+    scale: Annotated[dict[str, list[Positive]], MinLen(1)]
+    numbers: Statistics
+    static: Statistics
+    vocabularies: list[list[str]]
+    static_vocabularies: list[list[str]]
+    calendar: list[str]
+
+
+def check_learned(learned: Any, given: Format, season: int | None) -> None:
+    """Raises ValueError for what is of another type, contradicts itself, or contradicts what the user has given."""
+    check(learned, Learned)
+    form = replace(given, **learned["format"])
+    for name in ("time", "target", "categorical"):
+        chosen = getattr(given, name)
+        if chosen and not set(chosen) <= set(getattr(form, name)):
+            raise ValueError(f"format.{name} is {getattr(form, name)} beside data.{name}={chosen}")
+    if season is not None and learned["season"] != season:
+        raise ValueError(f"season is {learned['season']} beside data.season={season}")
+    if learned["location"].keys() != learned["scale"].keys():
+        raise ValueError("location and scale are of different series")
+    channels = len(form.target) if form.multivariate else 1
+    for name in ("location", "scale"):
+        series = next((one for one, values in learned[name].items() if len(values) != channels), None)
+        if series is not None:
+            raise ValueError(f"{name}.{series} has {len(learned[name][series])} numbers for {channels} channels")
+    columns = {
+        "numbers": form.past(categorical=False),
+        "vocabularies": form.past(categorical=True),
+        "static": form.static(categorical=False),
+        "static_vocabularies": form.static(categorical=True),
+    }
+    for name, names in columns.items():
+        if len(learned[name]) != len(names):
+            raise ValueError(f"{name} has {len(learned[name])} entries for {len(names)} columns")
+    for name in ("vocabularies", "static_vocabularies"):
+        if any(words != sorted(set(words)) for words in learned[name]):
+            raise ValueError(f"{name} has names that are not sorted, or there twice")

@@ -1,0 +1,66 @@
+"""What a tagger's data learned, as a file holds it: types, and what must agree."""
+
+from typing import Annotated, Any, Literal, TypedDict
+
+from annotated_types import MinLen
+
+from rnnkit.data.tagging.schemes import PARTS
+from rnnkit.ranges import NonNegativeInt, PositiveInt
+from rnnkit.structure import check
+
+Scheme = Literal[tuple(PARTS)] | None  # type: ignore[valid-type]
+
+
+class LearnedVocabulary(TypedDict):
+    """See `rnnkit.data.tagging.vocabulary.Vocabulary`."""
+
+    scheme: Scheme
+    max_characters: PositiveInt
+    lowercase: bool
+    words: list[str]
+    rare_from: PositiveInt
+    vector_words: list[str]
+    alphabet: list[str]
+    tags: Annotated[list[str], MinLen(1)]
+    usual: dict[str, NonNegativeInt]
+
+
+class LearnedFiles(TypedDict):
+    """The usual format, and which columns hold what: token, tag, how many there are, what divides them."""
+
+    format: Literal["conllu", "columns", "jsonl"]
+    columns: tuple[int, int, PositiveInt | None, str | None] | None
+
+
+class Learned(TypedDict):
+    """All of it."""
+
+    vocabulary: LearnedVocabulary
+    own_scheme: Scheme
+    files: LearnedFiles
+    vector_size: NonNegativeInt
+
+
+def check_learned(learned: Any) -> None:
+    """Raises ValueError for what is of another type or contradicts itself."""
+    check(learned, Learned)
+    known = learned["vocabulary"]
+    for name in ("words", "vector_words", "alphabet", "tags"):
+        if len(set(known[name])) < len(known[name]):
+            raise ValueError(f"vocabulary.{name} has an entry twice")
+    if known["rare_from"] > len(known["words"]) + 1:
+        raise ValueError(f"vocabulary.rare_from is {known['rare_from']} for {len(known['words'])} words")
+    if any(len(character) != 1 for character in known["alphabet"]):
+        raise ValueError("vocabulary.alphabet has what is not one character")
+    if "" not in known["usual"] or max(known["usual"].values()) >= len(known["tags"]):
+        raise ValueError("vocabulary.usual has no usual tag, or one that is not in vocabulary.tags")
+    if bool(learned["vector_size"]) != bool(known["vector_words"]):
+        raise ValueError("vector_size and vocabulary.vector_words contradict each other")
+    columns = learned["files"]["columns"]
+    if columns is None:
+        return
+    *places, width, divider = columns
+    if width is not None and not all(-width <= place < width for place in places):
+        raise ValueError(f"files.columns has a column that is not among {width}")
+    if divider not in (None, " ", "\t"):
+        raise ValueError(f"files.columns has {divider!r} between columns")

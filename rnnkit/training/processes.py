@@ -1,0 +1,26 @@
+"""How many processes a run may start on this machine."""
+
+import os
+from collections.abc import Iterator
+
+import torch
+from omegaconf import DictConfig
+
+from rnnkit.errors import UserError
+
+
+def device_problems(config: DictConfig) -> Iterator[UserError]:
+    """A UserError for more devices than there are; each is a process. On a CPU there are as many as processors."""
+    trainer = config.get("trainer") or {}
+    asked, accelerator = trainer.get("devices"), trainer.get("accelerator")
+    try:
+        count = int(asked)
+    except (TypeError, ValueError):  # a list or a word, which Lightning reads
+        return
+    processors, cards = os.cpu_count() or 1, torch.cuda.device_count()
+    is_cpu = accelerator == "cpu" or (accelerator in (None, "auto") and not cards)
+    most = processors if is_cpu else max(cards, 1)
+    if count > most:
+        kind = "processors" if is_cpu else "devices"
+        expected = f"at most {most}, the number of {kind} of this machine"
+        yield UserError("trainer.devices", expected, str(asked), fix=f"trainer.devices={most}")
