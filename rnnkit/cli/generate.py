@@ -1,5 +1,7 @@
 """`rnnkit generate runs/RUN --prompt TEXT`."""
 
+import re
+import shlex
 import sys
 from typing import Any
 
@@ -39,10 +41,8 @@ def run(arguments: list[str]) -> int:
         raise UserError("run", "a language model", f"a run of {task.kind}", fix=f"rnnkit predict {given.run}")
     tokenizer = load_tokenizer(run.vocabulary_file)
     prompts = given.prompt or [""]
-    ids = [_encoded(tokenizer, prompt) for prompt in prompts]
-    # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed
-    line_end = [] if tokenizer.missing("\n") else tokenizer.encode("\n").tolist()
-    context = [torch.tensor([*line_end, *prompt.tolist()]) for prompt in ids]
+    ids = [_encoded(tokenizer, prompt, given.run) for prompt in prompts]
+    context = [torch.tensor(_context(tokenizer, prompt.tolist())) for prompt in ids]
     generator = torch.Generator()
     if given.seed is None:
         generator.seed()
@@ -68,18 +68,29 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _encoded(tokenizer: Any, prompt: str) -> Any:
+def _encoded(tokenizer: Any, prompt: str, run: str) -> Any:
     missing = tokenizer.missing(prompt)
     if missing:
-        known = "characters" if tokenizer.level == "char" else "words"
-        shown = ", ".join(repr(item) for item in missing[:5])
+        known, part = ("characters", r"(?s).") if tokenizer.level == "char" else ("words", r"\S+")
+        rest = re.sub(part, lambda found: "" if found[0] in missing else found[0], prompt)
         raise UserError(
             "--prompt",
-            f"{known} of the training text",
-            f"{shown}, which the model has never seen",
-            fix="a prompt without them; vocabulary.json in the run folder lists what it knows",
+            f"{known} of the training text, as vocabulary.json in the run folder lists them",
+            f"{', '.join(repr(item) for item in missing[:5])}, which the model has never seen",
+            fix=f"--prompt {shlex.quote(rest)}" if rest.strip() else f"rnnkit generate {shlex.quote(run)}",
         )
     return tokenizer.encode(prompt)
+
+
+def _context(tokenizer: Any, prompt: list[int]) -> list[int]:
+    """What the model reads first: the prompt behind the end of a line, which is not printed.
+
+    A model has hardly seen texts begin, but many lines. Where its text has no lines, an empty prompt stands for the most
+    frequent token.
+    """
+    if not tokenizer.missing("\n"):
+        return [*tokenizer.encode("\n").tolist(), *prompt]
+    return prompt or [next(token for token in range(len(tokenizer)) if token != tokenizer.unknown)]
 
 
 def _stream(tokenizer: Any, prompt: list[int], drawn: Any) -> None:
