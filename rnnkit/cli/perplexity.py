@@ -18,7 +18,8 @@ def measured(
     run: Run, task: LanguageModeling, config: Any, split: str | None, lanes: int
 ) -> tuple[dict[str, Any], str]:
     """The figures over a whole split, the state carried from its first token to its last, and the lines to print."""
-    data = construct(config, "data", tokenizer=load_tokenizer(run.vocabulary_file))
+    tokenizer = load_tokenizer(run.vocabulary_file)
+    data = construct(config, "data", tokenizer=tokenizer)
     data.setup("test")
     name = split or ("test" if "test" in data.splits else "valid")
     started = time.perf_counter()
@@ -38,7 +39,7 @@ def measured(
         "bits_per_word": bits / text.words,
         "seconds": seconds,
     }
-    level = config.data.level
+    level = tokenizer.level  # that of the configuration may be another, beside data.tokenizer
     lines = [f"{tokens:,} {level}s"]
     if text.unknown:
         lines.append(f"  {text.unknown:,} of them unknown to the model")

@@ -18,6 +18,7 @@ from rnnkit.training.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.claim import claimed
 from rnnkit.training.construct import construct
 from rnnkit.training.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.diverged import Diverged
 from rnnkit.training.double import keep_double
 from rnnkit.training.fitting import check_fits
 from rnnkit.training.foresight import foresee_batches
@@ -114,6 +115,8 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     figures = _figures(trainer, task, monitor)
     if trainer.is_global_zero:
         run.summarize(figures)
+    diverged = next(one for one in trainer.callbacks if isinstance(one, Diverged))  # type: ignore[attr-defined]
+    diverged.tell(figures[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
     return figures
 
 
@@ -188,6 +191,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         ValidateAtTheEnd(),
         TimeBudget(config.trainer.get("max_time")),
         BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
+        Diverged(config.monitor),
         *(_named_callback(config, run, name) for name in config.callbacks),
         construct(config, "averaging"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
