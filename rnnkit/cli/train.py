@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rnnkit.cli.configuration import check_choices, config_folder, explained, groups
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
+from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
@@ -99,7 +100,7 @@ def _train(arguments: list[str]) -> int:
                 nothing_came_of.append(Path(settings.runtime.output_dir))
             return math.nan
 
-    sys.argv = [command[0], *arguments]
+    sys.argv = [command[0], *options_of_typed_classes(arguments)]
     try:
         with checked_compositions():
             task()

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from rnnkit.errors import UserError
-from rnnkit.training.plain_yaml import plain_text
+from rnnkit.plain_yaml import plain_text
 
 WRITTEN = ("", "checkpoints")
 """The folders of a run that are written to."""
