@@ -15,7 +15,7 @@ def run(arguments: list[str]) -> int:
     given = parser.parse(arguments)
     folder = Path(given.folder)
     if not folder.is_dir():
-        raise UserError("folder", "a folder of runs", f"'{folder}', which does not exist", fix="rnnkit train first")
+        raise UserError("folder", "a folder of runs", f"'{folder}', which does not exist", fix="rnnkit train")
     if not 0 < given.port < 65536:
         raise UserError("--port", "a number from 1 to 65535", str(given.port), fix="--port 6006")
     _check_free(given.port)

@@ -1,6 +1,7 @@
 """The configuration folder, and what is said when a key or a choice does not exist."""
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ def check_choices(overrides: Iterable[str]) -> None:
     """UserError for `model.cell=gru`, a choice set as a value, and `averaging=null`, which Hydra takes for a choice."""
     known = groups()
     overrides = list(overrides)
+    _check_left_out(overrides, known)
     for key, _, value in (item.partition("=") for item in overrides):
         if key == "run_dir" and not value.strip("'\" "):  # of a sweep, Hydra would write beside it before we are asked
             raise UserError("run_dir", "the name of a new folder", repr(value), fix="run_dir=runs/mine")
@@ -58,6 +60,16 @@ def check_choices(overrides: Iterable[str]) -> None:
         if group in known:
             fix = f"~{group}, which leaves it out" if group in CAN_BE_LEFT_OUT else f"{group}={known[group][0]}"
             raise UserError(group, f"one of {', '.join(known[group])}", "null", fix=fix)
+
+
+def _check_left_out(overrides: list[str], known: Mapping[str, Any]) -> None:
+    """UserError for `~data`, since a run needs data: Hydra would complain of the keys that it has no more."""
+    for override in overrides:
+        name = override[1:].partition("=")[0]
+        if override.startswith("~") and name not in CAN_BE_LEFT_OUT and (name in known or name == "run_dir"):
+            rest = [item for item in overrides if item != override]
+            fix = shlex.join(["rnnkit", "train", *rest])
+            raise UserError(name, "a value, which every run needs", override, fix=fix)
 
 
 def explained(error: Exception, overrides: list[str]) -> UserError:

@@ -81,7 +81,7 @@ def _is_foreign(source: Any) -> bool:
 
 
 def _check_plain(path: Path) -> None:
-    from rnnkit.training.run.plain_yaml import UnfitError, plain_text
+    from rnnkit.plain_yaml import UnfitError, plain_text
 
     try:
         plain_text(path)

@@ -8,6 +8,21 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rnnkit.errors import UserError
 
 
+def options_of_typed_classes(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with `++` before options of a class that is typed: Hydra knows those of the class before only.
+
+    >>> options_of_typed_classes(["model.cell._target_=my_lab.Cell", "model.cell.leak=0.5", "seed=2"])
+    ['model.cell._target_=my_lab.Cell', '++model.cell.leak=0.5', 'seed=2']
+    """
+    keys = [item.partition("=")[0] for item in overrides]
+    nodes = {key.lstrip("+").removesuffix("._target_") for key in keys if key.endswith("._target_")}
+    is_option = [key.rpartition(".")[0] in nodes and not key.endswith("._target_") for key in keys]
+    return [
+        f"++{item}" if is_new and item[0] not in "+~-" else item
+        for item, is_new in zip(overrides, is_option, strict=True)
+    ]
+
+
 def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str]) -> None:
     """Take out of each node whose `_target_` is typed the options that the new class does not take, and name them.
 

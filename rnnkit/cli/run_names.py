@@ -1,13 +1,17 @@
-"""The name of the folder in which runs lie: that of their task, or `sweeps` for those of a sweep."""
+"""The folder in which runs lie, that of their task or `sweeps`, and the name of a run there: when it was started."""
 
+from datetime import datetime
 from typing import Any
 
 
 def register() -> None:
-    """Let configurations say `${kind_of_run:}`."""
+    """Let configurations say `${kind_of_run:}` and `${time_of_run:}`, the same for all runs of a sweep."""
     from omegaconf import OmegaConf
 
+    # to the microsecond: two that are started together, by a script for one, have folders of their own
+    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     OmegaConf.register_new_resolver("kind_of_run", _kind_of_run, replace=True)
+    OmegaConf.register_new_resolver("time_of_run", lambda: name, replace=True)
 
 
 def _kind_of_run(*, _root_: Any) -> str:

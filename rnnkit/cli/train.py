@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rnnkit.cli.configuration import check_choices, config_folder, explained, groups
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
+from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
@@ -101,7 +102,7 @@ def _train(arguments: list[str]) -> int:
                 nothing_came_of.append(Path(settings.runtime.output_dir))
             return math.nan
 
-    sys.argv = [command[0], *arguments]
+    sys.argv = [command[0], *options_of_typed_classes(arguments)]
     try:
         with checked_compositions():
             task()
@@ -159,14 +160,19 @@ def _report(folder: Path, figures: dict[str, Any]) -> None:
     minutes, seconds = divmod(round(figures["seconds"]), 60)
     speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
     print(f"\n{shown}  after {figures['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
-    name = shlex.quote(str(folder))
+    name = _typed(folder)
     print(f"The run is in {folder}. Next:")
     print(f"  rnnkit evaluate {name}")
     if (folder / "vocabulary.json").exists():
         print(f"  rnnkit generate {name} --length 400 --temperature 0.8")
     else:
         print(f"  rnnkit predict {name} --input FILE --output FILE")
-    print("  rnnkit board")
+    print("  rnnkit board" if folder.parts[0] == "runs" else f"  rnnkit board {name}")
+
+
+def _typed(folder: Path) -> str:
+    """A folder as an argument of a shell's command line, where a dash would begin an option."""
+    return shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
 
 
 def _print_table(results: list[Result]) -> None:

@@ -121,7 +121,7 @@ def sample(
 
 def _check_settings(prompts: Sequence[Any], length: int, temperature: float, top_k: int, top_p: float) -> None:
     if not prompts or min(len(prompt) for prompt in prompts) == 0:
-        raise UserError("prompt", "at least one token to start from", "an empty prompt", fix="--prompt 'A'")
+        raise UserError("prompts", "at least one token each to start from", "none", fix="prompts=[torch.tensor([0])]")
     if length < 1:
         raise UserError("length", "1 or more tokens", str(length), fix="--length 400")
     if not 0 <= temperature < math.inf:

@@ -21,6 +21,7 @@ from rnnkit.training.checks.foresight import foresee_batches
 from rnnkit.training.checks.preflight import check_kind, check_model, check_parts
 from rnnkit.training.configuration.monitored import MonitorIsMeasured, check_measured, settled_mode
 from rnnkit.training.configuration.schema import check_configuration
+from rnnkit.training.diverged import Diverged
 from rnnkit.training.double import keep_double
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.memory import keep_freed_memory
@@ -121,6 +122,8 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     figures = _figures(trainer, task, monitor)
     if trainer.is_global_zero:
         run.summarize(figures)
+    diverged = next(one for one in trainer.callbacks if isinstance(one, Diverged))  # type: ignore[attr-defined]
+    diverged.tell(figures[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
     return figures
 
 
@@ -195,6 +198,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         ValidateAtTheEnd(),
         TimeBudget(config.trainer.get("max_time")),
         BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
+        Diverged(config.monitor),
         *(_named_callback(config, run, name) for name in config.callbacks),
         construct(config, "averaging"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),

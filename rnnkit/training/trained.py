@@ -1,5 +1,7 @@
 """A trained run, for scripts and for the command line: what it measures, predicts and writes."""
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -116,16 +118,14 @@ class TrainedRun:
         """
         self.require("generate")
         tokenizer, device = self.data.tokenizer, self.task.device
-        ids = [_encoded(tokenizer, prompt) for prompt in prompts]
-        # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed
-        line_end = [] if tokenizer.missing("\n") else tokenizer.encode("\n").tolist()
+        ids = [_encoded(tokenizer, prompt, self.folder) for prompt in prompts]
         generator = torch.Generator(device)
         if seed is None:
             generator.seed()
         else:
             generator.manual_seed(seed)
         drawn = self.task.generate(  # type: ignore[operator]  # what can generate has it
-            [torch.tensor([*line_end, *prompt.tolist()]) for prompt in ids],
+            [torch.tensor(_read_first(tokenizer, prompt.tolist())) for prompt in ids],
             length=length,
             forbidden=[] if tokenizer.unknown is None else [tokenizer.unknown],
             generator=generator,
@@ -170,16 +170,27 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _encoded(tokenizer: Any, prompt: str) -> Tensor:
+def _encoded(tokenizer: Any, prompt: str, run: Path) -> Tensor:
     missing = tokenizer.missing(prompt)
     if missing:
-        known = "characters" if tokenizer.level == "char" else "words"
-        shown = ", ".join(repr(item) for item in missing[:5])
+        known, part = ("characters", r"(?s).") if tokenizer.level == "char" else ("words", r"\S+")
+        rest = re.sub(part, lambda found: "" if found[0] in missing else found[0], prompt)
         raise UserError(
             "--prompt",
-            f"{known} of the training text",
-            f"{shown}, which the model has never seen",
-            fix="a prompt without them; vocabulary.json in the run folder lists what it knows",
+            f"{known} of the training text, as vocabulary.json in the run folder lists them",
+            f"{', '.join(repr(item) for item in missing[:5])}, which the model has never seen",
+            fix=f"--prompt {shlex.quote(rest)}" if rest.strip() else f"rnnkit generate {shlex.quote(str(run))}",
         )
     ids: Tensor = tokenizer.encode(prompt)
     return ids
+
+
+def _read_first(tokenizer: Any, prompt: list[int]) -> list[int]:
+    """What the model reads: the prompt behind the end of a line, which is not printed.
+
+    A model has hardly seen texts begin, but many lines. Where its text has no lines, an empty prompt stands for the most
+    frequent token.
+    """
+    if not tokenizer.missing("\n"):
+        return [*tokenizer.encode("\n").tolist(), *prompt]
+    return prompt or [next(token for token in range(len(tokenizer)) if token != tokenizer.unknown)]

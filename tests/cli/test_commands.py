@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -61,6 +62,20 @@ def test_evaluation_of_another_text(trained: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "other.txt").write_text("the sea comes again\n" * 20)
     text = output_of(capsys, "evaluate", str(trained), "--data", str(tmp_path / "other.txt"))
     assert "399 tokens" in text
+
+
+def test_evaluation_speaks_of_the_tokens_that_the_run_has(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    written = (folder / "config.yaml").read_text()
+    assert "level: char" in written
+    (folder / "config.yaml").write_text(written.replace("level: char", "level: byte"))
+    text = output_of(capsys, "evaluate", str(folder))
+    assert " chars" in text
+    assert "nats per char" in text
+    assert "nats per byte" not in text
 
 
 def test_more_lanes_change_the_figure_little(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,3 +76,27 @@ def test_a_sweep_keeps_what_came_of_it(small: list[str], here: Path, capsys: pyt
     assert run(["train", "--multirun", *quick, "model.hidden_size=0,4", "run_dir=sweep"]) == 2
     assert sorted(path.name for path in (here / "sweep").iterdir()) == ["1", "multirun.yaml"]
     assert (here / "sweep" / "1" / "summary.json").is_file()
+
+
+def test_runs_and_sweeps_that_start_together_have_folders_of_their_own(here: Path, small: list[str]) -> None:
+    short = [*small, "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    for sweep in ([], ["--multirun"]):
+        assert run(["train", *sweep, *short]) == run(["train", *sweep, *short]) == 0
+    assert len(list((here / "runs" / "language_modeling").iterdir())) == 2
+    sweeps = list((here / "runs" / "sweeps").iterdir())
+    assert len(sweeps) == 2
+    assert all((folder / "0" / "config.yaml").exists() for folder in sweeps)
+
+
+def test_the_names_of_runs_of_one_moment_differ() -> None:
+    from omegaconf import OmegaConf
+
+    from rnnkit.cli.run_names import register
+
+    names = []
+    for _ in range(20):
+        register()
+        config = OmegaConf.create({"run_dir": "${time_of_run:}", "again": "${time_of_run:}"})
+        assert config.run_dir == config.again
+        names.append(config.run_dir)
+    assert len(set(names)) == 20

@@ -3,12 +3,14 @@
 import collections
 import functools
 import itertools
+import os
 import random
 import sys
 import time
 import types
 import warnings
 from collections.abc import Callable
+from os import environ
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,12 @@ class Surrogate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
         return g * SCALE
+
+
+def from_environment() -> float:
+    import os as system
+
+    return 0.9 if system.getenv("RNNKIT_TEST_FLAG") else 0.5
 
 
 def helper(a: Tensor) -> Tensor:
@@ -162,6 +170,22 @@ CHANGES: dict[str, tuple[Callable[[Any, Tensor], Tensor], Callable[[Any, pytest.
     "a gradient": (lambda c, a: Surrogate.apply(a), lambda c, m: m.setattr(HERE, "SCALE", 0.9)),
     "a module": (lambda c, a: a * module.scale, lambda c, m: m.setattr(module, "scale", 0.9)),
     "a module's function": (lambda c, a: module.function(a), lambda c, m: m.setattr(HERE, "SCALE", 0.9)),
+    "the environment": (
+        lambda c, a: a * float(os.environ.get("RNNKIT_TEST_SCALE", "0.5")),
+        lambda c, m: m.setenv("RNNKIT_TEST_SCALE", "0.9"),
+    ),
+    "the environment by getenv": (
+        lambda c, a: a * (0.9 if os.getenv("RNNKIT_TEST_FLAG") else 0.5),
+        lambda c, m: m.setenv("RNNKIT_TEST_FLAG", "1"),
+    ),
+    "the environment by its own name": (
+        lambda c, a: a * (0.9 if "RNNKIT_TEST_FLAG" in environ else 0.5),
+        lambda c, m: m.setenv("RNNKIT_TEST_FLAG", "1"),
+    ),
+    "the environment in a function": (
+        lambda c, a: a * from_environment(),
+        lambda c, m: m.setenv("RNNKIT_TEST_FLAG", "1"),
+    ),
     "the step itself": (
         lambda c, a: a * 0.5,
         lambda c, m: m.setattr(Reading, "forward", lambda c, x, h: (h + c.a(x), h + c.a(x))),

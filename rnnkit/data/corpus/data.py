@@ -172,6 +172,7 @@ class TextData(LightningDataModule):
             if self._tokenizer is None:
                 texts = corpus.texts(parts["train"])
                 self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
+                self._check_vocabulary(self._tokenizer)
             self.splits = {name: self._encoded(name, corpus, blocks) for name, blocks in parts.items()}
         if stage in (None, "fit"):
             self._check_training_length()
@@ -261,6 +262,13 @@ class TextData(LightningDataModule):
         notice(f"{name}: {counted(len(tokens), 'token')}, {unknown:,} of them unknown")
         length = Length.of(block.measure for block in blocks)
         return TextSplit(tokens if tokens.is_on_disk else tokens[:], *length, unknown)
+
+    def _check_vocabulary(self, tokenizer: Tokenizer) -> None:
+        if len(tokenizer) == 1 and tokenizer.unknown is not None:
+            expected = f"a number of times that a {self.level} of the training text occurs"
+            raise UserError(
+                "data.min_count", expected, f"{self.min_count}, and none occurs so often", fix="data.min_count=1"
+            )
 
     def _check_training_length(self) -> None:
         predictions = len(self._split("train").tokens) - 1

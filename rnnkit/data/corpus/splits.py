@@ -38,11 +38,13 @@ def split(
     for name, blocks in found.items():
         if not blocks:
             argument = "data.test_fraction" if name == "test" else "data.valid_fraction"
+            is_whole = deal is _by_position and not corpus.kind.cuts_anywhere
+            fix = "data.level=char, which divides lines too" if is_whole else f"{argument}=0.3"
             raise UserError(
                 argument,
                 f"a {name} split with text in it",
                 f"nothing, from {len(documents)} files, {valid_fraction=} and {test_fraction=}",
-                fix=f"{argument}=0.1, or data.train=a.txt data.valid=b.txt",
+                fix=f"{fix}, or data.train=FILE data.valid=FILE",
             )
     return found
 

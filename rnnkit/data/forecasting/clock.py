@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.forecasting.compact import PLAIN, begins_like_dates, compact_formats
 from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, first_cell, possible_formats, read_numbers, read_stamps
 from rnnkit.data.forecasting.table import Table, listed
 from rnnkit.errors import UserError
@@ -21,7 +22,6 @@ _NAMES = frozenset(
 """Words that a column of times may be called by."""
 _COUNTERS = frozenset(("", "index", "idx", "no", "nr", "row", "step", "t", "n", "id", "unnamed: 0", "rownum"))
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
-_COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _SAMPLE = 200
 _SIGNIFICANT = 10
 """Rows from which on equal steps are no chance."""
@@ -78,6 +78,7 @@ def find_clock(
             return Clock(*pair, [other for other in others if other not in pair[0]])
         return Clock([name], form, others)
     if counters := _counters(table, looked_at, ascends, beside=False):
+        _ask_about_row_numbers(table, counters[0], ascends)
         return Clock(counters[:1], NUMBER, counters[1:])
     if asks:
         _ask_about_numbers(table, looked_at, ascends)
@@ -103,10 +104,10 @@ def _dates(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> str | N
     values = _numbers(table, name)
     if values is None:
         return None
-    form = _numeric_format(values, ascends, is_named=is_named)
-    if form is None and is_named:
+    formats = _numeric_formats(name, values, ascends, is_named=is_named)
+    if not formats and is_named:
         _check_compact(table, name, values)
-    return form
+    return ambiguous(name, formats) if len(formats) > 1 and ambiguous else next(iter(formats), None)
 
 
 def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
@@ -117,10 +118,10 @@ def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
         values = _numbers(table, names[0])
         if values is None:
             return NUMBER
-        form = _numeric_format(values, ascends, is_named=True)
-        if form is None:
+        formats = _numeric_formats(names[0], values, ascends, is_named=True)
+        if not formats:
             _check_compact(table, names[0], values)
-        return form or NUMBER
+        return _ask(names[0], formats) if len(formats) > 1 else next(iter(formats), NUMBER)
     cells = table.joined(names)
     formats = _text_formats(cells)
     if not formats:
@@ -160,55 +161,40 @@ def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[
 
 
 def _ask(name: str, formats: list[str]) -> str:
-    options = ", or ".join(f"data.time_format='{form}'" for form in formats)
-    got = "dates that can be read in both"
-    raise UserError("data.time_format", f"one order of day and month in column {name!r}", got, fix=options)
+    column = listed([name])[1:-1]
+    options = ", or ".join(f"data.time={column} data.time_format='{form}'" for form in formats)
+    got = "times that can be read in both"
+    raise UserError("data.time_format", f"one format of the times in column {name!r}", got, fix=options)
 
 
-def _numeric_format(values: NDArray[np.float64], ascends: Ascends, *, is_named: bool) -> str | None:
-    """The format of numbers that are dates without separators, or that count from 1970 on."""
+def _numeric_formats(name: str, values: NDArray[np.float64], ascends: Ascends, *, is_named: bool) -> list[str]:
+    """The formats of numbers that are dates without separators, or that count from 1970 on."""
+    found = compact_formats(values, ascends, is_named=is_named)
+    if {"%Y%m", "%G%V"} <= {*found}:  # no more than the first twelve weeks of a year
+        found.remove("%Y%m" if "week" in name.lower() else "%G%V")
     low, high = float(values.min()), float(values.max())
-    compact = _COMPACT.get(len(str(int(low)))) if low > 0 and high < 1e15 else None
-    if compact is not None and len(str(int(high))) == len(str(int(low))) and "1800" <= str(int(low))[:4] <= "2200":
-        times = read_numbers(values, compact)
-        if times is not None and ascends(times) and _is_dense(times, compact, is_named=is_named):
-            return compact
-        if times is not None and is_named and len(compact) >= 6:
-            return compact
     for unit, size in EPOCHS.items():
         if _EPOCH_START * 1e6 <= low * size <= high * size <= _EPOCH_END * 1e6:
             steps = np.diff(values)
             is_regular = len(steps) > 1 and (np.abs(steps) == np.median(np.abs(steps))).mean() > 0.9
-            return unit if is_named or (ascends(values) and is_regular) else None
-    return None
+            if not found and (is_named or (ascends(values) and is_regular)):
+                return [unit]
+    return found
 
 
 def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None:
     """Raises UserError where numbers begin as dates without separators, and others among them are no dates."""
-    low = float(values.min())
-    compact = _COMPACT.get(len(str(int(low)))) if low > 0 and values.max() < 1e15 else None
-    if compact in (None, "%Y") or not "1800" <= str(int(low))[:4] <= "2200":
+    compact = begins_like_dates(values[:10_000])
+    if compact is None:
         return
-    is_date = [read_numbers(values[row : row + 1], str(compact)) is not None for row in range(min(len(values), 10_000))]
-    if is_date[0] and not all(is_date):
-        row = is_date.index(False)
-        cell = table.columns[name][row]
-        fix = "data.time_format=number, where they are plain numbers, or correcting the file"
-        raise UserError(
-            "data.time",
-            f"dates in column {name!r}, as its first",
-            f"{table.place(row)}: {cell}, which is none",
-            fix=fix,
-        )
-
-
-def _is_dense(times: NDArray[Any], compact: str, *, is_named: bool) -> bool:
-    """Whether numbers that may be years or months follow one another as these do, and not as other numbers may."""
-    if compact not in ("%Y", "%Y%m"):
-        return True
-    unit = "Y" if compact == "%Y" else "M"
-    steps = np.abs(np.diff(times.astype(f"datetime64[{unit}]").astype(np.int64)))
-    return (is_named or compact == "%Y%m") and len(steps) > 0 and bool((steps == 1).mean() > 0.8)
+    row = next(row for row in range(len(values)) if read_numbers(values[row : row + 1], compact) is None)
+    raise UserError(
+        "data.time",
+        f"dates in column {name!r}, as its first",
+        f"{table.place(row)}: {table.columns[name][row]}, which is none",
+        fix=f"data.time={listed([name])[1:-1]} data.time_format=number, where they are plain numbers, "
+        "or correcting the file",
+    )
 
 
 def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: bool = True) -> list[str]:
@@ -224,6 +210,15 @@ def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: b
             if not beside or (steps == np.median(steps)).mean() > 0.8:
                 found.append(name)
     return found
+
+
+def _ask_about_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
+    """Raises UserError where a column that is called like a row number could as well be one of dates."""
+    values = _numbers(table, name)
+    assert values is not None
+    formats = compact_formats(values, ascends, is_named=True)
+    if any(form in (*PLAIN, "%Y%m", "%Y%j", "%G%V") for form in formats):
+        _ask(name, [*formats, NUMBER])
 
 
 def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
@@ -283,6 +278,9 @@ def _fields(names: Sequence[str]) -> list[str]:
 
 
 def _reads(table: Table, name: str, time_format: str) -> bool:
+    if table.is_numeric(name) and time_format != NUMBER:
+        values = _numbers(table, name)
+        return values is not None and read_numbers(values, time_format) is not None
     first = first_cell(map(str, table.columns[name]))
     return first is not None and table.columns[name].dtype == object and read_stamps([first], time_format)[1] is None
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.forecasting.compact import read_compact
 from rnnkit.data.forecasting.frequency import Times
 
 NUMBER = "number"
@@ -30,8 +31,11 @@ _DATES = (
         "%b-%Y",
         "%b-%y",
         "%Y %b",
+        "%Y-%j",
+        "%Y/%j",
+        "%Y %j",
     ),
-    *("%YQ%q", "%Y-Q%q", "%Y Q%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%G-W%V", "%Y%m%d"),
+    *("%YQ%q", "%Y-Q%q", "%Y Q%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%G-W%V", "%GW%V", "%G W%V", "%Y%m%d"),
 )
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H.%M.%S", "%H.%M", "%H")
 _CLOCK = re.compile(r"(.*\d)(T| |, )(\d{1,2}(?:[:.]\d\d){0,2}(?:\.\d+)?(?: ?[AaPp][Mm])?)")
@@ -116,25 +120,7 @@ def read_numbers(values: NDArray[np.float64], time_format: str) -> Times | None:
         return values
     if time_format in EPOCHS:
         return np.round(values * EPOCHS[time_format]).astype(np.int64).astype("datetime64[us]")
-    if not (values == np.floor(values)).all() or not (np.abs(values) < 1e15).all():
-        return None
-    digits = len(datetime(2000, 1, 1).strftime(time_format))
-    if not ((values >= 10 ** (digits - 1)) & (values < 10**digits)).all():
-        return None
-    left = values.astype(np.int64)
-    fields = {}
-    for name in reversed(re.findall(r"%(\w)", time_format)):
-        left, fields[name] = np.divmod(left, 10_000 if name == "Y" else 100)
-    year, month, day = fields["Y"], fields.get("m", np.ones_like(left)), fields.get("d", np.ones_like(left))
-    hour, minute, second = (fields.get(name, np.zeros_like(left)) for name in "HMS")
-    if not ((month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)).all():
-        return None
-    start = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
-    date = start.astype("datetime64[D]") + (day - 1)
-    if (day < 1).any() or (date.astype("datetime64[M]") != start).any():
-        return None
-    seconds = (hour * 60 + minute) * 60 + second
-    return date.astype("datetime64[us]") + seconds.astype("timedelta64[s]")  # type: ignore[no-any-return]
+    return read_compact(values, time_format)
 
 
 def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | None) -> list[str | int | float]:
@@ -156,7 +142,7 @@ def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | 
     loses = [unit for unit in ("M", "D", "m", "s", "ms") if (local.astype(f"datetime64[{unit}]") != local).any()]
     if "%H" not in form and "%I" not in form and "D" in loses:
         form = "%Y-%m-%d %H:%M:%S" + (".%f" if "s" in loses else "")
-    elif not any(name in form for name in ("%d", "%q", "%V")) and "M" in loses:
+    elif not any(name in form for name in ("%d", "%j", "%q", "%V")) and "M" in loses:
         form = "%Y-%m-%d"
     elif "%S" not in form and "m" in loses and form.endswith("%M"):
         form += ":%S" + (".%f" if "s" in loses else "")
@@ -182,6 +168,8 @@ def _written(time: datetime, form: str, zone: str, ahead: int | None) -> str:
 
 def _parsed(text: str, form: str) -> datetime | None:
     try:
+        if "%j" in form and not re.search(r"(?<!\d)\d{3}(?!\d)", text):  # strptime takes 2024-01 for a first day
+            return None
         if form.startswith("%G"):
             return datetime.strptime(f"{text} 1", f"{form} %u")
         if "Q%q" in form:

@@ -1,8 +1,9 @@
-"""The globals and class attributes that a cell's step reads, itself or through the Python functions that it calls."""
+"""The globals, class attributes and environment that a step reads, itself or through Python functions that it calls."""
 
 import copy
 import dis
 import functools
+import os
 import sys
 import types
 from collections import deque, namedtuple
@@ -23,6 +24,8 @@ COLLECTIONS = (list, dict, set, deque)
 _FIELD = type(vars(namedtuple("_Named", "field"))["field"])
 FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, _FIELD)
 """What changes only by being replaced."""
+ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
+"""Names in `os` by which a step may ask for variables of the environment, of which all are then looked at."""
 MISSING = object()
 Place = tuple[Mapping[str, Any], str]
 
@@ -127,7 +130,10 @@ class _Search:
 
     def _read(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
         """The names in some bytecode: its globals, and what may be attributes of anything."""
-        self._names |= {*code.co_names, *(constant for constant in code.co_consts if isinstance(constant, str))}
+        names = {*code.co_names, *(constant for constant in code.co_consts if isinstance(constant, str))}
+        self._names |= names
+        if names & ENVIRONMENT:
+            self._add(vars(os), "environ")
         for instruction in dis.get_instructions(code):
             if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL") and instruction.argval in namespace:
                 self._add(namespace, instruction.argval)

@@ -10,8 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from rnnkit.errors import UserError
+from rnnkit.plain_yaml import plain_text
 from rnnkit.renamed import renewed
-from rnnkit.training.run.plain_yaml import plain_text
 
 PARTS = ("task", "model", "data")
 """Of a configuration, what every command builds."""

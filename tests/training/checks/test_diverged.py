@@ -42,3 +42,35 @@ def test_it_goes_back_or_stops(task: str, more: list[str]) -> None:
     else:
         assert "back to the weights of step" in came.said or "patience=1" in more
     shutil.rmtree("runs")
+
+
+@pytest.mark.parametrize("rate", ["1e30", "1e9"])
+@pytest.mark.parametrize("task", ["language_modeling", "regression"])
+def test_numbers_that_are_finite_and_make_no_sense_are_told(task: str, rate: str) -> None:
+    diverge = ["optimizer=sgd", f"optimizer.lr={rate}", "trainer.max_epochs=3"]
+    came = every_key.outcome([f"task={task}", *every_key.TASKS[task], *every_key.TINY, *diverge])
+    assert came.code == 2
+    assert "training: expected finite numbers, near the first loss" in came.said
+    assert "the training has diverged" in came.said
+    fix = came.said.partition("Try: ")[2].split()[0]
+    again = every_key.outcome([f"task={task}", *every_key.TASKS[task], *every_key.TINY, *diverge, fix, "run_dir=again"])
+    assert again.code == 0, again.said
+
+
+def test_a_monitor_that_is_never_a_number_is_told(here: Path) -> None:
+    code = """
+import torch
+from rnnkit.tasks import LanguageModeling
+
+class Odd(LanguageModeling):
+    metrics = {**LanguageModeling.metrics, "odd": "max"}
+
+    def on_validation_epoch_end(self):
+        super().on_validation_epoch_end()
+        self.log("val/odd", torch.tensor(float("nan")))
+"""
+    (here / "odd_task.py").write_text(code)
+    overrides = ["task._target_=odd_task.Odd", "monitor=val/odd", *every_key.LANGUAGE, *every_key.TINY]
+    came = every_key.outcome(overrides)
+    assert came.code == 0, came.said
+    assert "val/odd was never a finite number: best.ckpt is not chosen by it" in came.said

@@ -1,0 +1,88 @@
+"""Training that ends far above where it began, with numbers that are finite all the same."""
+
+import math
+import sys
+from typing import Any
+
+import lightning as L
+from torch import Tensor
+
+from rnnkit.errors import UserError
+from rnnkit.tasks import Task
+
+FACTOR = 1000
+"""Times the first loss, and more: no model that learns gets there."""
+
+
+class Diverged(L.Callback):
+    """Looks at every validation whether the training still makes sense, and says at the end what came of it.
+
+    It does where the mean loss since the validation before is below `FACTOR` times the first loss, and the validation
+    loss is finite.
+
+    Args:
+        monitor: the metric that chooses best.ckpt.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.first: float | None = None
+        self.is_well = True
+        """Whether the last validation made sense."""
+        self.was_well = False
+        """Whether any did."""
+        self.was_measured = False
+        """Whether the monitor was finite at any of them."""
+        self._begun: Tensor | None = None
+        self._sum: Tensor | None = None
+        self._steps = 0
+        self._mean = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        self._settle()
+        return {name: getattr(self, name) for name in ("first", "is_well", "was_well", "was_measured")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, Task)
+        if not pl_module.refused:
+            loss = outputs["loss"].detach()
+            self._sum = loss if self._sum is None else self._sum + loss
+            self._steps += 1
+            if self.first is None and self._begun is None:
+                self._begun = loss
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._settle()
+        validated = float(trainer.callback_metrics.get("val/loss", 0.0))
+        if self._sum is not None:
+            self._mean, self._sum, self._steps = float(self._sum) / self._steps, None, 0
+        self.is_well = math.isfinite(validated) and (self.first is None or self._mean < FACTOR * (1 + abs(self.first)))
+        self.was_well = self.was_well or self.is_well
+        measured = float(trainer.callback_metrics.get(self.monitor, 0.0))
+        self.was_measured = self.was_measured or math.isfinite(measured)
+
+    def tell(self, best: float | None, rate: float) -> None:
+        """Raise UserError where no validation made sense; print what else is wrong."""
+        if best is None:  # nothing was validated
+            return
+        if not self.was_well:
+            raise UserError(
+                "training",
+                f"finite numbers, near the first loss or below it ({math.nan if self.first is None else self.first:.4g})",
+                f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, and its "
+                "checkpoints are of no use",
+                fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
+            )
+        if not self.is_well:
+            print("the training has diverged at its end: last.ckpt is of no use, best.ckpt is older", file=sys.stderr)
+        if not self.was_measured:
+            print(f"{self.monitor} was never a finite number: best.ckpt is not chosen by it", file=sys.stderr)
+
+    def _settle(self) -> None:
+        if self.first is None and self._begun is not None:
+            self.first = float(self._begun)
