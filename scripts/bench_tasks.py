@@ -37,7 +37,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder
-from rnnkit.training.run.construct import construct
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.run.run import build_trainable
 
 CASES = {

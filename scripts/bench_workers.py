@@ -20,7 +20,7 @@ import torch
 
 from rnnkit.cli import run
 from rnnkit.training import Run
-from rnnkit.training.run.construct import construct
+from rnnkit.training.configuration.construct import construct
 
 COUNTS = (0, 1, 2)
 

@@ -61,7 +61,7 @@ def _lines(config: Any) -> Iterator[str]:
     import torch
 
     from rnnkit.engines import ENGINES, explain
-    from rnnkit.training.run.construct import construct
+    from rnnkit.training.configuration.construct import construct
 
     # What a precision and a device mean is Lightning's to say.
     trainer = construct(config, "trainer", logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -165,7 +165,7 @@ def _model(config: Any, data: Any) -> Any:
     What the model's constructor needs and the configuration lacks, such as `vocabulary_size`, only the data know. Two
     numbers stand in for it: where the recurrent layers come out the same with both, they do not depend on it.
     """
-    from rnnkit.training.run.construct import construct, required
+    from rnnkit.training.configuration.construct import construct, required
 
     try:
         unknown = required(config, "model")

@@ -29,8 +29,8 @@ def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str
     They were chosen with the class that was there before. Options that are typed themselves stay, and are refused later
     where the class does not take them. Call it when the typed classes are known to be allowed: they are imported.
     """
+    from rnnkit.training.configuration.construct import locate
     from rnnkit.training.configuration.signatures import signature_of
-    from rnnkit.training.run.construct import locate
 
     typed = [item.partition("=")[0].lstrip("+") for item in overrides if not item.startswith("~")]
     for key in typed:

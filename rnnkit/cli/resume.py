@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
     from rnnkit.cli.checking import check
     from rnnkit.cli.train import fit_and_report
     from rnnkit.training import Run
-    from rnnkit.training.run.own_code import remember
+    from rnnkit.training.configuration.own_code import remember
 
     run = Run.open(given.run)
     config = run.written_config()

@@ -129,7 +129,7 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
 
     quiet()
     from rnnkit.cli.checking import check
-    from rnnkit.training.run.own_code import remember
+    from rnnkit.training.configuration.own_code import remember
 
     check(config, overrides)
     remember(typed_values(overrides))

@@ -17,26 +17,26 @@ from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.bad_numbers import BadNumbers
 from rnnkit.training.checks.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.checks.diverged import Diverged
 from rnnkit.training.checks.foresight import foresee_batches
 from rnnkit.training.checks.preflight import check_kind, check_model, check_parts
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.configuration.monitored import MonitorIsMeasured, check_measured, settled_mode
 from rnnkit.training.configuration.schema import check_configuration
-from rnnkit.training.diverged import Diverged
 from rnnkit.training.double import keep_double
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.optim.schedules import StepPlateau
-from rnnkit.training.profile import ProfileTable
 from rnnkit.training.report.loggers import Board, MetricsFile
 from rnnkit.training.report.monitor import Monitor
+from rnnkit.training.report.profile import ProfileTable
 from rnnkit.training.report.progress import TrainingProgress
-from rnnkit.training.restoring import check_parts_of, check_restorable, restoring
 from rnnkit.training.resume.checkpoints import AfterAnEpoch, RunCheckpoint
 from rnnkit.training.resume.patience import EarlyStopping
 from rnnkit.training.resume.randomness import RandomState
+from rnnkit.training.resume.restoring import check_parts_of, check_restorable, restoring
 from rnnkit.training.resume.stopping import SaveAndStop, ValidateAtTheEnd, stopping_at_once
 from rnnkit.training.resume.time_budget import TimeBudget
-from rnnkit.training.run.construct import construct
 from rnnkit.training.run.fitting import check_fits
 from rnnkit.training.run.folder import check_files, check_named_files
 from rnnkit.training.run.lock import claimed

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.configuration.monitored import settled_mode
-from rnnkit.training.run.construct import construct
 from rnnkit.training.run.run import build_trainable
 
 ROOT = Path(__file__).parents[2]

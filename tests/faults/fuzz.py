@@ -128,7 +128,7 @@ def reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], object]]:
     from hydra import compose, initialize_config_dir
 
     from rnnkit.cli.configuration import config_folder
-    from rnnkit.training.run.construct import construct
+    from rnnkit.training.configuration.construct import construct
 
     overrides, suffix, content = SEQUENCES[kind]
     path = folder / f"file.{suffix}"

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import MinLen
 
-from rnnkit.data.tagging.schemes import PARTS
 from rnnkit.ranges import NonNegativeInt, PositiveInt
 from rnnkit.structure import check
 
-Scheme = Literal[tuple(PARTS)] | None  # type: ignore[valid-type]
+Scheme = Literal["bio", "bioes", "bilou", "bmes", "bmewo", "io", "iob1", "ioe2", "ioe1"] | None
+"""The keys of `PARTS`."""
 
 
 class LearnedVocabulary(TypedDict):

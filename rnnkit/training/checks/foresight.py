@@ -13,8 +13,8 @@ from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.batch_memory import BatchMemory, training_memory, validation_memory
 from rnnkit.training.checks.rehearsal import Rehearsal, untouched
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
-from rnnkit.training.run.construct import construct
 
 MARGIN = 0.9
 """Of what is free, for the size that is proposed."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from rnnkit.errors import Problems, UserError
 from rnnkit.training.checks.foresight import foresee_weights
-from rnnkit.training.run.construct import construct
+from rnnkit.training.configuration.construct import construct
 
 
 def check_parts(config: DictConfig, problems: Problems) -> None:

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
-from rnnkit.training.run.construct import locate
+from rnnkit.training.configuration.construct import locate
 
 MODES = ("min", "max")
 PREFIX = "val/"

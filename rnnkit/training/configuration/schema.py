@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnkit.errors import Problems, UserError
+from rnnkit.training.configuration.construct import locate
 from rnnkit.training.configuration.foreign import SET_BY_A_RUN
 from rnnkit.training.configuration.monitored import monitor_problems, settled_mode
+from rnnkit.training.configuration.processes import device_problems
 from rnnkit.training.configuration.settings import RunSettings
 from rnnkit.training.configuration.signatures import Signature, signature_of
 from rnnkit.training.configuration.values import MISSING, check_value, is_node, written
-from rnnkit.training.processes import device_problems
-from rnnkit.training.run.construct import locate
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 REQUIRED = (

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rnnkit import __version__
 from rnnkit.errors import UserError
-from rnnkit.training.templates import same_kind
+from rnnkit.training.run.templates import same_kind
 
 FORMAT = 2
 """Of checkpoints. 1 is the first one, which told no number; it is read as well."""

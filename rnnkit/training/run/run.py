@@ -21,13 +21,13 @@ from rnnkit.errors import UserError
 from rnnkit.files import replacing
 from rnnkit.strict_json import dumps
 from rnnkit.tasks import Task
+from rnnkit.training.configuration.construct import construct, required
 from rnnkit.training.configuration.schema import check_built
+from rnnkit.training.configuration.targets import check_targets
 from rnnkit.training.run import storage
-from rnnkit.training.run.construct import construct, required
 from rnnkit.training.run.fitting import check_fits
 from rnnkit.training.run.folder import check_files, read_config
 from rnnkit.training.run.provenance import check_agreement, check_format, check_learned, check_weights
-from rnnkit.training.run.targets import check_targets
 
 
 @dataclass(frozen=True)

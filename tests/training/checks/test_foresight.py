@@ -28,8 +28,8 @@ from rnnkit.training.checks import foresight
 from rnnkit.training.checks.foresight import Kept
 from rnnkit.training.checks.live_memory import Growth, LiveMemory
 from rnnkit.training.checks.rehearsal import untouched
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
-from rnnkit.training.run.construct import construct
 
 MIB = 2**20
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from rnnkit.cli import run
 from rnnkit.errors import UserError
 from rnnkit.training import Run
+from rnnkit.training.configuration.construct import locate
 from rnnkit.training.configuration.monitored import settled_mode
 from rnnkit.training.configuration.schema import check_configuration
-from rnnkit.training.run.construct import locate
 
 TASKS = every_key.TASKS
 MAXIMIZED = {

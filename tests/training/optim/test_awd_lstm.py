@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder
 from rnnkit.training import NonmonotonicAverage, Run
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.report.monitor import Monitor
-from rnnkit.training.run.construct import construct
 from rnnkit.training.run.run import build_trainable
 
 SMALL = [

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -12,7 +13,8 @@ from rnnkit.errors import UserError
 def device_problems(config: DictConfig) -> Iterator[UserError]:
     """A UserError for more devices than there are; each is a process. On a CPU there are as many as processors."""
     trainer = config.get("trainer") or {}
-    asked, accelerator = trainer.get("devices"), trainer.get("accelerator")
+    asked: Any = trainer.get("devices")
+    accelerator = trainer.get("accelerator")
     try:
         count = int(asked)
     except (TypeError, ValueError):  # a list or a word, which Lightning reads

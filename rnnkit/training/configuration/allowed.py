@@ -1,8 +1,9 @@
 """The classes and functions that any configuration may name, whoever wrote it: those that compute, and no more.
 
 A class is allowed by where it is defined and by what it inherits from. Functions, and classes that live beside others
-that write files or call what they are given, are listed one by one. `tests/training/run/allowed_targets.txt` holds
-every name that passes, so that a new version of a dependency cannot add one unseen.
+that write files or call what they are given, are listed one by one.
+`tests/training/configuration/allowed_targets.txt` holds every name that passes, so that a new
+version of a dependency cannot add one unseen.
 """
 
 import inspect

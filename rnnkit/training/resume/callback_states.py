@@ -17,7 +17,7 @@ from rnnkit.training.optim.averaging import NonmonotonicAverage
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.resume.randomness import RandomState
 from rnnkit.training.resume.time_budget import TimeBudget
-from rnnkit.training.templates import is_stored
+from rnnkit.training.run.templates import is_stored
 
 
 def is_number(value: Tensor) -> bool:

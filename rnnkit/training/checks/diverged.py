@@ -73,9 +73,10 @@ class Diverged(L.Callback):
         if not self.was_well:
             raise UserError(
                 "training",
-                f"finite numbers, near the first loss or below it ({math.nan if self.first is None else self.first:.4g})",
-                f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, and its "
-                "checkpoints are of no use",
+                "finite numbers, near the first loss or below it "
+                f"({math.nan if self.first is None else self.first:.4g})",
+                f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, "
+                "and its checkpoints are of no use",
                 fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
             )
         if not self.is_well:

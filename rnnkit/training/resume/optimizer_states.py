@@ -6,8 +6,8 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from rnnkit.training.run.construct import construct
-from rnnkit.training.templates import check_alike
+from rnnkit.training.configuration.construct import construct
+from rnnkit.training.run.templates import check_alike
 
 ASSUMED_STEPS = 100
 """Of the run that a schedule is made for: its state has the same structure for any number."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnkit.training.run.allowed import canonical
+from rnnkit.training.configuration.allowed import canonical
 
 REVIEWED = Path(__file__).with_name("allowed_targets.txt")
 ROOTS = ("rnnkit", "torch.nn", "torch.optim", "lightning.pytorch")

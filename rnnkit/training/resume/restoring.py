@@ -26,11 +26,11 @@ from rnnkit.errors import UserError
 from rnnkit.ranges import NonNegativeInt
 from rnnkit.structure import check
 from rnnkit.tasks import StreamTask, Task
-from rnnkit.training.callback_states import Number, check_callbacks
-from rnnkit.training.optimizer_states import check_training_state
+from rnnkit.training.resume.callback_states import Number, check_callbacks
+from rnnkit.training.resume.optimizer_states import check_training_state
 from rnnkit.training.run.provenance import check_weights
 from rnnkit.training.run.storage import BEFORE_LAST, LAST
-from rnnkit.training.templates import check_alike, is_stored, same_kind
+from rnnkit.training.run.templates import check_alike, is_stored, same_kind
 
 OLDEST = Version("2.0")
 """Of Lightning, whose checkpoints can be resumed."""
