@@ -17,10 +17,10 @@ VARIABLE = "RNNKIT_ALLOW"
 def check_targets(config: DictConfig, typed: Mapping[str, Any] | None = None) -> None:
     """Refuse a configuration that would run code, or write where it should not, without its user's consent.
 
-    Allowed are the targets of `rnnkit.training.configuration.allowed`; what stands on the command line itself (`typed`, by
-    dotted key); packages that the environment variable RNNKIT_ALLOW names, several with commas between them; and classes of
-    the folder where the command is typed that the user has typed there before. No name is imported before it is
-    allowed. The rule holds for every node, whatever it is in and whatever its key is.
+    Allowed are the targets of `rnnkit.training.configuration.allowed`; what stands on the command line itself
+    (`typed`, by dotted key); packages that the environment variable RNNKIT_ALLOW names, several with commas between
+    them; and classes of the folder where the command is typed that the user has typed there before. No name is imported
+    before it is allowed. The rule holds for every node, whatever it is in and whatever its key is.
 
     Raises UserError naming the key, the target or argument, and how to allow it.
     """
