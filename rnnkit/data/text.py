@@ -240,7 +240,9 @@ class TextData(LightningDataModule):
     def _check_vocabulary(self, tokenizer: Tokenizer) -> None:
         if len(tokenizer) == 1 and tokenizer.unknown is not None:
             expected = f"a number of times that a {self.level} of the training text occurs"
-            raise UserError("data.min_count", expected, f"{self.min_count}, and none occurs so often", fix="data.min_count=1")
+            raise UserError(
+                "data.min_count", expected, f"{self.min_count}, and none occurs so often", fix="data.min_count=1"
+            )
 
     def _check_training_length(self) -> None:
         predictions = len(self._split("train").tokens) - 1

@@ -78,9 +78,7 @@ def test_a_sweep_keeps_what_came_of_it(small: list[str], here: Path, capsys: pyt
     assert (here / "sweep" / "1" / "summary.json").is_file()
 
 
-def test_runs_and_sweeps_that_start_together_have_folders_of_their_own(
-    here: Path, small: list[str]
-) -> None:
+def test_runs_and_sweeps_that_start_together_have_folders_of_their_own(here: Path, small: list[str]) -> None:
     short = [*small, "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
     for sweep in ([], ["--multirun"]):
         assert run(["train", *sweep, *short]) == run(["train", *sweep, *short]) == 0

@@ -71,7 +71,9 @@ def begins_like_dates(values: NDArray[np.float64]) -> str | None:
     forms = (*PLAIN, "%Y%m", "%Y%j")
     if any(read_compact(values, form) is not None for form in ("%G%V", *forms)):
         return None
-    return next((form for form in forms if _is_recent(values, form) and read_compact(values[:1], form) is not None), None)
+    return next(
+        (form for form in forms if _is_recent(values, form) and read_compact(values[:1], form) is not None), None
+    )
 
 
 def _is_recent(values: NDArray[np.float64], form: str) -> bool:
