@@ -12,6 +12,8 @@ from rnnkit.errors import UserError
 
 CAN_BE_LEFT_OUT = ("averaging", "clipping", "debug", "experiment", "schedule")
 """Groups of which a run needs none."""
+PLAIN_KEYS = ("callbacks", "deterministic", "monitor", "patience", "run_dir", "seed")
+"""What is no group, and every run needs all the same."""
 
 CHOICES_WITH_NAMES = ("model/characters", "model/pooling", "model/scaling")
 """Groups whose choices a model also takes by their names, as values: the earlier spelling."""
@@ -66,10 +68,9 @@ def _check_left_out(overrides: list[str], known: Mapping[str, Any]) -> None:
     """UserError for `~data`, since a run needs data: Hydra would complain of the keys that it has no more."""
     for override in overrides:
         name = override[1:].partition("=")[0]
-        if override.startswith("~") and name not in CAN_BE_LEFT_OUT and (name in known or name == "run_dir"):
-            rest = [item for item in overrides if item != override]
-            fix = shlex.join(["rnnkit", "train", *rest])
-            raise UserError(name, "a value, which every run needs", override, fix=fix)
+        if override.startswith("~") and name not in CAN_BE_LEFT_OUT and name in (*known, *PLAIN_KEYS):
+            fix = shlex.join(["rnnkit", "train", *(item for item in overrides if item != override)])
+            raise UserError(name, "a value, which every run needs", "none", fix=fix)
 
 
 def explained(error: Exception, overrides: list[str]) -> UserError:
@@ -89,6 +90,9 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
             if key in groups() and value not in groups()[key]:
                 return unknown_choice(key, value)
     cause = error.__cause__ or error
+    if match := re.search(r"full_key: (\S+)", f"{message}\n{cause}"):
+        reason = str(cause).splitlines()[0]
+        return UserError(match[1], "a value of the kind that stands there", reason, fix=f"leaving out {match[1]}")
     bad = re.search(r"Error parsing override '([^']*)'", message)
     shown = bad[1] if bad else " ".join(overrides)
     return UserError(
@@ -99,6 +103,9 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
 def unknown_choice(group: str, choice: str) -> UserError:
     """For `model/cell=gruu`."""
     choices = groups().get(group, [])
+    if group.startswith("hydra/"):
+        expected = "a choice of Hydra's own that is installed"
+        return UserError(group, expected, repr(choice), fix=f"leaving out {group}={choice}")
     fix = f"{group}={nearest(choice, choices)}" if choices else "rnnkit train --help"
     return UserError(group, f"one of {', '.join(choices) or 'no choices'}", repr(choice), fix=fix)
 

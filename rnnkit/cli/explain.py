@@ -10,6 +10,7 @@ from rnnkit.cli.arguments import Parser
 from rnnkit.cli.configuration import check_choices, config_folder, explained
 from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
+from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.errors import UserError
 from rnnkit.renamed import renewed_choices
 
@@ -49,7 +50,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
     with initialize_config_dir(str(config_folder()), version_base="1.3"), checked_compositions():
         try:
             # what is explained is never run, and needs no folder
-            return compose("train", [*own, "run_dir=runs/explained", *overrides])
+            return compose("train", [*own, "run_dir=runs/explained", *options_of_typed_classes(overrides)])
         except UserError:
             raise
         except (HydraException, OmegaConfBaseException, ValueError) as error:

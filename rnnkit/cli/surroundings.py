@@ -1,7 +1,8 @@
 """The folder in which a command is typed may be anybody's: nothing that lies in it by chance is run.
 
 It is not searched for modules (`rnnkit.training.configuration.own_code` adds it, last, for a class that the user has
-named). What is left is a settings file of matplotlib's, which lightning imports: releases before 3.11 evaluate a line of it.
+named). What is left is a settings file of matplotlib's, which lightning imports: releases before 3.11
+evaluate a line of it.
 """
 
 import contextlib

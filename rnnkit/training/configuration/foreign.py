@@ -31,6 +31,19 @@ def has_time(units: Mapping[str, float]) -> bool:
     return sum(units.values()) > 0
 
 
+def is_devices(text: str) -> bool:
+    """Whether a text names devices as Lightning reads it: a number, or several with commas between."""
+    return re.fullmatch(r"-1|[1-9]\d*|\d+(,\d+)*,?", text.replace(" ", "")) is not None and text.strip() != "0"
+
+
+def is_strategy(name: str) -> bool:
+    """Whether Lightning knows a strategy by this name."""
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    return name == "auto" or name in StrategyRegistry.available_strategies()
+
+
+Devices = Annotated[str, Predicate(is_devices), doc("numbers of devices as '0,1'")]
 Unit = Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"]
 Units = Annotated[Mapping[Unit, NonNegative], Predicate(has_time), doc("a mapping such as {hours: 8}")]
 
@@ -38,10 +51,10 @@ Units = Annotated[Mapping[Unit, NonNegative], Predicate(has_time), doc("a mappin
 class _Trainer:
     """Of `lightning.Trainer`; defaults are proposed where a value does not fit."""
 
-    accelerator: str = "auto"
-    devices: PositiveInt | Unlimited | str | Annotated[list[NonNegativeInt], MinLen(1)] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
+    devices: PositiveInt | Unlimited | Literal["auto"] | Devices | Annotated[list[NonNegativeInt], MinLen(1)] = "auto"
     num_nodes: PositiveInt = 1
-    strategy: str = "auto"
+    strategy: Annotated[str, Predicate(is_strategy), doc("a strategy of Lightning's")] = "auto"
     max_epochs: PositiveInt | Unlimited | None = 10
     min_epochs: NonNegativeInt | None = None
     max_steps: PositiveInt | Unlimited = -1

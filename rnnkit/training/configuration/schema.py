@@ -47,7 +47,7 @@ def check_configuration(config: DictConfig) -> None:
     """
     for name in REQUIRED:
         if name not in config:
-            raise UserError(name, "a value, which every run needs", "none", fix=f"no ~{name}")
+            raise UserError(name, "a value, which every run needs", "none", fix=f"leaving out ~{name}")
     plain = _resolved(_with_mode(config))
     sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
     problems: dict[str, UserError] = {}
@@ -190,7 +190,7 @@ def _inner(hint: Any) -> Any:
 def _unknown(key: str, name: str, value: Any, target: str, signature: Signature) -> UserError:
     near = get_close_matches(name, signature.parameters, n=3)
     expected = f"an argument of {target}{', such as ' + ', '.join(near) if near else ''}"
-    fix = f"{key.removesuffix(name)}{near[0]}={written(value)}" if near else f"~{key}"
+    fix = f"{key.removesuffix(name)}{near[0]}={written(value)}" if near else f"leaving out {key}"
     return UserError(key, expected, f"{name}, which it does not take", fix=fix)
 
 

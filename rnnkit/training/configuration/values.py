@@ -216,7 +216,7 @@ def _fix(key: str, value: Any, hint: Any, default: Any) -> str:
     near = difflib.get_close_matches(str(value), choices, n=1)
     if near:
         return f"{key}={near[0]}"
-    for other in (str(value), [value], int(value) if _is_whole(value) else None):
+    for other in (str(value), [value] if value else None, int(value) if _is_whole(value) else None):
         if other is not None and fits(other, hint) and not isinstance(value, Mapping):
             text = f"'{other}'" if isinstance(other, str) else written(other)
             return f'"{key}={text}"' if isinstance(other, str) else f"{key}={text}"
