@@ -71,11 +71,12 @@ class Diverged(L.Callback):
         if best is None:  # nothing was validated
             return
         if not self.was_well:
+            first = "none" if self.first is None else f"{self.first:.4g}"
             raise UserError(
                 "training",
-                f"finite numbers, near the first loss or below it ({math.nan if self.first is None else self.first:.4g})",
-                f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, and its "
-                "checkpoints are of no use",
+                f"finite numbers, near the first loss or below it ({first})",
+                f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, "
+                "and its checkpoints are of no use",
                 fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
             )
         if not self.is_well:
