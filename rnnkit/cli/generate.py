@@ -85,8 +85,8 @@ def _encoded(tokenizer: Any, prompt: str, run: str) -> Any:
 def _context(tokenizer: Any, prompt: list[int]) -> list[int]:
     """What the model reads first: the prompt behind the end of a line, which is not printed.
 
-    A model has hardly seen texts begin, but many lines. Where its text has no lines, an empty prompt stands for the most
-    frequent token.
+    A model has hardly seen texts begin, but many lines. Where its text has no lines, an empty prompt stands for the
+    most frequent token.
     """
     if not tokenizer.missing("\n"):
         return [*tokenizer.encode("\n").tolist(), *prompt]

@@ -43,7 +43,11 @@ class Diverged(L.Callback):
         return {name: getattr(self, name) for name in ("first", "is_well", "was_well", "was_measured")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
+        first = state_dict["first"]
+        self.first = None if first is None else float(first)
+        self.is_well, self.was_well, self.was_measured = (
+            bool(state_dict[name]) for name in ("is_well", "was_well", "was_measured")
+        )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
