@@ -43,7 +43,11 @@ class Diverged(L.Callback):
         return {name: getattr(self, name) for name in ("first", "is_well", "was_well", "was_measured")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
+        first = state_dict["first"]
+        self.first = None if first is None else float(first)
+        self.is_well, self.was_well, self.was_measured = (
+            bool(state_dict[name]) for name in ("is_well", "was_well", "was_measured")
+        )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -71,10 +75,15 @@ class Diverged(L.Callback):
         if best is None:  # nothing was validated
             return
         if not self.was_well:
+            first = "none" if self.first is None else f"{self.first:.4g}"
             raise UserError(
                 "training",
+<<<<<<< HEAD:rnnkit/training/checks/diverged.py
                 "finite numbers, near the first loss or below it "
                 f"({math.nan if self.first is None else self.first:.4g})",
+=======
+                f"finite numbers, near the first loss or below it ({first})",
+>>>>>>> d62b1fa13df9a10e87e87981b8fc7dccf66f32aa:rnnkit/training/diverged.py
                 f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, "
                 "and its checkpoints are of no use",
                 fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
