@@ -47,7 +47,8 @@ def trace(
         device = leaves[0].device
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
         x, context = (
-            [_like(leaf, ROWS, device) for leaf in tensors] for tensors in (twin.given.x_leaves, twin.given.lane_context)
+            [_like(leaf, ROWS, device) for leaf in tensors]
+            for tensors in (twin.given.x_leaves, twin.given.lane_context)
         )
         inputs |= {"x": x, "state": leaves, "context": context}
         if masked:
