@@ -61,6 +61,7 @@ def _lines(config: Any) -> Iterator[str]:
     """What is printed: the window, then each layer with its engine, and below it why no faster one."""
     import torch
 
+    from rnnkit.cells import state_leaves
     from rnnkit.engines import ENGINES, explain
     from rnnkit.training.configuration.construct import construct
 
@@ -75,27 +76,26 @@ def _lines(config: Any) -> Iterator[str]:
     where = f"{precision.precision} on {device}{threads}"
     layers = dict(_layers(model))
     if not layers:
-        raise UserError("model", "a model with an rnnkit.RNN inside", type(model).__name__, fix="model=language_model")
+        raise UserError("model", "a model with a cell inside", type(model).__name__, fix="model=language_model")
     if task is None:
         lanes, steps = config.data.lanes // trainer.world_size, config.data.bptt_steps
-        shapes = dict.fromkeys(layers, (lanes, steps))
+        scans = {cell: _window(cell, lanes, steps, device) for cell in layers.values()}
         yield f"{type(model).__name__} on windows of {lanes} lanes x {steps} steps, {where}"
     else:
         batch = next(iter(data.train_dataloader()))
         with precision.forward_context():
-            shapes = _shapes(task, batch)
+            scans = _scans(task, batch)
         yield f"{type(model).__name__} on the first training batch, {batch.tokens:,} steps, {where}"
     width = max(len(name) for name in layers)
     for name, cell in layers.items():
-        if name not in shapes:
+        if cell not in scans:
             yield f"{name:<{width}}  {_described(cell)}: not run by this batch"
             continue
-        B, T = shapes[name]
-        dtype = next((parameter.dtype for parameter in cell.parameters()), torch.get_default_dtype())
+        x, options = scans[cell]
         # A warning would say what is printed anyway.
         with precision.forward_context(), warnings.catch_warnings(action="ignore"):
-            x_BTI = torch.zeros(B, T, cell.input_size, dtype=dtype, device=device, requires_grad=True)
-            found = explain(cell, x_BTI)
+            found = explain(cell, x, **options)
+        B, T = state_leaves(x)[0].shape[:2]
         over = "" if windows else f" on {B} x {T}"
         yield f"{name:<{width}}  {_described(cell)}{over}: {found.engine}"
         for faster in takewhile(found.engine.__ne__, ENGINES):
@@ -115,41 +115,56 @@ def _task(config: Any, data: Any) -> Any:
     return build_task(config)
 
 
-def _shapes(task: Any, batch: Any) -> dict[str, tuple[int, int]]:
-    """How many lanes and steps each layer reads in a training step; the last time, where it is called several times."""
+def _window(cell: Any, lanes: int, steps: int, device: Any) -> tuple[Any, dict[str, Any]]:
+    """The input of a full window, as `_scans` has it."""
+    import torch
+
+    dtype = next((parameter.dtype for parameter in cell.parameters()), torch.get_default_dtype())
+    return torch.zeros(lanes, steps, cell.input_size, dtype=dtype, device=device, requires_grad=True), {}
+
+
+def _scans(task: Any, batch: Any) -> dict[Any, tuple[Any, dict[str, Any]]]:
+    """What each cell is given in a training step, x and the options of `scan`; the last time, where it runs several times."""
     import torch
     from lightning.fabric.utilities import move_data_to_device
 
-    from rnnkit.layers import RNN
+    from rnnkit.cells import map_state
+    from rnnkit.engines import observe
 
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[Any, tuple[Any, dict[str, Any]]] = {}
 
-    def note(module: Any, inputs: tuple[Any, ...]) -> None:
-        found.update(dict.fromkeys(names[module], tuple(inputs[0].shape[:2])))
+    def learned(leaf: Any) -> Any:
+        return leaf.detach().clone().requires_grad_(leaf.is_floating_point())
 
-    model = task.model
-    modules = {name or "rnn": module for name, module in model.named_modules() if isinstance(module, RNN)}
-    every = list(dict(_layers(model)))
-    names = {module: [one for one in every if one.startswith(f"{name}, ")] for name, module in modules.items()}
-    hooks = [module.register_forward_pre_hook(note) for module in modules.values()]
-    batch = move_data_to_device(batch, next(model.parameters()).device)
-    with torch.no_grad():
+    def note(event: Any) -> None:
+        (context,) = map_state(learned, (event.context,))
+        found[event.cell] = (
+            map_state(learned, event.x),
+            {"context": context, "lengths": event.lengths, "reverse": event.reverse},
+        )
+
+    batch = move_data_to_device(batch, next(task.model.parameters()).device)
+    with torch.no_grad(), observe(note):
         task.training_step(batch, 0)
-    for hook in hooks:
-        hook.remove()
     return found
 
 
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """Every cell of every RNN in a model, by its place there."""
+    """Every cell that a model may take over time, by its place there."""
+    from rnnkit.cells import Cell
     from rnnkit.layers import RNN
 
+    inside: set[Any] = set()
     for name, module in model.named_modules():
         if isinstance(module, RNN):
             for i in range(len(module.cells)):
                 layer, backward = divmod(i, 2) if module.bidirectional else (i, 0)
                 direction = ", backward" if backward else ", forward" if module.bidirectional else ""
                 yield f"{name or 'rnn'}, layer {layer + 1}{direction}", module.cell_at(i)
+                inside.update(module.cell_at(i).modules())
+        elif isinstance(module, Cell) and module not in inside:
+            yield name, module
+            inside.update(module.modules())
 
 
 def _described(cell: Any) -> str:

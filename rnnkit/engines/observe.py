@@ -67,8 +67,8 @@ def observe(
     direction. Scans that the callback makes are not observed.
 
     * `module`: whose names for its cells the events carry.
-    * `states`: the events carry the states of all steps. Where the engine keeps them to itself they are computed again,
-      without gradients; for a cell that draws random numbers in its steps they are None then.
+    * `states`: the events carry the states of all steps. They are computed again, without gradients, with the same
+      random numbers; where another engine has to do it, which draws others in its steps, they are None.
     * `before`: called before the first step of every scan, with an event that has no results yet.
 
     >>> from rnnkit import RNN
@@ -113,7 +113,7 @@ def run_observed(request: Request, engine: str, run: Callable[[], Result]) -> Re
         wanted = any(observer.states for observer in watching)
         random = _random_state(request) if wanted else []
         result = run()
-        states = _states(request, result, random) if wanted else None
+        states = _states(request, engine, result, random) if wanted else None
         event = event._replace(y=result.y, state=result.state)
         for observer in watching:
             observer.callback(observer.named(event._replace(states=states if observer.states else None)))
@@ -129,8 +129,8 @@ def _unobserved() -> Iterator[None]:
         _observers.reset(token)
 
 
-def _states(request: Request, result: Result, random: list[Tensor]) -> Any:
-    """The states of all steps, of this run or, where it kept them to itself, of one with the same random numbers."""
+def _states(request: Request, engine: str, result: Result, random: list[Tensor]) -> Any:
+    """The states of all steps, of this run or, where none were asked of it, of one with the same random numbers."""
     if result.states is not None:
         return map_state(Tensor.detach, result.states)
     again = request._replace(states=True)
@@ -140,7 +140,8 @@ def _states(request: Request, result: Result, random: list[Tensor]) -> Any:
         torch.set_rng_state(random[0])
         for device, numbers in zip(_devices(request), random[1:], strict=True):
             torch.cuda.set_rng_state(numbers, device)
-        repeated = policy.ENGINES[policy.choose(again, "auto")].run(again)
+        able = policy.ENGINES[engine].unsupported(again) is None
+        repeated = policy.ENGINES[policy.choose(again, engine if able else "auto")].run(again)
     ends = zip(state_leaves(repeated.state), state_leaves(result.state), strict=True)
     same = all(torch.allclose(one.to(other.dtype), other, rtol=1e-2, atol=1e-2, equal_nan=True) for one, other in ends)
     return repeated.states if same else None

@@ -6,12 +6,8 @@ An engine answers for itself alone: `unsupported` at once and without side effec
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
-from torch import Tensor
-
-from rnnkit.cells.base import Cell
 from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
@@ -42,7 +38,10 @@ LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
 """Multiplications in a window from which on a cell is compiled that torch has a kernel for; oneDNN's for the LSTM is a
 fast one."""
 
-_live_steps = {"auto": native.quick_step, "compiled": compiled.quick_step}
+LIVE_STEPS = {"auto": native.quick_step, "compiled": compiled.quick_step}
+"""One step of a live stream, `(y, state)`, by the engine that `choose` would take; None where a step needs more than
+the cell, a tensor and a state, or a further look at them."""
+
 _rows_scale: ContextVar[float] = ContextVar("_rows_scale", default=1)
 
 
@@ -97,16 +96,6 @@ def are_one_call(requests: list[Request], engine: str) -> bool:
         return False
     one, other = requests
     return native.are_a_pair((one.cell, other.cell), one.x) and all(choose(r, engine) == "native" for r in requests)
-
-
-def live_step(engine: str, cell: Cell[Any], x: Any, state: Any) -> Any:
-    """One step of a live stream, `(y, state)`, where it needs no further look; None for all other calls.
-
-    It is the engine's own step that `choose` would take.
-    """
-    if engine in _live_steps and not torch.is_grad_enabled() and isinstance(x, Tensor):
-        return _live_steps[engine](cell, x, state)
-    return None
 
 
 @contextmanager

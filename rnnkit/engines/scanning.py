@@ -108,9 +108,17 @@ def scan(
     True
     """
     watched = observers()
-    if state is not None and context is None and lengths is None and reset is None and not (return_states or watched):
+    if (
+        engine in policy.LIVE_STEPS
+        and state is not None
+        and context is None
+        and lengths is None
+        and reset is None
+        and not (watched or return_states or torch.is_grad_enabled())
+        and isinstance(x, Tensor)
+    ):
         # A live stream has no time for what follows.
-        done = policy.live_step(engine, cell, x, state)
+        done = policy.LIVE_STEPS[engine](cell, x, state)
         if done is not None:
             return done  # type: ignore[no-any-return]
     weights = computed_weights(cell)

@@ -100,7 +100,7 @@ def test_the_data_are_read_where_they_matter(
         ("model.hidden_size=x", r"model\.hidden_size: expected a whole number, 1 or more; got 'x'"),
         ("model.cell._target_=my_lab.Cell", r"model\.cell\._target_: expected something that can be imported"),
         ("model._target_=my_lab.Model", r"model\._target_: expected something that can be imported"),
-        ("model._target_=torch.nn.Identity", r"model: expected a model with an rnnkit\.RNN inside; got Identity"),
+        ("model._target_=torch.nn.Identity", r"model: expected a model with a cell inside; got Identity"),
         ("data.lanes=0", r"data\.lanes: expected a whole number, 1 or more; got 0"),
         ("--config-dir=nowhere", r"--config-dir: expected a folder"),
         ("--layers", r"unrecognized arguments: --layers"),
@@ -118,3 +118,31 @@ def test_help_needs_no_torch() -> None:
     check += "assert not {'torch', 'lightning', 'hydra'} & set(sys.modules), set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, text=True)
     assert "rnnkit explain" in done.stdout
+
+
+OWN = """
+import rnnkit
+import torch
+from rnnkit.cells import GRUCell
+
+
+class Model(torch.nn.Module):
+    def __init__(self, vocabulary_size, **options):
+        super().__init__()
+        self.embedding, self.memory = torch.nn.Embedding(vocabulary_size, 8), GRUCell(8, 8, reset_after=False)
+        self.logits = torch.nn.Linear(8, vocabulary_size)
+
+    def forward(self, ids_BT, state=None, *, lengths=None, reset=None):
+        y_BTO, state = rnnkit.scan(self.memory, self.embedding(ids_BT), state, lengths=lengths, reset=reset)
+        return self.logits(y_BTO), state
+"""
+
+
+def test_a_cell_that_a_model_of_ones_own_scans_is_explained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_scan.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = printed(capsys, "model._target_=own_scan.Model", "data.bptt_steps=1")
+    assert "memory  GRUCell(8, 8): reference" in text
+    assert "not native: torch's GRU resets after" in text

@@ -85,7 +85,7 @@ def test_watching_changes_no_number_and_no_engine(kind: Any, states: bool, train
         assert_close(events[0].states[0] if isinstance(events[0].states, tuple) else events[0].states, events[0].y)
 
 
-def test_the_states_of_another_draw_are_not_shown() -> None:
+def test_the_states_are_those_of_this_draw() -> None:
     torch.manual_seed(0)
     seen: list[ScanEvent] = []
     with observe(seen.append, states=True):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells import Cell, ElmanCell, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell
-from rnnkit.engines import ENGINES, compiled, explain, observe, policy, scan
+from rnnkit.engines import ENGINES, explain, observe, policy, scan
 from rnnkit.engines.both import scan_both
 from rnnkit.engines.compiled import trace
 from rnnkit.engines.request import Request
@@ -86,10 +86,3 @@ def test_what_is_explained_is_what_runs(kind: Any, steps: int, lengths: Any, ret
     found = explain(cell, x, **options)
     assert [found.engine] == ran
     assert set(found.ruled_out) == set(ENGINES) - {found.engine}
-
-
-def test_the_compiled_engine_says_what_it_does_not_know() -> None:
-    cell, x = Leaky(), torch.randn(2, 20, 3)
-    reason = compiled.unsupported(Request(cell, x, cell.initial_state(2), states=True))
-    assert reason is not None
-    assert "states of single steps" in reason

@@ -78,12 +78,7 @@ class Diverged(L.Callback):
             first = "none" if self.first is None else f"{self.first:.4g}"
             raise UserError(
                 "training",
-<<<<<<< HEAD:rnnkit/training/checks/diverged.py
-                "finite numbers, near the first loss or below it "
-                f"({math.nan if self.first is None else self.first:.4g})",
-=======
                 f"finite numbers, near the first loss or below it ({first})",
->>>>>>> d62b1fa13df9a10e87e87981b8fc7dccf66f32aa:rnnkit/training/diverged.py
                 f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, "
                 "and its checkpoints are of no use",
                 fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
