@@ -124,7 +124,7 @@ def _window(cell: Any, lanes: int, steps: int, device: Any) -> tuple[Any, dict[s
 
 
 def _scans(task: Any, batch: Any) -> dict[Any, tuple[Any, dict[str, Any]]]:
-    """What each cell is given in a training step, x and the options of `scan`; the last time, where it runs several times."""
+    """What each cell is given in a training step, x and the options of `scan`; the last time, where it runs often."""
     import torch
     from lightning.fabric.utilities import move_data_to_device
 
