@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.errors import UserError
+from rnnkit.masks import last_valid
 from rnnkit.precision import widened
 from rnnkit.tasks.base import Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
@@ -185,6 +186,4 @@ def _last(values: Tensor, lengths_B: Tensor | None) -> Tensor:
     """Numbers, or curves at the last step of each lane [B, 1]."""
     if values.dim() == 1:
         return values[:, None]
-    if lengths_B is None:
-        return values[:, -1:]
-    return values.gather(1, (lengths_B - 1).clamp(min=0)[:, None])
+    return last_valid(values, lengths_B)[:, None]
