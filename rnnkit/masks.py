@@ -69,6 +69,19 @@ def as_reset(reset: Any, x_BT: Tensor) -> Tensor:
     return given.to(x_BT.device)
 
 
+def last_valid(y_BT: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """[B, ...], of y [B, T, ...] each lane's last valid step; of a lane without one, its first step.
+
+    Its backward pass is reproducible on every device and keeps no more than the lengths.
+
+    >>> last_valid(torch.arange(8.0).view(2, 4), torch.tensor([4, 2]))
+    tensor([3., 5.])
+    """
+    if lengths_B is None:
+        return y_BT[:, -1]
+    return y_BT[torch.arange(len(y_BT), device=y_BT.device), (lengths_B - 1).clamp(min=0)]
+
+
 def _tensor(name: str, given: Any, expected: str, *, fix: str) -> Tensor:
     """A copy, since torch warns of an array that may not be written to; [] has the dtype of either."""
     try:

@@ -53,19 +53,19 @@ _NAMES = {
 """Our name, and where torch has it."""
 
 _ATTRIBUTES: dict[str, tuple[Callable[[], object], str]] = {
-    "own_parameters": (nn.Module, "_parameters"),
-    "own_buffers": (nn.Module, "_buffers"),
-    "own_modules": (nn.Module, "_modules"),
-    "forward_hooks": (nn.Module, "_forward_hooks"),
-    "forward_pre_hooks": (nn.Module, "_forward_pre_hooks"),
-    "backward_hooks": (nn.Module, "_backward_hooks"),
-    "backward_pre_hooks": (nn.Module, "_backward_pre_hooks"),
-    "version_of": (lambda: torch.empty(0), "_version"),
-    "storage_key": (lambda: torch.empty(0).untyped_storage(), "_cdata"),
-    "schema_of": (lambda: torch.ops.aten.add.Tensor, "_schema"),
-    "sequence_number": (lambda: torch.empty(0, requires_grad=True).sum().grad_fn, "_sequence_nr"),
+    "own_parameters": (nn.Module, "Module._parameters"),
+    "own_buffers": (nn.Module, "Module._buffers"),
+    "own_modules": (nn.Module, "Module._modules"),
+    "forward_hooks": (nn.Module, "Module._forward_hooks"),
+    "forward_pre_hooks": (nn.Module, "Module._forward_pre_hooks"),
+    "backward_hooks": (nn.Module, "Module._backward_hooks"),
+    "backward_pre_hooks": (nn.Module, "Module._backward_pre_hooks"),
+    "version_of": (lambda: Tensor, "Tensor._version"),
+    "storage_key": (lambda: torch.UntypedStorage, "UntypedStorage._cdata"),
+    "schema_of": (lambda: torch.ops.aten.add.Tensor, "OpOverload._schema"),
+    "sequence_number": (lambda: torch.autograd.graph.Node, "Node._sequence_nr"),
 }
-"""Our name for a function that returns an attribute, something that has it, and the attribute."""
+"""Our name for a function that returns an attribute, something that has it, whatever mode torch is in, and where."""
 
 
 if hasattr(forward_ad, "_current_level"):
@@ -112,8 +112,8 @@ _INSTEAD: dict[str, tuple[Any, str]] = {
 
 def __getattr__(name: str) -> Any:
     if name in _ATTRIBUTES:
-        example, attribute = _ATTRIBUTES[name]
-        path = f"{type(example()).__name__}.{attribute}"
+        example, path = _ATTRIBUTES[name]
+        attribute = path.rpartition(".")[2]
         if hasattr(example(), attribute):
             return _reader(attribute)
     elif name in _NAMES:

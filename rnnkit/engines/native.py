@@ -30,6 +30,7 @@ from rnnkit.engines import reference
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.window import FULL, flip_valid, select_rows, valid_steps
+from rnnkit.masks import last_valid
 
 FREEZE = 32768.0
 """A pre-activation at which a sigmoid is exactly 0 or 1 and a rectifier 0; every float type holds it, float16 too."""
@@ -177,8 +178,7 @@ def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> 
         weight_ih = torch.cat([weight_ih, column], dim=1)
     y_BTO, end = _kernel(cell, x_BTI, state, weight_ih)
     y_BTO = y_BTO.masked_fill(padded_BT1, 0)
-    # Not by gather, whose backward pass would need the whole output.
-    h_BH = y_BTO[torch.arange(len(lengths_B), device=lengths_B.device), (lengths_B - 1).clamp(min=0)]
+    h_BH = last_valid(y_BTO, lengths_B)
     end = LSTMState(h_BH, end.cell) if isinstance(end, LSTMState) else h_BH
     return y_BTO, select_rows(lengths_B > 0, end, state)
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from rnnkit.engines.window import valid_steps
 from rnnkit.layers.forward_backward import log_partition, marginals, wide, wide_log_partition
 from rnnkit.layers.viterbi import n_best, viterbi
-from rnnkit.masks import Lengths, as_lengths
+from rnnkit.masks import Lengths, as_lengths, last_valid
 from rnnkit.tags import LegalTags
 
 
@@ -103,7 +103,7 @@ def path_score(
     steps_BT = transitions_CC.flatten()[tags_BT[:, :-1] * C + tags_BT[:, 1:]]
     if valid_BT is None or lengths_B is None:
         return start_C[tags_BT[:, 0]] + states_BT.sum(1) + steps_BT.sum(1) + end_C[tags_BT[:, -1]]
-    last_B = tags_BT.gather(1, (lengths_B - 1).clamp(min=0)[:, None])[:, 0]
+    last_B = last_valid(tags_BT, lengths_B)
     states_BT = torch.where(valid_BT, states_BT, 0)
     steps_BT = torch.where(valid_BT[:, 1:], steps_BT, 0)
     score_B = start_C[tags_BT[:, 0]] + states_BT.sum(1) + steps_BT.sum(1) + end_C[last_B]

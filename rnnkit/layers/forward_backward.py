@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rnnkit.engines.window import flip_valid, valid_steps
 from rnnkit.layers.log_recursion import log_recursion
+from rnnkit.masks import last_valid
 
 Chain = tuple[Tensor, Tensor, Tensor, Tensor]
 """Emissions [B, T, C], transitions [C, C], start [C], end [C]."""
@@ -228,5 +229,4 @@ def _steps(T: int, lengths_B: Tensor | None) -> Tensor | int:
 
 def _at_end(x_TBC: Tensor, lengths_B: Tensor) -> Tensor:
     """The row of each lane's last valid step."""
-    last_B = (lengths_B - 1).clamp(min=0)
-    return x_TBC[last_B, torch.arange(len(last_B), device=last_B.device)]
+    return last_valid(x_TBC.transpose(0, 1), lengths_B)

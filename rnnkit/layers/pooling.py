@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
-from rnnkit.masks import Lengths, as_lengths
+from rnnkit.masks import Lengths, as_lengths, last_valid
 
 
 class LastPooling(nn.Module):
@@ -33,9 +33,7 @@ class LastPooling(nn.Module):
         if lengths is None:
             return self._ends(y_BTH, y_BTH[:, -1])
         lengths_B = as_lengths(lengths, y_BTH)
-        place_B11 = (lengths_B - 1).clamp(min=0)[:, None, None]
-        last_BH = y_BTH.gather(1, place_B11.expand(-1, 1, y_BTH.shape[2])).squeeze(1)
-        return self._ends(y_BTH, last_BH).masked_fill((lengths_B == 0)[:, None], 0)
+        return self._ends(y_BTH, last_valid(y_BTH, lengths_B)).masked_fill((lengths_B == 0)[:, None], 0)
 
     def _ends(self, y_BTH: Tensor, last_BH: Tensor) -> Tensor:
         if not self.bidirectional:

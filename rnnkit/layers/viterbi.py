@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.engines.window import flip_valid, valid_steps
+from rnnkit.masks import last_valid
 
 
 def viterbi(
@@ -69,8 +70,7 @@ def n_best(
         table.append(best_BNC)
         origins.append(origin_BNC)
     last_B = e_BTC.new_full((B,), T - 1, dtype=torch.long) if lengths_B is None else (lengths_B - 1).clamp(min=0)
-    lanes_B = torch.arange(B, device=e_BTC.device)
-    ends = (torch.stack(table, 1)[lanes_B, last_B] + end_C).flatten(1)
+    ends = (last_valid(torch.stack(table, 1), lengths_B) + end_C).flatten(1)
     scores_BN, way_BN = ends.topk(n, dim=1)
     path = []
     for t in range(T - 1, -1, -1):

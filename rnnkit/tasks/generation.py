@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from rnnkit.errors import UserError
+from rnnkit.masks import last_valid
 
 
 class NotFiniteError(UserError):
@@ -79,7 +80,7 @@ def _draw(
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         ids_BT = pad_sequence([prompt.long() for prompt in prompts], batch_first=True).to(device)
         logits_BTV, state = model(ids_BT, lengths=None if len(prompts) == 1 else lengths.to(device))
-        logits_BV = logits_BTV[torch.arange(len(prompts), device=device), (lengths - 1).to(device)]
+        logits_BV = last_valid(logits_BTV, lengths.to(device))
         for drawn in range(length):
             if not bool(logits_BV.isfinite().all()):
                 raise NotFiniteError(drawn)

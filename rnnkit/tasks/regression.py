@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.errors import UserError
+from rnnkit.masks import last_valid
 from rnnkit.precision import widened
 from rnnkit.predictions import CurvePrediction, NumberPrediction
 from rnnkit.tasks.base import Capability, Metrics, Task
@@ -187,6 +188,4 @@ def _last(values: Tensor, lengths_B: Tensor | None) -> Tensor:
     """Numbers, or curves at the last step of each lane [B, 1]."""
     if values.dim() == 1:
         return values[:, None]
-    if lengths_B is None:
-        return values[:, -1:]
-    return values.gather(1, (lengths_B - 1).clamp(min=0)[:, None])
+    return last_valid(values, lengths_B)[:, None]

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rnnkit.batch import ForecastInputs
 from rnnkit.cells import Cell
 from rnnkit.cells.probability import check_probability
 from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
-from rnnkit.masks import Lengths, as_lengths
+from rnnkit.masks import Lengths, as_lengths, last_valid
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
@@ -102,15 +102,8 @@ class DirectForecaster(Forecaster):
         own_BTC = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, z_BTC.shape[1], -1)
         x_BTI = torch.cat([z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.gaps[..., None]], -1)
         y_BTO, _ = self.rnn(x_BTI, lengths=lengths_B)
-        c_BHS = self.steps(self.dropout(_last(y_BTO, lengths_B))).unflatten(1, (self.horizon, self.step_size))
+        c_BHS = self.steps(self.dropout(last_valid(y_BTO, lengths_B))).unflatten(1, (self.horizon, self.step_size))
         theta_BHX = self.step(torch.cat([c_BHS, self.covariates.future(inputs)], -1))
         raw_BHCP = theta_BHX.unflatten(2, (self.channels, self.output.size))
         raw_BHCP = self.linear.added(raw_BHCP, self.output.moving, z_BTC, lengths_B)
         return Parameters(raw_BHCP, location_BC, scale_BC)
-
-
-def _last(y_BTO: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """[B, O] at the last step of each lane."""
-    if lengths_B is None:
-        return y_BTO[:, -1]
-    return y_BTO[torch.arange(len(y_BTO), device=y_BTO.device), (lengths_B - 1).clamp(min=0)]

@@ -1,6 +1,7 @@
 """Batches that other processes collate: the same ones, in the same order, and nothing is lost with a worker."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import subprocess
@@ -170,7 +171,9 @@ def test_a_worker_that_is_killed_loses_no_batch_and_no_time() -> None:
     workers = Workers(2)
     found = workers.collated([[index] for index in range(200)], collate)
     taken = [next(found)]
-    os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+    worker = multiprocessing.active_children()[0]
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    multiprocessing.connection.wait([worker.sentinel], timeout=10)  # on a busy machine the other could do all the work
     start = time.monotonic()
     taken += list(found)
     assert time.monotonic() - start < 10
