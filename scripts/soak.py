@@ -4,9 +4,10 @@
     python scripts/soak.py --differential 200000 --seed 1  # the engines alone
 
 Every run below is killed with SIGKILL between any two writes, again and again, and compared with the same run left in
-peace; every format is damaged at random (`tests/faults/kills.py`, `tests/faults/fuzz.py`). Random calls of every engine
-are compared with the Python loop (`tests/engines/differential_soak.py`); Ctrl-C ends them early, with the table of what
-was seen until then. The tables are Markdown.
+peace; every format is damaged at random (`tests/faults/kills.py`, `tests/faults/fuzz.py`), and so is one value of a
+run folder (`tests/faults/altered.py`). Random calls of every engine are compared with the Python loop
+(`tests/engines/differential_soak.py`); Ctrl-C ends them early, with the table of what was seen until then. The tables
+are Markdown.
 """
 
 import argparse
@@ -74,6 +75,19 @@ def large(gib: float, steps: int, folder: Path) -> None:
             print("|", " | ".join([name, level, f"{found.seconds:.0f}", *map(str, found[1:])]), "|", flush=True)
 
 
+def alter(cases: int, seed: int) -> int:
+    """A table of commands on so many altered runs of every task; the exit code."""
+    command = [sys.executable, str(FAULTS / "altered.py"), "--cases", str(cases), "--seed", str(seed)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    print("| altered run | results | refused with a message | failed |\n|---|---|---|---|")
+    for line in (line for line in done.stdout.splitlines() if line.startswith("{")):
+        counts = json.loads(line)
+        print("|", " | ".join([counts["kind"], *(str(counts.get(k, 0)) for k in ("read", "refused", "failed"))]), "|")
+    print(flush=True)
+    return done.returncode
+
+
 def differential(examples: int, seed: int | None) -> int:
     """Compare the engines over so many random calls; the exit code."""
     command = [sys.executable, str(TESTS / "engines" / "differential_soak.py"), "--examples", str(examples)]
@@ -130,9 +144,10 @@ def main() -> None:
         counts = json.loads(line)
         print("|", " | ".join([counts["kind"], *(str(counts.get(k, 0)) for k in ("read", "refused", "failed"))]), "|")
     print(flush=True)
+    altered = alter(given.cases // 3, given.seed)
     code = differential(2000, given.seed)
-    if done.returncode or code:
-        raise SystemExit(done.returncode or code)
+    if done.returncode or altered or code:
+        raise SystemExit(done.returncode or altered or code)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
             self.check_learned(learned)
             self.restore(learned)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            got = f"'{path}' ({type(error).__name__}: {error})"
+            fault = f"{error.argument}: {error.got}" if isinstance(error, UserError) else error
+            got = f"'{path}' ({type(error).__name__}: {fault})"
             raise UserError("run", "a whole data.json", got, fix="another run folder") from error
         self._is_restored = True
 

@@ -112,12 +112,12 @@ class AveragedOnceWorse(Averaged):
 ALWAYS: dict[type[L.Callback], Any] = {
     Monitor: MonitorState,
     RandomState: RandomStates | GeneratorStates,
-    TimeBudget: Budget,
     BadNumbers: Skipped,
 }
-"""Callbacks of every run."""
+"""Callbacks of every run; of other callbacks of every run earlier versions had none."""
 STATES: dict[type[L.Callback], Any] = {
     **ALWAYS,
+    TimeBudget: Budget,
     LightningEarlyStopping: Stopping,
     ModelCheckpoint: BestModels,
     NonmonotonicAverage: AveragedOnceWorse,

@@ -12,6 +12,9 @@ from rnnkit.training.run.templates import check_alike
 ASSUMED_STEPS = 100
 """Of the run that a schedule is made for: its state has the same structure for any number."""
 
+NEW = {"time_used"}
+"""Of schedules, what checkpoints of the first version do not hold."""
+
 
 def check_training_state(optimizers: Any, schedules: Any, config: DictConfig, model: nn.Module) -> None:
     """Raises ValueError, naming the place, where a checkpoint holds the states of another optimizer or schedule.
@@ -95,5 +98,8 @@ def _fits(shape: torch.Size, parameter: torch.Size) -> bool:
 
 def _check_schedule(found: Any, entry: Any) -> None:
     scheduler = entry["scheduler"] if isinstance(entry, dict) else entry
-    expected = [] if scheduler is None else [scheduler.state_dict()]
+    expected = [] if scheduler is None else [dict(scheduler.state_dict())]
+    if expected and isinstance(found, list) and found and isinstance(found[0], dict):
+        for name in NEW - found[0].keys():
+            expected[0].pop(name, None)
     check_alike(found, expected, "lr_schedulers")
