@@ -95,7 +95,7 @@ class TokenInputs(NamedTuple):
     * `vectors`: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
     * `which`: [B, T] int64, which of the distinct words each token is.
     * `characters`: [U, K] int64 ids of the distinct words' characters; 0 is padding.
-    * `sizes`: [U] int64, how many characters each has.
+    * `model_kwargs`: [U] int64, how many characters each has.
     """
 
     words: Tensor

@@ -6,12 +6,25 @@ from typing import Any
 PLACES = {"rnnkit.tasks.outputs.": "rnnkit.models.forecasting.distributions."}
 """Packages that classes have moved from and to; the first version of a name is what a run folder may still hold."""
 
+CLASSES = {
+    "rnnkit.training.hold_then_decay": "rnnkit.training.constant_then_decay",
+}
+"""Single classes and functions that have another name now."""
+
+KEYS = {
+    "bad_steps": "max_nonfinite_steps",
+    "after_bad_steps": "on_nonfinite",
+    "foresee_memory": "check_memory",
+}
+"""Keys at the top of a configuration that have another name now."""
+
 CHOICES = {
+    "schedule": {"hold_then_decay": "constant_then_decay"},
     "data": {
         "labelled_text": "labeled_text",
         "labelled_series": "labeled_series",
         "labelled_audio": "labeled_audio",
-    }
+    },
 }
 """By config group, the choices that have another name now."""
 
@@ -26,7 +39,8 @@ def renewed(value: Any) -> Any:
         return [renewed(part) for part in value]
     if not isinstance(value, dict):
         return value
-    found = {key: renewed(part) for key, part in value.items()}
+    is_whole = "task" in value and "data" in value
+    found: dict[Any, Any] = {KEYS.get(key, key) if is_whole else key: renewed(part) for key, part in value.items()}
     target = found.get("_target_")
     if isinstance(target, str):
         found["_target_"] = _present(target, found)
@@ -39,11 +53,11 @@ def _present(target: str, node: Mapping[str, Any]) -> str:
     for old, new in PLACES.items():
         if target.startswith(old):
             return new + target.removeprefix(old)
-    return target
+    return CLASSES.get(target, target)
 
 
 def renewed_choices(overrides: Sequence[str]) -> list[str]:
-    """Overrides with the choices of groups by their present names; a line is printed for each that is not.
+    """Overrides with keys and choices by their present names; a line is printed for each that is not.
 
     >>> renewed_choices(["data=labelled_text", "data.path=a.csv"])
     data=labelled_text is now called data=labeled_text
@@ -52,8 +66,10 @@ def renewed_choices(overrides: Sequence[str]) -> list[str]:
     found = []
     for override in overrides:
         group, _, choice = override.partition("=")
-        name = CHOICES.get(group, {}).get(choice)
-        if name is not None:
-            print(f"{override} is now called {group}={name}")
-        found.append(override if name is None else f"{group}={name}")
+        plain = group.lstrip("+~")
+        key, name = KEYS.get(plain, plain), CHOICES.get(plain, {}).get(choice, choice)
+        present = override if (key, name) == (plain, choice) else override.replace(plain, key, 1).replace(choice, name)
+        if present != override:
+            print(f"{override} is now called {present}")
+        found.append(present)
     return found

@@ -24,13 +24,13 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from rnnkit.cli import run
-from rnnkit.training.checks.bad_numbers import BadNumbers
-from rnnkit.training.resume.checkpoints import AfterAnEpoch
+from rnnkit.training.checks.nonfinite import NonFiniteGuard
+from rnnkit.training.resume.checkpoints import FixEpochCounterOnResume
 from rnnkit.training.resume.randomness import RandomState
 from rnnkit.training.resume.stopping import SaveAndStop
 from rnnkit.training.run.provenance import Provenance
 
-GUARDS = (BadNumbers, RandomState, AfterAnEpoch, Provenance, SaveAndStop)
+GUARDS = (NonFiniteGuard, RandomState, FixEpochCounterOnResume, Provenance, SaveAndStop)
 WARM_UP = 50
 SAVES = 20
 

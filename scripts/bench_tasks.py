@@ -80,8 +80,8 @@ def prepared(case: str) -> tuple[DictConfig, Any]:
     OmegaConf.set_struct(config, False)
     data = construct(config, "data")
     data.setup("fit")
-    config.model.update(data.sizes)
-    config.task.update(data.facts)
+    config.model.update(data.model_kwargs)
+    config.task.update(data.task_kwargs)
     return config, data
 
 

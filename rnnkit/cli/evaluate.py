@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _text(task: Any, counts: dict[str, int], measured: dict[str, float]) -> str:
-    """How much was measured, the figures in a column, and the details of the task."""
+    """How much was measured, the metrics in a column, and the details of the task."""
     from rnnkit.tasks.metrics.table import shown
 
     width = max(len(key) for key in measured)
@@ -59,17 +59,17 @@ def _text(task: Any, counts: dict[str, int], measured: dict[str, float]) -> str:
         ", ".join(f"{count:,} {name}" for name, count in counts.items()),
         *(f"  {key:<{width}}  {shown(value)}{_note(task, key, measured)}" for key, value in measured.items()),
     ]
-    details = task.details()
+    details = task.report()
     return "\n".join([*lines, *(["", details] if details else [])])
 
 
-def _note(task: Any, name: str, figures: dict[str, float]) -> str:
-    return "" if math.isfinite(figures[name]) else f"  ({_reason(task, name, figures)})"
+def _note(task: Any, name: str, metrics: dict[str, float]) -> str:
+    return "" if math.isfinite(metrics[name]) else f"  ({_reason(task, name, metrics)})"
 
 
-def _reason(task: Any, name: str, figures: dict[str, float]) -> str:
+def _reason(task: Any, name: str, metrics: dict[str, float]) -> str:
     """Why a metric is not a finite number."""
-    if math.isfinite(figures["loss"]):
+    if math.isfinite(metrics["loss"]):
         for known in (name, name.rstrip("0123456789")):
             if known in task.undefined:
                 return str(task.undefined[known])

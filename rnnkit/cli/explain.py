@@ -110,8 +110,8 @@ def _task(config: Any, data: Any) -> Any:
 
     data.setup("fit")
     with open_dict(config):
-        config.model.update(data.sizes)
-        config.task.update(data.facts)
+        config.model.update(data.model_kwargs)
+        config.task.update(data.task_kwargs)
     return build_task(config)
 
 
@@ -194,4 +194,4 @@ def _model(config: Any, data: Any) -> Any:
     if sizes[0] == sizes[1]:
         return models[0]
     data.setup("fit")
-    return construct(config, "model", **data.sizes)
+    return construct(config, "model", **data.model_kwargs)

@@ -12,7 +12,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # every figure is that of all processes already: metrics add up what each has counted
+    # every metric is that of all processes already: metrics add up what each has counted
     warnings.filterwarnings("ignore", message=".*recommended to use .*sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -21,7 +21,7 @@ def run(arguments: list[str]) -> int:
 
     from rnnkit.training import Run
     from rnnkit.training.checks.bad_batch import read_batch
-    from rnnkit.training.checks.bad_numbers import replay
+    from rnnkit.training.checks.nonfinite import replay
     from rnnkit.training.run import storage
     from rnnkit.training.run.fitting import check_fits
     from rnnkit.training.run.run import build_task, without_clipping

@@ -89,8 +89,8 @@ def _train(arguments: list[str]) -> int:
             folder = Path(settings.runtime.output_dir) if is_one_of_many else run_folder(config)
             if folder.is_relative_to(Path.cwd()):  # short to print and to type
                 folder = folder.relative_to(Path.cwd())
-            figures = _run_one(config, overrides, folder)
-            found = figures[f"best_{config.monitor}"]
+            metrics = _run_one(config, overrides, folder)
+            found = metrics[f"best_{config.monitor}"]
             best = math.nan if found is None else found
             results.append(Result(folder, overrides, config.monitor, best, config.monitor_mode == "max"))
             return best
@@ -144,22 +144,22 @@ def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[s
     from rnnkit.training.resume.stopping import Interrupted
 
     try:
-        figures = fit(config, folder, resume=resume)
+        metrics = fit(config, folder, resume=resume)
     except Interrupted as stop:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one of the processes of a distributed run says it
             print(stop)
         sys.exit(130)
-    rank_zero_only(_report)(folder, figures)  # of processes side by side one speaks
-    return figures
+    rank_zero_only(_report)(folder, metrics)  # of processes side by side one speaks
+    return metrics
 
 
-def _report(folder: Path, figures: dict[str, Any]) -> None:
+def _report(folder: Path, metrics: dict[str, Any]) -> None:
     """The result of a run, and what to type next."""
-    best = {name: value for name, value in figures.items() if name.startswith("best_") and value is not None}
+    best = {name: value for name, value in metrics.items() if name.startswith("best_") and value is not None}
     shown = "  ".join(f"{name.replace('_', ' ', 1)} {value:.4f}" for name, value in best.items())
-    minutes, seconds = divmod(round(figures["seconds"]), 60)
-    speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
-    print(f"\n{shown}  after {figures['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
+    minutes, seconds = divmod(round(metrics["seconds"]), 60)
+    speed = f"{metrics['tokens_per_second']:,.0f} tokens/s"
+    print(f"\n{shown}  after {metrics['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
     name = _typed(folder)
     print(f"The run is in {folder}. Next:")
     print(f"  rnnkit evaluate {name}")

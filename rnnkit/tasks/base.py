@@ -1,4 +1,4 @@
-"""What every task shares: the loss of a batch, the figures of a split, predictions, and what the task can do."""
+"""What every task shares: the loss of a batch, the metrics of a split, predictions, and what the task can do."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ windows whose state is carried from one to the next."""
 
 
 class Task(L.LightningModule, ABC):
-    """A model with a loss and the figures by which it is judged.
+    """A model with a loss and the metrics by which it is judged.
 
-    Each batch is a `SequenceBatch`. A task says what its `loss` is, what it remembers of a batch that is evaluated
-    (`measure`), and which `figures` follow once a split is through; `evaluate` does both for all batches of a loader.
-    `predict` gives what a user wants of each sequence. `capabilities` states which of the optional parts are there: the
-    command line asks for these, never for the class.
+    Each batch is a `SequenceBatch`. A task gives the `loss` of a batch, takes a batch into its metrics
+    (`update_metrics`) and computes them once a split is through (`compute_metrics`); `evaluate` does both for all batches of a loader.
+    `predict` gives what a user wants of each sequence. `capabilities` states which of the optional parts are there:
+    the command line asks for these, never for the class.
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
@@ -59,7 +59,7 @@ class Task(L.LightningModule, ABC):
         self.train_with(optimizer, schedule, clip)
         self.clipping: tuple[Tensor, Tensor] | None = None
         """Norm of the last gradient before clipping, and whether it was clipped."""
-        self.refused = False
+        self.skipped_nonfinite = False
         """Whether a gradient that was not finite has been dropped, and its step not taken."""
         self.carry: dict[str, Any] = {}
         """For each stage the state that the next window begins with; empty for a task that does not stream."""
@@ -93,19 +93,19 @@ class Task(L.LightningModule, ABC):
         """The mean loss over the valid targets of a batch."""
 
     @abstractmethod
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
-        """Takes one batch of `stage`, "val" or "test", into the figures."""
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
+        """Takes one batch of `stage`, "val" or "test", into the metrics."""
 
     @abstractmethod
-    def figures(self, stage: str) -> dict[str, float]:
-        """The figures of all batches measured since the last call, by name; they are forgotten then."""
+    def compute_metrics(self, stage: str) -> dict[str, float]:
+        """The metrics of all batches measured since the last call, by name; they are forgotten then."""
 
     def begin(self, stage: str) -> None:
         """Called before the first batch of an evaluation under `stage`."""
 
     @torch.inference_mode()
     def evaluate(self, loader: Iterable[SequenceBatch]) -> dict[str, float]:
-        """The figures under `test/` over all batches of a loader, on the device of the task and in eval mode.
+        """The metrics under `test/` over all batches of a loader, on the device of the task and in eval mode.
 
         >>> from rnnkit.cells import GRUCell
         >>> from rnnkit.models import LanguageModel
@@ -120,8 +120,8 @@ class Task(L.LightningModule, ABC):
         try:
             self.begin("test")
             for batch in loader:
-                self.measure(batch.to(self.device), "test")
-            return self.figures("test")
+                self.update_metrics(batch.to(self.device), "test")
+            return self.compute_metrics("test")
         finally:
             self.train(was_training)
 
@@ -136,26 +136,26 @@ class Task(L.LightningModule, ABC):
     def check_data(self, data: Any) -> None:
         """UserError for data that the model cannot be trained or evaluated on; called once they are read."""
 
-    def details(self) -> str:
-        """More on the split measured last than fits into figures: a table in plain text, or nothing."""
+    def report(self) -> str:
+        """More on the split measured last than fits into metrics: a table in plain text, or nothing."""
         return ""
 
-    def derived(self, loss: float) -> dict[str, float]:
-        """Other figures that follow from a mean loss, by name; the task's own words for it."""
+    def metrics_from_loss(self, loss: float) -> dict[str, float]:
+        """Other metrics that follow from a mean loss, by name; the task's own words for it."""
         return {}
 
-    def condition(self) -> dict[str, float]:
-        """Figures on the state of training now, by name, for the log."""
+    def training_state_metrics(self) -> dict[str, float]:
+        """MetricsOfWeights on the state of training now, by name, for the log."""
         return {}
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         return self.loss(self.model(batch.inputs, lengths=batch.lengths), batch)
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        self.measure(batch, "val")
+        self.update_metrics(batch, "val")
 
     def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        self.measure(batch, "test")
+        self.update_metrics(batch, "test")
 
     def predict_step(self, batch: SequenceBatch, batch_idx: int = 0) -> Sequence[Any]:
         return self.predict(batch)
@@ -189,7 +189,7 @@ class Task(L.LightningModule, ABC):
         self.clipping = self.clip(trained)
         # a scaler of float16 gradients looks for itself, and skips steps in the ordinary course of things
         if getattr(self.trainer.precision_plugin, "scaler", None) is None and not bool(self.clipping[0].isfinite()):
-            self.refused = True
+            self.skipped_nonfinite = True
             for parameter in self.model.parameters():
                 parameter.grad = None  # which every optimizer passes over
 
@@ -198,7 +198,8 @@ class Task(L.LightningModule, ABC):
         logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
         # Lightning would round a float to float32
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        figures = {
-            name: torch.tensor(value, dtype=dtype, device=self.device) for name, value in self.figures(stage).items()
+        metrics = {
+            name: torch.tensor(value, dtype=dtype, device=self.device)
+            for name, value in self.compute_metrics(stage).items()
         }
-        self.log_dict({f"{stage}/{name}": value for name, value in figures.items()}, logger=logger)
+        self.log_dict({f"{stage}/{name}": value for name, value in metrics.items()}, logger=logger)

@@ -14,7 +14,7 @@ from rnnkit.predictions import ClassPrediction
 from rnnkit.ranges import Fraction, NonNegative
 from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
-from rnnkit.tasks.metrics.classes import class_figures, f1
+from rnnkit.tasks.metrics.classes import class_metrics, f1
 from rnnkit.tasks.metrics.gathered import Gathered
 from rnnkit.tasks.metrics.table import table
 
@@ -31,7 +31,7 @@ class Classification(Task):
 
     After a validation, `loss` (plain cross-entropy), `accuracy` and `macro_f1` (the mean F1 of the classes). Under
     `test/`, as `rnnkit evaluate` reports them, also `auroc` and `auprc`, for two classes those of the second, else the
-    means over classes, and `calibration_error`; `details` adds their 95 % intervals, the baseline that always says
+    means over classes, and `calibration_error`; `report` adds their 95 % intervals, the baseline that always says
     the most frequent class of the training split, and a line for each class.
 
     Args:
@@ -96,18 +96,18 @@ class Classification(Task):
         weights_B = weights_C[batch.targets.clamp(min=0)].masked_fill(batch.targets == IGNORED, 0)
         return loss / weights_B.sum().clamp(min=torch.finfo(weights_B.dtype).tiny)
 
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         logits_BC = self.model(batch.inputs, lengths=batch.lengths).float()
         rows = torch.cat([logits_BC, batch.targets[:, None].float()], dim=1)
         self._rows(stage).update(rows[batch.targets != IGNORED])
 
-    def figures(self, stage: str) -> dict[str, float]:
+    def compute_metrics(self, stage: str) -> dict[str, float]:
         gathered = self._rows(stage)
         rows = gathered.compute()
         gathered.reset()
         self._measured = (rows[:, :-1].log_softmax(dim=1), rows[:, -1].long())
-        figures = class_figures(*self._measured, in_full=stage == "test")(torch.ones(1, len(rows)))
-        return {name: float(values_R[0]) for name, values_R in figures.items()}
+        metrics = class_metrics(*self._measured, in_full=stage == "test")(torch.ones(1, len(rows)))
+        return {name: float(values_R[0]) for name, values_R in metrics.items()}
 
     def confusion(self) -> tuple[list[str], Tensor] | None:
         """The names and, of the split measured last, how often each class (row) was taken for each (column) [C, C]."""
@@ -122,17 +122,17 @@ class Classification(Task):
         labels = p_BC.argmax(dim=1).tolist()
         return [ClassPrediction(*pair) for pair in zip(labels, p_BC.tolist(), strict=True)]
 
-    def details(self) -> str:
+    def report(self) -> str:
         found = self.confusion()
         if found is None or self._measured is None:
             return ""
         names, matrix_CC = found
         log_p_NC, truth_N = self._measured
-        figures = class_figures(log_p_NC, truth_N)
-        values = figures(torch.ones(1, len(truth_N)))
-        ends = intervals(figures, len(truth_N))
+        metrics = class_metrics(log_p_NC, truth_N)
+        values = metrics(torch.ones(1, len(truth_N)))
+        ends = intervals(metrics, len(truth_N))
         parts = ["95 % intervals, by 1,000 bootstrap resamples of the sequences"]
-        parts.append(table(["figure", "value", "from", "to"], [[k, float(v), *ends[k]] for k, v in values.items()]))
+        parts.append(table(["metric", "value", "from", "to"], [[k, float(v), *ends[k]] for k, v in values.items()]))
         if self.counts:
             usual = max(range(len(self.counts)), key=self.counts.__getitem__)
             right = float((truth_N == usual).double().mean())

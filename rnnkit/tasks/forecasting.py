@@ -15,7 +15,7 @@ from rnnkit.predictions import ForecastPrediction
 from rnnkit.ranges import Draws, Level, Positive, Seed
 from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
-from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastFigures, Term, error_terms
+from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastMetrics, Term, error_terms
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import table
 
@@ -31,7 +31,7 @@ class Forecasting(Task):
     :math:`\ell` is that of the output (see `rnnkit.models.forecasting.distributions`), in the units of the batch.
     Missing targets count nowhere. An autoregressive model also learns from the past.
 
-    After a validation and under `test/`: `loss`, and the figures of `rnnkit.tasks.metrics.forecasts`: `mse` of the mean
+    After a validation and under `test/`: `loss`, and the metrics of `rnnkit.tasks.metrics.forecasts`: `mse` of the mean
     forecast, `mae`, `smape` and `mase` of the median, `rse`, `nrmse<H>` at the last step, and for outputs that are
     distributions `crps`, `coverage80` and `coverage95`. With `naive2`, the sMAPE and MASE of a reference, the weighted
     average of the M4 competition:
@@ -39,7 +39,7 @@ class Forecasting(Task):
     .. math::
         \mathrm{OWA} = \tfrac{1}{2} (\mathrm{sMAPE} / \mathrm{sMAPE}_{ref} + \mathrm{MASE} / \mathrm{MASE}_{ref})
 
-    `details` has the figures of the last value and of the seasonal naive forecast beside those of the model, and the
+    `report` has the metrics of the last value and of the seasonal naive forecast beside those of the model, and the
     errors step by step.
 
     Args:
@@ -116,9 +116,9 @@ class Forecasting(Task):
         self.naive2 = naive2
         horizon: int = model.horizon  # type: ignore[assignment]
         self.losses: Any = nn.ModuleDict({"val": Mean(), "test": Mean()})
-        self.measured: Any = nn.ModuleDict({"val": ForecastFigures(horizon), "test": ForecastFigures(horizon)})
+        self.measured: Any = nn.ModuleDict({"val": ForecastMetrics(horizon), "test": ForecastMetrics(horizon)})
         names = ["last value", *(["seasonal naive"] if season > 1 else []), *(["ets"] if ets else [])]
-        self.baselines: Any = nn.ModuleDict({name: ForecastFigures(horizon) for name in names})
+        self.baselines: Any = nn.ModuleDict({name: ForecastMetrics(horizon) for name in names})
         self._details = ""
 
     def setup(self, stage: str) -> None:
@@ -136,10 +136,10 @@ class Forecasting(Task):
     def loss(self, outputs: Parameters, batch: SequenceBatch) -> Tensor:
         return self._mean_loss(outputs, batch.targets)[0]
 
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         inputs, targets_BHC = batch.inputs, batch.targets
         levels = sorted({0.5, *(level for pair in COVERAGES.values() for level in pair)})
-        said = self._said(batch, levels)
+        said = self._predictive(batch, levels)
         # the loss of a forecast that is far off overflows single precision
         in_full = said.parameters._replace(raw=widened(said.parameters.raw))
         self.losses[stage].update(*self._mean_loss(in_full, targets_BHC))
@@ -154,22 +154,22 @@ class Forecasting(Task):
         self.measured[stage].update(terms, targets)
         if stage == "test":
             horizon = targets_BHC.shape[1]
-            for name, figures in self.baselines.items():
+            for name, metrics in self.baselines.items():
                 if name == "last value":
                     value_BHC = last_value(inputs, horizon)
                 else:
                     forecast = ets if name == "ets" else seasonal_naive
                     value_BHC = forecast(inputs, horizon, self.season, batch.lengths)
-                figures.update(*self._errors(value_BHC, value_BHC, batch))
+                metrics.update(*self._errors(value_BHC, value_BHC, batch))
 
-    def figures(self, stage: str) -> dict[str, float]:
+    def compute_metrics(self, stage: str) -> dict[str, float]:
         loss = float(self.losses[stage].compute())
         self.losses[stage].reset()
         found = self._named(self.measured[stage])
         if stage == "test":
             self._details = self._tables(found)
-            for figures in self.baselines.values():
-                figures.reset()
+            for metrics in self.baselines.values():
+                metrics.reset()
         self.measured[stage].reset()
         return {"loss": loss, **found}
 
@@ -179,13 +179,13 @@ class Forecasting(Task):
         lacking |= {"owa"} if self.naive2 is None else set()
         return [name.replace("*", str(self.model.horizon)) for name in self.metrics if name not in lacking]
 
-    def details(self) -> str:
+    def report(self) -> str:
         return self._details
 
     @torch.no_grad()
     def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
         """Mean [B, H, C] and quantiles [Q, B, H, C] in the units of the file; None for what has no quantiles."""
-        said = self._said(batch, levels)
+        said = self._predictive(batch, levels)
         extra = _extra(batch)
         location_B1C, scale_B1C = (widened(x)[:, None] for x in (extra.location, extra.scale))
         quantiles = None if said.quantiles is None else location_B1C + scale_B1C * said.quantiles
@@ -200,7 +200,7 @@ class Forecasting(Task):
             for mean, quantiles in zip(means, found, strict=True)
         ]
 
-    def _said(self, batch: SequenceBatch, levels: Sequence[float]) -> "_Said":
+    def _predictive(self, batch: SequenceBatch, levels: Sequence[float]) -> "PredictiveSummary":
         """What the model says of the horizon, in the units of the batch."""
         inputs, lengths, output = batch.inputs, batch.lengths, self.model.output
         generator = torch.Generator(inputs.past.device).manual_seed(self.seed)
@@ -211,9 +211,13 @@ class Forecasting(Task):
         if paths_SBHC is None:
             mean_BHC = output.mean(parameters)
             quantiles = output.quantiles(parameters, levels, generator) if known else None
-            return _Said(parameters, mean_BHC, quantiles, lambda x: output.crps(parameters, x, generator), levels)
+            return PredictiveSummary(
+                parameters, mean_BHC, quantiles, lambda x: output.crps(parameters, x, generator), levels
+            )
         quantiles = quantiles_of_samples(paths_SBHC, levels) if known else None
-        return _Said(parameters, paths_SBHC.mean(0), quantiles, lambda x: crps_of_samples(paths_SBHC, x), levels)
+        return PredictiveSummary(
+            parameters, paths_SBHC.mean(0), quantiles, lambda x: crps_of_samples(paths_SBHC, x), levels
+        )
 
     def _mean_loss(self, parameters: Parameters, targets_BNC: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss over the known targets, and their number."""
@@ -233,8 +237,8 @@ class Forecasting(Task):
     def _unit(self, batch: SequenceBatch) -> Tensor | float:
         return 1.0 if self.units == "scaled" else widened(_extra(batch).scale[:, None])
 
-    def _named(self, figures: ForecastFigures) -> dict[str, float]:
-        named = figures.named()
+    def _named(self, metrics: ForecastMetrics) -> dict[str, float]:
+        named = metrics.named()
         if self.naive2 is not None and {"smape", "mase"} <= named.keys():
             named["owa"] = sum(named[name] / self.naive2[name] for name in ("smape", "mase")) / 2
         return named
@@ -244,11 +248,11 @@ class Forecasting(Task):
         horizon = self.measured["test"].horizon
         everyone = {"model": self.measured["test"], **self.baselines}
         rows: list[list[str | float | int]] = []
-        for name, figures in everyone.items():
-            named = self._named(figures)
+        for name, metrics in everyone.items():
+            named = self._named(metrics)
             rows.append([name, *(named.get(key, torch.nan) for key in found)])
         overall = table(["forecast", *found], rows)
-        by_step = {name: figures.compute() for name, figures in everyone.items()}
+        by_step = {name: metrics.compute() for name, metrics in everyone.items()}
         pairs = [(key, name) for key in ("mse", "mae", "rse") for name in everyone]
         rows = []
         for step in sorted({1, *(-(-horizon * part // 4) for part in (1, 2, 3, 4))}):
@@ -262,7 +266,7 @@ def _extra(batch: SequenceBatch) -> ForecastExtra:
     return ForecastExtra.of(batch.inputs.past) if batch.extra is None else batch.extra  # type: ignore[no-any-return]
 
 
-class _Said:
+class PredictiveSummary:
     """A forecast in the units of the batch: of which parameters, its mean, quantiles of some levels, its score."""
 
     def __init__(

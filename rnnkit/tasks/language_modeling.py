@@ -99,7 +99,7 @@ class LanguageModeling(StreamTask):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def derived(self, loss: float) -> dict[str, float]:
+    def metrics_from_loss(self, loss: float) -> dict[str, float]:
         return {"perplexity": perplexity(loss), f"bits_per_{self.unit}": loss / math.log(2)}
 
     def evaluate(self, loader: Iterable[SequenceBatch]) -> dict[str, float]:
@@ -117,16 +117,16 @@ class LanguageModeling(StreamTask):
         """The tokens that follow each of some prompts, one after the other; see `rnnkit.tasks.generate`."""
         return generate(self.model, prompts, **options)
 
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         loss = self.run_window(batch, stage)
         count = batch.targets.numel() if batch.lengths is None else batch.lengths.sum()
         self._mean(stage).update(loss, count)
 
-    def figures(self, stage: str) -> dict[str, float]:
+    def compute_metrics(self, stage: str) -> dict[str, float]:
         mean = self._mean(stage)
         loss, self._tokens = float(mean.compute()), float(mean.weight)
         mean.reset()
-        return {"loss": loss, **self.derived(loss)}
+        return {"loss": loss, **self.metrics_from_loss(loss)}
 
     def metric_names(self) -> list[str]:
         return [name.replace("*", self.unit) for name in self.metrics]

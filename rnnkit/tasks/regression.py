@@ -14,7 +14,7 @@ from rnnkit.precision import widened
 from rnnkit.predictions import CurvePrediction, NumberPrediction
 from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.metrics.bootstrap import intervals
-from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
+from rnnkit.tasks.metrics.errors import error_metrics, error_sums, phm_penalty
 from rnnkit.tasks.metrics.gathered import Gathered
 from rnnkit.tasks.metrics.table import shown, table
 
@@ -25,7 +25,7 @@ class Regression(Task):
     r"""A number for each sequence or, by a model without pooling, a curve: one for each step.
 
     The loss is taken between standardized values, so that it does not depend on the unit of the targets; predictions
-    and figures are in that unit:
+    and metrics are in that unit:
 
     .. math::
         L = \frac{1}{N} \sum_n \ell\left(o_n, \frac{y_n - m}{s}\right), \qquad \hat y_n = m + s \, o_n
@@ -35,7 +35,7 @@ class Regression(Task):
     Of a curve every step with a known target counts alike in the loss. A target that is NaN is unknown.
 
     Logs `loss`, `rmse`, `mae` and `r2` under `val/` and `test/`. Of curves these three are those of each sequence's
-    last step; `rmse_all`, `mae_all` and `r2_all` are those of all steps. `details` adds their 95 % intervals and the
+    last step; `rmse_all`, `mae_all` and `r2_all` are those of all steps. `report` adds their 95 % intervals and the
     baseline that always says the mean of the training targets.
 
     Args:
@@ -98,7 +98,7 @@ class Regression(Task):
         losses, known = self._losses(outputs, batch.targets)
         return losses.sum() / known.sum().clamp(min=1)
 
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         outputs, truth = widened(self.model(batch.inputs, lengths=batch.lengths)), batch.targets
         losses, known = self._losses(outputs, truth)
         # all from the location on, where the numbers are small: errors and spreads are the same there
@@ -112,15 +112,15 @@ class Regression(Task):
             columns += [error_sums(predicted, targets), error_sums(baseline, targets)]
         self._rows(stage).update(torch.cat(columns, dim=1))
 
-    def figures(self, stage: str) -> dict[str, float]:
+    def compute_metrics(self, stage: str) -> dict[str, float]:
         gathered = self._rows(stage)
         self._totals, end, end_baseline, every, every_baseline = gathered.compute().tensor_split([3, 8, 13, 18], dim=1)
         gathered.reset()
         self._sums = {"": (end, end_baseline)}
         if every.shape[1]:
             self._sums["_all"] = (every, every_baseline)
-        figures = self._figures(torch.ones(1, len(self._totals)))
-        return {name: float(values_R[0]) for name, values_R in figures.items()}
+        metrics = self._metrics(torch.ones(1, len(self._totals)))
+        return {name: float(values_R[0]) for name, values_R in metrics.items()}
 
     def metric_names(self) -> list[str]:
         is_curve = getattr(self.model, "pooling", None) is None
@@ -135,29 +135,29 @@ class Regression(Task):
         steps = [values.shape[1]] * len(values) if batch.lengths is None else batch.lengths.tolist()
         return [CurvePrediction(row[:count]) for row, count in zip(values.tolist(), steps, strict=True)]
 
-    def details(self) -> str:
+    def report(self) -> str:
         if not self._sums:
             return ""
         weights_1N = torch.ones(1, len(self._totals))
-        ends = intervals(self._figures, len(self._totals))
-        rows = [(name, float(values_R), *ends[name]) for name, values_R in self._figures(weights_1N).items()]
+        ends = intervals(self._metrics, len(self._totals))
+        rows = [(name, float(values_R), *ends[name]) for name, values_R in self._metrics(weights_1N).items()]
         parts = ["95 % intervals, by 1,000 bootstrap resamples of the sequences"]
-        parts.append(table(["figure", "value", "from", "to"], rows))
+        parts.append(table(["metric", "value", "from", "to"], rows))
         baseline = [
             f"{name}{suffix} {shown(float(values_R))}"
             for suffix, (_, sums_N5) in self._sums.items()
-            for name, values_R in error_figures(sums_N5, weights_1N).items()
+            for name, values_R in error_metrics(sums_N5, weights_1N).items()
             if name != "r2"
         ]
         parts.append(f"baseline: always {shown(self.location)}, the mean in training: {', '.join(baseline)}")
         return "\n\n".join(parts)
 
-    def _figures(self, weights_RN: Tensor) -> dict[str, Tensor]:
-        """The figures [R] of the split measured last, for weights [R, N]."""
+    def _metrics(self, weights_RN: Tensor) -> dict[str, Tensor]:
+        """The metrics [R] of the split measured last, for weights [R, N]."""
         loss_R, known_R, penalty_R = (weights_RN.double() @ self._totals).unbind(dim=1)
         found = {"loss": loss_R / known_R}
         for suffix, (sums_N5, _) in self._sums.items():
-            errors = error_figures(sums_N5, weights_RN)
+            errors = error_metrics(sums_N5, weights_RN)
             found.update({name + suffix: values_R for name, values_R in errors.items()})
         return {**found, "phm_score": penalty_R} if self.phm_score else found
 

@@ -49,7 +49,7 @@ class StreamTask(Task):
             mine = iter(leaf[self.global_rank].to(self.device) for leaf in leaves)
             self.carry["train"] = map_state(lambda _: next(mine), self.model.initial_state(1))
 
-    def condition(self) -> dict[str, float]:
+    def training_state_metrics(self) -> dict[str, float]:
         return {"carry_norm": float(self.carry_norm())}
 
     def carry_norm(self) -> Tensor:

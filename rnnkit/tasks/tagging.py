@@ -23,7 +23,7 @@ class Tagging(Task):
     .. math:: L = -\frac{1}{N} \sum_{\mathrm{sentences}} \ln p(y_1 \dots y_T \mid w_1 \dots w_T)
 
     where p is the product of each token's softmax, or the model's CRF. Tags that training never saw have no likelihood:
-    their tokens, with a CRF their sentences, are not in the loss; in all other figures they count as wrong.
+    their tokens, with a CRF their sentences, are not in the loss; in all other metrics they count as wrong.
 
     Logs under `val/` and `test/`: `loss`, `accuracy` over all tokens, `unknown_accuracy` over those whose word training
     never saw, under `test/` also `baseline_accuracy`, that of the tag which each word has most often in training; and
@@ -78,7 +78,7 @@ class Tagging(Task):
         e_NC, tags_N = outputs.flatten(0, 1).float(), batch.targets.flatten()
         return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.tokens
 
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         e_BTC = self.model(batch.inputs, lengths=batch.lengths)
         found_BT = self.model.decode(e_BTC, batch.lengths)
         self._take_loss(e_BTC, batch, stage)
@@ -106,7 +106,7 @@ class Tagging(Task):
     def _measured(self, stage: str) -> "_Measured":
         return cast(_Measured, self.measured[stage])
 
-    def figures(self, stage: str) -> dict[str, float]:
+    def compute_metrics(self, stage: str) -> dict[str, float]:
         measured = self._measured(stage)
         loss = measured.loss.compute()
         self._last = measured.tags.compute()
@@ -150,7 +150,7 @@ class Tagging(Task):
         pairs = zip(paths, lengths, strict=True)
         return [TagPrediction([self.tags[i] for i in path[:length]]) for path, length in pairs]
 
-    def details(self) -> str:
+    def report(self) -> str:
         found = self.confusion()
         if found is None:
             return ""

@@ -3,7 +3,7 @@
 from rnnkit.training.fit import fit
 from rnnkit.training.optim.averaging import ExponentialAverage, NonmonotonicAverage
 from rnnkit.training.optim.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
-from rnnkit.training.optim.schedules import constant, cosine, hold_then_decay, one_cycle, reduce_on_plateau
+from rnnkit.training.optim.schedules import constant, constant_then_decay, cosine, one_cycle, reduce_on_plateau
 from rnnkit.training.report.confusion import ConfusionPicture
 from rnnkit.training.report.details import DetailsText
 from rnnkit.training.report.forecast_plot import ForecastPicture
@@ -27,9 +27,9 @@ __all__ = [
     "SampleText",
     "TrainedRun",
     "constant",
+    "constant_then_decay",
     "cosine",
     "fit",
-    "hold_then_decay",
     "load",
     "one_cycle",
     "reduce_on_plateau",

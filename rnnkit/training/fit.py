@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rnnkit.compat.lightning import check_after_validation, save_after_validation
 from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
-from rnnkit.training.checks.bad_numbers import BadNumbers
-from rnnkit.training.checks.determinism import agree, check_determinism, settings_kept
+from rnnkit.training.checks.determinism import agree, check_determinism, preserving_flags
 from rnnkit.training.checks.diverged import Diverged
-from rnnkit.training.checks.foresight import foresee_batches
+from rnnkit.training.checks.foresight import check_batch_memory
+from rnnkit.training.checks.nonfinite import NonFiniteGuard
 from rnnkit.training.checks.preflight import check_kind, check_model, check_parts
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.configuration.monitored import MonitorIsMeasured, check_measured, settled_mode
@@ -27,11 +27,11 @@ from rnnkit.training.double import keep_double
 from rnnkit.training.hooks import skip_empty_hooks
 from rnnkit.training.memory import keep_freed_memory
 from rnnkit.training.optim.schedules import StepPlateau
-from rnnkit.training.report.loggers import Board, MetricsFile
+from rnnkit.training.report.loggers import MetricsFile, RunTensorBoardLogger
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.report.profile import ProfileTable
 from rnnkit.training.report.progress import TrainingProgress
-from rnnkit.training.resume.checkpoints import AfterAnEpoch, RunCheckpoint
+from rnnkit.training.resume.checkpoints import FixEpochCounterOnResume, RunCheckpoint
 from rnnkit.training.resume.patience import EarlyStopping
 from rnnkit.training.resume.randomness import RandomState
 from rnnkit.training.resume.restoring import check_parts_of, check_restorable, restoring
@@ -39,14 +39,14 @@ from rnnkit.training.resume.stopping import SaveAndStop, ValidateAtTheEnd, stopp
 from rnnkit.training.resume.time_budget import TimeBudget
 from rnnkit.training.run.fitting import check_fits
 from rnnkit.training.run.folder import check_files, check_named_files
-from rnnkit.training.run.lock import claimed
+from rnnkit.training.run.lock import run_lock
 from rnnkit.training.run.provenance import Provenance, check_resumed
 from rnnkit.training.run.run import Run, build_trainable
-from rnnkit.training.run.storage import Storage
+from rnnkit.training.run.storage import AtomicCheckpointIO
 
 
 def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:
-    """Trains what `config` describes and leaves a run in `folder`; returns the figures of summary.json.
+    """Trains what `config` describes and leaves a run in `folder`; returns the metrics of summary.json.
 
     Args:
         config: as composed from `configs/train.yaml`.
@@ -61,7 +61,7 @@ def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, 
     check_configuration(config)
     with open_dict(config):
         config.monitor_mode = settled_mode(config)
-    with claimed(folder, new=not resume), stopping_at_once(folder, new=not resume), settings_kept():
+    with run_lock(folder, new=not resume), stopping_at_once(folder, new=not resume), preserving_flags():
         return _fit(config, Run(folder), resume)
 
 
@@ -91,13 +91,13 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         for line in getattr(data, "report", ()):
             print(line, flush=True)
     with open_dict(config):
-        config.model.update(data.sizes)
-        config.task.update(data.facts)
+        config.model.update(data.model_kwargs)
+        config.task.update(data.task_kwargs)
     check_model(config)
     task = build_trainable(config)
     task.check_data(data)
     check_measured(config, task)
-    foresee_batches(config, trainer, task, data)
+    check_batch_memory(config, trainer, task, data)
     check_determinism(config, trainer, task, data)
     if resumed is not None:
         check_resumed(checkpoint, resumed, data, task)
@@ -119,12 +119,12 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
             f"{monitor.epochs} epochs and {trainer.global_step} steps, all done before",
             fix=_more(trainer, monitor.epochs),
         )
-    figures = _figures(trainer, task, monitor)
+    metrics = _metrics(trainer, task, monitor)
     if trainer.is_global_zero:
-        run.summarize(figures)
+        run.summarize(metrics)
     diverged = next(one for one in trainer.callbacks if isinstance(one, Diverged))  # type: ignore[attr-defined]
-    diverged.tell(figures[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
-    return figures
+    diverged.tell(metrics[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
+    return metrics
 
 
 def _check_epochs(most: int | None, begun: int) -> None:
@@ -162,11 +162,11 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
             config,
             "trainer",
             callbacks=_callbacks(config, run, monitor),
-            logger=[Board(run.folder, resumed_step), MetricsFile(run.metrics_file, resumed_step)],
+            logger=[RunTensorBoardLogger(run.folder, resumed_step), MetricsFile(run.metrics_file, resumed_step)],
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            plugins=[Storage()],
+            plugins=[AtomicCheckpointIO()],
             max_time=None,  # TimeBudget knows it
         )
     except MisconfigurationException as error:
@@ -192,12 +192,12 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         monitor,
         MonitorIsMeasured(config.monitor),
         RandomState(),
-        AfterAnEpoch(),
+        FixEpochCounterOnResume(),
         Provenance(run.folder),
         StepPlateau(),
         ValidateAtTheEnd(),
         TimeBudget(config.trainer.get("max_time")),
-        BadNumbers(run.folder, config.get("bad_steps", 5), config.get("after_bad_steps", "rollback")),
+        NonFiniteGuard(run.folder, config.get("max_nonfinite_steps", 5), config.get("on_nonfinite", "rollback")),
         Diverged(config.monitor),
         *(_named_callback(config, run, name) for name in config.callbacks),
         construct(config, "averaging"),
@@ -239,13 +239,13 @@ def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     print(f"{parameters:,} parameters on {device}{threads}, seed {config.seed}", flush=True)
     board = trainer.loggers[0]
-    assert isinstance(board, Board)
+    assert isinstance(board, RunTensorBoardLogger)
     board.describe(OmegaConf.to_container(config, resolve=True), [config.monitor])  # type: ignore[arg-type]
     if isinstance(inputs, torch.Tensor):
         board.draw(task.model, inputs[:1, :2])
 
 
-def _figures(trainer: L.Trainer, task: Task, monitor: Monitor) -> dict[str, Any]:
+def _metrics(trainer: L.Trainer, task: Task, monitor: Monitor) -> dict[str, Any]:
     best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, RunCheckpoint))
     final = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {

@@ -61,7 +61,7 @@ class TrainedRun:
         return name or ("test" if "test" in self.data.splits else "valid")
 
     def evaluate(self, split: str | None = None, **options: Any) -> dict[str, float]:
-        """The task's figures over a whole split.
+        """The task's metrics over a whole split.
 
         * `split`: see `split`.
         * `options`: of the data's `loader`, such as `lanes` for text.

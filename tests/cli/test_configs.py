@@ -47,7 +47,7 @@ def told(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
         return {"vocabulary_size": 12}, {}
     data = construct(composed(f"task={task}"), "data")
     data.setup("fit")
-    return data.sizes, data.facts
+    return data.model_kwargs, data.task_kwargs
 
 
 def buildable(choice: str) -> DictConfig:

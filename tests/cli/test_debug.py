@@ -42,7 +42,7 @@ def test_few_batches_are_learned_by_heart(reviews: list[str], tmp_path: Path, mo
         return found
 
     monkeypatch.setattr(SequenceData, "batches", noted)
-    assert run([*reviews, "debug=overfit", "foresee_memory=false"]) == 0
+    assert run([*reviews, "debug=overfit", "check_memory=false"]) == 0
     trained = seen[-300:]
     assert len(set(trained)) == 3
     assert trained == trained[:3] * 100

@@ -17,7 +17,7 @@ from rnnkit.models.forecasting.distributions import Gaussian
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 FEW = ["trainer.max_epochs=1", "trainer.limit_train_batches=3", "trainer.log_every_n_steps=1"]
-FEW += ["trainer.enable_progress_bar=false", "foresee_memory=false"]
+FEW += ["trainer.enable_progress_bar=false", "check_memory=false"]
 
 
 @pytest.fixture

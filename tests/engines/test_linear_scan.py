@@ -138,8 +138,8 @@ def test_what_was_before_a_fresh_step_reaches_nothing(kernels: ModuleType, rever
     da, db, dh = torch.autograd.grad(states[:, after].sum(), sources)
     assert states[:, after].isfinite().all()
     assert not dh.any()
-    untouched = [t for t in range(60) if not after.start <= t < after.stop]
-    assert not db[:, untouched].any()
+    preserving_state = [t for t in range(60) if not after.start <= t < after.stop]
+    assert not db[:, preserving_state].any()
     assert not da[:, 40].any()
 
 

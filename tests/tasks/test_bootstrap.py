@@ -1,4 +1,4 @@
-"""Figures under weights against figures of copies, and intervals against what statistics says of them."""
+"""MetricsOfWeights under weights against figures of copies, and intervals against what statistics says of them."""
 
 import math
 
@@ -9,8 +9,8 @@ from torchmetrics.functional import classification as reference
 
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.calibration import expected_calibration_error
-from rnnkit.tasks.metrics.classes import class_figures
-from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
+from rnnkit.tasks.metrics.classes import class_metrics
+from rnnkit.tasks.metrics.errors import error_metrics, error_sums, phm_penalty
 from rnnkit.tasks.metrics.ranking import Ranking
 
 
@@ -22,7 +22,7 @@ def answers(classes: int, count: int = 200) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def measured(log_p_NC: torch.Tensor, truth_N: torch.Tensor) -> dict[str, float]:
-    found = class_figures(log_p_NC, truth_N)(torch.ones(1, len(truth_N)))
+    found = class_metrics(log_p_NC, truth_N)(torch.ones(1, len(truth_N)))
     return {name: float(values_R) for name, values_R in found.items()}
 
 
@@ -54,7 +54,7 @@ def test_the_figures_are_those_of_torchmetrics(classes: int) -> None:
 def test_a_sequence_of_weight_three_counts_as_three_copies(classes: int) -> None:
     log_p_NC, truth_N = answers(classes, 60)
     weights_RN = torch.randint(0, 4, (5, 60)).float()
-    found = class_figures(log_p_NC, truth_N)(weights_RN)
+    found = class_metrics(log_p_NC, truth_N)(weights_RN)
     for row, weights_N in enumerate(weights_RN.long()):
         copies = torch.repeat_interleave(torch.arange(60), weights_N)
         again = measured(log_p_NC[copies], truth_N[copies])
@@ -111,7 +111,7 @@ def test_a_seed_repeats_and_many_sequences_come_in_several_chunks() -> None:
 def test_a_resample_without_a_figure_is_left_out() -> None:
     """With one of the other class among ten, a third of the resamples has none, and no AUROC."""
     log_p_NC = torch.tensor([[0.2, 0.8]] * 9 + [[0.7, 0.3]]).log()
-    found = intervals(class_figures(log_p_NC, torch.tensor([1] * 9 + [0])), 10)
+    found = intervals(class_metrics(log_p_NC, torch.tensor([1] * 9 + [0])), 10)
     assert found["auroc"] == (1.0, 1.0)
 
 
@@ -120,7 +120,7 @@ def test_errors_are_those_of_the_definitions() -> None:
     truth_NT[3, 2:] = math.nan
     known = ~truth_NT.isnan()
     error, truth = (predicted_NT - truth_NT)[known], truth_NT[known]
-    found = error_figures(error_sums(predicted_NT, truth_NT), torch.ones(1, 50))
+    found = error_metrics(error_sums(predicted_NT, truth_NT), torch.ones(1, 50))
     assert float(found["rmse"]) == pytest.approx(float(error.square().mean().sqrt()))
     assert float(found["mae"]) == pytest.approx(float(error.abs().mean()))
     spread = (truth - truth.mean()).square().sum()

@@ -128,11 +128,11 @@ class Sums(Task):
     def loss(self, outputs, batch):
         return (outputs[:, 0] - batch.targets).square().mean()
 
-    def measure(self, batch, stage):
+    def update_metrics(self, batch, stage):
         self.total += float(self.loss(self.model(batch.inputs, lengths=batch.lengths), batch))
         self.count += 1
 
-    def figures(self, stage):
+    def compute_metrics(self, stage):
         found = {"loss": self.total / self.count}
         self.total, self.count = 0.0, 0
         return found

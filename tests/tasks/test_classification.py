@@ -72,9 +72,9 @@ def test_smoothed_labels_ask_for_a_little_of_every_class() -> None:
 def test_figures_gather_all_batches_and_forget_them() -> None:
     judged = task(class_weights="balanced", label_smoothing=0.1)
     logits_NC = 3 * torch.eye(3)[[0, 0, 1, 2, 1]]
-    judged.measure(given(logits_NC[:2], [0, 1]), "val")
-    judged.measure(given(logits_NC[2:], [1, IGNORED, 2]), "val")
-    figures = judged.figures("val")
+    judged.update_metrics(given(logits_NC[:2], [0, 1]), "val")
+    judged.update_metrics(given(logits_NC[2:], [1, IGNORED, 2]), "val")
+    figures = judged.compute_metrics("val")
     # said a a b b, true a b b c: F1 2/3, 1/2 and 0
     assert set(figures) == {"loss", "accuracy", "macro_f1"}
     assert figures["accuracy"] == 0.5
@@ -84,17 +84,17 @@ def test_figures_gather_all_batches_and_forget_them() -> None:
     names, matrix_CC = judged.confusion() or ([], torch.empty(0))
     assert names == ["a", "b", "c"]
     assert matrix_CC.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
-    judged.measure(given(logits_NC[:1], [0]), "val")
-    assert judged.figures("val")["accuracy"] == 1
+    judged.update_metrics(given(logits_NC[:1], [0]), "val")
+    assert judged.compute_metrics("val")["accuracy"] == 1
 
 
 def test_details_have_intervals_the_baseline_and_a_line_for_each_class() -> None:
     judged = task()
-    assert judged.details() == ""
-    judged.measure(given(3 * torch.eye(3)[[0, 0, 1, 1] * 25], [0, 1, 1, 2] * 25), "test")
-    figures = judged.figures("test")
+    assert judged.report() == ""
+    judged.update_metrics(given(3 * torch.eye(3)[[0, 0, 1, 1] * 25], [0, 1, 1, 2] * 25), "test")
+    figures = judged.compute_metrics("test")
     assert set(figures) == {"loss", "accuracy", "macro_f1", "auroc", "auprc", "calibration_error"}
-    lines = judged.details().splitlines()
+    lines = judged.report().splitlines()
     (accuracy,) = [line.split() for line in lines if line.startswith("accuracy")]
     value, low, high = map(float, accuracy[1:])
     assert value == 0.5

@@ -86,8 +86,8 @@ def test_the_figures_are_those_of_torchmetrics_over_all_known_values(units: str)
     said = [torch.randn(len(batch.targets), 4, 2, 1) for batch in batches]
     task = Forecasting(Given(Point("mae"), said), SGD, units=units)
     for batch in batches:
-        task.measure(batch, "val")
-    figures = task.figures("val")
+        task.update_metrics(batch, "val")
+    figures = task.compute_metrics("val")
 
     known = torch.cat([~batch.targets.isnan() for batch in batches])
     plain = [torch.cat([x[..., 0] for x in said])[known], torch.cat([b.targets for b in batches])[known]]
@@ -117,8 +117,8 @@ def test_mase_smape_and_owa_by_hand() -> None:
     batch = SequenceBatch(inputs, torch.tensor([4.0, 10.0]).view(1, 2, 1), extra=extra)
     said = torch.full((1, 2, 1, 1), 5.0)
     task = Forecasting(Given(Point(), [said]), SGD, naive2={"smape": 50.0, "mase": 4.0})
-    task.measure(batch, "val")
-    figures = task.figures("val")
+    task.update_metrics(batch, "val")
+    figures = task.compute_metrics("val")
     assert figures["mase"] == pytest.approx((1 / 1.5 + 5 / 1.5) / 2)  # 2
     assert figures["smape"] == pytest.approx((200 * 1 / 9 + 200 * 5 / 15) / 2)
     assert figures["owa"] == pytest.approx((figures["smape"] / 50 + 2 / 4) / 2)
@@ -130,8 +130,8 @@ def test_a_constant_series_does_not_count_for_mase_and_zeros_cost_no_percentage(
     inputs = ForecastInputs.of(torch.zeros(2, 3, 1), horizon=1)
     extra = ForecastExtra.of(inputs.past)._replace(seasonal_error=torch.tensor([[0.0], [2.0]]))
     task = Forecasting(Given(Point(), [torch.tensor([0.0, 3.0]).view(2, 1, 1, 1)]), SGD)
-    task.measure(SequenceBatch(inputs, torch.tensor([0.0, 2.0]).view(2, 1, 1), extra=extra), "val")
-    figures = task.figures("val")
+    task.update_metrics(SequenceBatch(inputs, torch.tensor([0.0, 2.0]).view(2, 1, 1), extra=extra), "val")
+    figures = task.compute_metrics("val")
     assert figures["mase"] == 0.5
     assert figures["smape"] == pytest.approx(20)
 
@@ -143,8 +143,8 @@ def test_intervals_of_the_true_distribution_cover_what_they_say_and_score_what_t
     batch = batch._replace(targets=mean + deviation * torch.randn(4000, 3, 2))
     raw = torch.stack([mean, (deviation - 1e-3).expm1().log()], -1)
     task = Forecasting(Given(Gaussian(), [raw]), SGD)
-    task.measure(batch, "val")
-    figures = task.figures("val")
+    task.update_metrics(batch, "val")
+    figures = task.compute_metrics("val")
     assert figures["coverage80"] == pytest.approx(0.8, abs=0.01)
     assert figures["coverage95"] == pytest.approx(0.95, abs=0.006)
     expected = (deviation * torch.tensor([3.0, 0.5])).mean().item() / math.sqrt(math.pi)
@@ -170,8 +170,8 @@ def test_an_autoregressive_model_is_measured_by_its_paths_and_by_its_likelihood(
     task = Forecasting(model, SGD, samples=50, seed=3)
     batch = windows(6)
     with torch.no_grad():
-        task.measure(batch, "val")
-        figures = task.figures("val")
+        task.update_metrics(batch, "val")
+        figures = task.compute_metrics("val")
         paths = model.paths(batch.inputs, 50, generator=torch.Generator().manual_seed(3))
         parameters, _ = model.foreseen(batch.inputs, batch.targets)
     known = ~batch.targets.isnan()
@@ -212,8 +212,8 @@ def test_what_makes_no_sense_is_refused(options: dict[str, object], message: str
 def over_the_test_split(data: ForecastData, **options: object) -> Forecasting:
     """A task with the last value for a model, measured over the test split."""
     data.setup("test")
-    model = LastValue(data.sizes["channels"], data.horizon)
-    task = Forecasting(model, SGD, **{**data.facts, **options})  # type: ignore[arg-type]
+    model = LastValue(data.model_kwargs["channels"], data.horizon)
+    task = Forecasting(model, SGD, **{**data.task_kwargs, **options})  # type: ignore[arg-type]
     settings = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     L.Trainer(accelerator="cpu", devices=1, **settings).test(task, data.loader("test"), verbose=False)  # type: ignore[arg-type]
     return task
@@ -236,7 +236,7 @@ def test_the_repeated_last_value_of_etth1_has_the_published_error() -> None:
     data = ForecastData(
         dataset="etth1", train_steps=8640, valid_steps=2880, test_steps=2880, context=96, horizon=96, eval_stride=1
     )
-    found = rows(over_the_test_split(data, units="scaled").details())
+    found = rows(over_the_test_split(data, units="scaled").report())
     assert len(data.splits["test"]) == 2785
     for name in ("model", "last value"):
         assert found[name]["mse"] == pytest.approx(1.294, abs=0.0015)
@@ -250,7 +250,7 @@ def test_the_seasonal_naive_forecast_of_m4_hourly_has_the_published_scores() -> 
         dataset="m4_hourly", layout="rows", frequency="1h", valid_steps=48, context=168, horizon=48, scaling="mean"
     )
     task = over_the_test_split(data, naive2={"smape": 18.383, "mase": 2.395})
-    found = rows(task.details())["seasonal naive"]
+    found = rows(task.report())["seasonal naive"]
     assert len(data.splits["test"]) == 414
     assert found["smape"] == pytest.approx(13.912, abs=0.0006)
     assert found["mase"] == pytest.approx(1.193, abs=0.0006)

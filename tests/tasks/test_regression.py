@@ -73,20 +73,20 @@ def test_of_a_curve_every_known_step_counts_alike() -> None:
 
 def test_figures_of_numbers() -> None:
     judged = task()
-    judged.measure(numbers([0.5, -1.0], [10.0, 14.0]), "val")
-    judged.measure(numbers([0.0], [12.0]), "val")
-    figures = judged.figures("val")  # off by 2, -8, -2
+    judged.update_metrics(numbers([0.5, -1.0], [10.0, 14.0]), "val")
+    judged.update_metrics(numbers([0.0], [12.0]), "val")
+    figures = judged.compute_metrics("val")  # off by 2, -8, -2
     assert figures == pytest.approx(
         {"loss": (0.25 + 4 + 0.25) / 3, "rmse": math.sqrt(72 / 3), "mae": 4.0, "r2": 1 - 72 / 8}
     )
-    judged.measure(numbers([1.0, 2.0], [14.0, 18.0]), "val")
-    assert judged.figures("val") == pytest.approx({"loss": 0, "rmse": 0, "mae": 0, "r2": 1})
+    judged.update_metrics(numbers([1.0, 2.0], [14.0, 18.0]), "val")
+    assert judged.compute_metrics("val") == pytest.approx({"loss": 0, "rmse": 0, "mae": 0, "r2": 1})
 
 
 def test_figures_of_curves_at_the_last_step_and_at_all() -> None:
     judged = task(curves=True, phm_score=True)
-    judged.measure(CURVES, "test")
-    figures = judged.figures("test")  # off by 0 and -2, and by -2 and 1
+    judged.update_metrics(CURVES, "test")
+    figures = judged.compute_metrics("test")  # off by 0 and -2, and by -2 and 1
     assert figures == pytest.approx(
         {
             "loss": (0 + 4 + 4 + 1) / 16 / 4,
@@ -103,10 +103,10 @@ def test_figures_of_curves_at_the_last_step_and_at_all() -> None:
 
 def test_details_have_intervals_and_the_baseline() -> None:
     judged = task(curves=True)
-    assert judged.details() == ""
-    judged.measure(CURVES, "test")
-    figures = judged.figures("test")
-    lines = judged.details().splitlines()
+    assert judged.report() == ""
+    judged.update_metrics(CURVES, "test")
+    figures = judged.compute_metrics("test")
+    lines = judged.report().splitlines()
     (rmse,) = [line.split() for line in lines if line.startswith("rmse_all")]
     value, low, high = map(float, rmse[1:])
     assert value == pytest.approx(figures["rmse_all"], abs=1e-4)

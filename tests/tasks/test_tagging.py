@@ -101,8 +101,8 @@ def test_figures_of_a_split_by_hand(crf: bool, monkeypatch: pytest.MonkeyPatch) 
     found_BT = torch.tensor([[1, 2, 0], [0, 1, 0]])
     monkeypatch.setattr(task.model, "decode", lambda e_BTC, lengths: found_BT)
     batch = batch_of([[1, 2, 2], [0, IGNORED, IGNORED]], [3, 1])  # words 0 1 2 3, usual tags 0 1 2 0
-    task.measure(batch, "test")
-    figures = task.figures("test")
+    task.update_metrics(batch, "test")
+    figures = task.compute_metrics("test")
     assert figures["accuracy"] == pytest.approx(3 / 4)
     assert figures["unknown_accuracy"] == 1.0  # word 0
     assert figures["baseline_accuracy"] == pytest.approx(2 / 4)
@@ -112,7 +112,7 @@ def test_figures_of_a_split_by_hand(crf: bool, monkeypatch: pytest.MonkeyPatch) 
     names, matrix_CC = task.confusion() or ([], torch.empty(0))
     assert names == NAMES
     assert matrix_CC.tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
-    details = task.details()
+    details = task.report()
     assert "4 tokens, 1 of them (25.00%) of words that training never saw" in details
     assert "baseline: the tag that each word has most often in training: accuracy 0.5000" in details
 
@@ -120,14 +120,14 @@ def test_figures_of_a_split_by_hand(crf: bool, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("crf", [False, True])
 def test_tags_that_training_never_saw_are_wrong_and_have_no_loss(crf: bool) -> None:
     task = tagging(crf=crf)
-    task.measure(batch_of([[0, 0, 0], [0, 4, IGNORED]], [3, 2]), "val")  # 4 = C + 1, the B of an unseen type
-    seen = task.figures("val")
+    task.update_metrics(batch_of([[0, 0, 0], [0, 4, IGNORED]], [3, 2]), "val")  # 4 = C + 1, the B of an unseen type
+    seen = task.compute_metrics("val")
     names, matrix_CC = task.confusion() or ([], torch.empty(0))
     assert names == [*NAMES, "(unseen)"]
     assert matrix_CC.sum() == 5
     assert matrix_CC[3].sum() == 1
     assert seen["accuracy"] == matrix_CC.diagonal().sum() / 5
-    assert "(unseen)" in task.details()
+    assert "(unseen)" in task.report()
     kept = batch_of([[0, 0, 0]]) if crf else batch_of([[0, 0, 0], [0, IGNORED, IGNORED]], [3, 2])._replace(num_steps=4)
     with torch.no_grad():
         assert seen["loss"] == pytest.approx(task.training_step(kept, 0).item(), rel=1e-5)

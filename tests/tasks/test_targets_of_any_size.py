@@ -23,8 +23,8 @@ from rnnkit.predictions import NumberPrediction
 from rnnkit.tasks import Classification, LanguageModeling, Regression
 from rnnkit.tasks.metrics.bootstrap import intervals
 from rnnkit.tasks.metrics.calibration import expected_calibration_error
-from rnnkit.tasks.metrics.classes import class_figures
-from rnnkit.tasks.metrics.errors import error_figures, error_sums, phm_penalty
+from rnnkit.tasks.metrics.classes import class_metrics
+from rnnkit.tasks.metrics.errors import error_metrics, error_sums, phm_penalty
 
 SGD = functools.partial(torch.optim.SGD, lr=0.5)
 
@@ -56,8 +56,8 @@ def test_errors_of_regression_are_those_of_exact_fractions(
     targets = torch.tensor([location + scale * z for _, z in said], dtype=torch.float64)
     task = Regression(Given(), SGD, location=location, scale=scale)
     for part in (slice(0, 1), slice(1, None)):  # as two batches
-        task.measure(SequenceBatch(outputs[part, None, None], targets[part], None), "val")
-    found = task.figures("val")
+        task.update_metrics(SequenceBatch(outputs[part, None, None], targets[part], None), "val")
+    found = task.compute_metrics("val")
     truth = [Fraction(y) - Fraction(location) for y in targets.tolist()]
     errors = [Fraction(scale) * Fraction(o) - y for o, y in zip(outputs.tolist(), truth, strict=True)]
     mean = sum(truth) / len(truth)
@@ -83,7 +83,7 @@ def test_r2_of_resamples_of_targets_at_a_high_level() -> None:
     truth = 1e15 + 4 * torch.randn(30, 1, dtype=torch.float64)
     predicted = truth + torch.randn(30, 1, dtype=torch.float64).mul(8).round() / 8
     weights = torch.randint(0, 3, (20, 30))
-    found = error_figures(error_sums(predicted, truth), weights)
+    found = error_metrics(error_sums(predicted, truth), weights)
     for r in range(20):
         y, p = (x[:, 0].repeat_interleave(weights[r]) - 1e15 for x in (truth, predicted))
         expected = 1 - float((p - y).square().sum() / (y - y.mean()).square().sum())
@@ -93,8 +93,8 @@ def test_r2_of_resamples_of_targets_at_a_high_level() -> None:
 def test_a_penalty_beyond_single_precision_and_one_beyond_double() -> None:
     assert float(phm_penalty(torch.tensor([1000.0]), torch.tensor([0.0]))) == pytest.approx(math.expm1(100), rel=1e-12)
     task = Regression(Given(), SGD, phm_score=True)
-    task.measure(SequenceBatch(torch.tensor([[[8000.0]], [[1.0]]]), torch.tensor([0.0, 0.0]), None), "test")
-    found = task.figures("test")
+    task.update_metrics(SequenceBatch(torch.tensor([[[8000.0]], [[1.0]]]), torch.tensor([0.0, 0.0]), None), "test")
+    found = task.compute_metrics("test")
     assert found["phm_score"] == math.inf
     assert "too late" in _reason(task, "phm_score", found)
 
@@ -119,7 +119,7 @@ def test_confident_answers_are_ranked_though_their_probabilities_round_to_0_and_
     truth_N = torch.randint(0, 2, (60,))
     logits_NC = size * (torch.randn(60, 2) + 0.5 * F.one_hot(truth_N, 2))
     odds = [Fraction(float(b)) - Fraction(float(a)) for a, b in logits_NC]
-    found = class_figures(logits_NC.double().log_softmax(dim=1), truth_N)(torch.ones(1, 60))
+    found = class_metrics(logits_NC.double().log_softmax(dim=1), truth_N)(torch.ones(1, 60))
     assert float(found["auroc"]) == pytest.approx(ranks(odds, truth_N.tolist()), abs=1e-12)
 
 
@@ -131,21 +131,21 @@ def test_of_many_classes_the_likeliest_is_ranked_by_what_is_left_to_the_others()
     expected = np.mean(
         [ranks([row[c] / (sum(row) - row[c]) for row in big], (truth_N == c).tolist()) for c in range(3)]
     )
-    found = class_figures((logits_NC * math.log(3)).log_softmax(dim=1), truth_N)(torch.ones(1, 40))
+    found = class_metrics((logits_NC * math.log(3)).log_softmax(dim=1), truth_N)(torch.ones(1, 40))
     assert float(found["auroc"]) == pytest.approx(float(expected), abs=1e-12)
 
 
 def test_ties_count_half_and_one_class_alone_has_no_area() -> None:
     logits = torch.tensor([[0.0, 1.0], [0.0, 1.0], [3.0, 4.0]])  # all the same odds
-    found = class_figures(logits.log_softmax(dim=1), torch.tensor([0, 1, 1]))(torch.ones(1, 3))
+    found = class_metrics(logits.log_softmax(dim=1), torch.tensor([0, 1, 1]))(torch.ones(1, 3))
     assert float(found["auroc"]) == 0.5
     task = Classification(Given(), SGD, classes=["a", "b"], counts=[2, 1])
-    task.measure(SequenceBatch(logits[:, None], torch.tensor([1, 1, 1]), None), "test")
-    figures = task.figures("test")
+    task.update_metrics(SequenceBatch(logits[:, None], torch.tensor([1, 1, 1]), None), "test")
+    figures = task.compute_metrics("test")
     assert math.isnan(figures["auroc"])
     assert math.isnan(figures["auprc"])
     assert "one class only" in _reason(task, "auroc", figures)
-    assert "auroc" in task.details()
+    assert "auroc" in task.report()
 
 
 def test_confidence_of_exactly_0_and_1_is_calibrated_where_it_is_right() -> None:
@@ -155,7 +155,7 @@ def test_confidence_of_exactly_0_and_1_is_calibrated_where_it_is_right() -> None
 
 def test_f1_leaves_out_a_class_that_is_neither_there_nor_chosen() -> None:
     log_p = torch.tensor([[5.0, 0.0, -5.0], [0.0, 5.0, -5.0], [5.0, 0.0, -5.0]]).log_softmax(dim=1)
-    found = class_figures(log_p, torch.tensor([0, 1, 1]), in_full=False)(torch.ones(1, 3))
+    found = class_metrics(log_p, torch.tensor([0, 1, 1]), in_full=False)(torch.ones(1, 3))
     assert float(found["macro_f1"]) == pytest.approx(2 / 3)
 
 
@@ -196,10 +196,10 @@ def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
 
 def test_a_perplexity_beyond_float64_is_infinite_and_not_cut_off() -> None:
     task = LanguageModeling(nn.Linear(1, 1), SGD, unit="char")
-    assert task.derived(710.0)["perplexity"] == math.inf
-    assert task.derived(705.0)["perplexity"] == pytest.approx(math.exp(705))
-    assert task.derived(710.0)["bits_per_char"] == pytest.approx(710 / math.log(2))
-    assert math.isnan(task.derived(math.nan)["perplexity"])
+    assert task.metrics_from_loss(710.0)["perplexity"] == math.inf
+    assert task.metrics_from_loss(705.0)["perplexity"] == pytest.approx(math.exp(705))
+    assert task.metrics_from_loss(710.0)["bits_per_char"] == pytest.approx(710 / math.log(2))
+    assert math.isnan(task.metrics_from_loss(math.nan)["perplexity"])
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

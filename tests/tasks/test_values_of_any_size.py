@@ -26,7 +26,7 @@ from rnnkit.models.forecasting import Forecaster, Parameters
 from rnnkit.models.forecasting.distributions import Gaussian, NegativeBinomial, Output, Point, Quantiles, StudentT
 from rnnkit.tasks import Forecasting
 from rnnkit.tasks.baselines import seasonal_naive
-from rnnkit.tasks.metrics.forecasts import ForecastFigures, error_terms
+from rnnkit.tasks.metrics.forecasts import ForecastMetrics, error_terms
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import shown
 from rnnkit.training.report.forecast_plot import ForecastPicture
@@ -56,10 +56,10 @@ def prepared(x: NDArray[np.float64], **options: object) -> ForecastData:
 
 
 def figures_of(data: ForecastData, output: Output, scaling: str = "last", **options: object) -> dict[str, float]:
-    task = Forecasting(LastValue(output, scaling), SGD, **{**data.facts, **options})  # type: ignore[arg-type]
+    task = Forecasting(LastValue(output, scaling), SGD, **{**data.task_kwargs, **options})  # type: ignore[arg-type]
     for batch in data.loader("test"):
-        task.measure(batch, "test")
-    return task.figures("test")
+        task.update_metrics(batch, "test")
+    return task.compute_metrics("test")
 
 
 def by_fractions(
@@ -119,9 +119,9 @@ def test_metrics_are_those_of_the_values_of_the_file(shape: str, level: float, e
 def test_baselines_have_the_errors_of_the_values_of_the_file(level: float, unit: float) -> None:
     x = level + unit * np.random.default_rng(1).normal(size=100)
     data = prepared(x)
-    task = Forecasting(LastValue(Point()), SGD, **data.facts)
+    task = Forecasting(LastValue(Point()), SGD, **data.task_kwargs)
     for batch in data.loader("test"):
-        task.measure(batch, "test")
+        task.update_metrics(batch, "test")
         naive = seasonal_naive(batch.inputs, HORIZON, SEASON, batch.lengths)
         assert naive.dtype == torch.float64
     named = {name: figures.named() for name, figures in task.baselines.items()}
@@ -164,13 +164,13 @@ def test_forecasts_and_intervals_are_float64_in_the_units_of_the_file(scaling: s
     for m, s in ((0.0, 1.0), (level, unit)):
         data = prepared(m + s * x)
         batch = next(iter(data.loader("test")))
-        mean, quantiles = Forecasting(model, SGD, **data.facts).forecast(batch, [0.1, 0.9])
+        mean, quantiles = Forecasting(model, SGD, **data.task_kwargs).forecast(batch, [0.1, 0.9])
         assert quantiles is not None
         assert mean.dtype == quantiles.dtype == torch.float64
         assert (quantiles[0] < mean).all()
         assert (mean < quantiles[1]).all()
         found.append(torch.cat([mean[None], quantiles]))
-        panels = ForecastPicture()._panels(Forecasting(model, SGD, **data.facts), batch)
+        panels = ForecastPicture()._panels(Forecasting(model, SGD, **data.task_kwargs), batch)
         end = int(batch.extra.step[0])
         np.testing.assert_allclose(panels[0].past, (m + s * x)[end - len(panels[0].past) : end], rtol=1e-15)
     plain, moved = found
@@ -264,10 +264,10 @@ class NotANumber(LastValue):
 
 def test_forecasts_that_are_not_numbers_are_not_left_out_of_the_metrics() -> None:
     data = prepared(np.sin(np.arange(100.0)))
-    task = Forecasting(NotANumber(Gaussian()), SGD, **data.facts)
+    task = Forecasting(NotANumber(Gaussian()), SGD, **data.task_kwargs)
     for batch in data.loader("test"):
-        task.measure(batch, "test")
-    found = task.figures("test")
+        task.update_metrics(batch, "test")
+    found = task.compute_metrics("test")
     assert all(math.isnan(found[name]) for name in ("loss", "mse", "mae", "smape", "mase", "rse", "crps"))
 
 
@@ -283,7 +283,7 @@ def test_what_a_constant_series_leaves_undefined_is_nan_and_the_rest_is_right() 
 def test_the_moments_of_many_batches_are_those_of_all_values() -> None:
     """2 million values at a level of 1e8, in batches of many sizes."""
     generator = torch.Generator().manual_seed(0)
-    figures = ForecastFigures(horizon=2)
+    figures = ForecastMetrics(horizon=2)
     zero, one = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
     seen = []
     for size in (1, 500_000, 3, 250_000, 17, 250_000):

@@ -48,10 +48,10 @@ class Scores(Task):
         """The mean squared error."""
         return (outputs - batch.targets).square().mean()
 
-    def measure(self, batch: SequenceBatch, stage: str) -> None:
+    def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         """Nothing is kept."""
 
-    def figures(self, stage: str) -> dict[str, float]:
+    def compute_metrics(self, stage: str) -> dict[str, float]:
         """No metrics."""
         return {}
 

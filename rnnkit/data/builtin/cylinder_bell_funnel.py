@@ -28,7 +28,7 @@ class CylinderBellFunnel(SeriesLabelData):
 
     >>> data = CylinderBellFunnel(train_size=30, valid_size=9, test_size=9)
     >>> data.setup()
-    >>> data.facts
+    >>> data.task_kwargs
     {'classes': ['bell', 'cylinder', 'funnel'], 'counts': [10, 10, 10]}
     >>> next(iter(data.train_dataloader())).inputs.shape
     torch.Size([30, 128, 1])

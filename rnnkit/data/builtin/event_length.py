@@ -22,9 +22,9 @@ class EventLength(SeriesLabelData):
 
     >>> data = EventLength()
     >>> data.setup()
-    >>> [len(data.splits[name]) for name in ("train", "valid", "test")], data.sizes
+    >>> [len(data.splits[name]) for name in ("train", "valid", "test")], data.model_kwargs
     ([2000, 500, 500], {'input_size': 1, 'outputs': 1})
-    >>> 20 < data.facts["location"] < 35
+    >>> 20 < data.task_kwargs["location"] < 35
     True
     """
 

@@ -29,7 +29,7 @@ class FunctionSource(TextLabelData):
 
     >>> data = FunctionSource(level="char", max_length=256)
     >>> data.setup()
-    >>> set(data.facts["classes"]) <= set(PACKAGES)
+    >>> set(data.task_kwargs["classes"]) <= set(PACKAGES)
     True
     """
 

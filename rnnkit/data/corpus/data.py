@@ -80,7 +80,7 @@ class TextData(LightningDataModule):
     ...     _ = pathlib.Path(folder, "corpus.txt").write_text("to be or not to be. " * 100)
     ...     data = TextData(path=f"{folder}/corpus.txt", lanes=4, bptt_steps=16)
     ...     data.setup()
-    >>> data.sizes
+    >>> data.model_kwargs
     {'vocabulary_size': 9}
     >>> batch = next(iter(data.train_dataloader()))
     >>> data.tokenizer.decode(batch.inputs[0]), data.tokenizer.decode(batch.targets[0])
@@ -145,7 +145,7 @@ class TextData(LightningDataModule):
         return self._tokenizer
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def model_kwargs(self) -> dict[str, int]:
         """What only the data know and a model's constructor needs; after `setup`."""
         return {"vocabulary_size": len(self.tokenizer)}
 

@@ -88,7 +88,7 @@ class ForecastData(SequenceData[Window]):
     ...     _ = path.write_text("\n".join(["month,sold", *months]))
     ...     data = ForecastData(path=path, context=24, horizon=6)
     ...     data.setup()
-    >>> data.facts, len(data.splits["train"]), len(data.splits["test"])
+    >>> data.task_kwargs, len(data.splits["train"]), len(data.splits["test"])
     ({'season': 12, 'channels': ['sold']}, 55, 13)
     >>> batch = next(iter(data.val_dataloader()))
     >>> batch.inputs.past.shape, batch.targets.shape
@@ -306,7 +306,7 @@ class ForecastData(SequenceData[Window]):
         return batches
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def model_kwargs(self) -> dict[str, Any]:
         form, encoding = self.form, self._learned
         known = form.known(categorical=True)
         vocabularies = [len(words) + 1 for words in encoding.vocabularies]
@@ -323,7 +323,7 @@ class ForecastData(SequenceData[Window]):
         }
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def task_kwargs(self) -> dict[str, Any]:
         return {"season": self.season, "channels": self._channels}
 
     def read_inputs(self, path: Path | None) -> Iterator[Window]:

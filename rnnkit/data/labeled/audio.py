@@ -76,7 +76,7 @@ class AudioLabelData(LabeledData):
         self.standardize = Standardize()
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def model_kwargs(self) -> dict[str, Any]:
         return {"input_size": self.standardize.width, "outputs": self.targets.outputs}
 
     def ruled(self, example: Labeled) -> str | None:

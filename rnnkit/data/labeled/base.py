@@ -222,8 +222,8 @@ class LabeledData(SequenceData[Labeled]):
         return SequenceBatch.of(_ids_as_long(inputs), targets, lengths)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        return self.targets.facts
+    def task_kwargs(self) -> dict[str, Any]:
+        return self.targets.task_kwargs
 
     def rows(self, example: Labeled, prediction: Any) -> Iterable[dict[str, Any]]:
         return self.targets.rows(example, prediction)

@@ -142,7 +142,7 @@ class Labels(Targets):
         return len(self.names)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def task_kwargs(self) -> dict[str, Any]:
         return {"classes": self.names, "counts": self.counts}
 
     def rows(self, example: Labeled, prediction: ClassPrediction | None) -> list[dict[str, Any]]:

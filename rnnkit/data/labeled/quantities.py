@@ -84,7 +84,7 @@ class Numbers(Targets):
         return 1
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def task_kwargs(self) -> dict[str, Any]:
         return {"location": self.location, "scale": self.scale}
 
     def rows(self, example: Labeled, prediction: NumberPrediction | None) -> list[dict[str, Any]]:

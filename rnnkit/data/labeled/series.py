@@ -57,7 +57,7 @@ class SeriesLabelData(LabeledData):
     ...     np.savez(f"{folder}/a.npz", x=np.arange(40.0).reshape(10, 4), y=["low", "high"] * 5)
     ...     data = SeriesLabelData(path=f"{folder}/a.npz", test_fraction=0, batch_size=2)
     ...     data.setup()
-    >>> data.sizes, data.facts
+    >>> data.model_kwargs, data.task_kwargs
     ({'input_size': 1, 'outputs': 2}, {'classes': ['high', 'low'], 'counts': [4, 4]})
     >>> next(iter(data.train_dataloader())).inputs.shape
     torch.Size([2, 4, 1])
@@ -91,7 +91,7 @@ class SeriesLabelData(LabeledData):
         self._steps: int | None = None  # of every training series, if they agree
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def model_kwargs(self) -> dict[str, Any]:
         return {"input_size": self.standardize.width, "outputs": self.targets.outputs}
 
     def read_files(self, part: str, paths: Paths, argument: str) -> list[Labeled]:

@@ -50,7 +50,7 @@ class Targets(ABC):
 
     @abstractmethod
     def learn(self, train: Sequence[Labeled]) -> None:
-        """Takes from the training examples, their targets read, what `encode` and `facts` need."""
+        """Takes from the training examples, their targets read, what `encode` and `task_kwargs` need."""
 
     @abstractmethod
     def learned(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Targets(ABC):
 
     @property
     @abstractmethod
-    def facts(self) -> dict[str, Any]:
+    def task_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the task."""
 
     @abstractmethod

@@ -54,9 +54,9 @@ class TextLabelData(LabeledData):
     ...     _ = Path(folder, "a.csv").write_text("text,label\n" + "good,yes\nbad,no\n" * 9)
     ...     data = TextLabelData(path=f"{folder}/a.csv", test_fraction=0, batch_size=2)
     ...     data.setup()
-    >>> data.sizes
+    >>> data.model_kwargs
     {'vocabulary_size': 3, 'outputs': 2}
-    >>> data.facts
+    >>> data.task_kwargs
     {'classes': ['no', 'yes'], 'counts': [8, 8]}
     >>> data.collate(data.splits["valid"])
     SequenceBatch(inputs=tensor([[0], [1]]), targets=tensor([0, 1]), lengths=None, target_lengths=None, reset=None,
@@ -107,7 +107,7 @@ class TextLabelData(LabeledData):
         return self._tokenizer
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def model_kwargs(self) -> dict[str, Any]:
         return {"vocabulary_size": len(self.tokenizer), "outputs": self.targets.outputs}
 
     def setup(self, stage: str | None = None) -> None:

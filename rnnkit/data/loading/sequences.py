@@ -88,11 +88,11 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
 
     @property
     @abstractmethod
-    def sizes(self) -> dict[str, Any]:
+    def model_kwargs(self) -> dict[str, Any]:
         """What only the data know and a model's constructor needs; after `setup`."""
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def task_kwargs(self) -> dict[str, Any]:
         """What only the data know and a task's constructor needs; after `setup`."""
         return {}
 

@@ -65,7 +65,7 @@ class TagData(SequenceData[Sentence]):
     ...     _ = pathlib.Path(folder, "small.conll").write_text("EU B-ORG\nrejects O\n\nOne O\ncall O\n\n" * 20)
     ...     data = TagData(path=f"{folder}/small.conll", batch_size=4)
     ...     data.setup()
-    >>> data.facts
+    >>> data.task_kwargs
     {'tags': ['O', 'B-ORG']}
     >>> next(iter(data.train_dataloader())).shape
     (4, 2)
@@ -111,7 +111,7 @@ class TagData(SequenceData[Sentence]):
         self._own_scheme: str | None = None  # that of the files; None for tags that mark no entities
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def model_kwargs(self) -> dict[str, Any]:
         """What only the data know and a tagger's constructor needs; after `setup`."""
         known = self.vocabulary
         return {
@@ -125,7 +125,7 @@ class TagData(SequenceData[Sentence]):
         }
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def task_kwargs(self) -> dict[str, Any]:
         """The names of the tags; after `setup`."""
         return {"tags": self.vocabulary.tags}
 

@@ -1,1 +1,1 @@
-"""Figures by which tasks are judged."""
+"""MetricsOfWeights by which tasks are judged."""

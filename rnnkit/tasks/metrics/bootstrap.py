@@ -1,18 +1,20 @@
-"""How far a figure would move on another split of the same kind: the percentile bootstrap."""
+"""How far a metric would move on another split of the same kind: the percentile bootstrap."""
 
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-Figures = Callable[[Tensor], dict[str, Tensor]]
-"""Takes weights [R, N], one row a resample, one column a sequence; returns figures [R] by name."""
+MetricsOfWeights = Callable[[Tensor], dict[str, Tensor]]
+"""Takes weights [R, N], one row a resample, one column a sequence; returns metrics [R] by name."""
 
 CHUNK = 2**20
 """Weights that are held at a time."""
 
 
-def intervals(figures: Figures, count: int, *, resamples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
+def intervals(
+    metrics: MetricsOfWeights, count: int, *, resamples: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
     r"""The middle 95 % of each figure over resamples of the split (Efron and Tibshirani 1993).
 
     A resample draws N of the N sequences with replacement, so a sequence counts w times, which is all that a figure
@@ -22,7 +24,7 @@ def intervals(figures: Figures, count: int, *, resamples: int = 1000, seed: int 
 
     Sequences are taken to be independent. Where they come in groups (speakers, engines) the truth is wider.
 
-    * `figures`: called with weights [R, N]; where one is NaN (a resample without one of two classes) it is left out.
+    * `metrics`: called with weights [R, N]; where one is NaN (a resample without one of two classes) it is left out.
     * `count`: N.
 
     >>> correct_N = torch.tensor([1.0] * 90 + [0.0] * 10)
@@ -32,7 +34,7 @@ def intervals(figures: Figures, count: int, *, resamples: int = 1000, seed: int 
     """
     found: dict[str, list[Tensor]] = {}
     for weights_RN in _weights(count, resamples, seed):
-        for name, values_R in figures(weights_RN).items():
+        for name, values_R in metrics(weights_RN).items():
             found.setdefault(name, []).append(values_R)
     ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
     return {name: _pair(torch.cat(parts).double().nanquantile(ends)) for name, parts in found.items()}

@@ -1,4 +1,4 @@
-"""The figures of classification, for resamples of a split as well as for the split."""
+"""The metrics of classification, for resamples of a split as well as for the split."""
 
 from collections.abc import Callable
 
@@ -10,16 +10,16 @@ from rnnkit.tasks.metrics.calibration import expected_calibration_error
 from rnnkit.tasks.metrics.ranking import Ranking
 
 
-def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) -> Callable[[Tensor], dict[str, Tensor]]:
-    r"""What gives, for weights [R, N], how often each sequence counts, the figures [R] by name.
+def class_metrics(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) -> Callable[[Tensor], dict[str, Tensor]]:
+    r"""What gives, for weights [R, N], how often each sequence counts, the metrics [R] by name.
 
     `loss` (negative log-likelihood in nats), `accuracy` and `macro_f1`; `in_full` also `auroc`, `auprc` and
     `calibration_error`. With two classes the areas are those of the second. With more, and for F1, they are means
     over classes; a class that does not occur in a resample, and for F1 was not chosen either, is left out.
 
     >>> log_p_NC = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).log()
-    >>> figures = class_figures(log_p_NC, torch.tensor([0, 1, 1]))(torch.ones(1, 3))
-    >>> {name: round(float(value), 3) for name, value in figures.items()}
+    >>> metrics = class_metrics(log_p_NC, torch.tensor([0, 1, 1]))(torch.ones(1, 3))
+    >>> {name: round(float(value), 3) for name, value in metrics.items()}
     {'loss': 0.415, 'accuracy': 0.667, 'macro_f1': 0.667, 'auroc': 1.0, 'auprc': 1.0, 'calibration_error': 0.3}
     """
     C = log_p_NC.shape[1]
@@ -34,7 +34,7 @@ def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) ->
         [Ranking(scores_NC[:, c], truth_N == c) for c in (range(1, 2) if C == 2 else range(C))] if in_full else []
     )
 
-    def figures(weights_RN: Tensor) -> dict[str, Tensor]:
+    def metrics(weights_RN: Tensor) -> dict[str, Tensor]:
         weights_RN = weights_RN.double()
         total_R = weights_RN.sum(dim=1)
         hits_RC = weights_RN @ (truth_NC * correct_N[:, None])
@@ -50,7 +50,7 @@ def class_figures(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) ->
             found["calibration_error"] = expected_calibration_error(p_NC.amax(dim=1), correct_N, weights_RN)
         return found
 
-    return figures
+    return metrics
 
 
 def log_odds(log_p_NC: Tensor) -> Tensor:

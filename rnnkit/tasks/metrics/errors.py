@@ -1,4 +1,4 @@
-"""The figures of regression, from sums over each sequence, for resamples of a split as well as for the split."""
+"""The metrics of regression, from sums over each sequence, for resamples of a split as well as for the split."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from rnnkit.precision import widened
 
 
 def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:
-    """What the figures need of each sequence [B, 5]: the count of known values, the sums of the absolute errors and of
+    """What the metrics need of each sequence [B, 5]: the count of known values, the sums of the absolute errors and of
     the squared errors, the mean of the values and the sum of their squared distances from it. NaN in the truth is
     unknown.
 
@@ -27,7 +27,7 @@ def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:
     return torch.stack([widened(count_B), absolute_B, squared_B, first_B + mean_B, spread_B], dim=1)
 
 
-def error_figures(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
+def error_metrics(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
     r"""RMSE, MAE and R² [R] for weights [R, N], how often each sequence counts.
 
     .. math::
@@ -37,7 +37,7 @@ def error_figures(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
     R² of values that are all the same is NaN.
 
     >>> sums_N5 = error_sums(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
-    >>> {name: round(float(value), 4) for name, value in error_figures(sums_N5, torch.ones(1, 2)).items()}
+    >>> {name: round(float(value), 4) for name, value in error_metrics(sums_N5, torch.ones(1, 2)).items()}
     {'rmse': 1.4142, 'mae': 1.0, 'r2': 0.1111}
     """
     count_N, absolute_N, squared_N, mean_N, spread_N = sums_N5.unbind(dim=1)

@@ -1,4 +1,4 @@
-"""The figures of forecasts, as sums over windows and channels, step by step of the horizon."""
+"""The metrics of forecasts, as sums over windows and channels, step by step of the horizon."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,10 +13,10 @@ TERMS = ("squared", "absolute", "smape", "scaled", "crps", "coverage80", "covera
 COVERAGES = {"coverage80": (0.1, 0.9), "coverage95": (0.025, 0.975)}
 """The levels of the quantiles between which values should lie as often as the name says, in percent."""
 FROM = {"mse": "squared", "mae": "absolute", "mase": "scaled", "rse": "squared"}
-"""The term that a figure is the mean of, where it has another name."""
+"""The term that a metric is the mean of, where it has another name."""
 
 
-class ForecastFigures(Metric):
+class ForecastMetrics(Metric):
     r"""MSE, MAE, sMAPE, MASE, RSE, NRMSE, CRPS and the coverage of intervals, over all known targets of a split.
 
     .. math::
@@ -34,10 +34,10 @@ class ForecastFigures(Metric):
     Args:
         horizon: H.
 
-    >>> figures = ForecastFigures(horizon=1)
+    >>> metrics = ForecastMetrics(horizon=1)
     >>> truth, one = torch.tensor([[[1.0]], [[3.0]]]), torch.ones(2, 1)
-    >>> figures.update(*error_terms(truth + 1, truth + 1, truth, 0 * one, one, 2 * one))
-    >>> {name: round(value, 3) for name, value in figures.named().items()}
+    >>> metrics.update(*error_terms(truth + 1, truth + 1, truth, 0 * one, one, 2 * one))
+    >>> {name: round(value, 3) for name, value in metrics.named().items()}
     {'mse': 1.0, 'mae': 1.0, 'smape': 47.619, 'mase': 0.5, 'rse': 1.0, 'nrmse1': 1.0}
     """
 
@@ -57,7 +57,7 @@ class ForecastFigures(Metric):
         self.add_state("targets", torch.zeros(4, horizon, dtype=torch.float64), dist_reduce_fx=_merged)
 
     def update(self, terms: "Mapping[str, Term]", targets: "Term") -> None:
-        """Takes in the terms of a batch, and the targets in the units of the figures."""
+        """Takes in the terms of a batch, and the targets in the units of the metrics."""
         for name, (value_BHC, counts_BHC) in terms.items():
             self.seen.add(name)
             place = TERMS.index(name)
@@ -70,7 +70,7 @@ class ForecastFigures(Metric):
         self.seen.clear()
 
     def compute(self) -> dict[str, Tensor]:
-        """Each figure at each step [H], the last entry over all steps [H + 1]; NaN where nothing counted."""
+        """Each metric at each step [H], the last entry over all steps [H + 1]; NaN where nothing counted."""
         sums = torch.cat([self.sums, self.sums.sum(1, keepdim=True)], 1).cpu()
         counts = torch.cat([self.counts, self.counts.sum(1, keepdim=True)], 1).cpu()
         mean = dict(zip(TERMS, sums / counts, strict=True))
@@ -87,7 +87,7 @@ class ForecastFigures(Metric):
         }
 
     def named(self) -> dict[str, float]:
-        """The figures over all steps by name, those whose terms were given, and `nrmse` with the number of the last
+        """The metrics over all steps by name, those whose terms were given, and `nrmse` with the number of the last
         step.
         """
         found = self.compute()
@@ -114,7 +114,7 @@ def error_terms(
     *,
     in_file: bool = True,
 ) -> tuple[dict[str, Term], Term]:
-    """The terms of point forecasts, and the targets, for `ForecastFigures.update`.
+    """The terms of point forecasts, and the targets, for `ForecastMetrics.update`.
 
     The mean is judged by squared, the median by absolute errors. An error in the units of the file is the scale times
     a difference in units of the batch: the level of a series takes nothing from it.
@@ -122,7 +122,7 @@ def error_terms(
     * `mean`, `median`, `targets`: [B, H, C] in the units of the batch; a target that is NaN does not count.
     * `location`, `scale`: [B, C]; a value in the units of the file is location + scale x.
     * `seasonal`: [B, C], the mean absolute seasonal difference, in the units of the batch.
-    * `in_file`: whether the figures that have a unit are in that of the file, else in that of the batch.
+    * `in_file`: whether the metrics that have a unit are in that of the file, else in that of the batch.
     """
     mean, median, targets = widened(mean), widened(median), widened(targets)
     location_B1C, scale_B1C, seasonal_B1C = (widened(x)[:, None] for x in (location, scale, seasonal))

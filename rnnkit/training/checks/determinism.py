@@ -15,11 +15,11 @@ from rnnkit.engines import ScanEvent, observe
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.diagnosis import cell_names
-from rnnkit.training.checks.rehearsal import Rehearsal, untouched
+from rnnkit.training.checks.rehearsal import Rehearsal, preserving_state
 
 
 @contextmanager
-def settings_kept() -> Iterator[None]:
+def preserving_flags() -> Iterator[None]:
     """What a trainer asks of torch for its run ends with the run."""
     strict, warning = (
         torch.are_deterministic_algorithms_enabled(),
@@ -48,7 +48,7 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
     """With `deterministic`, name every operation of a step and of a validation that torch cannot repeat bit by bit.
 
     One training step is rehearsed on the first batch: forward, backward, clipping, the optimizer; and one validation
-    batch with its figures. Nothing of it is left. Where all can be repeated that is said in one line.
+    batch with its metrics. Nothing of it is left. Where all can be repeated that is said in one line.
 
     Raises UserError for the others, each with the layer in whose forward or backward pass it stands; with
     `deterministic=warn` they are printed.
@@ -58,7 +58,7 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
         return
     device = trainer.strategy.root_device
     threads = f" with {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    with untouched(task, trainer, weights=True):
+    with preserving_state(task, trainer, weights=True):
         found = _rehearsed(Rehearsal(task, trainer), task, data)
     if not found:
         print(f"every operation of this step is reproducible on {device}{threads}", flush=True)
@@ -88,7 +88,7 @@ def _rehearsed(rehearsal: Rehearsal, task: Task, data: Any) -> list[str]:
         trial = rehearsal.task(training=False)
         told.stage = "validation"
         rehearsal.validate(trial, _first(data.val_dataloader()))
-        trial.figures("val")
+        trial.compute_metrics("val")
     return list(told.found)
 
 
@@ -97,7 +97,7 @@ def _first(loader: Any) -> SequenceBatch:
     return batch
 
 
-class _Told(TorchDispatchMode):
+class NondeterminismRecorder(TorchDispatchMode):
     """Lets torch refuse what it cannot repeat, notes what and where that is, and has it done all the same."""
 
     def __init__(self) -> None:
@@ -146,9 +146,9 @@ class _Told(TorchDispatchMode):
 
 
 @contextmanager
-def _told(model: nn.Module) -> Iterator[_Told]:
+def _told(model: nn.Module) -> Iterator[NondeterminismRecorder]:
     """Watches the layers of a model, with torch set to refuse."""
-    told = _Told()
+    told = NondeterminismRecorder()
     cells = cell_names(model)
     within = {part for cell in cells for part in cell.modules()}
     entered: dict[nn.Module, list[Any]] = {}
@@ -176,7 +176,7 @@ def _told(model: nn.Module) -> Iterator[_Told]:
     hooks += [module.register_forward_hook(leave, always_call=True) for module in names]
     try:
         watching = observe(lambda _: scans.pop().__exit__(None, None, None), module=model, before=enter_scan)
-        with settings_kept(), watching, told:
+        with preserving_flags(), watching, told:
             torch.use_deterministic_algorithms(True)
             yield told
     finally:

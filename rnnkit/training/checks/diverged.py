@@ -53,7 +53,7 @@ class Diverged(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Task)
-        if not pl_module.refused:
+        if not pl_module.skipped_nonfinite:
             loss = outputs["loss"].detach()
             self._sum = loss if self._sum is None else self._sum + loss
             self._steps += 1

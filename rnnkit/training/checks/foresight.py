@@ -12,7 +12,7 @@ from torch import nn
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.batch_memory import BatchMemory, training_memory, validation_memory
-from rnnkit.training.checks.rehearsal import Rehearsal, untouched
+from rnnkit.training.checks.rehearsal import Rehearsal, preserving_state
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
 
@@ -53,7 +53,7 @@ def foresee_weights(config: DictConfig, model: nn.Module, build: Build) -> None:
     Raises UserError, with a size of the hidden layers that fits where there is one.
     """
     free = free_memory(torch.device("cpu"))
-    if free is None or not config.get("foresee_memory", True):
+    if free is None or not config.get("check_memory", True):
         return
     kept = Kept.by(model, config)
     need = sum(kept) + kept.checkpoint
@@ -66,7 +66,7 @@ def foresee_weights(config: DictConfig, model: nn.Module, build: Build) -> None:
     raise _refusal("model.hidden_size", free, need, parts, "", f"model.hidden_size={smaller}")
 
 
-def foresee_batches(config: DictConfig, trainer: L.Trainer, task: Task, data: Any) -> None:
+def check_batch_memory(config: DictConfig, trainer: L.Trainer, task: Task, data: Any) -> None:
     """Refuse batches with which a training step, or a validation, does not fit into what is free.
 
     What a batch takes is measured: the longest sequences, two and three lanes of them, are trained on and validated,
@@ -82,9 +82,9 @@ def foresee_batches(config: DictConfig, trainer: L.Trainer, task: Task, data: An
     device = trainer.strategy.root_device
     free = free_memory(device)
     # of the processes of one machine the first one looks, before it starts the others
-    if free is None or not config.get("foresee_memory", True) or trainer.local_rank:
+    if free is None or not config.get("check_memory", True) or trainer.local_rank:
         return
-    with untouched(task, trainer):
+    with preserving_state(task, trainer):
         rehearsal = Rehearsal(task, trainer)
         kept = Kept.by(rehearsal.model, config)
         if device.type == "cpu":
@@ -186,7 +186,7 @@ def _refusal(argument: str, free: int, need: int, parts: Mapping[str, int], shap
         argument,
         f"at most {_bytes(free)}, which are free",
         f"about {_bytes(need)}: {named}{shape}",
-        fix=f"{fix}, or foresee_memory=false to try it all the same",
+        fix=f"{fix}, or check_memory=false to try it all the same",
     )
 
 

@@ -57,16 +57,16 @@ class Rehearsal:
             return loss
 
     def validate(self, task: Task, batch: SequenceBatch) -> None:
-        """Take one batch of a validation into the figures."""
+        """Take one batch of a validation into the metrics."""
         with torch.no_grad(), self._precision.forward_context():
-            task.measure(self._moved(batch), "val")
+            task.update_metrics(self._moved(batch), "val")
 
     def _moved(self, batch: SequenceBatch) -> Any:
         return self._precision.convert_input(move_data_to_device(batch, self._device))
 
 
 @contextmanager
-def untouched(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Iterator[None]:
+def preserving_state(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Iterator[None]:
     """At the end the random numbers and the model's modes, buffers and gradients are what they were.
 
     * `trainer`: on whose device numbers may be drawn.

@@ -29,7 +29,7 @@ NAMED = {
     *(f"rnnkit.training.optim.clipping.{name}" for name in ("ClipNorm", "ClipPercentile", "ClipValue", "NoClipping")),
     *(
         f"rnnkit.training.optim.schedules.{name}"
-        for name in ("constant", "cosine", "hold_then_decay", "one_cycle", "reduce_on_plateau")
+        for name in ("constant", "cosine", "constant_then_decay", "one_cycle", "reduce_on_plateau")
     ),
     "rnnkit.data.builtin.mackey_glass.MackeyGlass",
     "rnnkit.training.report.confusion.ConfusionPicture",

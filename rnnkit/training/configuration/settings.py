@@ -32,7 +32,7 @@ class RunSettings:
     monitor: Annotated[str, MinLen(1)] = "val/loss"
     monitor_mode: Literal["min", "max"] | None = None
     save_minutes: Positive = 10.0
-    foresee_memory: bool = True
-    bad_steps: PositiveInt = 5
-    after_bad_steps: Literal["rollback", "stop"] = "rollback"
+    check_memory: bool = True
+    max_nonfinite_steps: PositiveInt = 5
+    on_nonfinite: Literal["rollback", "stop"] = "rollback"
     patience: NonNegativeInt | None = None

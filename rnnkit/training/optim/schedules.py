@@ -63,7 +63,7 @@ def one_cycle(
     return _each_step(optimizer, factor, total_steps)
 
 
-def hold_then_decay(
+def constant_then_decay(
     optimizer: Optimizer, total_steps: int, *, hold: Fraction, times: PositiveInt, factor: Level = 0.5
 ) -> dict[str, Any]:
     """Stays for a share `hold` of the run, then is multiplied by `factor` at `times` equal distances.

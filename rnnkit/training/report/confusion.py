@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 from torch import Tensor
 
-from rnnkit.training.report.picture import Picture
+from rnnkit.training.report.picture import FigureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,11 +16,11 @@ FEW = 12
 """Classes up to which the picture has a number in every cell."""
 
 
-class ConfusionPicture(Picture):
+class ConfusionPicture(FigureCallback):
     """Draws the task's `confusion()`, names and a matrix [C, C] with a row for each true class, or None.
 
-    Colors are shares of the row, so that rare classes are seen too; numbers are counts. See `Picture` for where and
-    when.
+    Colors are shares of the row, so that rare classes are seen too; numbers are counts. See `FigureCallback` for
+    where and when.
     """
 
     name = "confusion"

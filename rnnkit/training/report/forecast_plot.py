@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnkit.ranges import NonNegative, NonNegativeInt
-from rnnkit.training.report.picture import Picture
+from rnnkit.training.report.picture import FigureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,10 +28,10 @@ class Panel(NamedTuple):
     quantiles: NDArray[np.float64] | None
 
 
-class ForecastPicture(Picture):
+class ForecastPicture(FigureCallback):
     """Draws forecasts of a few windows of the validation split, the same ones each time, in the units of the file.
 
-    See `Picture` for where and when.
+    See `FigureCallback` for where and when.
 
     Args:
         windows: how many windows, spread over the first batch; 0 for none.

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.tensorboard.summary import hparams
 
 
-class Board(TensorBoardLogger):
+class RunTensorBoardLogger(TensorBoardLogger):
     """TensorBoard events straight in the run folder. A resumed run hides what was logged after its checkpoint."""
 
     def __init__(self, folder: Path, resumed_step: int | None = None) -> None:
@@ -22,10 +22,10 @@ class Board(TensorBoardLogger):
         super().__init__(str(folder), name="", version="", default_hp_metric=False, purge_step=later)
 
     @rank_zero_only
-    def describe(self, config: dict[str, Any], figures: Iterable[str]) -> None:
-        """Enters the run in TensorBoard's table of hyper-parameters, with the last value of each of `figures`."""
+    def describe(self, config: dict[str, Any], metrics: Iterable[str]) -> None:
+        """Enters the run in TensorBoard's table of hyper-parameters, with the last value of each of `metrics`."""
         flat = {name: value for name, value in _flat(config) if isinstance(value, str | int | float | bool)}
-        for part in hparams(flat, dict.fromkeys(figures, 0.0)):
+        for part in hparams(flat, dict.fromkeys(metrics, 0.0)):
             self.experiment.file_writer.add_summary(part)
 
     @rank_zero_only

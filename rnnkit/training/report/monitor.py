@@ -1,4 +1,4 @@
-"""The figures of the training loop, gathered without making the device wait."""
+"""The metrics of the training loop, gathered without making the device wait."""
 
 import time
 from typing import Any
@@ -13,13 +13,13 @@ from rnnkit.training.report.loggers import MetricsFile
 
 
 class Monitor(L.Callback):
-    """Logs the task's validation figures, and the course of training every `every` optimizer steps.
+    """Logs the task's validation metrics, and the course of training every `every` optimizer steps.
 
     `epoch` counts from 1, `seconds` is the time spent training so far. Under `train/`, since the last time: `loss`
     (mean over the batches) and what the task derives from it, `learning_rate`, `gradient_norm` (mean, before
-    clipping), `clipped_share` (of the optimizer steps), the task's `condition`, `padding` (the share of the batches
-    that is none of the data, where some is), `tokens_per_second` (valid time steps of all lanes and processes;
-    validation is not counted). Sums are kept on the device and read once per log line.
+    clipping), `clipped_share` (of the optimizer steps), the task's `training_state_metrics`, `padding` (the share of
+    the batches that is none of the data, where some is), `tokens_per_second` (valid time steps of all lanes and
+    processes; validation is not counted). Sums are kept on the device and read once per log line.
     """
 
     def __init__(self, every: int) -> None:
@@ -114,24 +114,24 @@ class Monitor(L.Callback):
             name: value / (self._windows if name == "loss" else self._updates)
             for name, value in zip(self._sums, values, strict=True)
         }
-        figures = {
+        metrics = {
             **means,
-            **task.derived(means["loss"]),
+            **task.metrics_from_loss(means["loss"]),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            **task.condition(),
+            **task.training_state_metrics(),
             "tokens_per_second": (self.tokens - self._tokens_at) / (self.seconds - self._seconds_at),
         }
         if self._rectangle > self.tokens - self._tokens_at:
-            figures["padding"] = 1 - (self.tokens - self._tokens_at) / self._rectangle
-        self.latest = {f"train/{name}": value for name, value in figures.items()}
+            metrics["padding"] = 1 - (self.tokens - self._tokens_at) / self._rectangle
+        self.latest = {f"train/{name}": value for name, value in metrics.items()}
         self._write(trainer, self.latest)
         self._clear()
         self._clock = time.perf_counter()
 
-    def _write(self, trainer: L.Trainer, figures: dict[str, float]) -> None:
+    def _write(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(
-                {**figures, "epoch": trainer.current_epoch + 1, "seconds": self.seconds}, step=trainer.global_step
+                {**metrics, "epoch": trainer.current_epoch + 1, "seconds": self.seconds}, step=trainer.global_step
             )
 
     def _add(self, name: str, value: Tensor) -> None:

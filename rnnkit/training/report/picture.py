@@ -24,7 +24,7 @@ SECONDS = 10.0
 """Least time between two pictures: one takes up to half a second, as long as many epochs of a small data set."""
 
 
-class Picture(L.Callback, ABC):
+class FigureCallback(L.Callback, ABC):
     """Draws something after validations that are `SECONDS` apart and after the last one.
 
     In TensorBoard as `val/NAME` and, the newest, as `NAME.png` in the run folder. Without matplotlib there is one

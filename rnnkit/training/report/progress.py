@@ -53,7 +53,7 @@ class TrainingProgress(ProgressBar):
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             TextColumn("step {task.completed}/{task.total}"),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             TimeLeft(),
             console=self.console,
         )
@@ -63,7 +63,7 @@ class TrainingProgress(ProgressBar):
             completed=trainer.global_step,
             begun=trainer.global_step,
             epoch=1,
-            figures="",
+            metrics="",
         )
         self._bar.start()
 
@@ -74,17 +74,17 @@ class TrainingProgress(ProgressBar):
             return
         if self._bar:
             self._bar.update(
-                self._task, completed=trainer.global_step, epoch=trainer.current_epoch + 1, figures=self._figures()
+                self._task, completed=trainer.global_step, epoch=trainer.current_epoch + 1, metrics=self._metrics()
             )
         elif self._enabled and time.monotonic() - self._spoken > 30:
             self._spoken = time.monotonic()
-            self.console.print(f"step {trainer.global_step}/{self._total(trainer)}  {self._figures()}")
+            self.console.print(f"step {trainer.global_step}/{self._total(trainer)}  {self._metrics()}")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self._enabled or trainer.sanity_checking:
             return
-        figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
-        text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.console.print(f"epoch {trainer.current_epoch + 1}  step {trainer.global_step}  {text}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -98,7 +98,7 @@ class TrainingProgress(ProgressBar):
             self._bar.stop()
             self._bar = None
 
-    def _figures(self) -> str:
+    def _metrics(self) -> str:
         latest = self.monitor.latest
         if not latest:
             return ""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnkit.ranges import NonNegative, NonNegativeInt
 from rnnkit.structure import check
-from rnnkit.training.checks.bad_numbers import BadNumbers
+from rnnkit.training.checks.nonfinite import NonFiniteGuard
 from rnnkit.training.optim.averaging import NonmonotonicAverage
 from rnnkit.training.report.monitor import Monitor
 from rnnkit.training.resume.randomness import RandomState
@@ -66,7 +66,7 @@ class Budget(TypedDict):
 
 
 class Skipped(TypedDict):
-    """Of `BadNumbers`."""
+    """Of `NonFiniteGuard`."""
 
     skipped: NonNegativeInt
 
@@ -112,7 +112,7 @@ class AveragedOnceWorse(Averaged):
 ALWAYS: dict[type[L.Callback], Any] = {
     Monitor: MonitorState,
     RandomState: RandomStates | GeneratorStates,
-    BadNumbers: Skipped,
+    NonFiniteGuard: Skipped,
 }
 """Callbacks of every run; of other callbacks of every run earlier versions had none."""
 STATES: dict[type[L.Callback], Any] = {

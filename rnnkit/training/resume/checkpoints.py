@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rnnkit.compat.lightning import begin_next_epoch
 
 
-class AfterAnEpoch(L.Callback):
+class FixEpochCounterOnResume(L.Callback):
     """Lets a run that is resumed from the last batch of an epoch begin the next one.
 
     Lightning then counts the epoch as done, but goes on as if in its middle: the next epoch is never counted as begun,

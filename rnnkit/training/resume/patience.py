@@ -15,7 +15,7 @@ class EarlyStopping(callbacks.EarlyStopping):
     """
 
     def __init__(self, monitor: str, mode: str, patience: int) -> None:
-        # a monitor that is not finite is no better; whether the run goes back or stops is for BadNumbers to decide
+        # a monitor that is not finite is no better; whether the run goes back or stops is for NonFiniteGuard to decide
         super().__init__(monitor, mode=mode, patience=patience, check_finite=False, check_on_train_epoch_end=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -11,14 +11,14 @@ from rnnkit.errors import UserError
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, *, new: bool) -> Iterator[None]:
+def run_lock(folder: Path, *, new: bool) -> Iterator[None]:
     """Hold a run folder; it is free again when the block ends, however the process ends.
 
     Raises UserError where another process holds it, and where a `new` run would write over one.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, claimed(Path(folder), new=True):
-    ...     with claimed(Path(folder), new=True):
+    >>> with tempfile.TemporaryDirectory() as folder, run_lock(Path(folder), new=True):
+    ...     with run_lock(Path(folder), new=True):
     ...         pass
     Traceback (most recent call last):
     rnnkit.errors.UserError: run_dir: expected a folder that no other run is using; got ...

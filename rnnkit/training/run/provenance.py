@@ -100,7 +100,7 @@ def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
     """UserError where data that were restored are not those that config.yaml tells of, by their sizes and facts."""
     if not type(data).__module__.startswith("rnnkit."):  # one's own may know nothing before they are read
         return
-    for key, told in (("model", data.sizes), ("task", data.facts)):
+    for key, told in (("model", data.model_kwargs), ("task", data.task_kwargs)):
         node = OmegaConf.to_container(config[key])
         assert isinstance(node, dict)
         written = {name: node[name] for name in told if name in node}

@@ -87,10 +87,10 @@ class Run:
         """The configuration as values of which nobody knows yet whether anything may be built from them."""
         return read_config(self.config_file)
 
-    def summarize(self, figures: dict[str, Any]) -> None:
+    def summarize(self, metrics: dict[str, Any]) -> None:
         """Writes summary.json, with null for what is not a finite number."""
         with replacing(self.summary_file) as part:
-            part.write_text(dumps(figures, indent=2) + "\n")
+            part.write_text(dumps(metrics, indent=2) + "\n")
 
     def summarized_step(self) -> int | None:
         """The last step that summary.json tells of; None where there is no whole one."""

@@ -33,7 +33,7 @@ class DamagedFileError(Exception):
     """A checkpoint file that is not what was written."""
 
 
-class Storage(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """How Lightning writes and reads the checkpoints of a run.
 
     `last.ckpt` is replaced in one step once its successor is on the disk, and stays as `before_last.ckpt`. Beside

@@ -80,4 +80,4 @@ def test_it_is_data_like_any_other() -> None:
     )
     data.setup()
     assert {name: len(windows) for name, windows in data.splits.items()} == {"train": 34, "valid": 14, "test": 14}
-    assert data.facts == {"season": 1, "channels": ["value"]}
+    assert data.task_kwargs == {"season": 1, "channels": ["value"]}

@@ -28,7 +28,7 @@ def test_counts_of_tiny_shakespeare() -> None:
     data = ready(dataset="tiny_shakespeare", valid_fraction=0.1, test_fraction=0.0)
     assert {name: split.characters for name, split in data.splits.items()} == {"train": 1_003_854, "valid": 111_540}
     assert [len(split.tokens) for split in data.splits.values()] == [1_003_854, 111_540]
-    assert data.sizes == {"vocabulary_size": 66}  # 65 and <unk>
+    assert data.model_kwargs == {"vocabulary_size": 66}  # 65 and <unk>
     assert data.splits["valid"].unknown == 0
     assert data.tokenizer.decode(data.splits["train"].tokens[:13]) == "First Citizen"
 
@@ -43,12 +43,12 @@ def test_counts_of_the_word_corpora(dataset: str, tokens: list[int], vocabulary:
     assert list(data.splits) == ["train", "valid", "test"]
     assert [len(split.tokens) for split in data.splits.values()] == tokens
     assert [split.words for split in data.splits.values()] == tokens
-    assert data.sizes == {"vocabulary_size": vocabulary}
+    assert data.model_kwargs == {"vocabulary_size": vocabulary}
 
 
 def test_the_default_needs_no_download() -> None:
     data = ready(dataset="python_stdlib")
-    assert 90 <= data.sizes["vocabulary_size"] <= 101
+    assert 90 <= data.model_kwargs["vocabulary_size"] <= 101
     total = sum(split.characters for split in data.splits.values())
     assert 0.85 < data.splits["train"].characters / total < 0.95
     assert all(split.characters / total > 0.02 for split in data.splits.values())
@@ -214,7 +214,7 @@ def test_an_unknown_set_gets_the_nearest_name() -> None:
 
 def test_before_setup_there_is_no_tokenizer(corpus: Path) -> None:
     with pytest.raises(RuntimeError, match="before setup"):
-        _ = TextData(path=corpus).sizes
+        _ = TextData(path=corpus).model_kwargs
 
 
 def test_the_char_tokenizer_is_the_default(corpus: Path) -> None:

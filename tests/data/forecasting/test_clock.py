@@ -33,7 +33,7 @@ def made(path: Path, **arguments: Any) -> ForecastData:
 def following(data: ForecastData, path: Path) -> list[Any]:
     """The times of a forecast of three steps."""
     [window] = data.read_inputs(path)
-    channels = len(data.facts["channels"])
+    channels = len(data.task_kwargs["channels"])
     answer = ForecastPrediction([[0.0] * channels] * 3, {})
     return [row.get("time", row.get("step")) for row in data.rows(window, answer)][::channels]
 
@@ -138,7 +138,7 @@ def test_a_clock_is_recognized_and_goes_on(name: str, backwards: bool, file: Pat
     rows = [f"{cell},{wave(i)}" for i, cell in enumerate(cells)]
     file.write_text("\n".join([f"{column},sold", *(rows[::-1] if backwards else rows)]) + "\n")
     data = made(file)
-    assert data.facts["channels"] == ["sold"]
+    assert data.task_kwargs["channels"] == ["sold"]
     assert data.splits["train"].panel.values[:, 0].tolist() == [wave(i) for i in range(len(cells))]
     assert [str(time) for time in following(data, file)] == [str(time) for time in expected]
     turned = "1 of 1 series ran backwards in time and were turned round"
@@ -157,13 +157,13 @@ def test_dates_and_times_of_day_in_columns_of_their_own(file: Path) -> None:
     file.write_text("\n".join(["Date;Time;NO2;", *rows, ";;;", ";;;"]) + "\n")
     for arguments in ({}, {"time": ["Date", "Time"]}):
         data = made(file, **arguments)
-        assert data.facts["channels"] == ["NO2"]
+        assert data.task_kwargs["channels"] == ["NO2"]
         assert following(data, file)[0] == "2024-02-03 04:00:00"
         assert "2 rows at the end are empty and left out" in data.report
     rows = [f"{i + 1},{time.year},{time.month},{time.day},{time.hour},{wave(i)}" for i, time in enumerate(times)]
     file.write_text("\n".join(["No,year,month,day,hour,pm2.5", *rows]) + "\n")
     data = made(file)
-    assert data.facts["channels"] == ["pm2.5"]
+    assert data.task_kwargs["channels"] == ["pm2.5"]
     assert following(data, file) == ["2024-02-03 04:00:00", "2024-02-03 05:00:00", "2024-02-03 06:00:00"]
 
 
@@ -171,7 +171,7 @@ def test_other_columns_that_count_time_are_not_forecast(file: Path) -> None:
     rows = [f"{i},{day},{day:%Y%m%d},{wave(i)}," for i, day in enumerate(DAYS)]
     file.write_text("\n".join([",date,key,sold,empty", *rows]) + "\n")
     data = made(file)
-    assert data.facts["channels"] == ["sold"]
+    assert data.task_kwargs["channels"] == ["sold"]
     assert "not forecast, because they count time too: 'key', ''" in data.report
     assert "not forecast, because they are empty: empty" in data.report
 
@@ -247,13 +247,13 @@ def test_what_may_be_a_time_is_asked_about_and_the_answer_works(question: str, f
     with pytest.raises(UserError, match=message) as error:
         made(file)
     assert fix in str(error.value)
-    assert made(file, **answer).facts["channels"] == ["x"]
+    assert made(file, **answer).task_kwargs["channels"] == ["x"]
 
 
 def test_plain_measurements_are_no_clock(file: Path) -> None:
     file.write_text("a,b\n" + "".join(f"{20_000_000 + i * 7919 % 997},{wave(i)}\n" for i in range(100)))
     data = made(file)
-    assert data.facts["channels"] == ["a", "b"]
+    assert data.task_kwargs["channels"] == ["a", "b"]
     assert following(data, file) == [101, 102, 103]
 
 
@@ -294,4 +294,4 @@ def test_a_file_of_nothing_but_times_is_refused(file: Path) -> None:
         UserError, match=r"^data\.target: .*whose columns hold times or nothing\. Try: data\.target=\[n\]"
     ):
         made(file)
-    assert made(file, target=["n"]).facts["channels"] == ["n"]
+    assert made(file, target=["n"]).task_kwargs["channels"] == ["n"]

@@ -54,7 +54,7 @@ def made(path: Path, **arguments: Any) -> ForecastData:
 
 def test_covariates_of_every_kind_stand_beside_the_values(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"))
-    assert data.sizes == {
+    assert data.model_kwargs == {
         "channels": 1,
         "context": 4,
         "horizon": 3,
@@ -91,14 +91,14 @@ def test_covariates_of_every_kind_stand_beside_the_values(tmp_path: Path) -> Non
 def test_numbers_can_be_categories_and_words_of_the_test_part_are_unknown(tmp_path: Path) -> None:
     path = sales(tmp_path / "sales.csv", weather=" ".join(["sun"] * 55 + ["hail"] * 5))
     data = made(path, categorical=["price"], past_covariates=["weather"])
-    assert data.sizes["past_categories"] == [2, 6, 2]  # hail is not seen in training
-    assert data.sizes["future_categories"] == [6, 2]
+    assert data.model_kwargs["past_categories"] == [2, 6, 2]  # hail is not seen in training
+    assert data.model_kwargs["future_categories"] == [6, 2]
     assert 0 in data.collate(data.splits["test"]).inputs.past_categories[..., 0]
 
 
 def test_the_calendar_joins_the_known_covariates(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"), time_features=True)
-    assert data.sizes["future_covariates"] == 1 + 6
+    assert data.model_kwargs["future_covariates"] == 1 + 6
     batch = next(iter(data.test_dataloader()))
     following = torch.cat([batch.inputs.past_covariates[..., 1:], batch.inputs.future_covariates], 1)
     angle = torch.atan2(following[..., 1], following[..., 2])  # of the week
@@ -113,8 +113,8 @@ def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     again.load(tmp_path)
     assert json.loads((tmp_path / "data.json").read_text())["frequency"] == "1d"
     again.setup("test")
-    assert again.sizes == first.sizes
-    assert again.facts == first.facts
+    assert again.model_kwargs == first.model_kwargs
+    assert again.task_kwargs == first.task_kwargs
     one, other = next(iter(first.test_dataloader())), next(iter(again.test_dataloader()))
     for name, value in one.inputs._asdict().items():
         torch.testing.assert_close(getattr(other.inputs, name), value, rtol=0, atol=0, equal_nan=True)

@@ -43,12 +43,12 @@ def test_wide_columns_are_channels_or_series(file: Path) -> None:
     data = made(path=file)
     assert data.splits["train"].panel.ids == [""]
     np.testing.assert_array_equal(values(data.splits["train"].panel, ""), x)
-    assert data.facts == {"season": 24, "channels": ["a", "b"]}
+    assert data.task_kwargs == {"season": 24, "channels": ["a", "b"]}
     apart = made(path=file, multivariate=False)
     assert apart.splits["train"].panel.ids == ["a", "b"]
     np.testing.assert_array_equal(values(apart.splits["train"].panel, "b"), x[:, 1:])
-    assert apart.facts["channels"] == ["value"]
-    assert apart.sizes["channels"] == 1
+    assert apart.task_kwargs["channels"] == ["value"]
+    assert apart.model_kwargs["channels"] == 1
     one = made(path=file, target="b")
     np.testing.assert_array_equal(values(one.splits["train"].panel, ""), x[:, 1:])
 

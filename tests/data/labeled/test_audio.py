@@ -135,11 +135,11 @@ def test_labels_splits_and_batches(folder: Path) -> None:
     assert all(str(example.id).endswith("_0.wav") for example in data.splits["test"])
     assert not any(str(e.id).endswith("_0.wav") for name in ("train", "valid") for e in data.splits[name])
     for examples in data.splits.values():
-        assert all(data.facts["classes"][e.target] == e.id.split("/")[1][0] for e in examples)  # type: ignore[union-attr]
+        assert all(data.task_kwargs["classes"][e.target] == e.id.split("/")[1][0] for e in examples)  # type: ignore[union-attr]
     steps_NI = torch.cat([example.inputs for example in data.splits["train"]])
     torch.testing.assert_close(steps_NI.mean(0), torch.zeros(40), atol=1e-4, rtol=0)
     batch = next(iter(data.train_dataloader()))
-    assert batch.inputs.shape[2] == data.sizes["input_size"] == 40
+    assert batch.inputs.shape[2] == data.model_kwargs["input_size"] == 40
 
 
 def test_a_rule_for_the_test_split_does_not_empty_a_training_split_in_silence(folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_no_speaker_is_in_two_splits(folder: Path) -> None:
 def test_a_pattern_with_a_slash_sees_the_path(tmp_path: Path) -> None:
     files = {f"{word}/{n}.wav": sound(tone(300 + 50 * n)) for word in ("yes", "no") for n in range(10)}
     data = ready(path=packed(tmp_path / "a.tar", files), target_pattern="^(.+)/", test_fraction=0)
-    assert data.facts["classes"] == ["no", "yes"]
+    assert data.task_kwargs["classes"] == ["no", "yes"]
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_what_is_printed_about_like_classes_can_be_typed(tmp_path: Path, capsys:
     text(tmp_path, content)
     typed = capsys.readouterr().err.partition('"data.relabel=')[2].partition('"')[0]
     (override,) = OverridesParser.create().parse_overrides([f"data.relabel={typed}"])
-    assert text(tmp_path, content, relabel=override.value()).facts["classes"] == ["yes", "no"]
+    assert text(tmp_path, content, relabel=override.value()).task_kwargs["classes"] == ["yes", "no"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_functions_of_the_library_are_split_by_file(tmp_path: Path) -> None:
     assert not homes["train"] & homes["valid"]
     assert not homes["train"] & homes["test"]
     assert not homes["valid"] & homes["test"]
-    classes = data.facts["classes"]
+    classes = data.task_kwargs["classes"]
     assert len(classes) >= 7
     for name, examples in data.splits.items():
         assert {classes[example.target] for example in examples} == set(classes), name
@@ -94,7 +94,7 @@ def test_remaining_life_at_every_step(engines: dict[str, Path], capsys: pytest.C
     data.setup()
     assert "left out: channel 1, 2 (from 0)" in capsys.readouterr().err
     assert data.task == "regression"
-    assert data.sizes == {"input_size": 22, "outputs": 1}
+    assert data.model_kwargs == {"input_size": 22, "outputs": 1}
     assert {name: len(examples) for name, examples in data.splits.items()} == {"train": 8, "valid": 2, "test": 2}
     for example in [*data.splits["train"], *data.splits["valid"]]:
         left = [min(5, len(example.inputs) - flight) for flight in range(1, len(example.inputs) + 1)]
@@ -113,7 +113,7 @@ def test_sensors_are_chosen_by_the_numbers_that_papers_give_them(
     everything, some = CMAPSSData(**engines), CMAPSSData(**engines, sensors=[2, 21])
     for data in (everything, some):
         data.setup()
-    assert some.sizes == {"input_size": 2, "outputs": 1}
+    assert some.model_kwargs == {"input_size": 2, "outputs": 1}
     kept = everything.standardize.learn(everything.read_files("train", engines["train"], "data.train"))["kept"]
     for example, of_all in zip(some.splits["test"], everything.splits["test"], strict=True):
         assert example.inputs.equal(of_all.inputs[:, [kept.index(2 + 2), kept.index(2 + 21)]])

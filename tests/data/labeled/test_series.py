@@ -100,7 +100,7 @@ def test_npz_long_wide_and_ts_say_the_same(tmp_path: Path) -> None:
         ready(path=tmp_path / "a.ts"),
     ]
     for other in others:
-        assert other.facts == as_npz.facts == {"classes": ["down", "up"], "counts": [8, 8]}
+        assert other.task_kwargs == as_npz.task_kwargs == {"classes": ["down", "up"], "counts": [8, 8]}
         for name, examples in as_npz.splits.items():
             for ours, theirs in zip(examples, other.splits[name], strict=True):
                 assert ours.target == theirs.target
@@ -123,7 +123,7 @@ def test_constant_and_empty_channels_are_dropped_and_told(tmp_path: Path, capsys
     arrays["x"][..., 1] = 5
     arrays["x"][..., 3] = np.nan
     data = ready(path=saved(tmp_path / "a.npz", **arrays))
-    assert data.sizes["input_size"] == 2
+    assert data.model_kwargs["input_size"] == 2
     assert "left out: channel 1, 3 (from 0)" in capsys.readouterr().err
 
 
@@ -135,7 +135,7 @@ def test_missing_values_are_marked_and_never_filled_in_silence(
     data = ready(path=saved(tmp_path / "a.npz", **arrays))
     train = data.splits["train"]
     missing = sum(int(example.id) % 3 == 0 for example in train)  # type: ignore[arg-type]
-    assert data.sizes["input_size"] == 3
+    assert data.model_kwargs["input_size"] == 3
     assert f"{missing} of {sum(len(example.inputs) for example in train) * 2} values are missing in training" in (
         capsys.readouterr().err
     )
@@ -149,7 +149,7 @@ def test_missing_values_are_marked_and_never_filled_in_silence(
     again.load(tmp_path)
     with pytest.raises(UserError, match=r"expected no missing values in a channel .* got one in channel 0 .* series 0"):
         again.setup("test")
-    assert ready(path=tmp_path / "a.npz", missing="mask_all").sizes["input_size"] == 4
+    assert ready(path=tmp_path / "a.npz", missing="mask_all").model_kwargs["input_size"] == 4
 
 
 def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_numbers_and_curves(tmp_path: Path) -> None:
         assert torch.isnan(curve).tolist() == [step >= length for step in range(6)]
         assert curve[:length].diff().unique().tolist() == [1]
     train = [curves[int(e.id), : len(e.inputs)] for e in data.splits["train"]]  # type: ignore[arg-type]
-    assert data.facts["location"] == pytest.approx(np.concatenate(train).mean())
-    assert data.facts["scale"] == pytest.approx(np.concatenate(train).std())
+    assert data.task_kwargs["location"] == pytest.approx(np.concatenate(train).mean())
+    assert data.task_kwargs["scale"] == pytest.approx(np.concatenate(train).std())
     rows = list(data.rows(data.splits["train"][0], CurvePrediction([1.0, 2.5])))
     assert rows == [{"id": data.splits["train"][0].id, "step": step, "value": v} for step, v in enumerate((1.0, 2.5))]
 
@@ -321,7 +321,7 @@ def test_what_was_learned_comes_back_and_inputs_are_read_alike(tmp_path: Path, m
     again = SeriesLabelData(path=path)
     again.load(tmp_path)
     again.setup("test")
-    assert again.sizes == data.sizes
+    assert again.model_kwargs == data.model_kwargs
     assert all(
         ours.inputs.equal(theirs.inputs) for ours, theirs in zip(data.splits["test"], again.splits["test"], strict=True)
     )
@@ -353,7 +353,7 @@ def test_the_archive_s_sets_have_the_published_counts(
     sizes = {split: len(examples) for split, examples in data.splits.items()}
     assert sizes["train"] + sizes["valid"] == train
     assert sizes["test"] == test
-    assert data.sizes == {"input_size": channels, "outputs": classes}
+    assert data.model_kwargs == {"input_size": channels, "outputs": classes}
     steps = [len(example.inputs) for split in data.splits.values() for example in split]
     assert (min(steps), max(steps)) == lengths
     per_class = np.bincount([example.target for example in data.splits["valid"]])
@@ -371,8 +371,8 @@ def test_ecg5000_of_the_test_is_two_classes() -> None:
         relabel={1: "normal", **dict.fromkeys(range(2, 6), "abnormal")},
         relabel_test={0: "normal", 1: "abnormal"},
     )
-    assert data.facts["classes"] == ["normal", "abnormal"]
+    assert data.task_kwargs["classes"] == ["normal", "abnormal"]
     assert np.bincount([example.target for example in data.splits["test"]]).tolist() == [2627, 1873]
     both = [example.target for name in ("train", "valid") for example in data.splits[name]]
     assert np.bincount(both).tolist() == [292, 208]
-    assert math.isclose(sum(data.facts["counts"]), 450, abs_tol=1)
+    assert math.isclose(sum(data.task_kwargs["counts"]), 450, abs_tol=1)

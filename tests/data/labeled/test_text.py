@@ -46,20 +46,20 @@ def ready(**settings: Any) -> TextLabelData:
 def test_all_formats_say_the_same(name: str, tmp_path: Path) -> None:
     data = ready(path=written(tmp_path / name, texts()))
     said = {
-        (data.tokenizer.decode(example.inputs), data.facts["classes"][example.target])
+        (data.tokenizer.decode(example.inputs), data.task_kwargs["classes"][example.target])
         for examples in data.splits.values()
         for example in examples
     }
     assert said == set(texts())
     assert {split: len(examples) for split, examples in data.splits.items()} == {"train": 48, "valid": 6, "test": 6}
-    assert data.facts == {"classes": ["bad", "good"], "counts": [24, 24]}
+    assert data.task_kwargs == {"classes": ["bad", "good"], "counts": [24, 24]}
     assert data.task == "classification"
 
 
 def test_columns_by_number_without_a_header(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tsv", [(label, text) for text, label in texts()], names=None)
     data = ready(path=path, header=False, text_column=1, target_column=0)
-    assert data.facts["classes"] == ["bad", "good"]
+    assert data.task_kwargs["classes"] == ["bad", "good"]
 
 
 def test_csv_is_quoted_and_tsv_is_not(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_batch_is_padded_and_counted(tmp_path: Path) -> None:
         assert batch.tokens == int(lengths.sum())
         for ids, length, target in zip(batch.inputs, lengths, batch.targets, strict=True):
             words = set(data.tokenizer.decode(ids[:length]).split())
-            assert words <= set(WORDS[data.facts["classes"][target]])
+            assert words <= set(WORDS[data.task_kwargs["classes"][target]])
         seen += len(batch.targets)
     assert seen == 48
 
@@ -91,7 +91,7 @@ def test_only_the_training_split_makes_the_vocabulary(tmp_path: Path) -> None:
     data = ready(train=train, valid=valid)
     assert data.tokenizer.missing("unheard fine") == ["unheard"]
     assert data.splits["valid"][0].inputs.tolist() == [data.tokenizer.unknown]
-    assert ready(train=train, valid=valid, min_count=10**6).sizes["vocabulary_size"] == 1
+    assert ready(train=train, valid=valid, min_count=10**6).model_kwargs["vocabulary_size"] == 1
 
 
 def test_what_is_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,9 +106,9 @@ def test_numbers_keep_the_units_of_the_file(tmp_path: Path) -> None:
     data = ready(path=written(tmp_path / "a.csv", rows, ("text", "price")), target="number", target_column="price")
     train = torch.tensor([example.target for example in data.splits["train"]])
     assert data.task == "regression"
-    assert data.sizes["outputs"] == 1
-    assert data.facts["location"] == pytest.approx(float(train.double().mean()))
-    assert data.facts["scale"] == pytest.approx(float(train.double().std(unbiased=False)))
+    assert data.model_kwargs["outputs"] == 1
+    assert data.task_kwargs["location"] == pytest.approx(float(train.double().mean()))
+    assert data.task_kwargs["scale"] == pytest.approx(float(train.double().std(unbiased=False)))
     targets = torch.cat([batch.targets for batch in data.train_dataloader()])
     assert targets.dtype == torch.float64
     assert targets.sort().values.equal(train.sort().values)
@@ -127,9 +127,9 @@ def test_groups_stay_together(tmp_path: Path) -> None:
 def test_labels_are_renamed(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", [(text, n % 5 + 1) for n, (text, _) in enumerate(texts())])
     data = ready(path=path, relabel={1: "low", 5: "high", 4: "high"})
-    assert data.facts["classes"] == ["low", "high", "2", "3"]
+    assert data.task_kwargs["classes"] == ["low", "high", "2", "3"]
     data = ready(path=written(tmp_path / "b.csv", [(text, n % 12) for n, (text, _) in enumerate(texts(120))]))
-    assert data.facts["classes"] == [str(n) for n in range(12)]  # as numbers, not as words
+    assert data.task_kwargs["classes"] == [str(n) for n in range(12)]  # as numbers, not as words
 
 
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     again = TextLabelData(test=written(tmp_path / "other.csv", [("fine cold new", "good"), ("grim", "bad")]))
     again.load(tmp_path)
     again.setup("test")
-    assert again.sizes == data.sizes
-    assert again.facts == data.facts
+    assert again.model_kwargs == data.model_kwargs
+    assert again.task_kwargs == data.task_kwargs
     batch = next(iter(again.test_dataloader()))
     assert batch.targets.tolist() == [1, 0]
     assert data.tokenizer.decode(batch.inputs[0, :2]) == "fine cold"
@@ -288,4 +288,4 @@ def test_sst2_has_the_published_counts() -> None:
         "valid": 872,
         "test": 1821,
     }
-    assert data.facts == {"classes": ["negative", "positive"], "counts": [3310, 3610]}
+    assert data.task_kwargs == {"classes": ["negative", "positive"], "counts": [3310, 3610]}

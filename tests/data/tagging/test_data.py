@@ -88,7 +88,7 @@ def test_the_usual_tag_is_the_most_frequent_one_and_that_of_rare_words_for_unkno
 def test_ids_from_rare_from_on_are_those_of_words_seen_once(files: dict[str, str]) -> None:
     Path(files["train"]).write_text("a X\na X\nb X\nc X\n")
     data = ready(**files)
-    assert data.vocabulary.words[: data.sizes["rare_from"] - 1] == ["a"]
+    assert data.vocabulary.words[: data.model_kwargs["rare_from"] - 1] == ["a"]
     assert ready(**files, min_count=2).vocabulary.words == ["a"]
     Path(files["train"]).write_text("The X\nthe X\nC X\n")
     lower = ready(**files, lowercase=True)
@@ -96,7 +96,7 @@ def test_ids_from_rare_from_on_are_those_of_words_seen_once(files: dict[str, str
     batch = lower.collate(lower.splits["train"])
     assert batch.inputs.words.tolist() == [[1, 1, 2]]
     assert words_of(lower, batch) == [["The", "the", "C"]]
-    assert data.sizes["vocabulary_size"] == 4
+    assert data.model_kwargs["vocabulary_size"] == 4
 
 
 def test_long_words_keep_their_ends() -> None:
@@ -154,8 +154,8 @@ def test_what_was_learned_comes_back(files: dict[str, str], tmp_path: Path) -> N
     again = TagData(test=files["test"], scheme="bioes")
     again.load(tmp_path / "run")
     again.setup("test")
-    assert again.sizes == data.sizes
-    assert again.facts == data.facts
+    assert again.model_kwargs == data.model_kwargs
+    assert again.task_kwargs == data.task_kwargs
     for mine, other in zip(data.test_dataloader(), again.test_dataloader(), strict=True):
         assert torch.equal(mine.targets, other.targets)
         assert all(torch.equal(a, b) for a, b in zip(mine.inputs, other.inputs, strict=True))

@@ -97,7 +97,7 @@ def test_a_tag_of_no_scheme_among_those_of_one_is_asked_about(
     plain.setup()
     if split == "train":
         assert tag in plain.vocabulary.tags
-        assert plain.sizes["scheme"] is None
+        assert plain.model_kwargs["scheme"] is None
 
 
 @pytest.mark.parametrize("tags", ["NOUN VERB O", "O B S I X", "N-SG S-NOM V-PRS"])

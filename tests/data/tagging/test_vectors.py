@@ -52,8 +52,8 @@ def test_the_words_of_all_splits_have_their_vectors_in_any_casing(tmp_path: Path
     (tmp_path / "v.txt").write_text(GLOVE)
     data = TagData(train=str(tmp_path / "a.conll"), valid=str(tmp_path / "b.conll"), vectors=str(tmp_path / "v.txt"))
     data.setup()
-    assert data.sizes["vectors"] == 3
-    assert data.sizes["vector_size"] == 3
+    assert data.model_kwargs["vectors"] == 3
+    assert data.model_kwargs["vector_size"] == 3
     assert data.vectors is not None
     batch = data.collate(data.splits["train"] + data.splits["valid"])
     looked_up = data.vectors[batch.inputs.vectors].tolist()

@@ -27,7 +27,7 @@ from rnnkit.training import Run
 from rnnkit.training.checks import foresight
 from rnnkit.training.checks.foresight import Kept
 from rnnkit.training.checks.live_memory import Growth, LiveMemory
-from rnnkit.training.checks.rehearsal import untouched
+from rnnkit.training.checks.rehearsal import preserving_state
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
 
@@ -196,7 +196,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_built(
     )
     free(monkeypatch, 20 * MIB)
     said = refused([*small, "model.hidden_size=3000"], tmp_path / "run", capsys)
-    size = re.search(r"Try: (model.hidden_size=\d+), or foresee_memory=false", said)
+    size = re.search(r"Try: (model.hidden_size=\d+), or check_memory=false", said)
     assert size is not None
     assert run(["train", *small, size[1], "trainer.limit_train_batches=2", f"run_dir={tmp_path / 'run'}"]) == 0
 
@@ -222,7 +222,7 @@ def test_lanes_that_cannot_fit_are_refused_with_a_number_that_does(
     assert int(fix[2]) * int(fix[4]) == 96
     short = [f"run_dir={tmp_path / 'run'}", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
     assert run(["train", *many, fix[1], fix[3], *short]) == 0
-    assert run(["train", *many, "foresee_memory=false", f"run_dir={tmp_path / 'bold'}", *short[1:]]) == 0
+    assert run(["train", *many, "check_memory=false", f"run_dir={tmp_path / 'bold'}", *short[1:]]) == 0
 
 
 def test_where_not_even_one_lane_fits_the_window_is_too_long(
@@ -280,7 +280,7 @@ def test_what_is_tried_leaves_no_trace() -> None:
     random.setstate(states[1])
     np.random.set_state(states[2])
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    with untouched(task, trainer, weights=True):  # type: ignore[arg-type]
+    with preserving_state(task, trainer, weights=True):  # type: ignore[arg-type]
         model(torch.randn(5, 3)).sum().backward()
         torch.optim.SGD(model.parameters(), 1.0).step()
         drawn()
@@ -300,7 +300,7 @@ def test_a_run_that_was_foreseen_is_bit_for_bit_one_that_was_not(
     more: list[str], small: list[str], tmp_path: Path
 ) -> None:
     for name in ("true", "false"):
-        overrides = [*small, *more, f"foresee_memory={name}", "trainer.max_epochs=1", f"run_dir={tmp_path / name}"]
+        overrides = [*small, *more, f"check_memory={name}", "trainer.max_epochs=1", f"run_dir={tmp_path / name}"]
         assert run(["train", *overrides]) == 0
     one, other = (Run.open(tmp_path / name).checkpoint("last") for name in ("true", "false"))
     # unused slots of a clipping history are NaN
@@ -349,7 +349,7 @@ def test_the_estimate_is_near_what_a_process_really_takes(
 ) -> None:
     large = [*small, "model.hidden_size=400", "data.lanes=128", "data.bptt_steps=128", "trainer.max_epochs=1"]
     large += ["trainer.limit_train_batches=2", "callbacks.sample.length=0"]
-    script = [sys.executable, "-c", MEASURED, *large, "foresee_memory=false", f"run_dir={tmp_path / 'run'}"]
+    script = [sys.executable, "-c", MEASURED, *large, "check_memory=false", f"run_dir={tmp_path / 'run'}"]
     said = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     found = re.search(r"grew (\d+)", said)
     assert found is not None

@@ -142,8 +142,8 @@ OWN = """
 
 
     class Mine(Classification):
-        def figures(self, stage):
-            found = super().figures(stage)
+        def compute_metrics(self, stage):
+            found = super().compute_metrics(stage)
             return {**found, "error_rate": 1 - found["accuracy"]}
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from rnnkit.errors import UserError
-from rnnkit.training import constant, cosine, hold_then_decay, one_cycle, reduce_on_plateau
+from rnnkit.training import constant, constant_then_decay, cosine, one_cycle, reduce_on_plateau
 
 
 def optimizer() -> torch.optim.Optimizer:
@@ -47,7 +47,7 @@ def test_warm_up_rises_in_equal_steps_to_the_peak() -> None:
 
 @pytest.mark.parametrize("epoch_steps", [1, 7, 2323])
 def test_hold_then_decay_halves_at_each_epoch_after_the_fourth(epoch_steps: int) -> None:
-    found = rates(lambda sgd: hold_then_decay(sgd, 13 * epoch_steps, hold=4 / 13, times=9), 13 * epoch_steps)
+    found = rates(lambda sgd: constant_then_decay(sgd, 13 * epoch_steps, hold=4 / 13, times=9), 13 * epoch_steps)
     expected = [2.0 * 0.5 ** max(0, epoch - 3) for epoch in range(13) for _ in range(epoch_steps)]
     assert found == pytest.approx(expected)
 

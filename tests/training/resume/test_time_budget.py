@@ -12,7 +12,7 @@ import torch
 
 from rnnkit.cli import run
 from rnnkit.errors import UserError
-from rnnkit.training import Run, cosine, hold_then_decay, one_cycle
+from rnnkit.training import Run, constant_then_decay, cosine, one_cycle
 from rnnkit.training.resume import time_budget
 from rnnkit.training.resume.time_budget import TimeBudget
 
@@ -102,17 +102,17 @@ def test_a_run_ends_with_its_time_as_with_its_steps_and_goes_on_with_more(
 
 
 @pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "hold_then_decay"])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant_then_decay"])
 def test_the_schedule_ends_with_the_time(schedule: str, small: list[str], tmp_path: Path) -> None:
     settings = [f"schedule={schedule}", "trainer.log_every_n_steps=1", "trainer.max_epochs=1000"]
-    settings += ["schedule.hold=0.5", "schedule.times=4"] if schedule == "hold_then_decay" else []
+    settings += ["schedule.hold=0.5", "schedule.times=4"] if schedule == "constant_then_decay" else []
     settings += ["schedule.warmup_steps=0"] if schedule == "cosine" else []
     limit = "trainer.max_time={seconds:40}"
     assert run(["train", *small, *settings, limit, f"run_dir={tmp_path / 'timed'}"]) == 0
     rates = rows(tmp_path / "timed", "train/learning_rate")
     assert len(rates) == STEPS
-    make = {"cosine": cosine, "one_cycle": one_cycle, "hold_then_decay": hold_then_decay}[schedule]
-    options: dict[str, Any] = {"hold": 0.5, "times": 4} if schedule == "hold_then_decay" else {}
+    make = {"cosine": cosine, "one_cycle": one_cycle, "constant_then_decay": constant_then_decay}[schedule]
+    options: dict[str, Any] = {"hold": 0.5, "times": 4} if schedule == "constant_then_decay" else {}
     options = {"final": 0.02} if schedule == "cosine" else options
     by_steps = schedule_of(make, options)
     for step, rate in rates.items():  # the time that is used is known one step later

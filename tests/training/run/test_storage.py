@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from rnnkit.cli import run
 from rnnkit.training import Run
 from rnnkit.training.run import storage
-from rnnkit.training.run.lock import claimed
+from rnnkit.training.run.lock import run_lock
 
 CHECKPOINT = {"state_dict": {"weight": torch.arange(500.0)}, "global_step": 3, "nested": [{"rate": 0.1}]}
 
@@ -79,7 +79,7 @@ def test_a_crafted_pickle_runs_nothing(tmp_path: Path) -> None:
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
     for step in (1, 2, 3):
-        storage.Storage().save_checkpoint({"global_step": step}, tmp_path / "last.ckpt")
+        storage.AtomicCheckpointIO().save_checkpoint({"global_step": step}, tmp_path / "last.ckpt")
     assert storage.read(tmp_path / "last.ckpt")["global_step"] == 3
     assert storage.read(tmp_path / "before_last.ckpt")["global_step"] == 2
 
@@ -88,7 +88,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
 def test_whatever_fails_in_between_a_whole_checkpoint_is_left(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = storage.Storage()
+    kept = storage.AtomicCheckpointIO()
     kept.save_checkpoint({"global_step": 1}, tmp_path / "last.ckpt")
     kept.save_checkpoint({"global_step": 2}, tmp_path / "last.ckpt")
 
@@ -134,7 +134,7 @@ def test_shared_weights_are_written_once_and_their_other_name_is_told(tmp_path: 
     from safetensors import safe_open
 
     weight = torch.randn(3, 2)
-    storage.Storage().save_checkpoint({"state_dict": {"a": weight, "b": weight}}, tmp_path / "best.ckpt")
+    storage.AtomicCheckpointIO().save_checkpoint({"state_dict": {"a": weight, "b": weight}}, tmp_path / "best.ckpt")
     with safe_open(tmp_path / "best.safetensors", "pt") as file:
         assert list(file.keys()) == ["a"]
         assert file.metadata() == {"b": "a"}
@@ -145,8 +145,8 @@ def test_a_run_folder_has_one_writer(tmp_path: Path, capsys: pytest.CaptureFixtu
     holder = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            f"import pathlib, sys; from rnnkit.training.run.lock import claimed\n"
-            f"with claimed(pathlib.Path({str(folder)!r}), new=True): print('held', flush=True); sys.stdin.read()",
+            f"import pathlib, sys; from rnnkit.training.run.lock import run_lock\n"
+            f"with run_lock(pathlib.Path({str(folder)!r}), new=True): print('held', flush=True); sys.stdin.read()",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -158,7 +158,7 @@ def test_a_run_folder_has_one_writer(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"which process {holder.pid} is writing to" in capsys.readouterr().err
     holder.kill()
     holder.communicate()
-    with claimed(folder, new=True):  # nothing is left of a process that was killed
+    with run_lock(folder, new=True):  # nothing is left of a process that was killed
         pass
     assert not list(folder.iterdir())
 
@@ -166,8 +166,8 @@ def test_a_run_folder_has_one_writer(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_worker_that_outlives_a_killed_run_does_not_hold_its_folder(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, time\n"
-        "from rnnkit.training.run.lock import claimed\n"
-        f"with claimed(pathlib.Path({str(tmp_path)!r}), new=True):\n"
+        "from rnnkit.training.run.lock import run_lock\n"
+        f"with run_lock(pathlib.Path({str(tmp_path)!r}), new=True):\n"
         "    if child := os.fork():\n"
         "        print(child, flush=True)\n"
         "    time.sleep(60)\n"
@@ -175,13 +175,13 @@ def test_a_worker_that_outlives_a_killed_run_does_not_hold_its_folder(tmp_path: 
     holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
-    with pytest.raises(ValueError, match=f"which process {holder.pid} is writing to"), claimed(tmp_path, new=True):
+    with pytest.raises(ValueError, match=f"which process {holder.pid} is writing to"), run_lock(tmp_path, new=True):
         pass
     holder.kill()
     holder.wait()
     try:
         os.kill(child, 0)  # it is alive
-        with claimed(tmp_path, new=True):
+        with run_lock(tmp_path, new=True):
             pass
     finally:
         os.kill(child, signal.SIGKILL)

@@ -122,8 +122,8 @@ def test_a_run_that_went_bad_is_replayed_without_them(
 
 def test_a_task_without_an_optimizer_predicts_and_is_not_trained() -> None:
     task = LanguageModeling(LanguageModel(5, GRUCell, hidden_size=4))
-    task.measure(SequenceBatch(torch.zeros(1, 3).long(), torch.zeros(1, 3).long(), None), "val")
-    assert task.figures("val")["loss"] > 0
+    task.update_metrics(SequenceBatch(torch.zeros(1, 3).long(), torch.zeros(1, 3).long(), None), "val")
+    assert task.compute_metrics("val")["loss"] > 0
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = lightning.Trainer(accelerator="cpu", max_epochs=1, enable_model_summary=False, **quiet)  # type: ignore[arg-type]
     loader = torch.utils.data.DataLoader(torch.ones(3, 1))

@@ -74,14 +74,20 @@ def test_a_bad_step_is_skipped_and_no_other(
     said = re.findall(r"step (\d+): not finite, skipped; it begins in (.*?)\.", capsys.readouterr().err)
     assert said == [("8", "nowhere: all is finite this time")]  # the poison was ours, not the model's
     callbacks = Run.open(tmp_path / "run").checkpoint("last")["callbacks"]
-    assert callbacks["BadNumbers"] == {"skipped": 2}
+    assert callbacks["NonFiniteGuard"] == {"skipped": 2}
 
 
 def test_after_too_many_the_run_goes_back_with_half_the_rate(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = poisoned(monkeypatch, range(26, 29))
-    overrides = [*small, "bad_steps=3", "schedule=constant", "schedule.warmup_steps=0", f"run_dir={tmp_path / 'run'}"]
+    overrides = [
+        *small,
+        "max_nonfinite_steps=3",
+        "schedule=constant",
+        "schedule.warmup_steps=0",
+        f"run_dir={tmp_path / 'run'}",
+    ]
     assert run(["train", *overrides]) == 0
     assert (
         "3 bad steps in a row: back to the weights of step 20, with half the learning rate" in capsys.readouterr().err
@@ -107,12 +113,12 @@ def test_a_run_that_explodes_says_where_and_can_be_replayed(
 
 def test_a_run_may_stop_instead(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, range(25, 30))
-    overrides = [*small, "bad_steps=2", "after_bad_steps=stop", f"run_dir={tmp_path / 'run'}"]
+    overrides = [*small, "max_nonfinite_steps=2", "on_nonfinite=stop", f"run_dir={tmp_path / 'run'}"]
     assert run(["train", *overrides]) == 2
     assert Run.open(tmp_path / "run").checkpoint("last")["global_step"] == 20
 
 
-@pytest.mark.parametrize("setting", ["bad_steps=0", "after_bad_steps=hope"])
+@pytest.mark.parametrize("setting", ["max_nonfinite_steps=0", "on_nonfinite=hope"])
 def test_settings_that_make_no_sense(setting: str, small: list[str], tmp_path: Path) -> None:
     assert run(["train", *small, setting, f"run_dir={tmp_path / 'run'}"]) == 2
     assert not (tmp_path / "run").exists()

@@ -22,7 +22,7 @@ MOST_ROLLBACKS = 3
 """Without a good step in between; then the run stops."""
 
 
-class BadNumbers(L.Callback):
+class NonFiniteGuard(L.Callback):
     """Watches what `Task` refuses: a gradient with a NaN or an infinity in it.
 
     The step is not taken, and a carry that is not finite is dropped. At the first such step in a row the place where it
@@ -38,9 +38,9 @@ class BadNumbers(L.Callback):
 
     def __init__(self, folder: Path, most: int, then: str) -> None:
         if most < 1:
-            raise UserError("bad_steps", "1 or more", str(most), fix="bad_steps=5")
+            raise UserError("max_nonfinite_steps", "1 or more", str(most), fix="max_nonfinite_steps=5")
         if then not in THEN:
-            raise UserError("after_bad_steps", f"one of {', '.join(THEN)}", repr(then), fix="after_bad_steps=rollback")
+            raise UserError("on_nonfinite", f"one of {', '.join(THEN)}", repr(then), fix="on_nonfinite=rollback")
         self.folder = folder
         self.most = most
         self.then = then
@@ -50,6 +50,11 @@ class BadNumbers(L.Callback):
         self._rollbacks = 0
         self._random: Tensor | None = None
         self._carry: Any = None
+
+    @property
+    def state_key(self) -> str:
+        """The name that checkpoints of all versions have for it."""
+        return "BadNumbers"
 
     def state_dict(self) -> dict[str, Any]:
         return {"skipped": self.skipped}
@@ -68,11 +73,11 @@ class BadNumbers(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Task)
-        if not pl_module.refused:
+        if not pl_module.skipped_nonfinite:
             if self._row:
                 self._row = self._rollbacks = 0
             return
-        pl_module.refused = False
+        pl_module.skipped_nonfinite = False
         self.skipped += 1
         self._row += 1
         _drop_bad_carry(pl_module, self._carry)
@@ -105,7 +110,7 @@ class BadNumbers(L.Callback):
         files = [self.folder / "checkpoints" / f"{name}.ckpt" for name in (storage.LAST, storage.BEFORE_LAST)]
         whole = next((found for found in map(_good, files) if found is not None), None)
         if self.then == "stop" or whole is None or self._rollbacks == MOST_ROLLBACKS:
-            why = {"stop": "after_bad_steps=stop"}.get(self.then, f"{self._rollbacks} times back already")
+            why = {"stop": "on_nonfinite=stop"}.get(self.then, f"{self._rollbacks} times back already")
             why = "no checkpoint to go back to" if whole is None and self.then != "stop" else why
             raise UserError(
                 "training",
