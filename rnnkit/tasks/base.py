@@ -26,9 +26,9 @@ class Task(L.LightningModule, ABC):
     """A model with a loss and the metrics by which it is judged.
 
     Each batch is a `SequenceBatch`. A task gives the `loss` of a batch, takes a batch into its metrics
-    (`update_metrics`) and computes them once a split is through (`compute_metrics`); `evaluate` does both for all batches of a loader.
-    `predict` gives what a user wants of each sequence. `capabilities` states which of the optional parts are there:
-    the command line asks for these, never for the class.
+    (`update_metrics`) and computes them once a split is through (`compute_metrics`); `evaluate` does both for all
+    batches of a loader. `predict` gives what a user wants of each sequence. `capabilities` states which of the optional
+    parts are there: the command line asks for these, never for the class.
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
