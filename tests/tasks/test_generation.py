@@ -107,5 +107,5 @@ def test_bad_settings_are_refused_before_anything_is_drawn(settings: dict[str, o
     model = LanguageModel(5, GRUCell, hidden_size=4)
     with pytest.raises(UserError, match=message):
         generate(model, [torch.tensor([1])], **{"length": 3, **settings})  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="prompt: expected at least one token"):
+    with pytest.raises(UserError, match="prompts: expected at least one token"):
         generate(model, [torch.tensor([], dtype=torch.long)], length=3)

@@ -88,7 +88,7 @@ class TextData(LightningDataModule):
     """
 
     task = "language_modeling"
-    facts: dict[str, Any] = {}  # noqa: RUF012  the task needs none
+    task_kwargs: dict[str, Any] = {}  # noqa: RUF012  the task needs none
 
     def __init__(
         self,
