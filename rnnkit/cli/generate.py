@@ -53,34 +53,6 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-<<<<<<< HEAD
-=======
-def _encoded(tokenizer: Any, prompt: str, run: str) -> Any:
-    missing = tokenizer.missing(prompt)
-    if missing:
-        known, part = ("characters", r"(?s).") if tokenizer.level == "char" else ("words", r"\S+")
-        rest = re.sub(part, lambda found: "" if found[0] in missing else found[0], prompt)
-        raise UserError(
-            "--prompt",
-            f"{known} of the training text",
-            f"{', '.join(repr(item) for item in missing[:5])}, which the model has never seen",
-            fix=f"--prompt {shlex.quote(rest)}" if rest.strip() else f"rnnkit generate {shlex.quote(run)}",
-        )
-    return tokenizer.encode(prompt)
-
-
-def _context(tokenizer: Any, prompt: list[int]) -> list[int]:
-    """What the model reads first: the prompt behind the end of a line, which is not printed.
-
-    A model has hardly seen texts begin, but many lines. Where its text has no lines, an empty prompt stands for the
-    most frequent token.
-    """
-    if not tokenizer.missing("\n"):
-        return [*tokenizer.encode("\n").tolist(), *prompt]
-    return prompt or [next(token for token in range(len(tokenizer)) if token != tokenizer.unknown)]
-
-
->>>>>>> 1fffa93f9b21ffe0726b1cdaa9de2f5bac4193a3
 def _stream(tokenizer: Any, prompt: list[int], drawn: Any) -> None:
     show = tokenizer.decoder()
     print("".join(show(token) for token in prompt), end="", flush=True)

@@ -177,7 +177,7 @@ def _encoded(tokenizer: Any, prompt: str, run: Path) -> Tensor:
         rest = re.sub(part, lambda found: "" if found[0] in missing else found[0], prompt)
         raise UserError(
             "--prompt",
-            f"{known} of the training text, as vocabulary.json in the run folder lists them",
+            f"{known} of the training text",
             f"{', '.join(repr(item) for item in missing[:5])}, which the model has never seen",
             fix=f"--prompt {shlex.quote(rest)}" if rest.strip() else f"rnnkit generate {shlex.quote(str(run))}",
         )
