@@ -71,8 +71,21 @@ def check_built(config: DictConfig, names: Iterable[str]) -> None:
     settings = signature_of(RunSettings).parameters
     plain = _resolved(config)
     found = Problems()
-    found.found = [problem for name in names for problem in _nodes(name, plain[name], settings[name].hint)]
+    found.found = [problem for name in names for problem in _nodes(name, _taken(plain[name]), settings[name].hint)]
     found.tell()
+
+
+def _taken(node: Any) -> Any:
+    """Without what a class with `**others` was given by the data: when it was trained, it took that."""
+    if not is_node(node):
+        return node
+    try:
+        target = locate("", node["_target_"])
+        others = any(one.kind is one.VAR_KEYWORD for one in inspect.signature(target).parameters.values())
+    except (UserError, TypeError, ValueError):  # told by its key
+        return node
+    known = signature_of(target).parameters
+    return {name: value for name, value in node.items() if name in known or name.startswith("_") or not others}
 
 
 def _with_mode(config: DictConfig) -> DictConfig:
