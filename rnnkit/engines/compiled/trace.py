@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines.compiled.graphs import ROWS, Untraceable, ancestors, aten, descendants, first_line, simplify
@@ -47,7 +48,8 @@ def trace(
         device = leaves[0].device
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
         x, context = (
-            [_like(leaf, ROWS, device) for leaf in tensors] for tensors in (twin.given.x_leaves, twin.given.lane_context)
+            [_like(leaf, ROWS, device) for leaf in tensors]
+            for tensors in (twin.given.x_leaves, twin.given.lane_context)
         )
         inputs |= {"x": x, "state": leaves, "context": context}
         if masked:
@@ -107,7 +109,8 @@ def trace(
             torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is),
             torch.autograd.set_detect_anomaly(False),
         )
-        with mode, twin.unchanged(), hooks, quiet:
+        # Attention in single operations, which can be looked into.
+        with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
