@@ -7,8 +7,8 @@ loop, `plan` says where each value stands, `differentiable` is what autograd see
 `steady` finds what is the same at all steps.
 
 On a CPU `schedule` orders the loop (products of two tensors of a lane with `contraction`), `writer` has it as C++ (both
-with `reading`, `expressions` and `index`), `kernel` runs it, and `stepper` runs a single step. On a GPU `loop` has it as
-a graph of operations, `fusion` hands that to Inductor, `chunk` is the memory of some steps, `capture` records them,
+with `reading`, `expressions` and `index`), `kernel` runs it, and `stepper` runs a single step. On a GPU `loop` has it
+as a graph of operations, `fusion` hands that to Inductor, `chunk` is the memory of some steps, `capture` records them,
 `repeated` takes windows of any size, and `cuda` runs it.
 """
 
