@@ -6,8 +6,8 @@ All candidates of a table take turns in one process, warm; a ratio is one of med
 aim. Times mean something only on a machine that does nothing else: on two cores a second busy process makes OpenMP's
 threads wait for each other. Compile times and memory are measured in processes of their own.
 
-Sections: engines (forward + backward), linear, cells, memory, compile, inference, cuda (where there is a GPU). For the
-table of a GPU alone: --only cuda.
+Sections: engines (forward + backward), linear, cells, decoders, memory, compile, inference, cuda (where there is a
+GPU). For the table of a GPU alone: --only cuda.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from rnnkit.cells import LSTMCell
 LONG = Size(1000, 8, 32, 64)
 SIZES = [Size(35, 20, 200, 200), Size(70, 20, 650, 650), Size(100, 32, 128, 128), LONG, Size(256, 64, 64, 256)]
 OTHER_SIZE = Size(128, 16, 128, 128)
+DECODER_SIZE = Size(30, 64, 256, 256)
 LINEAR_SIZES = [Size(512, 8, 256, 256), Size(4096, 8, 256, 256)]
 GROWTH = [1024, 4096, 16384, 65536]
 MEMORY_SIZES = [Size(70, 20, 650, 650), Size(256, 64, 64, 256)]
@@ -101,6 +102,13 @@ def cells(report: Report, given: argparse.Namespace) -> None:
     names = ["nn.LSTM", *(f"{cell} {engine}" for cell in ("sLSTM", "CfC") for engine in ("auto", "reference"))]
     ratios = [Ratio(f"{cell} auto", "nn.LSTM", 0.6, 1.0) for cell in ("sLSTM", "CfC")]
     compare(report, "cells", names, OTHER_SIZE, ratios, given)
+
+
+def decoders(report: Report, given: argparse.Namespace) -> None:
+    """Decoder steps that read a memory of 30 rows by attention, against their own Python loop."""
+    names = [f"{cell} {engine}" for cell in ("AdditiveDecoder", "DotDecoder") for engine in ("auto", "reference")]
+    ratios = [Ratio(f"{cell} auto", f"{cell} reference", 3, 5) for cell in ("AdditiveDecoder", "DotDecoder")]
+    compare(report, "decoders", names, DECODER_SIZE, ratios, given)
 
 
 def memory(report: Report, given: argparse.Namespace) -> None:
@@ -227,7 +235,9 @@ def on_device(report: Report, given: argparse.Namespace, device: str, sizes: Seq
         torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.rnn.fp32_precision = precision
 
 
-SECTIONS = {section.__name__: section for section in (engines, linear, cells, memory, compile, inference, cuda)}
+SECTIONS = {
+    section.__name__: section for section in (engines, linear, cells, decoders, memory, compile, inference, cuda)
+}
 ONCE = ("memory", "compile", "cuda")
 """Sections that do not depend on the number of threads."""
 

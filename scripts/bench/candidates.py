@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from bench.decoders import AdditiveDecoder, DotDecoder, Memory, memory
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -65,6 +66,8 @@ CELLS: dict[str, Callable[[int, int], Cell[Any]]] = {
     "minGRU": cells.MinGRUCell,
     "sLSTM": cells.SLSTMCell,
     "CfC": cells.CfCCell,
+    "AdditiveDecoder": AdditiveDecoder,
+    "DotDecoder": DotDecoder,
 }
 
 
@@ -78,6 +81,7 @@ class Candidate:
         self.name, self.device, self.autocast = name, device, autocast
         self.x_BTI = torch.randn(size.B, size.T, size.I, device=device, requires_grad=True)
         self.probe_BTH = torch.randn(size.B, size.T, size.H, device=device)
+        self.context: Memory | None = None
         if name in TORCH:
             # batch_first, because that is the work that scan does: [B, T, I] in, [B, T, H] out.
             self.module = TORCH[name](size.I, size.H, batch_first=True).to(device)
@@ -86,21 +90,25 @@ class Candidate:
         family, _, self._engine = name.partition(" ")
         self.module = CELLS[family](size.I, size.H).to(device)
         # An option that is not asked for is not passed either.
-        options = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
+        options: dict[str, Any] = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
+        if self.module.takes_context:
+            self.context = memory(size.B, size.H)
+            options["context"] = self.context
         self.forward = lambda: rnnkit.scan(self.module, self.x_BTI, engine=self._engine, **options)[0]
 
     def step(self) -> None:
         """Forward and backward: the gradients to the input and to every parameter."""
         with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
             loss = (self.forward() * self.probe_BTH).sum()
-        torch.autograd.grad(loss, [self.x_BTI, *self.module.parameters()])
+        read = [] if self.context is None else [self.context.values]
+        torch.autograd.grad(loss, [self.x_BTI, *read, *self.module.parameters()])
 
     def engine(self) -> str:
         """What runs: for `auto`, what it has chosen by now."""
         if self.name in TORCH:
             return ""
         with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
-            return explain(self.module, self.x_BTI, engine=self._engine).engine
+            return explain(self.module, self.x_BTI, context=self.context, engine=self._engine).engine
 
 
 def with_every_engine(family: str, size: Size, device: str = "cpu") -> list[str]:

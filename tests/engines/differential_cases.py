@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import torch
-from differential_cells import factory_of, is_random
+from differential_cells import Source, factory_of, is_random
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -164,12 +164,21 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
         asks = case.state_grad and case.mode in ("grad", "second")
         state = map_state(lambda leaf: leaf.requires_grad_(asks and real_of(leaf).is_floating_point()), state)
         sources |= {f"state {n}": leaf for n, leaf in enumerate(state_leaves(state))}
+    context = None
+    if case.cell == "attending" and case.direction != "both":
+        # Four rows, or as many as there may be lanes or features.
+        rows = made(torch.randn(B, 4, case.sizes[1], generator=draw, dtype=torch.float64), DTYPES[case.weights])
+        shift = made(torch.randn(case.sizes[1], generator=draw, dtype=torch.float64), DTYPES[case.weights])
+        asks = case.x_grad and case.mode in ("grad", "second")
+        context = Source(rows.requires_grad_(asks), torch.arange(B) % 4 + 1, shift.requires_grad_(asks))
+        sources |= {"context": context.rows, "shift": context.shift}
     options = {"lengths": lengths, "reset": reset[case.reset], "checkpoint_every": case.checkpoint_every}
 
     def run(engine: str) -> tuple[Tensor, Any]:
         if case.direction == "both":
             return module(x_BTI, state, **options, engine=engine)  # type: ignore[no-any-return]
-        return scan(_first(module), x_BTI, state, **options, reverse=case.direction == "reverse", engine=engine)
+        reverse = case.direction == "reverse"
+        return scan(_first(module), x_BTI, state, **options, context=context, reverse=reverse, engine=engine)
 
     sources = {name: source for name, source in sources.items() if source.requires_grad}
     return Call(run, base, state, sources, module)

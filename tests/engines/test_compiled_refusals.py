@@ -44,7 +44,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "lanes as features": (lambda c, x, h, a: a - h.reshape(6, -1).T, BATCH),
     "batch norm": (lambda c, x, h, a: nn.functional.batch_norm(a, None, None, training=True), "mixes|batch_norm"),
     "the batch size": (lambda c, x, h, a: a * len(x), "computes with the batch size"),
-    "matrices of a lane": (lambda c, x, h, a: a + (h[:, :, None] @ a[:, None]).sum(1), "both belong to a lane"),
     "complex numbers": (lambda c, x, h, a: torch.view_as_real(torch.exp(1j * a)).sum(-1), "complex|view_as_real"),
     "half precision": (lambda c, x, h, a: a.half().to(a.dtype), "float16"),
     "an index": (lambda c, x, h, a: a.gather(1, (a > 0).long()), "gather"),

@@ -3,10 +3,13 @@
 `trace` has the `step` as a graph, `graphs` tidies it, `partition` cuts it into what runs once and what runs in the
 loop, `plan` says where each value stands, `differentiable` is what autograd sees of it.
 
-On a CPU `schedule` orders the loop, `writer` has it as C++ (both with `reading`, `expressions` and `index`), `kernel`
-runs it, and `stepper` runs a single step. On a GPU `loop` has it as a graph of operations, `fusion` hands that to
-Inductor, `chunk` is the memory of some steps, `capture` records them, `repeated` takes windows of any size, and `cuda`
-runs it.
+`given` is what a step reads besides state and weights, `merged` writes axes that hold the batch and another as two,
+`steady` finds what is the same at all steps.
+
+On a CPU `schedule` orders the loop (products of two tensors of a lane with `contraction`), `writer` has it as C++ (both
+with `reading`, `expressions` and `index`), `kernel` runs it, and `stepper` runs a single step. On a GPU `loop` has it
+as a graph of operations, `fusion` hands that to Inductor, `chunk` is the memory of some steps, `capture` records them,
+`repeated` takes windows of any size, and `cuda` runs it.
 """
 
 import itertools

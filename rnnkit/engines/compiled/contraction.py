@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -31,9 +32,9 @@ def terms(product: fx.Node) -> tuple[fx.Node, int]:
     return found, value(found).dim() - 2
 
 
-def _call(graph: fx.Graph, target: Callable[..., Tensor], *args: object, **options: object) -> fx.Node:
-    node = graph.call_function(target, args, options)  # type: ignore[arg-type]
-    node.meta["val"] = target(*fx.node.map_arg(args, lambda arg: arg.meta["val"]), **options)  # type: ignore[arg-type]
+def _call(graph: fx.Graph, target: Callable[..., Tensor], *args: Any, **options: Any) -> fx.Node:
+    node = graph.call_function(target, args, options)
+    node.meta["val"] = target(*fx.node.map_arg(args, lambda arg: arg.meta["val"]), **options)
     return node
 
 

@@ -4,7 +4,7 @@
 S or heads rows of its own in it: with the batch as an axis of its own the rest of the compiler need not know.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -70,7 +70,7 @@ class _Apart:
             source, order = operands(node)
             merged = merged_axis(source)
             wide = [_shifted(axis % len(order), merged) for axis in order]
-            at = wide.index(merged)
+            at = wide.index(merged)  # type: ignore[arg-type]
             return self._call(node.target, self._apart(source), [*wide[: at + 1], merged + 1, *wide[at + 1 :]])  # type: ignore[operator]
         if node.target in (aten.mm.default, aten.bmm.default):
             return self._product(*operands(node))
@@ -170,7 +170,7 @@ class _Apart:
             raise Untraceable(MIXED)
         return self._call(aten.reshape.default, source, list(shape))
 
-    def _call(self, target: Callable[..., Any], *args: Any, **options: Any) -> fx.Node:
+    def _call(self, target: Any, *args: Any, **options: Any) -> fx.Node:
         node = self.graph.call_function(target, args, options)
         values = fx.node.map_arg(args, lambda arg: arg.meta["val"])
         node.meta["val"] = target(*values, **options)

@@ -30,6 +30,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.addmm.default] = _addmm
     table[aten.baddbmm.default] = lambda c, a, b, *, beta=1, alpha=1: _weighed(a.bmm(b), alpha) + _weighed(c, beta)
     table[aten.bmm.default] = _bmm
+    table[aten.any.dim] = table[aten.any.dims] = lambda x, dim, keepdim=False: x.float().amax(dim, keepdim) > 0
     table[aten.select_backward.default] = _select_backward
     table[aten.slice_backward.default] = _slice_backward
     table[aten.slice_scatter.default] = _slice_scatter

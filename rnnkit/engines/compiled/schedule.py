@@ -7,6 +7,7 @@ else is computed where it is read, and values of one shape share a loop.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 from torch import fx
 
@@ -227,7 +228,7 @@ class Schedule:
     def _loops(self, task: Task) -> list[tuple[fx.Node, Index]]:
         """Give a task its loops, in the order that reads memory best; what it then reads of values written here."""
         summed = task.axes if self.is_reduction(task) else ()
-        tried = []
+        tried: list[Any] = []
         for loops in orders(features(task.source), summed):
             reads = self._tried(task, loops, summed)
             innermost = f"i{len(task.sizes) - 1}"

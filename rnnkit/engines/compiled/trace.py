@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rnnkit.cells.state import state_leaves
 from rnnkit.compat.torch import (
@@ -120,7 +121,8 @@ def trace(
             torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is),
             torch.autograd.set_detect_anomaly(False),
         )
-        with mode, twin.unchanged(), hooks, quiet:
+        # Attention in single operations, which can be looked into.
+        with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)

@@ -3,6 +3,8 @@
 Every thread takes some lanes through all the steps, so that no step waits for another thread.
 """
 
+import itertools
+import re
 from math import prod
 from typing import NamedTuple
 
@@ -21,6 +23,26 @@ class Total(NamedTuple):
     step: str
     end: str
     variable: str
+
+
+def by_level(lines: list[str], loops: int) -> list[list[str]]:
+    """Statements by the number of loops around them: those that need no inner loop stand outside of it.
+
+    A compiler would have to know that what the loop writes is not what they read.
+
+    >>> by_level(["const float v0 = a[i0];", "const float v1 = v0 * b[i1];", "const float v2 = v0 * v0;"], 2)
+    [[], ['const float v0 = a[i0];', 'const float v2 = v0 * v0;'], ['const float v1 = v0 * b[i1];']]
+    """
+    found: list[list[str]] = [[] for _ in range(loops + 1)]
+    level: dict[str, int] = {}
+    for line in lines:
+        assigned, *names = re.findall(r"\b[iv]\d+\b", line)
+        if not line.startswith("const "):
+            found[loops].append(line)
+            continue
+        level[assigned] = max((int(name[1:]) + 1 if name[0] == "i" else level[name] for name in names), default=0)
+        found[level[assigned]].append(line)
+    return found
 
 
 class Writer:
@@ -109,8 +131,11 @@ class Writer:
             end = [*plain[inner:], *end, *["}"] * (len(loops) - inner)]
         elif names := [total.variable for total in sums if total.variable]:
             plain[-1:] = [f"#pragma omp simd reduction(+ : {', '.join(names)})\n{loop}" for loop in loops[-1:]]
-        body = [*plain[outer:], *reader.lines, *writes, *["}"] * (len(loops) - outer)]
-        return ["{", *plain[:outer], *begin, *body, *end, *["}"] * outer, "}"]
+        levels = by_level(reader.lines, len(loops))
+        opened = [[loop, *lines] for loop, lines in zip(plain, levels[1:], strict=True)]
+        around = [*levels[0], *itertools.chain(*opened[:outer])]
+        body = [*itertools.chain(*opened[outer:]), *writes, *["}"] * (len(loops) - outer)]
+        return ["{", *around, *begin, *body, *end, *["}"] * outer, "}"]
 
     def _reduction(self, task: Task, result: str, number: int) -> Total:
         """A sum, or what is the largest or the smallest: one, or one for each iteration of the loops within."""

@@ -12,6 +12,7 @@ from rnnkit.cells.state import map_state
 from rnnkit.engines import native, parallel
 from rnnkit.engines.compiled import trace as tracing
 from rnnkit.engines.compiled.cuda import GraphKernel
+from rnnkit.engines.compiled.given import Given
 from rnnkit.engines.compiled.graphs import value
 from rnnkit.engines.compiled.plain_cells import PlainCells
 from rnnkit.engines.compiled.twin import Twin
@@ -24,13 +25,12 @@ H = 6
 def traced(cell: Any) -> tuple[Any, Twin]:
     """The step of a cell on a GPU. Without gradients and masks: those of stand-ins need a torch built for one."""
     begin = cell.initial_state(4)
-    twin = Twin(cell, begin, dict(cell.named_parameters()), [])
-    dtypes = (torch.float32, torch.float32)
+    twin = Twin(cell, Given.of(torch.empty(4, 1, cell.input_size), None, ()), begin, dict(cell.named_parameters()), [])
     with FakeTensorMode():
         weights = {name: torch.empty(leaf.shape, device="cuda") for name, leaf in cell.named_parameters()}
         state = map_state(lambda leaf: torch.empty(leaf.shape, device="cuda"), begin)
     with torch.no_grad():
-        return tracing.trace(twin, dtypes, state, weights, masked=False, backward=False, x_grad=False), twin
+        return tracing.trace(twin, torch.float32, state, weights, masked=False, backward=False), twin
 
 
 def test_a_trace_stays_on_the_device_of_its_cell(written: Any) -> None:
@@ -43,7 +43,7 @@ def test_a_trace_stays_on_the_device_of_its_cell(written: Any) -> None:
     nodes = [node for node in found.graph.nodes if isinstance(node.meta.get("val"), Tensor)]
     assert [node.name for node in nodes if value(node).device.type != "cuda"] == ["arange"]
     # It is brought over once, before the loop.
-    loop = GraphKernel(found, twin, backward=False).forward_loop
+    loop = GraphKernel(found, twin, backward=False, states=False).forward_loop
     assert all(value(node).device.type == "cuda" for node in (*loop.known, *loop.nodes))
 
 
@@ -81,7 +81,7 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
         reasons[type(cell).__name__] = slower("compiled", Request(cell, x_BTI, cell.initial_state(4)))
         assert "too few" in str(slower("compiled", Request(cell, short_BTI, cell.initial_state(4))))
         reason = refusal("compiled", Request(cell, x_BTI, cell.initial_state(4)))
-        assert reason == "x, the state and the weights are not on one device"
+        assert reason == "x, the state, the context and the weights are not on one device"
     assert reasons == {
         "LSTMCell": "cuDNN has a kernel for this cell",
         "GRUCell": None,
