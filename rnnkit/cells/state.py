@@ -40,7 +40,7 @@ def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateT
             fix="state=None to start from the cell's initial state",
         )
     together = zip(state, *cast(Any, others), strict=True)
-    parts = [None if all(leaf is None for leaf in part) else map_state(function, *part) for part in together]
+    parts: list[Any] = [None if all(leaf is None for leaf in part) else map_state(function, *part) for part in together]
     # A NamedTuple takes its fields one by one, a plain tuple takes one sequence.
     return cast("StateTree", type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
 

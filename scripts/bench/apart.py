@@ -63,12 +63,12 @@ def peak_memory(name: str, T: int, B: int, I: int, H: int, every: int | None = N
     """
     from bench.candidates import Candidate, Size
 
-    from rnnkit.engines.compiled.products import SPARES
+    from rnnkit.engines.compiled.plan.products import BUFFERS
 
     candidate = Candidate(name, Size(T, B, I, H), checkpoint_every=every)
     for _ in range(2):
         candidate.step()
-    SPARES.clear()
+    BUFFERS.clear()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

@@ -22,7 +22,7 @@ from rnnkit.cells import (
     state_leaves,
 )
 from rnnkit.engines import ENGINES, scan
-from rnnkit.engines.compiled.kernel import Kernel
+from rnnkit.engines.compiled.cpu.kernel import Kernel
 from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
 

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from rnnkit import scan
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, Zoneout
 from rnnkit.engines import ENGINES, compiled, explain
-from rnnkit.engines.compiled.products import SPARES
+from rnnkit.engines.compiled.plan.products import BUFFERS
 from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
 
@@ -83,7 +83,7 @@ def test_training_after_a_scan_without_gradients(mode: Mode, engine: str) -> Non
 
 
 def test_buffers_of_inference_mode_are_not_passed_on() -> None:
-    SPARES.clear()
+    BUFFERS.clear()
     cell, x = LayerNormLSTMCell(64, 64).double(), torch.randn(16, 32, 64, dtype=torch.float64)
     with torch.inference_mode():
         for _ in range(3):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from rnnkit import scan
 from rnnkit.cells import Cell
 from rnnkit.engines import compiled, explain
-from rnnkit.engines.compiled.readings import readings
+from rnnkit.engines.compiled.trace.readings import readings
 
 SCALE = 0.5
 TABLE = {"scale": [0.5]}

@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnkit.cells import Cell, ElmanCell, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell
 from rnnkit.engines import ENGINES, explain, observe, policy, scan
 from rnnkit.engines.both import scan_both
-from rnnkit.engines.compiled import trace
+from rnnkit.engines.compiled.trace import trace
 from rnnkit.engines.request import Request
 from rnnkit.engines.window import Window
 

@@ -254,7 +254,7 @@ def tried(name: str, whole: Path, place: Path) -> dict[str, Any]:
 def main() -> None:
     import torch
 
-    import rnnkit.engines.compiled.trace  # noqa: F401  imported once, not by every process
+    import rnnkit.engines.compiled.trace.trace  # noqa: F401  imported once, not by every process
     from rnnkit.engines import toolchain
 
     torch.set_num_threads(1)

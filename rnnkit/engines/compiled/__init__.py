@@ -25,9 +25,9 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.compat.torch import are_transforms_active, is_forward_mode
 from rnnkit.engines import reference, toolchain
-from rnnkit.engines.compiled.condition import condition
-from rnnkit.engines.compiled.given import Given, context_leaves, kind_of
-from rnnkit.engines.compiled.once import warn_once as _warn
+from rnnkit.engines.compiled.trace.given import Given, context_leaves, kind_of
+from rnnkit.engines.compiled.trace.once import warn_once as _warn
+from rnnkit.engines.compiled.trace.specialization import condition
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights
@@ -172,10 +172,10 @@ def _compiled(
     """A new kernel, or the reason why there is none."""
     # What a trace needs takes a second to import.
     try:
-        from rnnkit.engines.compiled.graphs import Untraceable, first_line
-        from rnnkit.engines.compiled.trace import trace
-        from rnnkit.engines.compiled.trial import Unsteppable, try_step, try_ways
-        from rnnkit.engines.compiled.twin import Twin
+        from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
+        from rnnkit.engines.compiled.trace.trace import trace
+        from rnnkit.engines.compiled.trace.trial import Unsteppable, try_step, try_ways
+        from rnnkit.engines.compiled.trace.twin import Twin
     except (UserError, AttributeError) as error:  # a private name, or an operation
         return f"this torch does not have what the compiler needs ({error})"
 
@@ -227,10 +227,10 @@ def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tup
 
 def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
     """Prepare the steps of a live stream and take one; None where a step needs more than one call."""
-    from rnnkit.engines.compiled.graphs import Untraceable
-    from rnnkit.engines.compiled.stepper import Stepper
-    from rnnkit.engines.compiled.trace import trace
-    from rnnkit.engines.compiled.twin import Twin
+    from rnnkit.engines.compiled.cpu.stepper import Stepper
+    from rnnkit.engines.compiled.trace.graphs import Untraceable
+    from rnnkit.engines.compiled.trace.trace import trace
+    from rnnkit.engines.compiled.trace.twin import Twin
 
     weights, computed = _weights(cell)
     key = (x_B1I.dtype, condition(cell, weights, x_B1I.device))
@@ -249,13 +249,13 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
 
 
 def _cpu_kernel() -> Any:
-    from rnnkit.engines.compiled.kernel import Kernel
+    from rnnkit.engines.compiled.cpu.kernel import Kernel
 
     return Kernel
 
 
 def _cuda_kernel() -> Any:
-    from rnnkit.engines.compiled.cuda import GraphKernel
+    from rnnkit.engines.compiled.gpu.cuda import GraphKernel
 
     return GraphKernel
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, fx
 
 from rnnkit.cells.state import state_leaves
-from rnnkit.engines.compiled.given import Given
-from rnnkit.engines.compiled.graphs import arguments, batch_axis, is_random, is_view, value
-from rnnkit.engines.compiled.layout import by_row
-from rnnkit.engines.compiled.partition import Eager
-from rnnkit.engines.compiled.plan import Plan
-from rnnkit.engines.compiled.readings import readings
-from rnnkit.engines.compiled.step import Step, structured
-from rnnkit.engines.compiled.twin import Twin
+from rnnkit.engines.compiled.plan.layout import by_row
+from rnnkit.engines.compiled.plan.partition import Hoisted
+from rnnkit.engines.compiled.plan.plan import Plan
+from rnnkit.engines.compiled.trace.given import Given
+from rnnkit.engines.compiled.trace.graphs import arguments, batch_axis, is_random, is_view, value
+from rnnkit.engines.compiled.trace.readings import readings
+from rnnkit.engines.compiled.trace.step import Step, structured
+from rnnkit.engines.compiled.trace.twin import Twin
 from rnnkit.engines.recorded import Watch, gradients_of, more_than_numbers
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.window import Window
@@ -116,7 +116,7 @@ class Differentiable(Plan):
         self.partition.context.run(B, values)
 
     def run_for_all(
-        self, part: Eager, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
+        self, part: Hoisted, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
     ) -> None:
         """Compute for all steps at once what is hoisted; what is the same at all steps in the rows of each."""
         own = {node: self.at_all_steps(node, values, T) for node in part.inputs if node in self.partition.per_lane}

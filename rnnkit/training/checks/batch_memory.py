@@ -10,7 +10,7 @@ from torch import Tensor
 from rnnkit.batch import SequenceBatch
 from rnnkit.compat.torch import tree_leaves
 from rnnkit.data.corpus.window_lengths import SPREAD
-from rnnkit.engines.compiled.products import SPARES
+from rnnkit.engines.compiled.plan.products import BUFFERS
 from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.training.checks.live_memory import Growth, LiveMemory
 from rnnkit.training.checks.rehearsal import Rehearsal
@@ -127,11 +127,11 @@ def _passed_on() -> Iterator[list[int]]:
             if storage.data_ptr() not in kept:
                 kept.add(storage.data_ptr())
                 sizes.append(storage.nbytes())
-        del sizes[: -SPARES.MOST]
+        del sizes[: -BUFFERS.MOST]
 
-    SPARES.clear()
-    SPARES.give = give  # type: ignore[method-assign]
+    BUFFERS.clear()
+    BUFFERS.give = give  # type: ignore[method-assign]
     try:
         yield sizes
     finally:
-        del SPARES.give
+        del BUFFERS.give

@@ -13,7 +13,7 @@ from rnnkit import scan
 from rnnkit.cells import Cell
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines import compiled
-from rnnkit.engines.compiled import chunk, repeated
+from rnnkit.engines.compiled.gpu import chunk, repeated
 
 Results = dict[str, Tensor]
 

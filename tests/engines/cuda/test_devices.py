@@ -10,12 +10,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, LSTMState, MinGRUCell
 from rnnkit.cells.state import map_state
 from rnnkit.engines import native, parallel
-from rnnkit.engines.compiled import trace as tracing
-from rnnkit.engines.compiled.cuda import GraphKernel
-from rnnkit.engines.compiled.given import Given
-from rnnkit.engines.compiled.graphs import value
-from rnnkit.engines.compiled.plain_cells import PlainCells
-from rnnkit.engines.compiled.twin import Twin
+from rnnkit.engines.compiled.gpu.cuda import GraphKernel
+from rnnkit.engines.compiled.trace import trace as tracing
+from rnnkit.engines.compiled.trace.given import Given
+from rnnkit.engines.compiled.trace.graphs import value
+from rnnkit.engines.compiled.trace.plain_cells import PlainCells
+from rnnkit.engines.compiled.trace.twin import Twin
 from rnnkit.engines.policy import refusal, slower
 from rnnkit.engines.request import Request
 

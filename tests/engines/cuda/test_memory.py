@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnkit import scan
 from rnnkit.cells import LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell
 from rnnkit.engines import compiled
-from rnnkit.engines.compiled import chunk, repeated
+from rnnkit.engines.compiled.gpu import chunk, repeated
 
 H = 6
 

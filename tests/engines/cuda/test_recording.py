@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rnnkit import scan
 from rnnkit.cells import LayerNormLSTMCell
-from rnnkit.engines.compiled import capture, fusion, repeated
-from rnnkit.engines.compiled.once import warn_once
+from rnnkit.engines.compiled.gpu import capture, fusion, repeated
+from rnnkit.engines.compiled.trace.once import warn_once
 
 H = 6
 

@@ -125,12 +125,12 @@ def course(task: Task, batch: SequenceBatch, lanes: int) -> list[int]:
 
 @pytest.mark.parametrize("made", MADE)
 def test_two_and_three_lanes_tell_of_many(made: str) -> None:
-    from rnnkit.engines.compiled.products import SPARES
+    from rnnkit.engines.compiled.plan.products import BUFFERS
 
     task, batch = MADE[made]()
     found = []
     for lanes in (2, 2, 3, 64):  # the first compiles what has to be
-        SPARES.clear()
+        BUFFERS.clear()
         found.append(course(task, batch(lanes), 64))
     growth = Growth(found[1], found[2])
     assert growth.peak(64) == pytest.approx(max(found[3]), rel=0.15)

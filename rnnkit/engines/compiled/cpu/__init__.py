@@ -1,0 +1,1 @@
+"""The loop as generated C++."""

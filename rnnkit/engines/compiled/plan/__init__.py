@@ -1,0 +1,1 @@
+"""What is hoisted, what is kept, and the order of the loop."""

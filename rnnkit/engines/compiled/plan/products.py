@@ -1,0 +1,102 @@
+"""Products over all steps at once, and the large buffers that they and the loops work in."""
+
+import ctypes
+import functools
+import threading
+import warnings
+from collections.abc import Iterable
+from importlib import resources
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rnnkit.engines import toolchain
+
+FUNCTIONS = {torch.float32: "matmul_float", torch.float64: "matmul_double"}
+NARROW = 96
+"""Fewest rows and columns of a sum over long columns for which our packing is worth it."""
+
+
+def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
+    """The product [M, N], by whichever is faster here: our own kernel, or torch's.
+
+    >>> torch.equal(matmul(torch.eye(2), torch.ones(2, 3)), torch.ones(2, 3))
+    True
+    """
+    M, K = a_MK.shape
+    N = b_KN.shape[1]
+    along_columns = a_MK.stride(1) != 1
+    ours = a_MK.is_cpu and a_MK.dtype in FUNCTIONS
+    if not ours or 0 in (M, N, K) or (along_columns and min(M, N) < NARROW):
+        return torch.mm(a_MK, b_KN)
+    if along_columns and M > N:
+        return matmul(b_KN.t(), a_MK.t()).t()
+    library = _library()
+    if library is None:
+        return torch.mm(a_MK, b_KN)
+    out_MN = BUFFERS.take((M, N), a_MK.dtype)
+    getattr(library, FUNCTIONS[a_MK.dtype])(
+        *(ctypes.c_long(size) for size in (M, N, K)),
+        ctypes.c_void_p(a_MK.data_ptr()),
+        *(ctypes.c_long(stride) for stride in a_MK.stride()),
+        ctypes.c_void_p(b_KN.data_ptr()),
+        *(ctypes.c_long(stride) for stride in b_KN.stride()),
+        ctypes.c_void_p(out_MN.data_ptr()),
+        ctypes.c_long(torch.get_num_threads()),
+    )
+    return out_MN
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        return toolchain.load(tiles() + resources.files("rnnkit.engines").joinpath("kernels/matmul.cpp").read_text())
+    except toolchain.CompilerError as error:
+        warnings.warn(f"products are left to torch: {error}", stacklevel=2)
+        return None
+
+
+def tiles() -> str:
+    """What products are made of, in C++."""
+    return resources.files("rnnkit.engines").joinpath("kernels/tile.hpp").read_text()
+
+
+class BufferPool:
+    """Buffers that are passed on: memory fresh from the system costs a page fault every few KiB, at every step anew."""
+
+    MOST = 8
+    SMALLEST = 1 << 16
+
+    def __init__(self) -> None:
+        self._free: list[Tensor] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """An uninitialized tensor."""
+        size = prod(shape)
+        with self._lock:
+            for n, spare in enumerate(self._free):
+                if spare.dtype == dtype and size <= spare.numel() <= 2 * size:
+                    return self._free.pop(n)[:size].view(shape)
+        return torch.empty(shape, dtype=dtype)
+
+    def give(self, tensors: Iterable[Tensor], used: Iterable[Tensor | None]) -> None:
+        """Take back those tensors that none of the `used` ones shares its memory with; the giver keeps no others."""
+        if torch.is_inference_mode_enabled():
+            return  # no backward pass could keep them
+        kept = {tensor.untyped_storage().data_ptr() for tensor in used if tensor is not None}
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in kept and storage.nbytes() >= self.SMALLEST:
+                kept.add(storage.data_ptr())
+                whole = torch.empty(0, dtype=tensor.dtype).set_(storage)  # type: ignore[call-overload]
+                with self._lock:
+                    self._free = [whole, *self._free][: self.MOST]
+
+    def clear(self) -> None:
+        """Let go of all that is kept."""
+        self._free.clear()
+
+
+BUFFERS = BufferPool()

@@ -1,0 +1,228 @@
+"""The globals, class attributes and environment that a step reads, itself or through Python functions that it calls."""
+
+import copy
+import dis
+import functools
+import os
+import sys
+import types
+from collections import deque, namedtuple
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from rnnkit.cells.base import Cell
+from rnnkit.engines.compiled.trace.frozen import DEPTH, closure, frozen
+from rnnkit.engines.compiled.trace.graphs import Untraceable
+
+LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy"}) - {"__main__"}
+"""Packages whose functions and settings are taken to stay as they are."""
+COLLECTIONS = (list, dict, set, deque)
+_FIELD = type(vars(namedtuple("_Named", "field"))["field"])
+FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, _FIELD)
+"""What changes only by being replaced."""
+ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
+"""Names in `os` by which a step may ask for variables of the environment, of which all are then looked at."""
+MISSING = object()
+Place = tuple[Mapping[str, Any], str]
+
+
+class Readings:
+    """What is read, by name, from which namespace; another `key` whenever any of it has changed.
+
+    Names are found in the bytecode, without running anything. These are more than a step reads, and all that it may
+    read, except under names that are made up as it runs.
+    """
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        places = list(_Search(cell).places.values())
+        self.key: Hashable = tuple(frozen(_at(place)) for place in places)
+        self.names = [name for _, name in places]
+        # A plain function changes only by being replaced, or by being given another code.
+        fixed = [(*place, _at(place)) for place in places if _is_fixed(_at(place))]
+        self._fixed = fixed
+        self._codes = [(value, value.__code__) for *_, value in fixed if _is_users(value)]
+        self._others = [place for place in places if not _is_fixed(_at(place))]
+        self._values = self._of_others()
+
+    def hold(self) -> bool:
+        """Whether everything is as it was."""
+        for namespace, name, value in self._fixed:
+            if namespace.get(name, MISSING) is not value:
+                return False
+        for function, code in self._codes:
+            if function.__code__ is not code or function.__defaults__ or function.__kwdefaults__:
+                return False
+        return not self._others or self._values == self._of_others()
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Put back what is changed meanwhile, and raise `Untraceable` with its name."""
+        copies = [copy.copy(_at(place)) if type(_at(place)) in COLLECTIONS else None for place in self._others]
+        changed: list[str] = []
+        try:
+            yield
+        finally:
+            for place, before, kept, now in zip(self._others, self._values, copies, self._of_others(), strict=True):
+                if before != now:
+                    changed.append(place[1])
+                    _refill(_at(place), kept)
+            for namespace, name, value in self._fixed:
+                if namespace.get(name, MISSING) is not value:
+                    changed.append(name)
+                    if isinstance(namespace, dict):
+                        namespace[name] = value
+        if changed:
+            raise Untraceable(f"its step changes {changed[0]}, which is not in its state")
+
+    def _of_others(self) -> list[Hashable]:
+        return [frozen(_at(place)) for place in self._others]
+
+
+def readings(cell: Cell[Any]) -> Readings:
+    """What a cell's step reads now."""
+    found = _readings.get(cell)
+    if found is None or not found.hold():
+        found = _readings[cell] = Readings(cell)
+    return found
+
+
+_readings: "WeakKeyDictionary[Cell[Any], Readings]" = WeakKeyDictionary()
+
+
+class _Search:
+    """Goes from the modules of a cell through functions, classes and objects to everything that has a name there."""
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        self.places: dict[tuple[int, str], Place] = {}
+        self._names = {"forward"}
+        self._owners: dict[int, type | types.ModuleType] = {}
+        self._seen: set[int] = set()
+        self._pending: list[tuple[Any, int]] = [(module, DEPTH) for module in cell.modules()]
+        while self._pending:
+            while self._pending:
+                self._visit(*self._pending.pop())
+            # A class may have something of a name that was met after it.
+            for owner in list(self._owners.values()):
+                self._look_up(owner)
+
+    def _visit(self, value: Any, depth: int) -> None:
+        if id(value) in self._seen or depth == 0:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, (type, types.ModuleType)):
+            if not _is_library(value) and not (isinstance(value, type) and issubclass(value, BaseException)):
+                self._owners[id(value)] = value
+        elif isinstance(value, types.FunctionType):
+            if not _is_library(value):
+                for code in _codes(value.__code__):
+                    self._read(code, value.__globals__)
+            self._reach(_parts(value), depth)
+        else:
+            self._reach(_parts(value), depth)
+            self._reach([type(value), *_attributes(value)], depth - 1)
+
+    def _reach(self, values: Iterable[Any], depth: int) -> None:
+        self._pending += [(value, depth) for value in values if not isinstance(value, (Tensor, str, int, float))]
+
+    def _read(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
+        """The names in some bytecode: its globals, and what may be attributes of anything."""
+        names = {*code.co_names, *(constant for constant in code.co_consts if isinstance(constant, str))}
+        self._names |= names
+        if names & ENVIRONMENT:
+            self._add(vars(os), "environ")
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL") and instruction.argval in namespace:
+                self._add(namespace, instruction.argval)
+            elif instruction.opname == "IMPORT_NAME":
+                self._reach([sys.modules.get(instruction.argval)], DEPTH)
+
+    def _look_up(self, owner: type | types.ModuleType) -> None:
+        """What a class or a module of the user's has under the names met so far."""
+        kinds = [kind for kind in (owner.__mro__ if isinstance(owner, type) else (owner,)) if not _is_library(kind)]
+        found: set[str] = set()
+        for n, kind in enumerate(kinds):
+            # What one class has, those after it are asked for by super alone.
+            names = (self._names | _unnamed(kind)) & vars(kind).keys() - (set() if "super" in self._names else found)
+            found |= names
+            for name in names:
+                # Of that name a class before this one may come to have something too.
+                for one in kinds[: n + 1]:
+                    self._add(vars(one), name, one)
+
+    def _add(self, namespace: Mapping[str, Any], name: str, owner: object = None) -> None:
+        at = (id(namespace if owner is None else owner), name)
+        if at not in self.places:
+            self.places[at] = (namespace, name)
+            self._reach([namespace.get(name)], DEPTH)
+
+
+def _at(place: Place) -> Any:
+    namespace, name = place
+    return namespace.get(name, MISSING)
+
+
+def _refill(collection: Any, before: Any) -> None:
+    if before is not None and type(collection) is type(before):
+        collection.clear()
+        (collection.update if isinstance(collection, (dict, set)) else collection.extend)(before)
+
+
+def _is_fixed(value: Any) -> bool:
+    if isinstance(value, types.FunctionType):
+        return _is_library(value) or not (value.__closure__ or value.__defaults__ or value.__kwdefaults__)
+    if type(value) is tuple:
+        return all(isinstance(part, FIXED) for part in value)
+    return value is MISSING or isinstance(value, FIXED)
+
+
+def _is_users(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and not _is_library(value)
+
+
+def _is_library(value: Any) -> bool:
+    module = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
+    return module is None or module.partition(".")[0] in LIBRARIES
+
+
+def _codes(code: types.CodeType) -> list[types.CodeType]:
+    """A function's bytecode and that of what is defined inside it."""
+    return [code, *(part for inner in code.co_consts if isinstance(inner, types.CodeType) for part in _codes(inner))]
+
+
+def _unnamed(kind: Any) -> set[str]:
+    """Members that may be called without being named: operators, and the two directions of an autograd function."""
+    if not isinstance(kind, type) or issubclass(kind, (nn.Module, tuple)):
+        return set()
+    return {
+        name for name, member in vars(kind).items() if callable(member) or isinstance(member, (staticmethod, property))
+    }
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a collection holds, and what a function is made of."""
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return list(value)
+    if isinstance(value, types.FunctionType):
+        return [*closure(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, (staticmethod, classmethod)):
+        return [value.__func__]
+    if isinstance(value, property):
+        return [value.fget]
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, functools.cached_property):
+        return [value.func]
+    return [value.__wrapped__] if isinstance(value, type(functools.cache(len))) else []
+
+
+def _attributes(value: Any) -> list[Any]:
+    held = getattr(value, "__dict__", None)
+    return list(held.values()) if type(held) is dict else []

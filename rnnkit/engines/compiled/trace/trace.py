@@ -1,0 +1,233 @@
+"""One step of a cell with its backward, as a graph of ATen operations."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from rnnkit.cells.state import state_leaves
+from rnnkit.compat.torch import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    make_fx,
+    schema_of,
+    tree_flatten,
+    tree_unflatten,
+)
+from rnnkit.engines.compiled.trace.batch_independence import check_lanes
+from rnnkit.engines.compiled.trace.graphs import (
+    ROWS,
+    OpOverload,
+    Untraceable,
+    ancestors,
+    aten,
+    descendants,
+    first_line,
+    simplify,
+)
+from rnnkit.engines.compiled.trace.merged import separate
+from rnnkit.engines.compiled.trace.plain_cells import PlainCells
+from rnnkit.engines.compiled.trace.primitives import decompositions
+from rnnkit.engines.compiled.trace.step import Step, named, structured
+from rnnkit.engines.compiled.trace.twin import Twin
+from rnnkit.engines.window import select_rows
+
+
+def trace(
+    twin: Twin,
+    y_dtype: torch.dtype,
+    state: Any,
+    weights: dict[str, Tensor],
+    *,
+    masked: bool,
+    backward: bool,
+    states: bool = False,
+) -> Step:
+    """Trace one step of a cell as its twin has it, with gradients for whatever asks for them.
+
+    * `y_dtype`: of the output.
+    * `weights`: all tensors that the step reads besides those of its lanes, computed ones too.
+    * `masked`: lanes may end early or begin anew within a window; `states`: all states are results.
+
+    Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
+    """
+    mode = FakeTensorMode()
+    with mode, torch.no_grad():
+        leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
+        device = leaves[0].device
+        inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
+        x, context = (
+            [_like(leaf, ROWS, device) for leaf in tensors]
+            for tensors in (twin.given.x_leaves, twin.given.lane_context)
+        )
+        inputs |= {"x": x, "state": leaves, "context": context}
+        if masked:
+            inputs["initial"] = [torch.empty_like(leaf) for leaf in leaves]
+            inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool, device=device) for _ in range(2))
+        asks = {
+            "weights": {name: backward and tensor.requires_grad for name, tensor in weights.items()},
+            "x": [backward and leaf.requires_grad for leaf in twin.given.x_leaves],
+            "state": [backward and leaf.is_floating_point() for leaf in leaves],
+            "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
+            "context": [backward and leaf.requires_grad for leaf in twin.given.lane_context],
+        }
+        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=y_dtype, device=device)}
+        tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
+        tangents["states"] = [torch.empty_like(leaf) for leaf in leaves] if states else []
+
+    def step(given: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
+        before = structured(state, given["state"])
+        if masked:
+            before = select_rows(given["fresh"], structured(state, given["initial"]), before)
+        with nullcontext() if device.type == "cpu" else PlainCells():
+            y_BO, after = twin(given["weights"], given["x"], before, given["context"])
+        _check_same(before, after)
+        if masked:
+            y_BO = y_BO.masked_fill(~given["valid"][:, None], 0)
+            after = select_rows(given["valid"], after, before)
+        # The carry keeps the type it had, as `scan` promises.
+        kept = [new.to(old.dtype) for new, old in zip(state_leaves(after), state_leaves(before), strict=True)]
+        return y_BO, kept
+
+    def joint(given: dict[str, Any], tangents: dict[str, Any]) -> dict[str, Any]:
+        with torch.set_grad_enabled(backward):
+            given = _asking(given, asks)
+            y_BO, after = step(given)
+        results: dict[str, Any] = {"y": y_BO, "state": after, "grads": None}
+        if backward:
+            sources = [t for key in asks for t in _flat(given.get(key), asks[key])]
+            pairs = [(y_BO, tangents["y"]), *zip(after, tangents["state"], strict=True)]
+            pairs += zip(after if states else [], tangents["states"], strict=True)
+            pairs = [(out, tangent) for out, tangent in pairs if out.requires_grad]
+            if pairs and sources:
+                outs, outs_grad = zip(*pairs, strict=True)
+                results["grads"] = torch.autograd.grad(outs, sources, outs_grad, allow_unused=True)
+            else:
+                results["grads"] = [None] * len(sources)
+        return results
+
+    flat_inputs, rebuild = _flattened(inputs, tangents)
+
+    def flat(*tensors: Tensor) -> list[Tensor | None]:
+        results = joint(*rebuild(tensors))
+        return [results["y"], *results["state"], *(results["grads"] or [])]
+
+    try:
+        # Not under the hooks of a checkpoint around the scan, which count what is saved, nor of a search for NaN.
+        hooks, quiet = (
+            torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is),
+            torch.autograd.set_detect_anomaly(False),
+        )
+        # Attention in single operations, which can be looked into.
+        with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
+            traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
+            if any(_writes_in_place(node) for node in traced.graph.nodes):
+                traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
+            if any(_writes_in_place(node) for node in traced.graph.nodes):
+                raise Untraceable("its step writes into a weight, a buffer, its input or its state")
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise Untraceable("a decision, a shape or a Python number in its step depends on values") from error
+    except Untraceable:
+        raise
+    except Exception as error:
+        raise Untraceable(f"its step cannot be traced ({first_line(error)})") from error
+    for node in list(traced.graph.nodes):
+        if node.op == "get_attr":
+            _as_number(traced, node)
+    simplify(traced.graph)
+    if separate(traced.graph):
+        simplify(traced.graph)
+    traced_step = named(traced.graph, inputs, tangents, asks, backward)
+    _copy_results(traced_step)
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    needed = ancestors([output])
+    # In order, so that the reason is the same in every run.
+    in_order = [node for node in traced.graph.nodes if node in needed]
+    check_lanes(in_order, descendants(traced_step.tangents))
+    return traced_step
+
+
+def _like(tensor: Tensor, rows: int | None = None, device: torch.device | None = None) -> Tensor:
+    shape = tensor.shape if rows is None else (rows, *tensor.shape[1:])
+    return torch.empty(shape, dtype=tensor.dtype, device=device or tensor.device)
+
+
+def _check_same(before: Any, after: Any) -> None:
+    olds, news = state_leaves(before), state_leaves(after)
+    if type(before) is not type(after) or [old.shape for old in olds] != [new.shape for new in news]:
+        raise Untraceable("its state changes its type or shape")
+
+
+def _asking(given: dict[str, Any], asks: dict[str, Any]) -> dict[str, Any]:
+    """The inputs, new leaves of autograd where a gradient is asked for."""
+
+    def leaf(tensor: Tensor, asked: bool) -> Tensor:
+        return tensor.detach().requires_grad_() if asked else tensor
+
+    asking = dict(given)
+    asking["weights"] = {name: leaf(tensor, asks["weights"][name]) for name, tensor in given["weights"].items()}
+    for key in ("x", "state", "initial", "context"):
+        if key in given:
+            asking[key] = [leaf(tensor, asked) for tensor, asked in zip(given[key], asks[key], strict=True)]
+    return asking
+
+
+def _flat(values: Any, asked: Any) -> list[Tensor]:
+    if values is None:
+        return []
+    pairs = (
+        [(values[name], asked[name]) for name in values]
+        if isinstance(values, dict)
+        else list(zip(values, asked, strict=True))
+    )
+    return [value for value, wanted in pairs if wanted]
+
+
+def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[Tensor], Any]:
+    leaves, spec = tree_flatten((inputs, tangents))
+    return leaves, lambda tensors: tree_unflatten(list(tensors), spec)
+
+
+def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
+    """`torch.tensor(0.5)` within a step is that number; a longer constant would have to be kept somewhere."""
+    constant = getattr(traced, str(node.target))
+    if not isinstance(constant, Tensor):
+        raise Untraceable(f"its step reads a {type(constant).__name__}, which the compiler does not know")
+    if constant.numel() != 1:
+        shape = list(constant.shape)
+        raise Untraceable(f"its step makes a constant tensor of shape {shape}, which should be a buffer of the cell")
+    with traced.graph.inserting_before(node):
+        options: dict[str, Any] = {"dtype": constant.dtype, "device": constant.device}
+        number = traced.graph.call_function(aten.full.default, (list(constant.shape), constant.item()), options)
+    number.meta["val"] = node.meta.get("val", constant)
+    node.replace_all_uses_with(number)
+    traced.graph.erase_node(node)
+
+
+def _copy_results(step: Step) -> None:
+    """A result that is the context itself becomes a value of its own, which every step has."""
+    (output,) = (node for node in step.graph.nodes if node.op == "output")
+
+    def own(result: fx.Node) -> fx.Node:
+        if result not in step.context:
+            return result
+        with step.graph.inserting_before(output):
+            copy = step.graph.call_function(aten.maximum.default, (result, result))
+        copy.meta["val"] = result.meta["val"]
+        return copy
+
+    step.y, step.new_state = own(step.y), [own(new) for new in step.new_state]
+    results = output.args[0]
+    assert isinstance(results, (list, tuple))
+    output.args = ([step.y, *step.new_state, *results[1 + len(step.new_state) :]],)
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _writes_in_place(node: fx.Node) -> bool:
+    return isinstance(node.target, OpOverload) and schema_of(node.target).is_mutable

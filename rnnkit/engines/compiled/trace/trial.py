@@ -1,0 +1,134 @@
+"""One step for real, before any is traced: a trace forgives what torch refuses, and sees nothing but tensors."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.compat.torch import version_of
+from rnnkit.engines.compiled.trace.decisions import check_decisions
+from rnnkit.engines.compiled.trace.given import Given
+from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
+from rnnkit.engines.compiled.trace.step import structured
+from rnnkit.engines.compiled.trace.twin import Twin
+
+LANES = 2
+"""One would not do for a normalization over lanes, which a trace refuses with a better reason."""
+
+
+class Unsteppable(Exception):  # noqa: N818
+    """The reason why not even one step can be taken."""
+
+
+def try_step(
+    twin: Twin, given: Given, state: Any, weights: dict[str, Tensor], *, backward: bool
+) -> tuple[torch.dtype, Any]:
+    """Take a step of few lanes twice, with its gradients.
+
+    The dtype of the output, and the state in the dtypes that it keeps from step to step.
+
+    Raises `Unsteppable` where torch refuses the step, by its dtypes for one, `Untraceable` where it depends on more
+    than its arguments, or where the state keeps no dtype.
+    """
+    device = next(iter(state_leaves(state))).device
+    before = map_state(_few_lanes, state)
+    x, context = (
+        [few.requires_grad_(backward and leaf.requires_grad) for few, leaf in zip(found, leaves, strict=True)]
+        for found, leaves in zip(_few_of(given), (given.x_leaves, given.lane_context), strict=True)
+    )
+    asked = {name: backward and tensor.requires_grad for name, tensor in weights.items()}
+    copies = {name: tensor.detach().clone().requires_grad_(asked[name]) for name, tensor in weights.items()}
+    arguments = [*x, *context, *state_leaves(before), *copies.values()]
+
+    def step() -> list[Tensor]:
+        y_BO, after = twin(copies, x, before, context)
+        results = [y_BO, *state_leaves(after)]
+        graph = [result for result in results if result.requires_grad]
+        sources = [tensor for tensor in arguments if tensor.requires_grad]
+        if graph and sources:
+            torch.autograd.grad(graph, sources, [torch.ones_like(result) for result in graph], allow_unused=True)
+        return [result.detach() for result in results]
+
+    versions = _versions(arguments)
+    # Not under the hooks of a checkpoint around the scan, whose backward pass would come here again.
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    with hooks, torch.autograd.set_detect_anomaly(False), torch.set_grad_enabled(backward), twin.unchanged():
+        first, second = _with_the_same_randomness(step, device)
+    if versions != _versions(arguments):
+        raise Untraceable("its step writes into a weight, a buffer, its input or its state")
+    if not all(torch.equal(one.nan_to_num(), two.nan_to_num()) for one, two in zip(first, second, strict=True)):
+        raise Untraceable("its step depends on more than its arguments: taken twice, it gives different numbers")
+    narrows = torch.is_autocast_enabled(device.type)
+    for old, new in zip(state_leaves(before), first[1:], strict=False):
+        widest = torch.promote_types(old.dtype, new.dtype)
+        if widest != old.dtype:
+            # So it is in the loop too, from the second step on.
+            wide = map_state(lambda leaf, as_leaf: leaf.to(as_leaf.dtype), state, structured(state, first[1:]))
+            return try_step(twin, given, wide, weights, backward=backward)
+        if old.dtype != new.dtype and not narrows:
+            raise Untraceable(f"its state enters a step as {old.dtype} and leaves it as {new.dtype}")
+    return first[0].dtype, state
+
+
+def try_ways(twin: Twin, given: Given, state: Any, weights: dict[str, Tensor]) -> None:
+    """Take a step in other ways, for a reason that no trace sees; raises `Untraceable` as `check_decisions` does."""
+    before = map_state(_few_lanes, state)
+    device = next(iter(state_leaves(state))).device
+    copies = {name: tensor.detach() for name, tensor in weights.items()}
+    x, context = _few_of(given)
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    with hooks, torch.autograd.set_detect_anomaly(False), twin.unchanged():
+        check_decisions(
+            lambda tensors, state: twin(copies, tensors[: len(x)], state, tensors[len(x) :]),
+            [*x, *context],
+            before,
+            device,
+        )
+
+
+def _few_of(given: Given) -> tuple[list[Tensor], list[Tensor]]:
+    """Few lanes of an input, of ones half as large where it has numbers, and of the context."""
+    x = [_few_lanes(leaf) for leaf in given.x_leaves]
+    x = [torch.full_like(leaf, 0.5) if leaf.is_floating_point() else leaf for leaf in x]
+    return x, [_few_lanes(leaf) for leaf in given.lane_context]
+
+
+def _few_lanes(leaf: Tensor) -> Tensor:
+    few = leaf.detach()[:1] if leaf.shape[0] else leaf.new_zeros(1, *leaf.shape[1:])
+    return few.repeat(LANES, *[1] * (leaf.dim() - 1))
+
+
+def _versions(tensors: list[Tensor]) -> list[int]:
+    """How often each was written into, which nobody counts in inference mode."""
+    return [0 if tensor.is_inference() else version_of(tensor) for tensor in tensors]
+
+
+def _with_the_same_randomness(step: Callable[[], list[Tensor]], device: torch.device) -> list[list[Tensor]]:
+    """What two steps give from the same random numbers, which are then as if none had been drawn.
+
+    Raises `Untraceable` where any are drawn that are not torch's: a trace would take them for constants.
+    """
+    ours = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    others = random.getstate(), np.random.get_state()
+    found = []
+    try:
+        for _ in range(2):
+            found.append(step())
+            torch.set_rng_state(ours[0])
+            if ours[1] is not None:
+                torch.cuda.set_rng_state(ours[1], device)
+        if repr((random.getstate(), np.random.get_state())) != repr(others):
+            raise Untraceable("its step draws random numbers that are not torch's")
+    except Untraceable:
+        raise
+    except Exception as error:
+        torch.set_rng_state(ours[0])
+        raise Unsteppable(f"a step of it fails ({first_line(error)})") from error
+    finally:
+        random.setstate(others[0])
+        np.random.set_state(others[1])
+    return found
