@@ -22,13 +22,33 @@ if TYPE_CHECKING:
     from rnnkit.engines import explain as explain
     from rnnkit.engines import observe as observe
     from rnnkit.engines import scan as scan
+    from rnnkit.layers import GRU as GRU
+    from rnnkit.layers import LSTM as LSTM
     from rnnkit.layers import RNN as RNN
     from rnnkit.training import load as load
 
 __version__ = "0.1.0"
-__all__ = ["RNN", "Cell", "SequenceBatch", "cells", "explain", "layers", "load", "observe", "scan", "testing"]
+__all__ = [
+    *("GRU", "LSTM", "RNN", "Cell", "SequenceBatch"),
+    *("cells", "explain", "layers", "load", "observe", "scan", "testing"),
+]
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "SequenceBatch",
+    "cells",
+    "explain",
+    "layers",
+    "load",
+    "observe",
+    "scan",
+    "testing",
+]
 
 _HOMES = {
+    "GRU": "rnnkit.layers",
+    "LSTM": "rnnkit.layers",
     "RNN": "rnnkit.layers",
     "Cell": "rnnkit.cells",
     "SequenceBatch": "rnnkit.batch",

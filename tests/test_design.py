@@ -37,4 +37,4 @@ def test_importing_rnnkit_imports_nothing_heavy() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    assert not hasattr(rnnkit, "LSTM")
+    assert not hasattr(rnnkit, "Lstm")

@@ -3,6 +3,7 @@
 from rnnkit.layers.characters import CharCNN, CharRNN
 from rnnkit.layers.crf import CRF
 from rnnkit.layers.dropout import LockedDropout
+from rnnkit.layers.named import GRU, LSTM
 from rnnkit.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from rnnkit.layers.rnn import RNN, BothDirections
 from rnnkit.layers.subsample import Subsample
@@ -12,6 +13,8 @@ from rnnkit.tags import LegalTags, legal_tags
 
 __all__ = [
     "CRF",
+    "GRU",
+    "LSTM",
     "RNN",
     "AttentionPooling",
     "BothDirections",

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import rnnkit
 from rnnkit.cells import Cell, GRUCell, LSTMCell, map_state
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout
@@ -131,3 +132,13 @@ def test_states_of_a_stack_survive_the_trip() -> None:
     h_n, c_n = rnn.state_to_torch(state)
     assert h_n.shape == c_n.shape == (4, 2, 5)
     torch.testing.assert_close(rnn.state_from_torch((h_n, c_n)), state, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}])
+def test_the_namesakes_compute_what_those_of_torch_compute(name: str, options: dict[str, Any]) -> None:
+    ours = getattr(rnnkit, name)(3, 5, **options)
+    theirs = ours.to_torch()
+    assert type(theirs) is getattr(nn, name)
+    x_BTI = torch.randn(2, 7, 3)
+    torch.testing.assert_close(ours(x_BTI)[0], theirs(x_BTI)[0])
