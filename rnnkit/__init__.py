@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    *("GRU", "LSTM", "RNN", "Cell", "SequenceBatch"),
-    *("cells", "explain", "layers", "load", "observe", "scan", "testing"),
-]
     "GRU",
     "LSTM",
     "RNN",

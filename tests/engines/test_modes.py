@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rnnkit import scan
 from rnnkit.cells import GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell, Zoneout
-from rnnkit.engines import ENGINES, compiled, explain
+from rnnkit.engines import ENGINES, explain
 from rnnkit.engines.compiled.plan.products import BUFFERS
 from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
@@ -138,8 +138,8 @@ def test_a_default_device_is_part_of_the_condition(written: Any) -> None:
 
     cell, x = written(step).double(), torch.randn(2, 20, 3, dtype=torch.float64)
     trains(cell, "compiled")
-    compiled._warn.cache_clear()
-    with torch.device("meta"), pytest.warns(UserWarning, match="Python loop|fails"), pytest.raises(RuntimeError):
+    # What torch has to say to such a step, by the Python loop.
+    with torch.device("meta"), pytest.raises(RuntimeError, match="meta"):
         scan(cell, x)
     trains(cell, "compiled")
 
