@@ -259,7 +259,7 @@ def test_every_key_of_what_the_data_learned(
             code, rows = predicted(folder)
             assert code == 2 or rows == expected, (names, value)
             said = capsys.readouterr().err
-            assert ("Try: " in said) == (code == 2)
+            assert code == 0 or "Try: " in said
         del inner[names[-1]]
         (folder / "data.json").write_text(json.dumps(learned))
         assert predicted(folder)[0] == 2, names
