@@ -262,7 +262,8 @@ def test_every_key_of_what_the_data_learned(
             assert code == 0 or "Try: " in said
         del inner[names[-1]]
         (folder / "data.json").write_text(json.dumps(learned))
-        assert predicted(folder)[0] == 2, names
+        code, rows = predicted(folder)  # the first version wrote no time_format
+        assert code == 2 or rows == expected, names
 
 
 @pytest.mark.parametrize(
