@@ -29,7 +29,6 @@ def run(arguments: list[str]) -> int:
     quiet()
     import torch
 
-    from rnnkit.data import load_tokenizer
     from rnnkit.tasks import LanguageModeling, generate
     from rnnkit.training import Run
 
@@ -37,7 +36,7 @@ def run(arguments: list[str]) -> int:
     task = run.task(given.checkpoint)
     if not isinstance(task, LanguageModeling):
         raise UserError("run", "a language model", f"a run of {task.kind}", fix=f"rnnkit predict {given.run}")
-    tokenizer = load_tokenizer(run.vocabulary_file)
+    tokenizer = run.tokenizer()
     prompts = given.prompt or [""]
     ids = [_encoded(tokenizer, prompt) for prompt in prompts]
     # a model has hardly seen texts begin, but many lines: it reads the end of one first, which is not printed

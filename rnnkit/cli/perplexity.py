@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from rnnkit.data import load_tokenizer
 from rnnkit.tasks import LanguageModeling
 from rnnkit.tasks.language_modeling import perplexity
 from rnnkit.tasks.metrics.table import shown
@@ -18,7 +17,7 @@ def measured(
     run: Run, task: LanguageModeling, config: Any, split: str | None, lanes: int
 ) -> tuple[dict[str, Any], str]:
     """The figures over a whole split, the state carried from its first token to its last, and the lines to print."""
-    data = construct(config, "data", tokenizer=load_tokenizer(run.vocabulary_file))
+    data = construct(config, "data", tokenizer=run.tokenizer(config))
     data.setup("test")
     name = split or ("test" if "test" in data.splits else "valid")
     started = time.perf_counter()

@@ -143,6 +143,19 @@ class Run:
         check_agreement(data, config, self.folder)
         return data
 
+    def tokenizer(self, config: DictConfig | None = None) -> Any:
+        """The tokenizer of a language model; UserError where it is not the one that config.yaml tells of."""
+        from rnnkit.data import load_tokenizer
+
+        config = self.config() if config is None else config
+        found = load_tokenizer(self.vocabulary_file)
+        for key, told in (("data.level", found.level), ("model.vocabulary_size", len(found))):
+            written = OmegaConf.select(config, key)
+            if written not in (None, told):
+                got = f"'{self.vocabulary_file}', where {key} is {told} instead of {written}"
+                raise UserError("run", "the vocabulary.json of config.yaml", got, fix="another run folder")
+        return found
+
     def task(self, checkpoint: str = "best") -> Task:
         """The trained task in eval mode, on the CPU. It has no optimiser, and none is imported.
 

@@ -289,3 +289,12 @@ def test_what_contradicts_itself(
     capsys.readouterr()
     assert run(["predict", str(folder), "--input", str(forecaster.parent / "in.csv")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_vocabulary_of_another_size(theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(theirs, lambda c: c.pop("rnnkit"))
+    content = json.loads((theirs / "vocabulary.json").read_text())
+    size = len(content["tokens"])
+    (theirs / "vocabulary.json").write_text(json.dumps({**content, "tokens": [*content["tokens"][:-2], "<unk>"]}))
+    for command in (["evaluate"], ["generate"]):
+        assert f"model.vocabulary_size is {size - 1} instead of {size}" in refused(theirs, command, capsys)
