@@ -22,7 +22,7 @@ BAD_OVERRIDES = {
     "experiment=tiny_shakespear": r"experiment: .* Try: experiment=tiny_shakespeare",
     "lr": r"overrides: expected KEY=VALUE pairs; got lr",
     "model.hidden_size=abc": r"model\.hidden_size: .* 1 or more; got 'abc'\. Try: model\.hidden_size=256",
-    "model.num_layers=2.5": r"model\.num_layers: expected a whole number, 1 or more; got 2\.5",
+    "model.num_layers=2.5": r"model\.num_layers: expected a whole number from 1 to 10000; got 2\.5",
     "model.tied=3": r"model\.tied: expected true or false; got 3",
     "model.hidden_size=0": r"model\.hidden_size: .* 1 or more; got 0\. Try: model\.hidden_size=256",
     "model.dropout=1.5": r"dropout: expected .*; got 1\.5",

@@ -44,6 +44,8 @@ def check_learned(learned: Any, given: Format, season: int | None) -> None:
         chosen = getattr(given, name)
         if chosen and not set(chosen) <= set(getattr(form, name)):
             raise ValueError(f"format.{name} is {getattr(form, name)} beside data.{name}={chosen}")
+    if not form.time and form.time_format != given.time_format:
+        raise ValueError(f"format.time_format is {form.time_format} beside no columns of times")
     if season is not None and learned["season"] != season:
         raise ValueError(f"season is {learned['season']} beside data.season={season}")
     if learned["location"].keys() != learned["scale"].keys():

@@ -1,14 +1,13 @@
 """What a tagger's data learned, as a file holds it: types, and what must agree."""
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from annotated_types import MinLen
 
 from rnnkit.ranges import NonNegativeInt, PositiveInt
 from rnnkit.structure import check
 
-Scheme = Literal["bio", "bioes", "bilou", "bmes", "bmewo", "io", "iob1", "ioe2", "ioe1"] | None
-"""The keys of `PARTS`."""
+Scheme: TypeAlias = Literal["bio", "bioes", "bilou", "bmes", "bmewo", "io", "iob1", "ioe1", "ioe2"] | None
 
 
 class LearnedVocabulary(TypedDict):

@@ -16,8 +16,8 @@ def device_problems(config: DictConfig) -> Iterator[UserError]:
     asked: Any = trainer.get("devices")
     accelerator = trainer.get("accelerator")
     try:
-        count = int(asked)
-    except (TypeError, ValueError):  # a list or a word, which Lightning reads
+        count = int(asked)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):  # a list or a word, which Lightning reads
         return
     processors, cards = os.cpu_count() or 1, torch.cuda.device_count()
     is_cpu = accelerator == "cpu" or (accelerator in (None, "auto") and not cards)

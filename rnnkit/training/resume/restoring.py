@@ -90,7 +90,8 @@ def check_restorable(
     with _named(path):
         _check_loops(checkpoint, trainer, data)
         check_callbacks(checkpoint["callbacks"], trainer, complete=checkpoint.get("rnnkit", {}).get("format", 1) > 1)
-        if type(task).configure_optimizers is Task.configure_optimizers:
+        is_whole = trainer.strategy.lightning_restore_optimizer  # as against one that is in pieces on several devices
+        if is_whole and type(task).configure_optimizers is Task.configure_optimizers:
             check_training_state(checkpoint["optimizer_states"], checkpoint["lr_schedulers"], config, task.model)
         _check_position(checkpoint.get(type(data).__qualname__, {}), data)
         check(checkpoint.get("row", {}), dict[str, Real], "row")

@@ -140,8 +140,24 @@ class Run:
         check_built(config, ["data"])
         data = construct(config, "data")
         data.load(self.folder)
+        self._check_tokenizer(data, config)
         check_agreement(data, config, self.folder)
         return data
+
+    def _check_tokenizer(self, data: Any, config: DictConfig) -> None:
+        """Raise UserError where the stored tokenizer of a text is not the one that config.yaml names."""
+        found = getattr(data, "tokenizer", None)
+        if found is None or not self.vocabulary_file.exists():
+            return
+        is_own = config.data.get("tokenizer") is not None  # whose level need not be that of data.level
+        level = None if is_own else config.data.get("level")
+        for key, written, stored in (
+            ("data.level", level, found.level),
+            ("model.vocabulary_size", config.model.get("vocabulary_size"), len(found)),
+        ):
+            if written not in (None, stored):
+                got = f"'{self.vocabulary_file}', where {key} is {stored} instead of {written}"
+                raise UserError("run", "the vocabulary.json of config.yaml", got, fix="another run folder")
 
     def task(self, checkpoint: str = "best") -> Task:
         """The trained task in eval mode, on the CPU. It has no optimizer, and none is imported.

@@ -1,11 +1,13 @@
 """Schemes of entity tags: every conversion keeps the entities."""
 
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnkit.data.tagging.learned import Scheme
 from rnnkit.data.tagging.schemes import PARTS, Parts, Span, convert, spans, tags_of
 from rnnkit.tags import legal_tags, marks_entities
 
@@ -117,3 +119,7 @@ def test_in_io_entities_of_a_type_that_touch_are_one() -> None:
 @pytest.mark.parametrize("tags", ["NOUN O", "S O", "B-x O X-x", "B-x I O", "O", "E S", "O-x B-x"])
 def test_labels_of_their_own_mark_no_entities(tags: str) -> None:
     assert not marks_entities(tags.split())
+
+
+def test_every_scheme_may_stand_in_a_file() -> None:
+    assert {*get_args(get_args(Scheme)[0])} == {*PARTS}
