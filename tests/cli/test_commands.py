@@ -64,7 +64,7 @@ def test_evaluation_of_another_text(trained: Path, tmp_path: Path, capsys: pytes
     assert "399 tokens" in text
 
 
-def test_evaluation_speaks_of_the_tokens_that_the_run_has(
+def test_a_config_of_another_level_than_the_vocabulary_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
@@ -72,10 +72,8 @@ def test_evaluation_speaks_of_the_tokens_that_the_run_has(
     written = (folder / "config.yaml").read_text()
     assert "level: char" in written
     (folder / "config.yaml").write_text(written.replace("level: char", "level: byte"))
-    text = output_of(capsys, "evaluate", str(folder))
-    assert " chars" in text
-    assert "nats per char" in text
-    assert "nats per byte" not in text
+    assert run(["evaluate", str(folder)]) == 2
+    assert "where data.level is char instead of byte" in capsys.readouterr().err
 
 
 def test_more_lanes_change_the_figure_little(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
