@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -48,7 +49,7 @@ class Kept(NamedTuple):
         return sum(self) + self.weights + self.optimizer + self.averages
 
 
-def check_model_memory(config: DictConfig, model: nn.Module, build: Callable[[DictConfig], nn.Module]) -> None:
+def check_model_memory(config: DictConfig, model: nn.Module, build: Callable[[DictConfig], nn.Module | None]) -> None:
     """Refuse a model that does not fit with all that training keeps beside it, and propose a hidden size that does.
 
     `model` and those that `build` makes of a configuration may be on the device "meta". Raises UserError.
@@ -59,7 +60,9 @@ def check_model_memory(config: DictConfig, model: nn.Module, build: Callable[[Di
         return
 
     def needed(size: int) -> int:
-        return Kept.by(build(OmegaConf.merge(config, {"model": {"hidden_size": size}})), config).with_checkpoint  # type: ignore[arg-type]
+        smaller = build(OmegaConf.merge(config, {"model": {"hidden_size": size}}))  # type: ignore[arg-type]
+        assert smaller is not None
+        return Kept.by(smaller, config).with_checkpoint
 
     size = config.model.get("hidden_size")
     sizes = range(8, size, 8) if isinstance(size, int) else range(0)
@@ -106,12 +109,14 @@ def _tried(rehearsal: Rehearsal, trainer: L.Trainer, data: Any, *, training: boo
     """The worst case of a loader, and how the memory of a step or of a validation grows with the rows of a process."""
     loader = data.train_dataloader() if training else data.val_dataloader()
     courses = []
-    for count in (Growth.FEW[0], *Growth.FEW):  # the first compiles what has to be
+    # nothing is recorded of the first attempt, which compiles what has to be
+    attempts = (2, nullcontext(LiveMemory())), (2, LiveMemory()), (3, LiveMemory())
+    for count, recording in attempts:
         worst: WorstCase = loader.worst_case(count)
         scale = worst.steps / worst.batch.shape[1]
         rows = math.ceil(worst.rows / trainer.world_size) * scale
         task = rehearsal.task(training=training)
-        with as_for_more_rows(rows / count), BUFFERS.emptied() as spare, LiveMemory() as memory:
+        with as_for_more_rows(rows / count), BUFFERS.emptied() as spare, recording as memory:
             if training:
                 _step(rehearsal, task, worst, keep_gradients=trainer.accumulate_grad_batches > 1)
             else:
@@ -119,7 +124,7 @@ def _tried(rehearsal: Rehearsal, trainer: L.Trainer, data: Any, *, training: boo
         tensors = (leaf for leaf in tree_leaves(worst.batch) if isinstance(leaf, Tensor))
         there = sum(spare) + (_size(tensors) if rehearsal.on_cpu else 0)
         courses.append([alive + there for alive in memory.course])
-    return worst, Growth(*courses[1:], scale=scale)
+    return worst, Growth(courses[1], courses[2], scale)
 
 
 def _step(rehearsal: Rehearsal, task: Task, worst: WorstCase, *, keep_gradients: bool) -> None:

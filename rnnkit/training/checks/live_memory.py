@@ -3,6 +3,7 @@
 import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,9 @@ class LiveMemory(TorchDispatchMode):
             if key not in self._storages:
                 size = storage.nbytes() if new else 0
                 self._alive += size
-                self._storages[key] = weakref.ref(storage, lambda _, key=key, size=size: self._free(key, size))
+                self._storages[key] = weakref.ref(storage, partial(self._free, key, size))
 
-    def _free(self, key: int, size: int) -> None:
+    def _free(self, key: int, size: int, _: Any) -> None:
         del self._storages[key]
         self._alive -= size
 
@@ -64,8 +65,6 @@ class Growth:
     (100, 250)
     """
 
-    FEW = 2, 3
-
     def __init__(self, course: Sequence[int], next_course: Sequence[int], scale: float = 1.0) -> None:
         if len(course) != len(next_course):
             course, next_course = [max(course)], [max(next_course)]
@@ -75,7 +74,7 @@ class Growth:
 
     def peak(self, rows: int) -> int:
         """Bytes for so many rows."""
-        return int((self._course + (rows * self._scale - self.FEW[0]) * self._slope).max())
+        return int((self._course + (rows * self._scale - 2) * self._slope).max())
 
     def most_rows(self, room: int) -> int:
         """The most rows whose peak is at most `room` bytes; 0 where there are none."""

@@ -104,7 +104,8 @@ class BufferPool:
     def emptied(self) -> Iterator[list[int]]:
         """Within the block every buffer is allocated anew; the sizes in bytes of those that would be kept."""
         self.clear()
-        self._sizes = sizes = []
+        sizes: list[int] = []
+        self._sizes = sizes
         try:
             yield sizes
         finally:
