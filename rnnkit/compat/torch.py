@@ -47,8 +47,6 @@ _NAMES = {
     "foreach_copy_": "torch._foreach_copy_",
     "foreach_lerp_": "torch._foreach_lerp_",
     "foreach_mul_": "torch._foreach_mul_",
-    # random numbers
-    "standard_gamma": "torch._standard_gamma",
 }
 """Our name, and where torch has it."""
 

@@ -1,4 +1,4 @@
-"""How much memory this process can still have."""
+"""How much memory this process can still allocate."""
 
 import sys
 from collections.abc import Iterator
@@ -6,13 +6,19 @@ from pathlib import Path
 
 import torch
 
+_GROUPS = (
+    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Control groups of version 2 and 1: where they are, their files of the limit and of what is used, the file cache."""
+
 
 def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
     """Bytes that can still be allocated on a device; None where the system does not say.
 
     On a CPU, under Linux, the least of what the kernel calls available, of what is left of every control group around
-    the process, of version 1 or 2, and of the limit on the address space (`ulimit -v`). A control group's file cache
-    counts as free, since the kernel drops it when memory is wanted. `root` is where /proc and /sys are.
+    the process and of the limit on the address space (`ulimit -v`). A control group's file cache counts as free, since
+    the kernel drops it when memory is wanted. `root` is where /proc and /sys are.
 
     >>> free = free_memory(torch.device("cpu"))
     >>> free is None or free > 0
@@ -21,54 +27,37 @@ def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
-    if device.type != "cpu" or sys.platform != "linux":
-        return None
-    return min((*_available(root), *_left_of_groups(root), *_left_of_addresses(root)), default=None)
+    return min(_limits(root), default=None) if device.type == "cpu" and sys.platform == "linux" else None
 
 
-def _available(root: Path) -> Iterator[int]:
-    found = _numbers(root / "proc/meminfo").get("MemAvailable:")
-    if found is not None:
-        yield 1024 * found
-
-
-def _left_of_groups(root: Path) -> Iterator[int]:
-    """Of the group of this process and of each one around it; those that set no limit say nothing."""
-    for line in _lines(root / "proc/self/cgroup"):
-        number, controllers, path = line.split(":", 2)
-        if number == "0":  # version 2
-            base, limit, used, cache = "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            base, limit, used = "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-            cache = "total_inactive_file"
-        else:
-            continue
-        group = Path(path.lstrip("/"))
-        for part in (group, *group.parents):
-            folder = root / base / part
-            most, now = ("".join(_lines(folder / name)) for name in (limit, used))
-            if most.isdigit() and now.isdigit():
-                yield max(0, int(most) - int(now) + _numbers(folder / "memory.stat").get(cache, 0))
-
-
-def _left_of_addresses(root: Path) -> Iterator[int]:
+def _limits(root: Path) -> Iterator[int]:
     import resource
 
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    pages = "".join(_lines(root / "proc/self/statm")).split()
-    if limit != resource.RLIM_INFINITY and pages:
-        yield max(0, limit - int(pages[0]) * resource.getpagesize())
+    available = _numbers(root / "proc/meminfo").get("MemAvailable:")
+    if available is not None:
+        yield 1024 * available
+    for number, controllers, path in (line.split(":", 2) for line in _text(root / "proc/self/cgroup").splitlines()):
+        if number == "0" or "memory" in controllers.split(","):
+            base, limit, used, cache = _GROUPS[number != "0"]
+            group = Path(path.lstrip("/"))
+            for folder in (root / base / part for part in (group, *group.parents)):
+                most, now = _text(folder / limit).strip(), _text(folder / used).strip()
+                if most.isdigit() and now.isdigit():
+                    yield max(0, int(most) - int(now) + _numbers(folder / "memory.stat").get(cache, 0))
+    addresses, pages = resource.getrlimit(resource.RLIMIT_AS)[0], _text(root / "proc/self/statm").split()
+    if addresses != resource.RLIM_INFINITY and pages:
+        yield max(0, addresses - int(pages[0]) * resource.getpagesize())
 
 
-def _lines(path: Path) -> list[str]:
-    """Of a file; none where there is no such file, as in groups without a limit."""
+def _text(path: Path) -> str:
+    """Of a file; empty where there is none, as in groups without a limit."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text()
     except OSError:
-        return []
+        return ""
 
 
 def _numbers(path: Path) -> dict[str, int]:
     """A file of lines that begin with a name and a number."""
-    words = (line.split() for line in _lines(path))
+    words = (line.split() for line in _text(path).splitlines())
     return {pair[0]: int(pair[1]) for pair in words if len(pair) > 1 and pair[1].isdigit()}

@@ -11,11 +11,14 @@ from torch import Tensor
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.data.corpus.tokens import StoredTokens
 from rnnkit.data.corpus.window_lengths import random_lengths
+from rnnkit.data.loading.worst_case import WorstCase
 from rnnkit.errors import UserError
 from rnnkit.ranges import NonNegativeInt, PositiveInt
 
 AHEAD = 1 << 20
 """Tokens of all lanes together that are read at a time, or one window if that is more."""
+TRIED = 64
+"""Most steps of a window that are tried before training; longer windows take memory in proportion."""
 
 
 class WindowPosition(TypedDict):
@@ -116,6 +119,14 @@ class Windows:
         for index in range(start, len(self)):
             self._position = index + 1
             yield self._window(ends[index - 1] if index else 0, min(ends[index], self._longest))
+
+    def worst_case(self, rows: int) -> WorstCase:
+        """The first steps of the longest window, `TRIED` at most; lanes may be repeated."""
+        steps = min(self._steps, self._longest)
+        if self._random:
+            steps = max(random_lengths(self._longest, self._steps, self._epoch))
+        window = self._window(0, min(steps, TRIED)).take(torch.arange(rows) % len(self._sizes_B))
+        return WorstCase(window, self._geometry["lanes"], steps, "lanes", "bptt_steps")
 
     def state_dict(self, epoch_windows: float | None = None) -> dict[str, int]:
         """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start.

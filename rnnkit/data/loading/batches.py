@@ -7,6 +7,7 @@ import torch
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.loading.workers import Collate, Workers
+from rnnkit.data.loading.worst_case import WorstCase
 from rnnkit.errors import UserError
 from rnnkit.ranges import NonNegativeInt, PositiveInt
 
@@ -93,18 +94,11 @@ class Batches:
         """The number of the epoch that is under way, from 0."""
         return self._epoch
 
-    @property
-    def lanes(self) -> int:
-        """Sequences in a batch of all processes, at most."""
-        return min(self._batch_size, len(self._lengths))
-
-    def longest(self, count: int) -> SequenceBatch:
-        """Of the longest sequences as many as are asked for, `count`; the last is the shortest, so that it is padded.
-
-        Some are there twice where there are fewer.
-        """
+    def worst_case(self, rows: int) -> WorstCase:
+        """The longest sequences; the last row is the shortest one, so that there is padding. They may be repeated."""
         order = self._by_length(torch.arange(len(self._lengths))).tolist()
-        return self._collate([*(order[n % len(order)] for n in range(count - 1)), order[-1]])
+        batch = self._collate([*(order[n % len(order)] for n in range(rows - 1)), order[-1]])
+        return WorstCase(batch, min(self._batch_size, len(order)), int(self._lengths.max()), "batch_size")
 
     def __iter__(self) -> Iterator[SequenceBatch]:
         """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""

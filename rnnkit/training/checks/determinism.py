@@ -58,7 +58,7 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
         return
     device = trainer.strategy.root_device
     threads = f" with {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    with preserving_state(task, trainer, weights=True):
+    with preserving_state(task, weights=True):
         found = _rehearsed(Rehearsal(task, trainer), task, data)
     if not found:
         print(f"every operation of this step is reproducible on {device}{threads}", flush=True)

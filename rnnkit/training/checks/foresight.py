@@ -1,25 +1,30 @@
-"""Sizes that cannot fit into memory, foreseen before a run begins."""
+"""Models and batches that do not fit into memory are refused before a run begins."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
+from rnnkit.compat.torch import tree_leaves
+from rnnkit.data.loading.worst_case import WorstCase
+from rnnkit.engines.compiled.plan.products import BUFFERS
+from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.tasks import Task
-from rnnkit.training.checks.batch_memory import BatchMemory, training_memory, validation_memory
+from rnnkit.training.checks.live_memory import Growth, LiveMemory
 from rnnkit.training.checks.rehearsal import Rehearsal, preserving_state
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
 
 MARGIN = 0.9
-"""Of what is free, for the size that is proposed."""
-
-Build = Callable[[DictConfig], nn.Module | None]
+"""Share of what is free that a proposed size may take."""
 
 
 class Kept(NamedTuple):
@@ -32,162 +37,145 @@ class Kept(NamedTuple):
 
     @classmethod
     def by(cls, model: nn.Module, config: DictConfig) -> "Kept":
-        """By a model, which may be one without memory of its own, on the device "meta", and its configuration."""
-        size = sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
-        trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+        """For a model, which may be on the device "meta", and its configuration."""
+        size = _size((*model.parameters(), *model.buffers()))
+        trained = _size(parameter for parameter in model.parameters() if parameter.requires_grad)
         averages = 0 if config.get("averaging") is None else size
         return cls(size, trained, round(trained * _states_of_a_weight(config)), averages)
 
     @property
-    def checkpoint(self) -> int:
-        """What is put together in memory before it is written."""
-        return self.weights + self.optimizer + self.averages
+    def with_checkpoint(self) -> int:
+        """A checkpoint is put together in memory before it is written."""
+        return sum(self) + self.weights + self.optimizer + self.averages
 
 
-def foresee_weights(config: DictConfig, model: nn.Module, build: Build) -> None:
-    """Refuse a model whose weights, with all that training keeps beside them, do not fit into what is free.
+def check_model_memory(config: DictConfig, model: nn.Module, build: Callable[[DictConfig], nn.Module | None]) -> None:
+    """Refuse a model that does not fit with all that training keeps beside it, and propose a hidden size that does.
 
-    * `model`: that of `config`; its weights need no memory, which those on the device "meta" have not.
-    * `build`: gives such a model for a configuration, None where it cannot.
-
-    Raises UserError, with a size of the hidden layers that fits where there is one.
+    `model` and those that `build` makes of a configuration may be on the device "meta". Raises UserError.
     """
     free = free_memory(torch.device("cpu"))
-    if free is None or not config.get("check_memory", True):
-        return
     kept = Kept.by(model, config)
-    need = sum(kept) + kept.checkpoint
-    if need <= free:
+    if free is None or not config.get("check_memory", True) or kept.with_checkpoint <= free:
         return
-    smaller = _smaller_model(config, build, free, need)
-    parts = {**kept._asdict(), "a checkpoint": kept.checkpoint}
-    if smaller is None:
-        raise _refusal("model", free, need, parts, "", "smaller sizes")
-    raise _refusal("model.hidden_size", free, need, parts, "", f"model.hidden_size={smaller}")
+
+    def needed(size: int) -> int:
+        smaller = build(OmegaConf.merge(config, {"model": {"hidden_size": size}}))  # type: ignore[arg-type]
+        assert smaller is not None
+        return Kept.by(smaller, config).with_checkpoint
+
+    size = config.model.get("hidden_size")
+    sizes = range(8, size, 8) if isinstance(size, int) else range(0)
+    fitting = bisect_right(sizes, MARGIN * free, key=needed)
+    argument, fix = ("model.hidden_size", f"model.hidden_size={sizes[fitting - 1]}") if fitting else ("model", "")
+    parts = {**kept._asdict(), "a checkpoint": kept.with_checkpoint - sum(kept)}
+    raise _refusal(argument, free, kept.with_checkpoint, parts, "", fix or "smaller sizes")
 
 
 def check_batch_memory(config: DictConfig, trainer: L.Trainer, task: Task, data: Any) -> None:
-    """Refuse batches with which a training step, or a validation, does not fit into what is free.
+    """Refuse batches with which a training step or a validation does not fit, and propose smaller ones.
 
-    What a batch takes is measured: the longest sequences, two and three lanes of them, are trained on and validated,
-    without a trace, and what each operation leaves in memory is extrapolated to the batch. That takes as long as a few
-    steps. What cannot be tried so is not refused.
-
-    * `config`: with what the data have told.
-    * `trainer`: before it begins.
-    * `data`: after `setup`.
-
-    Raises UserError, with a batch that fits; and what the task itself refuses to be trained on.
+    Two and three rows of the `worst_case` of the loaders are tried, and extrapolated. Where that fails the error is
+    printed, and nothing refused. `trainer` has not begun; `data` are set up. Raises UserError.
     """
     device = trainer.strategy.root_device
     free = free_memory(device)
-    # of the processes of one machine the first one looks, before it starts the others
+    # the first process of a machine checks, before the others are started
     if free is None or not config.get("check_memory", True) or trainer.local_rank:
         return
-    with preserving_state(task, trainer):
+    with preserving_state(task):
         rehearsal = Rehearsal(task, trainer)
         kept = Kept.by(rehearsal.model, config)
         if device.type == "cpu":
-            free = free // trainer.num_devices + kept.weights  # which are there already
-        for tried in _tried(rehearsal, trainer, data):
-            tried.check(config, trainer, free, kept)
+            free = free // trainer.num_devices + kept.weights  # which are allocated
+        for training in (True, False) if trainer.limit_val_batches else (True,):
+            try:
+                worst, growth = _tried(rehearsal, trainer, data, training=training)
+            except UserError:
+                raise
+            except Exception as error:  # of the user's code: where it fails in the run as well, the run tells
+                stage = "training" if training else "validation"
+                notice(f"rnnkit: the memory of {stage} was not checked: {type(error).__name__}: {error}")
+                continue
+            # the gradients of a training step are in what was measured
+            need = sum(kept) - training * kept.gradients + growth.peak(math.ceil(worst.rows / trainer.world_size))
+            if need > free:
+                argument, fix = _smaller(worst, growth, int(MARGIN * free) - sum(kept), trainer, training=training)
+                parts = {**kept._asdict(), "activations": need - sum(kept)}
+                raise _refusal(argument, free, need, parts, f" for {worst.rows:,} lanes x {worst.steps:,} steps", fix)
 
 
-class _Tried(NamedTuple):
-    training: bool
-    memory: BatchMemory
-
-    def check(self, config: DictConfig, trainer: L.Trainer, free: int, kept: Kept) -> None:
-        """UserError where it does not fit."""
-        lanes, steps, growth = self.memory
-        peak = growth.peak(math.ceil(lanes / trainer.world_size))
-        held = sum(kept) - (kept.gradients if self.training else 0)  # of a step they are in what was measured
-        if held + peak <= free:
-            return
-        activations = peak - (kept.gradients if self.training else 0)
-        older = kept.gradients if self.training else 0  # where several batches make a step
-        room = int(MARGIN * free) - held - older
-        argument, fix = self._fewer(config, trainer, room)
-        shape = f" for {lanes:,} lanes x {steps:,} steps"
-        raise _refusal(argument, free, held + peak, {**kept._asdict(), "activations": activations}, shape, fix)
-
-    def _fewer(self, config: DictConfig, trainer: L.Trainer, room: int) -> tuple[str, str]:
-        """The key, and the overrides with which it fits."""
-        lanes, steps, growth = self.memory
-        processes = trainer.world_size
-        windows = "lanes" in config.data
-        key = f"data.{'' if self.training else 'eval_'}{'lanes' if windows else 'batch_size'}"
-        most = growth.most_lanes(room) * processes
-        if most < processes:
-            fitting = int(steps * room / growth.peak(1))
-            if not windows or fitting < 1:
-                return key, f"{key}={processes}, and smaller sizes of the model or shorter sequences"
-            return "data.bptt_steps", f"data.bptt_steps={fitting} {key}={processes}"
-        parts = _parts(lanes, most, processes)
-        fewer = f"{key}={max(1, lanes // parts // processes) * processes}"
-        batches = parts * config.trainer.get("accumulate_grad_batches", 1)
-        return key, f"{fewer} trainer.accumulate_grad_batches={batches}" if self.training else fewer
-
-
-def _tried(rehearsal: Rehearsal, trainer: L.Trainer, data: Any) -> Iterator[_Tried]:
-    """Training, and validation if there is to be any; neither where it cannot be tried on a few lanes."""
-    processes, accumulating = trainer.world_size, trainer.accumulate_grad_batches > 1
-    for training in (True, False):
-        try:
+def _tried(rehearsal: Rehearsal, trainer: L.Trainer, data: Any, *, training: bool) -> tuple[WorstCase, Growth]:
+    """The worst case of a loader, and how the memory of a step or of a validation grows with the rows of a process."""
+    loader = data.train_dataloader() if training else data.val_dataloader()
+    courses = []
+    # nothing is recorded of the first attempt, which compiles what has to be
+    attempts = (2, nullcontext(LiveMemory())), (2, LiveMemory()), (3, LiveMemory())
+    for count, recording in attempts:
+        worst: WorstCase = loader.worst_case(count)
+        scale = worst.steps / worst.batch.shape[1]
+        rows = math.ceil(worst.rows / trainer.world_size) * scale
+        task = rehearsal.task(training=training)
+        with as_for_more_rows(rows / count), BUFFERS.emptied() as spare, recording as memory:
             if training:
-                yield _Tried(True, training_memory(rehearsal, data, processes, accumulating=accumulating))
-            elif trainer.limit_val_batches != 0:
-                yield _Tried(False, validation_memory(rehearsal, data, processes))
-        except UserError:
-            raise
-        except Exception:  # the run itself says what is wrong, if anything is
-            continue
+                _step(rehearsal, task, worst, keep_gradients=trainer.accumulate_grad_batches > 1)
+            else:
+                rehearsal.validate(task, worst.batch)
+        tensors = (leaf for leaf in tree_leaves(worst.batch) if isinstance(leaf, Tensor))
+        there = sum(spare) + (_size(tensors) if rehearsal.on_cpu else 0)
+        courses.append([alive + there for alive in memory.course])
+    return worst, Growth(courses[1], courses[2], scale)
 
 
-def _parts(lanes: int, most: int, processes: int) -> int:
-    """Into how many batches a batch is cut, equal ones if possible."""
-    fewest = math.ceil(lanes / most)
-    equal = (n for n in range(fewest, 2 * fewest) if lanes % (n * processes) == 0)
-    return next(equal, fewest)
+def _step(rehearsal: Rehearsal, task: Task, worst: WorstCase, *, keep_gradients: bool) -> None:
+    """Forward and backward, with the gradients of the step before, which are dropped between the two or kept."""
+    weights = [parameter for parameter in task.parameters() if parameter.requires_grad]
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    loss = rehearsal.loss(task, worst.batch)
+    for weight in weights if not keep_gradients else ():
+        weight.grad = None
+    loss.backward()
 
 
-def _smaller_model(config: DictConfig, build: Build, free: int, need: int) -> int | None:
-    """A hidden size whose model fits; None where it is not that size that is too large."""
-    size = config.model.get("hidden_size")
-    while isinstance(size, int) and size >= 1 and need > MARGIN * free:
-        # weights grow with its square, or slower
-        size = int(size * min(0.9, math.sqrt(MARGIN * free / need)))
-        size -= size % 8 if size > 8 else 0
-        model = build(OmegaConf.merge(config, {"model": {"hidden_size": size}})) if size else None  # type: ignore[arg-type]
-        if model is None:
-            return None
-        kept = Kept.by(model, config)
-        need = sum(kept) + kept.checkpoint
-    return size if isinstance(size, int) and size >= 1 else None
+def _smaller(worst: WorstCase, growth: Growth, room: int, trainer: L.Trainer, *, training: bool) -> tuple[str, str]:
+    """The option that is too large, and overrides with which a batch takes at most `room` bytes."""
+    processes = trainer.world_size
+    option = f"data.{'' if training else 'eval_'}{worst.rows_option}"
+    most = growth.most_rows(room) * processes
+    if not most:
+        steps = worst.steps * room // growth.peak(1)
+        if worst.steps_option is None or steps < 1:
+            return option, f"{option}={processes}, and smaller sizes of the model or shorter sequences"
+        return f"data.{worst.steps_option}", f"data.{worst.steps_option}={steps} {option}={processes}"
+    fewest = math.ceil(worst.rows / most)
+    parts = next((n for n in range(fewest, 2 * fewest) if worst.rows % (n * processes) == 0), fewest)  # equal parts
+    fix = f"{option}={max(1, worst.rows // parts // processes) * processes}"
+    batches = parts * trainer.accumulate_grad_batches
+    return option, f"{fix} trainer.accumulate_grad_batches={batches}" if training else fix
 
 
 def _states_of_a_weight(config: DictConfig) -> float:
-    """What the optimizer keeps, in multiples of what it trains: seen on a small weight."""
+    """What the optimizer keeps, in multiples of what it trains, seen on a small weight; 0 where it takes no step."""
     weight = nn.Parameter(torch.zeros(32, 32))
     weight.grad = torch.zeros_like(weight)
     try:
         optimizer = construct(config, "optimizer")([weight])
         optimizer.step()
-    except Exception:  # one that needs more than a gradient: what it keeps is not known
-        return 0.0
-    states = [state for state in optimizer.state[weight].values() if isinstance(state, torch.Tensor)]
-    kept = sum(state.numel() * state.element_size() for state in states if state.shape == weight.shape)
-    return kept / (weight.numel() * weight.element_size())
+    except (TypeError, ValueError, RuntimeError):  # `check_parts` and the run tell of what is wrong
+        return 0
+    states = (state for state in optimizer.state[weight].values() if isinstance(state, Tensor))
+    return _size(state for state in states if state.shape == weight.shape) / _size([weight])
 
 
-def _refusal(argument: str, free: int, need: int, parts: Mapping[str, int], shape: str, fix: str) -> UserError:
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _refusal(argument: str, free: int, need: int, parts: dict[str, int], shape: str, fix: str) -> UserError:
     named = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
-    return UserError(
-        argument,
-        f"at most {_bytes(free)}, which are free",
-        f"about {_bytes(need)}: {named}{shape}",
-        fix=f"{fix}, or check_memory=false to try it all the same",
-    )
+    expected, got = f"at most {_bytes(free)}, which are free", f"about {_bytes(need)}: {named}{shape}"
+    return UserError(argument, expected, got, fix=f"{fix}, or check_memory=false to try it all the same")
 
 
 def _bytes(size: int) -> str:

@@ -1,21 +1,22 @@
-"""How many bytes of tensors are alive, operation by operation, and how that grows with the lanes of a batch."""
+"""How many bytes of tensors are alive, operation by operation, and how that grows with the rows of a batch."""
 
 import weakref
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnkit.compat.torch import TorchDispatchMode, storage_key, tree_leaves
 
 
 class LiveMemory(TorchDispatchMode):
-    """While it is entered, writes into `course` after each operation how many bytes of new tensors are alive.
+    """Records in `course` how many bytes of new tensors are alive after each operation.
 
-    Every operation is seen, those of backward passes, of custom functions and of what is computed again for a backward
-    pass too. What a kernel takes for itself and gives back is not, nor is what was there before.
+    Operations of backward passes, of custom functions and of checkpointing are recorded, too. What a kernel allocates
+    and frees is not.
 
     >>> import torch
     >>> x = torch.zeros(1000)
@@ -33,64 +34,48 @@ class LiveMemory(TorchDispatchMode):
         self._storages: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for given in tree_leaves((args, kwargs)):
-            self._note(given, new=False)
+        self._note((args, kwargs), new=False)
         results = func(*args, **(kwargs or {}))
-        for result in tree_leaves(results):
-            self._note(result, new=True)
+        self._note(results, new=True)
         self.course.append(self._alive)
         return results
 
-    def _note(self, value: Any, *, new: bool) -> None:
-        if not isinstance(value, Tensor):
-            return
-        storage = value.untyped_storage()
-        key = storage_key(storage)
-        if key in self._storages:
-            return
-        size = storage.nbytes() if new else 0
-        self._alive += size
+    def _note(self, values: Any, *, new: bool) -> None:
+        for storage in (value.untyped_storage() for value in tree_leaves(values) if isinstance(value, Tensor)):
+            key = storage_key(storage)
+            if key not in self._storages:
+                size = storage.nbytes() if new else 0
+                self._alive += size
+                self._storages[key] = weakref.ref(storage, partial(self._free, key, size))
 
-        def gone(_: Any) -> None:
-            del self._storages[key]
-            self._alive -= size
-
-        self._storages[key] = weakref.ref(storage, gone)
+    def _free(self, key: int, size: int, _: Any) -> None:
+        del self._storages[key]
+        self._alive -= size
 
 
 class Growth:
-    """The most that is alive during the same work on any number of lanes, from its courses on two and on three.
+    """The most memory that is alive for any number of rows, from the courses of the same work on two and on three.
 
-    Each operation's result grows in proportion to the lanes or not at all, so that the course on n lanes is known at
-    every operation, and with it where the peak is: with few lanes it can be elsewhere than with many. Where the two
-    courses are not of the same operations, the peaks are all there is to go by.
-
-    * `scale`: the lanes are to be so many times larger, because they were cut short in time.
+    The result of each operation grows in proportion to the rows, or not at all. Where the peak is depends on the number
+    of rows. Courses of different operations are compared by their peaks alone. `scale` is by how much the whole batch
+    is longer in time.
 
     >>> growth = Growth([100, 90], [100, 110])
     >>> growth.peak(2), growth.peak(10)
     (100, 250)
     """
 
-    FEW = 2, 3
-    """Lanes of the two courses."""
-
     def __init__(self, course: Sequence[int], next_course: Sequence[int], scale: float = 1.0) -> None:
         if len(course) != len(next_course):
             course, next_course = [max(course)], [max(next_course)]
-        self._course: NDArray[np.float64] = np.array(course, dtype=np.float64)
+        self._course = np.array(course, dtype=np.float64)
         self._slope = np.array(next_course, dtype=np.float64) - self._course
         self._scale = scale
 
-    def peak(self, lanes: int) -> int:
-        """Bytes, for so many lanes."""
-        return int((self._course + (lanes * self._scale - self.FEW[0]) * self._slope).max())
+    def peak(self, rows: int) -> int:
+        """Bytes for so many rows."""
+        return int((self._course + (rows * self._scale - 2) * self._slope).max())
 
-    def most_lanes(self, room: int) -> int:
-        """The most lanes whose peak is within `room` bytes; 0 where even one is beyond."""
-        steady = self._slope <= 0
-        if (self._course[steady] > room).any():
-            return 0
-        with np.errstate(divide="ignore"):
-            lanes = self.FEW[0] + (room - self._course[~steady]) / self._slope[~steady]
-        return max(0, int(lanes.min(initial=np.inf) / self._scale)) if len(lanes) else 2**62
+    def most_rows(self, room: int) -> int:
+        """The most rows whose peak is at most `room` bytes; 0 where there are none."""
+        return bisect_right(range(1, 1 << 40), room, key=self.peak)

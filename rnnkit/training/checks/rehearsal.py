@@ -1,33 +1,27 @@
-"""What a run does first, tried before it begins, so that nothing of it is left."""
+"""Steps that are tried before a run begins, without a trace."""
 
 import copy
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.tasks import Task
 
 _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
-"""Precisions in which the weights stay what they are."""
+"""Precisions that leave the weights as they are."""
 
 
 class Rehearsal:
-    """A task on the device and in the precision of its run, to try things on.
+    """A task on the device and in the precision of its trainer, which has not begun.
 
-    What is tried is done by copies of the task that share its model, with metrics and a carry of their own. On another
-    device than the CPU, and where the precision of the weights is to be another, the model is a copy as well.
-
-    Args:
-        task: as it will be given to the trainer.
-        trainer: the run's, before it begins.
+    Copies of the task are tried. They share its model on a CPU, unless the precision changes the weights.
     """
 
     def __init__(self, task: Task, trainer: L.Trainer) -> None:
@@ -37,27 +31,21 @@ class Rehearsal:
         self._whole: Any = task
         if not self.on_cpu or self._precision.precision not in _SAME_WEIGHTS:
             self._whole = self._precision.convert_module(copy.deepcopy(task)).to(self._device)
+        self.model: nn.Module = self._whole.model
 
     def task(self, *, training: bool) -> Task:
-        """A copy, in the mode of training or of validation."""
-        model = self.model
-        task: Task = copy.deepcopy(self._whole, {id(model): model})
+        """A copy in the mode of training or of validation, with metrics and a carry of its own."""
+        task: Task = copy.deepcopy(self._whole, {id(self.model): self.model})
         return task.train(training)
 
-    @property
-    def model(self) -> nn.Module:
-        """The model that all copies share."""
-        model: nn.Module = self._whole.model
-        return model
-
     def loss(self, task: Task, batch: SequenceBatch) -> Tensor:
-        """That of a training step, with its graph."""
+        """The loss of a training step, with its graph."""
         with torch.enable_grad(), self._precision.forward_context():
             loss: Tensor = task.training_step(self._moved(batch), 0)
             return loss
 
     def validate(self, task: Task, batch: SequenceBatch) -> None:
-        """Take one batch of a validation into the metrics."""
+        """One batch of a validation."""
         with torch.no_grad(), self._precision.forward_context():
             task.update_metrics(self._moved(batch), "val")
 
@@ -66,32 +54,23 @@ class Rehearsal:
 
 
 @contextmanager
-def preserving_state(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Iterator[None]:
-    """At the end the random numbers and the model's modes, buffers and gradients are what they were.
+def preserving_state(task: Task, *, weights: bool = False) -> Iterator[None]:
+    """At the end random numbers, modes, buffers and gradients are as before; weights, too, if a copy shall be held.
 
-    * `trainer`: on whose device numbers may be drawn.
-    * `weights`: they too, of which a copy is then held.
-
-    What was compiled for the model stays compiled: the run finds it ready.
+    Compiled cells stay compiled.
     """
-    modules = list(task.modules())
-    modes = [module.training for module in modules]
-    parameters = list(task.parameters())
-    gradients = [parameter.grad for parameter in parameters]
-    values = [*task.buffers(), *(parameters if weights else [])]
-    kept = [value.detach().clone() for value in values]
-    device = trainer.strategy.root_device
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    modes = [(module, module.training) for module in task.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in task.parameters()]
+    values = [*task.buffers(), *(task.parameters() if weights else [])]
+    kept = [(value, value.detach().clone()) for value in values]
+    with isolate_rng():
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-            for module, mode in zip(modules, modes, strict=True):
+            for module, mode in modes:
                 module.training = mode
-            for parameter, gradient in zip(parameters, gradients, strict=True):
+            for parameter, gradient in gradients:
                 parameter.grad = gradient
             with torch.no_grad():
-                for value, before in zip(values, kept, strict=True):
+                for value, before in kept:
                     value.copy_(before)

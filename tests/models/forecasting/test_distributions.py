@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from rnnkit.errors import UserError
 from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions import Gaussian, NegativeBinomial, Output, Point, Quantiles, StudentT
+from rnnkit.models.forecasting.distributions.drawing import drawing_from
 from rnnkit.models.forecasting.distributions.paths import crps_of_samples, quantiles_of_samples
 
 LEVELS = [0.025, 0.1, 0.5, 0.9, 0.975]
@@ -61,6 +62,37 @@ def test_samples_have_the_moments_of_the_distribution_and_come_again_with_the_se
     assert_close(output.mean(given), expected.mean)
     again = output.sample(given, 20000, torch.Generator().manual_seed(3))
     assert torch.equal(drawn, again)
+
+
+@pytest.mark.parametrize("output", DISTRIBUTIONS, ids=ids)
+def test_samples_come_from_the_generator_alone(output: Output) -> None:
+    given = parameters(output.size, location=False)
+    generator = torch.Generator().manual_seed(3)
+    before = torch.get_rng_state()
+    one, next_one = output.sample(given, 50, generator), output.sample(given, 50, generator)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(one, next_one)
+    generator.manual_seed(3)
+    torch.manual_seed(8)
+    assert torch.equal(output.sample(given, 50, generator), one)
+
+
+def test_counts_are_drawn_as_torch_draws_them() -> None:
+    """Bit by bit where the division by the rate of torch's own is by 1."""
+    raw = torch.tensor([math.log(math.expm1(1)), math.log(math.expm1(1))], dtype=torch.float64).view(1, 1, 1, 2)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    given = Parameters(raw - 1e-4 / (1 - math.exp(-1)), 0 * one, one)  # mean and alpha are 1, nearly
+    torch.manual_seed(4)
+    drawn = NegativeBinomial().sample(given, 1000)
+    torch.manual_seed(4)
+    assert float((drawn == by_torch(NegativeBinomial(), given).sample(torch.Size([1000]))).double().mean()) > 0.99
+
+
+def test_a_refusal_within_a_draw_leaves_the_global_generator_as_it_was() -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(RuntimeError), drawing_from(torch.Generator().manual_seed(1)):
+        torch.poisson(torch.rand(3) - 2)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_samples_of_students_t_have_its_tails() -> None:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
 from curves import figures
@@ -18,8 +17,10 @@ from rnnkit.cells import GRUCell, LSTMCell
 from rnnkit.cli import run
 from rnnkit.cli.configuration import groups
 from rnnkit.cli.explain import _composed
+from rnnkit.data.corpus.windows import Windows
 from rnnkit.data.loading.batches import Batches
 from rnnkit.engines import observe
+from rnnkit.engines.compiled.plan.products import BUFFERS, BufferPool
 from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.models import LanguageModel, SequenceModel
 from rnnkit.tasks import Classification, LanguageModeling, Task
@@ -125,8 +126,6 @@ def course(task: Task, batch: SequenceBatch, lanes: int) -> list[int]:
 
 @pytest.mark.parametrize("made", MADE)
 def test_two_and_three_lanes_tell_of_many(made: str) -> None:
-    from rnnkit.engines.compiled.plan.products import BUFFERS
-
     task, batch = MADE[made]()
     found = []
     for lanes in (2, 2, 3, 64):  # the first compiles what has to be
@@ -149,15 +148,13 @@ def test_a_few_rows_take_the_engine_of_many() -> None:
     assert engines == ["native", "compiled", "compiled"]
 
 
-def test_the_most_lanes_are_those_that_just_fit() -> None:
+def test_the_most_rows_are_those_that_just_fit() -> None:
     growth = Growth([10, 100, 40], [10, 110, 80])
     for room in (100, 119, 120, 200, 1000):
-        most = growth.most_lanes(room)
+        most = growth.most_rows(room)
         assert growth.peak(most) <= room < growth.peak(most + 1)
-    assert growth.most_lanes(5) == 0
-    assert (
-        Growth([10, 100], [10, 110], scale=4.0).most_lanes(1000) == Growth([10, 100], [10, 110]).most_lanes(1000) // 4
-    )
+    assert growth.most_rows(5) == 0
+    assert Growth([10, 100], [10, 110], scale=4.0).most_rows(1000) == Growth([10, 100], [10, 110]).most_rows(1000) // 4
 
 
 @pytest.mark.parametrize(("optimizer", "states"), [("adamw", 2), ("sgd", 0), ("rmsprop", 1), ("nt_asgd", 0)])
@@ -255,11 +252,39 @@ def test_batches_by_length_are_foreseen_by_their_longest(
 
 
 def test_the_longest_sequences_and_the_shortest_stand_for_a_batch() -> None:
-    batches = Batches([3, 9, 5, 7], lambda indices: indices, batch_size=3)  # type: ignore[arg-type, return-value]
-    assert batches.longest(3) == [1, 3, 0]
-    assert batches.lanes == 3
-    assert Batches([4], lambda indices: indices, batch_size=8).longest(3) == [0, 0, 0]  # type: ignore[arg-type, return-value]
-    assert Batches([4], lambda indices: indices, batch_size=8).lanes == 1  # type: ignore[arg-type, return-value]
+    def worst(lengths: list[int], batch_size: int) -> Any:
+        return Batches(lengths, lambda indices: indices, batch_size=batch_size).worst_case(3)  # type: ignore[arg-type, return-value]
+
+    assert worst([3, 9, 5, 7], 3) == ([1, 3, 0], 3, 9, "batch_size", None)
+    assert worst([4], 8) == ([0, 0, 0], 1, 4, "batch_size", None)
+
+
+@pytest.mark.parametrize("random_steps", [False, True])
+@pytest.mark.parametrize(("tokens", "steps"), [(1000, 9), (2000, 90), (50, 90)])
+def test_a_window_stands_for_the_longest(tokens: int, steps: int, random_steps: bool) -> None:
+    windows = Windows(torch.arange(tokens), lanes=2, steps=steps, random_steps=random_steps)
+    worst = windows.worst_case(3)
+    longest = max(window.shape[1] for window in windows)
+    assert worst[1:] == (2, longest, "lanes", "bptt_steps")
+    assert worst.batch.shape == (3, min(longest, 64))
+    assert worst.batch.inputs[2].tolist() == worst.batch.inputs[0].tolist() == list(range(min(longest, 64)))
+    assert worst.batch.reset is not None
+
+
+def test_a_pool_that_is_emptied_counts_what_it_would_keep_and_passes_nothing_on() -> None:
+    pool = BufferPool()
+    pool.give([torch.empty(100_000)], [])
+    with pool.emptied() as sizes:
+        kept = torch.empty(7)
+        assert pool.take((100_000,), torch.float32).numel() == 100_000
+        pool.give([torch.empty(10), kept, kept[2:], torch.empty(5)], [kept])
+        assert sizes == [20, 40]
+        for _ in range(20):
+            pool.give([torch.empty(3)], [])
+        assert sizes == [12] * pool.MOST
+    first = torch.empty(100_000)
+    pool.give([first], [])
+    assert pool.take((100_000,), torch.float32).data_ptr() == first.data_ptr()
 
 
 def test_what_is_tried_leaves_no_trace() -> None:
@@ -279,8 +304,7 @@ def test_what_is_tried_leaves_no_trace() -> None:
     torch.set_rng_state(states[0])
     random.setstate(states[1])
     np.random.set_state(states[2])
-    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    with preserving_state(task, trainer, weights=True):  # type: ignore[arg-type]
+    with preserving_state(task, weights=True):  # type: ignore[arg-type]
         model(torch.randn(5, 3)).sum().backward()
         torch.optim.SGD(model.parameters(), 1.0).step()
         drawn()
@@ -309,7 +333,9 @@ def test_a_run_that_was_foreseen_is_bit_for_bit_one_that_was_not(
     assert figures(tmp_path / "true") == figures(tmp_path / "false")
 
 
-def test_what_cannot_be_tried_is_not_refused(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_tried_is_not_refused_and_that_is_said(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     original = LanguageModeling.training_step
 
     def whole_batches_only(self: LanguageModeling, batch: SequenceBatch, batch_idx: int) -> torch.Tensor:
@@ -319,6 +345,9 @@ def test_what_cannot_be_tried_is_not_refused(small: list[str], tmp_path: Path, m
 
     monkeypatch.setattr(LanguageModeling, "training_step", whole_batches_only)
     assert run(["train", *small, "trainer.max_epochs=1", f"run_dir={tmp_path / 'run'}"]) == 0
+    said = capsys.readouterr().err
+    assert "the memory of training was not checked: RuntimeError: four lanes, please" in said
+    assert "the memory of validation" not in said
 
 
 MEASURED = """

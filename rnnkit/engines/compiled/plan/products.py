@@ -4,7 +4,8 @@ import ctypes
 import functools
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from math import prod
 
@@ -71,6 +72,7 @@ class BufferPool:
     def __init__(self) -> None:
         self._free: list[Tensor] = []
         self._lock = threading.Lock()
+        self._sizes: list[int] | None = None
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """An uninitialized tensor."""
@@ -88,11 +90,26 @@ class BufferPool:
         kept = {tensor.untyped_storage().data_ptr() for tensor in used if tensor is not None}
         for tensor in tensors:
             storage = tensor.untyped_storage()
-            if storage.data_ptr() not in kept and storage.nbytes() >= self.SMALLEST:
-                kept.add(storage.data_ptr())
+            if storage.data_ptr() in kept:
+                continue
+            kept.add(storage.data_ptr())
+            if self._sizes is not None:
+                self._sizes[:] = [storage.nbytes(), *self._sizes][: self.MOST]
+            elif storage.nbytes() >= self.SMALLEST:
                 whole = torch.empty(0, dtype=tensor.dtype).set_(storage)  # type: ignore[call-overload]
                 with self._lock:
                     self._free = [whole, *self._free][: self.MOST]
+
+    @contextmanager
+    def emptied(self) -> Iterator[list[int]]:
+        """Within the block every buffer is allocated anew; the sizes in bytes of those that would be kept."""
+        self.clear()
+        sizes: list[int] = []
+        self._sizes = sizes
+        try:
+            yield sizes
+        finally:
+            self._sizes = None
 
     def clear(self) -> None:
         """Let go of all that is kept."""

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Gamma
 from torch.nn.functional import softplus
 
-from rnnkit.compat.torch import standard_gamma
 from rnnkit.models.forecasting import Parameters
+from rnnkit.models.forecasting.distributions.drawing import drawing_from
 from rnnkit.models.forecasting.distributions.output import Output, precision
 from rnnkit.precision import widened
 from rnnkit.support import Support
@@ -58,8 +59,10 @@ class NegativeBinomial(Output):
         mean_BNC, alpha_BNC = self._of(parameters)
         dtype = precision(parameters)
         # a Poisson variable whose rate has a gamma distribution
-        shape = (1 / alpha_BNC).to(dtype).expand(samples, -1, -1, -1).contiguous()
-        rate = standard_gamma(shape, generator=generator) * (alpha_BNC * mean_BNC).to(dtype)
+        shape_BNC = (1 / alpha_BNC).to(dtype)
+        gamma = Gamma(shape_BNC, torch.ones_like(shape_BNC), validate_args=False)
+        with drawing_from(generator):
+            rate = gamma.sample(torch.Size([samples])) * (alpha_BNC * mean_BNC).to(dtype)
         # torch draws from no rate that is not finite; what a diverged model says must reach whoever watches the numbers
         drawn = torch.poisson(torch.where(rate.isfinite(), rate, 0.0), generator=generator)
         return torch.where(rate.isfinite(), drawn, torch.nan).to(mean_BNC.dtype)
