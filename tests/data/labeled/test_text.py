@@ -179,7 +179,7 @@ def test_a_stream_is_answered_line_by_line(tmp_path: Path, monkeypatch: pytest.M
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "empty": ("", {}, r"data.path: expected text"),
-    "only a header": ("text,label\n", {}, r"expected one sequence at least; got none"),
+    "only a header": ("text,label\n", {}, r"expected at least one sequence; got none"),
     "no label column": (
         "text,kind\na,b\n",
         {},
