@@ -55,6 +55,4 @@ def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str
         with open_dict(node):
             for name in others:
                 del node[name]
-        print(
-            f"{node_key}: {node._target_} has no argument {', '.join(others)}; the options of the replaced class are dropped"
-        )
+        print(f"{node_key}: options of the replaced class dropped, {node._target_} does not take {', '.join(others)}")

@@ -37,7 +37,7 @@ BAD_OVERRIDES = {
     "data=nothing": r"data: expected one of .*got 'nothing'",
     "clipping.max_norm=-1": r"clipping\.max_norm: expected a number above 0; got -1",
     "trainer.max_epochs=-1": r"trainer\.max_epochs: expected a number of epochs or steps, .*got neither",
-    "output=student_t": r"output: expected a task with this group: forecasting; .* Try: task=forecasting output=student_t",
+    "output=student_t": r"output: expected a task with this group: forecasting; .* task=forecasting output=student_t",
     "output.error=mae": r"output: expected a task with this group.* Try: task=forecasting output\.error=mae",
     "averaging=null": r"averaging: expected one of ema, nonmonotonic; got null\. Try: ~averaging",
     "model.cell=gru": r"model\.cell: expected .* a choice with a slash; got 'gru'\. Try: model/cell=gru$",

@@ -282,7 +282,7 @@ def test_bad_npz(arrays: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", npz(x=np.zeros((2, 3)))[:-30]])
 def test_a_damaged_npz(content: bytes) -> None:
-    with pytest.raises(UserError, match=r"expected a whole .npz file; got a.npz"):
+    with pytest.raises(UserError, match=r"expected a complete .npz file; got a.npz"):
         read_npz(content, "a.npz", targets=True, argument="data.path")
 
 

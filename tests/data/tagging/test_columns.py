@@ -78,13 +78,13 @@ def test_a_sentence_comes_as_soon_as_it_is_complete() -> None:
     [
         ("a X\nb\n", Columns(0, -1), ["lines with 1 columns, not 2: 1 (a file line 2: 'b')"]),
         ("a N X\nNew York N X\nc N X\n", Columns(0, -1), ["lines with 4 columns, not 3: 1 (a file line 2: 'New Yo"]),
-        ("a X\n\n# a b\nb Y\n", Columns(0, -1), ["lines that begin with # and have 3 columns, not 2: 1 (a file l"]),
+        ("a X\n\n# a b\nb Y\n", Columns(0, -1), ["lines that start with # and have 3 columns, not 2: 1 (a file l"]),
         ("a X\nb Y\n", Columns(0, 2), ["no tag in column 2: 2 (a file line 1: 'a X', a file line 2: 'b Y')"]),
         ("a X\nb Y\n", Columns(0, 0), ["no tag in column 0: 2 ("]),
         ("a\tX\n\tY\n", Columns(0, 1), ["no token in column 0: 1 (a file line 2: '\\tY')"]),
         ("a\tX\nb\t\n", Columns(0, 1), ["no tag in column 1: 1 (a file line 2: 'b\\t')"]),
-        ("a\tX\nNew York\n", Columns(0, 1), ["columns not divided by tabs, as in the first line or in training: 1"]),
-        ("a X\nb\tY\n", Columns(0, 1), ["columns not divided by blanks, as in the first line: 1 (a file line 2"]),
+        ("a\tX\nNew York\n", Columns(0, 1), ["columns not separated by tabs, as in the first line or in training: 1"]),
+        ("a X\nb\tY\n", Columns(0, 1), ["columns not separated by spaces, as in the first line: 1 (a file line 2"]),
         ("a X\rb Y\r\r", Columns(0, 1), ["carriage returns in the middle of a line: 1 (a file line 1"]),
         ("a X\nb\n\nc\td\ne\n", Columns(0, 1), ["lines with 1 columns, not 2: 2 (", "columns not divided by bl"]),
     ],
@@ -131,7 +131,7 @@ def test_json_lines() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nothing", r"lines that are no JSON: 1 \(a\.jsonl line 2: Expecting value"),
+        ("nothing", r"lines that are not JSON: 1 \(a\.jsonl line 2: Expecting value"),
         ("[1]", r"lines without a list of strings under 'tokens': 1 \(a\.jsonl line 2\)"),
         ('{"tokens": ["a", 1]}', r"without a list of strings"),
         ('{"tokens": ["a", NaN]}', r"without a list of strings"),

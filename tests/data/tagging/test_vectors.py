@@ -65,4 +65,4 @@ def test_the_words_of_all_splits_have_their_vectors_in_any_casing(tmp_path: Path
 def test_what_is_passed_over_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "v.txt").write_text("the 1 2\ncat 3 4\nthe 5 6\n")
     assert read_vectors(tmp_path / "v.txt", {"the", "dog"})[1].tolist() == [[1, 2]]
-    assert capsys.readouterr().err == f"vectors: 1 word for the second time in {tmp_path}/v.txt, passed over\n"
+    assert capsys.readouterr().err == f"vectors: 1 word repeated in {tmp_path}/v.txt, passed over\n"
