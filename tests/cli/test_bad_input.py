@@ -12,12 +12,12 @@ from rnnkit.cli import run
 from rnnkit.cli.configuration import CAN_BE_LEFT_OUT, groups
 
 BAD_OVERRIDES = {
-    "optimizer.lrr=1": r"optimizer\.lrr: expected a key .* got a key that does not exist\. Try: optimizer\.lr=1",
+    "optimizer.lrr=1": r"optimizer\.lrr: expected a configuration key .* got a key that does not exist\. Try: optimizer\.lr=1",
     "optimzer.lr=1": r"optimzer\.lr: .* Try: optimizer\.lr=1",
     "trainer.max_epoch=2": r"trainer\.max_epoch: .* Try: trainer\.max_epochs=2",
     "model.cell.forgetbias=1": r"model\.cell\.forgetbias: .* Try: model\.cell\.forget_bias=1",
     "model/cell=gruu": r"model/cell: expected one of .*elman, gru,.*lstm.*; got 'gruu'\. Try: model/cell=gru",
-    "model/cel=gru": r"model/cel: expected a group .* Try: model/cell=gru",
+    "model/cel=gru": r"model/cel: expected a configuration group .* Try: model/cell=gru",
     "cell=gru": r"cell: .* Try: model/cell=gru",
     "experiment=tiny_shakespear": r"experiment: .* Try: experiment=tiny_shakespeare",
     "lr": r"overrides: expected KEY=VALUE pairs; got lr",

@@ -135,7 +135,7 @@ class _Search:
         """The files of one path or glob."""
         if path.is_dir():
             if any(path.resolve().is_relative_to(place) for place in SYSTEM) or path.resolve().parent == path.resolve():
-                raise self._refusal("a folder of files", f"{path}, the system's own")
+                raise self._refusal("a folder of files", f"{path}, which belongs to the system")
             yield from self._below(path)
         elif path.exists() or not glob.has_magic(str(path)):  # for a path that does not exist, reading raises the error
             yield Found(path.name, path, named=True)
@@ -160,7 +160,7 @@ class _Search:
         for place, folders, files in os.walk(folder, onerror=refuse):
             for name in [*folders, *files]:
                 if name.startswith("."):
-                    self._notes.add("hidden files and folders, left out", str(Path(place, name)))
+                    self._notes.add("hidden files and folders, skipped", str(Path(place, name)))
                 elif name in folders and Path(place, name).is_symlink():
                     self._notes.add("links to folders, not followed", str(Path(place, name)))
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -168,7 +168,7 @@ class _Search:
                 if not name.startswith("."):
                     path = Path(place, name)
                     if path.is_fifo() or path.is_socket():  # reading it might never end
-                        self._notes.add("pipes and sockets, left out", str(path))
+                        self._notes.add("pipes and sockets, skipped", str(path))
                     else:
                         yield Found(path.relative_to(folder).as_posix(), path, named=False)
 
@@ -182,5 +182,5 @@ def _short(path: object) -> str:
 
 SYSTEM = ("/proc", "/sys", "/dev")
 """Folders of the system whose files are not regular: reading them may never end."""
-EMPTY = "empty files, left out"
-NO_TEXT = "files that are no text, left out"
+EMPTY = "empty files, skipped"
+NO_TEXT = "files that are not text, skipped"

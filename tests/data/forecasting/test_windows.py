@@ -189,7 +189,7 @@ def test_windows_without_a_value_are_left_out() -> None:
     left = {window.origin for window in data.splits["train"]}
     # no value in 3 steps from the origin on, or in 5 before it
     assert set(range(5, 68)) - left == {*range(20, 38), *range(25, 41)}
-    assert "train 42 (21 windows without a value left out), valid 13, test 13" in data.report[-1]
+    assert "train 42 (21 windows without a value dropped), valid 13, test 13" in data.report[-1]
 
 
 @pytest.mark.parametrize(
@@ -223,13 +223,13 @@ def test_short_series_are_left_out_on_demand() -> None:
         made(generator=Given(**series))
     data = made(generator=Given(**series), drop_short=True)
     assert data.splits["train"].panel.ids == ["a", "c"]
-    assert "1 of 3 series are too short and left out" in data.report
+    assert "1 of 3 series are too short and dropped" in data.report
 
 
 def test_a_channel_without_values_is_refused_and_a_constant_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
     x = noise(60, 2)
     x[:, 1] = np.nan
-    with pytest.raises(UserError, match=r"^data\.target: expected a value at least in every channel.*none in '2'"):
+    with pytest.raises(UserError, match=r"^data\.target: expected at least one value in every channel.*none in '2'"):
         made(generator=Given(a=x))
     x[:, 1] = 7
     with caplog.at_level("INFO"):

@@ -121,7 +121,7 @@ def test_mistakes_in_the_scheme_are_counted(files: dict[str, str], capsys: pytes
     Path(files["valid"]).write_text("a I-ORG\nb O\nc B-PER\nd I-PER\n")
     ready(**files, scheme="bio")
     assert (
-        "valid: 1 of 3 tags of entities do not follow bio and are read by read as conlleval reads them; "
+        "valid: 1 of 3 tags of entities do not follow bio and are read by the rules of conlleval; "
         "the first is I-ORG at 'a', valid.conll line 1\n"
     ) in capsys.readouterr().err
 
