@@ -10,9 +10,9 @@ import sys
 from importlib import import_module
 
 from rnnkit import __version__
-from rnnkit.cli.signals import like_ctrl_c
+from rnnkit.cli.signals import interrupt_on_signals
 from rnnkit.cli.suggestions import nearest
-from rnnkit.cli.surroundings import without_settings_of_the_folder
+from rnnkit.cli.surroundings import ignore_local_matplotlibrc
 from rnnkit.errors import UserError
 
 COMMANDS = {
@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     debug = "debug=true" in arguments
     try:
-        with like_ctrl_c():
+        with interrupt_on_signals():
             return _dispatch([argument for argument in arguments if argument != "debug=true"])
     except UserError as error:
         if debug:
@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        if _is_of_memory(error):
+        if _is_out_of_memory(error):
             shortage = UserError("memory", "enough for this command", str(error) or "too little", fix=LESS)
             print(f"rnnkit: {shortage}", file=sys.stderr)
             return 2
@@ -73,7 +73,7 @@ def run(arguments: list[str]) -> int:
         return 1
 
 
-def _is_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """Whether the error is an out-of-memory error. Python raises MemoryError; torch raises RuntimeError."""
     words = ("can't allocate memory", "out of memory")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
@@ -89,5 +89,5 @@ def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise UserError("command", f"one of {', '.join(COMMANDS)}", name, fix=f"rnnkit {nearest(name, COMMANDS)}")
-    without_settings_of_the_folder()
+    ignore_local_matplotlibrc()
     return int(import_module(f"rnnkit.cli.{name}").run(rest) or 0)

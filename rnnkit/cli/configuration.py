@@ -10,9 +10,9 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-CAN_BE_LEFT_OUT = ("averaging", "clipping", "debug", "experiment", "schedule")
+OPTIONAL_GROUPS = ("averaging", "clipping", "debug", "experiment", "schedule")
 """Groups that a run can leave out."""
-PLAIN_KEYS = ("callbacks", "deterministic", "monitor", "patience", "run_dir", "seed")
+REQUIRED_KEYS = ("callbacks", "deterministic", "monitor", "patience", "run_dir", "seed")
 """Keys that are not groups and that every run needs."""
 
 CHOICES_WITH_NAMES = ("model/characters", "model/pooling", "model/scaling")
@@ -64,7 +64,7 @@ def check_choices(overrides: Iterable[str]) -> None:
             raise UserError(key, expected, repr(value), fix=f"{group}={value}")
     for group in (item.removesuffix("=null") for item in overrides if item.endswith("=null")):
         if group in known:
-            fix = f"~{group}, which leaves it out" if group in CAN_BE_LEFT_OUT else f"{group}={known[group][0]}"
+            fix = f"~{group}, which leaves it out" if group in OPTIONAL_GROUPS else f"{group}={known[group][0]}"
             raise UserError(group, f"one of {', '.join(known[group])}", "null", fix=fix)
 
 
@@ -72,12 +72,12 @@ def _check_left_out(overrides: list[str], known: Mapping[str, Any]) -> None:
     """Raise UserError for `~data` and the like. Hydra itself would report only missing keys."""
     for override in overrides:
         name = override[1:].partition("=")[0]
-        if override.startswith("~") and name not in CAN_BE_LEFT_OUT and name in (*known, *PLAIN_KEYS):
+        if override.startswith("~") and name not in OPTIONAL_GROUPS and name in (*known, *REQUIRED_KEYS):
             fix = shlex.join(["rnnkit", "train", *(item for item in overrides if item != override)])
             raise UserError(name, "a value, which every run needs", "none", fix=fix)
 
 
-def explained(error: Exception, overrides: list[str]) -> UserError:
+def as_user_error(error: Exception, overrides: list[str]) -> UserError:
     """Convert an error of Hydra about overrides into a UserError with a suggestion."""
     message = str(error)
     if match := re.search(r"Could not find '([^']+)'", message):

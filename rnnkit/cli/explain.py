@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_choices, config_folder, explained
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder
 from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
 from rnnkit.cli.replaced import options_of_typed_classes
@@ -56,7 +56,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
         except UserError:
             raise
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise explained(error, overrides) from error
+            raise as_user_error(error, overrides) from error
 
 
 def _lines(config: Any) -> Iterator[str]:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def like_ctrl_c() -> Iterator[None]:
+def interrupt_on_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt on SIGTERM and SIGUSR1 in the block, so that it can clean up.
 
     Training installs its own handlers.
 
     >>> import os
     >>> try:
-    ...     with like_ctrl_c():
+    ...     with interrupt_on_signals():
     ...         os.kill(os.getpid(), signal.SIGTERM)
     ... except KeyboardInterrupt:
     ...     print("cleaned up")

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 
-def without_settings_of_the_folder() -> None:
+def ignore_local_matplotlibrc() -> None:
     """Import matplotlib without reading a `matplotlibrc` of the working directory. Print that it is ignored."""
     if not Path("matplotlibrc").exists():
         return

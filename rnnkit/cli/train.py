@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnkit.cli.configuration import check_choices, config_folder, explained, groups
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
 from rnnkit.cli.replaced import options_of_typed_classes
@@ -76,7 +76,7 @@ def _train(arguments: list[str]) -> int:
     command = list(sys.argv)
     results: list[Result] = []
     failures: list[Exception] = []
-    nothing_came_of: list[Path] = []
+    empty_folders: list[Path] = []
 
     @hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")
     def task(config: DictConfig) -> float:
@@ -99,7 +99,7 @@ def _train(arguments: list[str]) -> int:
             if is_one_of_many:
                 print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
             if is_one_of_many and not results:
-                nothing_came_of.append(Path(settings.runtime.output_dir))
+                empty_folders.append(Path(settings.runtime.output_dir))
             return math.nan
 
     sys.argv = [command[0], *options_of_typed_classes(arguments)]
@@ -109,14 +109,14 @@ def _train(arguments: list[str]) -> int:
     except UserError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # all raised by Hydra
-        raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
+        raise as_user_error(error, [item for item in arguments if not item.startswith("-")]) from error
     except OSError as error:  # Hydra creates the folder of a sweep itself
         from rnnkit.training.run.lock import no_folder
 
         raise no_folder(error.filename, error) from error
     finally:
         sys.argv = command
-    remove_empty(nothing_came_of, is_all=not results)
+    remove_empty(empty_folders, is_all=not results)
     if len(results) > 1:
         _print_table(results)
     if failures:

@@ -11,7 +11,7 @@ from annotated_types import MinLen
 from numpy.typing import NDArray
 
 from rnnkit.data.io.sources import Paths, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.numbers import numbers
 from rnnkit.data.labeled.series import SeriesLabelData
@@ -77,7 +77,7 @@ class CMAPSSData(SeriesLabelData):
         engines = (
             self._engines(path, "--input")
             if path is not None
-            else iter(_engines("".join(arriving()), "standard input", "--input", self._read_columns))
+            else iter(_engines("".join(stdin_lines()), "standard input", "--input", self._read_columns))
         )
         return (engine._replace(inputs=self.encode_inputs(engine)) for engine in engines)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rnnkit.data.catalog import python_source
 from rnnkit.data.io.sources import read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.tables import suffix_of
 from rnnkit.data.labeled.text import TextLabelData
@@ -46,7 +46,7 @@ class FunctionSource(TextLabelData):
         if path is not None and suffix_of(path.name) != ".py":
             yield from super().read_inputs(path)
             return
-        name, text = ("standard input", "".join(arriving())) if path is None else read(path, argument="--input")[0]
+        name, text = ("standard input", "".join(stdin_lines())) if path is None else read(path, argument="--input")[0]
         try:
             found = list(functions(text))
         except (SyntaxError, ValueError) as error:

@@ -93,7 +93,7 @@ def functions(document: Document) -> list[Sentence]:
         inside = [token for token in tokens[first:place] if token.type not in _LAYOUT]
         if len(inside) <= LONGEST:
             words = [_PLACEHOLDERS.get(token.type, token.string) for token in inside]
-            sentences.append(Sentence(words, roles.of_all(inside)))
+            sentences.append(Sentence(words, roles.roles_of(inside)))
     return sentences
 
 
@@ -125,7 +125,7 @@ class _Roles(ast.NodeVisitor):
         self.module = self.scope = _Scope((0, 0), (1 << 40, 0))
         self.visit(tree)
 
-    def of_all(self, tokens: Sequence[tokenize.TokenInfo]) -> list[str]:
+    def roles_of(self, tokens: Sequence[tokenize.TokenInfo]) -> list[str]:
         """The roles of consecutive tokens."""
         roles, before, import_end = [], "", (0, 0)
         for token in tokens:

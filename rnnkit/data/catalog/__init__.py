@@ -52,7 +52,7 @@ def find(name: str) -> dict[str, Path]:
             "data.dataset",
             f"the files of {name}",
             f"no {', '.join(lacking)} in {' or '.join(map(str, _folders()))}",
-            fix=_both_ways(name),
+            fix=_download_or_own(name),
         )
     return found
 
@@ -122,7 +122,7 @@ def _cache() -> Path:
         raise UserError("RNNKIT_CACHE", "a folder to keep data sets in", f"none, and {error}", fix=fix) from error
 
 
-def _both_ways(name: str) -> str:
+def _download_or_own(name: str) -> str:
     own = _own_folder(name)
     fetched = all(file.url for file in DATA_SETS[name].files)
     return f"rnnkit data get {name}, or {own}" if fetched else own

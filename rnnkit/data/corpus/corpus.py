@@ -130,7 +130,7 @@ class Corpus:
     def texts(self, blocks: Sequence[Block]) -> Iterator[str]:
         """The text in parts that can be tokenized separately."""
         held = b""
-        for start, stop in pieces(blocks):
+        for start, stop in byte_ranges(blocks):
             for begin in range(start, stop, READ):
                 held += self.content.read(begin, min(begin + READ, stop)).tobytes()
                 end = self._last_place_to_cut(held)
@@ -169,7 +169,7 @@ class Corpus:
         return content.rfind(b"\n") + 1 or _last_single_blank(content)
 
 
-def pieces(blocks: Iterable[Block]) -> list[tuple[int, int]]:
+def byte_ranges(blocks: Iterable[Block]) -> list[tuple[int, int]]:
     """The byte ranges of the blocks in the store. Adjacent ranges are merged."""
     found: list[tuple[int, int]] = []
     for block in blocks:

@@ -70,16 +70,16 @@ def _by_position(
 def _by_name(
     corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
 ) -> dict[str, list[Block]]:
-    dealt: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
+    assigned: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
     for document in sorted(documents, key=lambda document: (_place(document.name), document.name)):
         place = _place(document.name)
         if place < valid_fraction:
-            dealt["valid"].append(document)
+            assigned["valid"].append(document)
         elif place < valid_fraction + test_fraction:
-            dealt["test"].append(document)
+            assigned["test"].append(document)
         else:
-            dealt["train"].append(document)
-    return {name: corpus.joined(documents) for name, documents in dealt.items()}
+            assigned["train"].append(document)
+    return {name: corpus.joined(documents) for name, documents in assigned.items()}
 
 
 def _place(name: str) -> float:

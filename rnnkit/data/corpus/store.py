@@ -81,7 +81,7 @@ class Store:
             begin = self._starts[at]
             end = self._starts[at + 1] if at + 1 < len(self._starts) else self._length
             parts.append(self._part(self._chunks[at], max(start, begin) - begin, min(stop, end) - begin))
-        return _together(parts)
+        return _concatenated(parts)
 
     def truncate(self, length: int) -> None:
         """Remove all numbers after the first `length`."""
@@ -111,7 +111,7 @@ class Store:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        numbers = _together(self._waiting)
+        numbers = _concatenated(self._waiting)
         self._waiting, self._waiting_length = [], 0
         self._starts.append(self._length)
         self._length += len(numbers)
@@ -127,7 +127,7 @@ class Store:
             if self._file is None:
                 room = shutil.disk_usage(folder).free
                 if room < self.expected:
-                    raise _full(folder, self.expected, room)
+                    raise _disk_full(folder, self.expected, room)
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  it is open as long as the store
                 weakref.finalize(self, self._file.close)
             while self._written < len(self._chunks):
@@ -141,8 +141,8 @@ class Store:
                     rest = rest[os.write(self._file.fileno(), rest) :]
         except OSError as error:
             if folder is None:
-                raise _full("a temporary folder", self.expected, 0) from error
-            raise _full(folder, max(self.expected, self._bytes), shutil.disk_usage(folder).free) from error
+                raise _disk_full("a temporary folder", self.expected, 0) from error
+            raise _disk_full(folder, max(self.expected, self._bytes), shutil.disk_usage(folder).free) from error
 
 
 def _narrowed(numbers: NDArray[Any]) -> NDArray[Any]:
@@ -150,11 +150,11 @@ def _narrowed(numbers: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(numbers, smallest)
 
 
-def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _concatenated(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _full(folder: str, needed: int, room: int) -> UserError:
+def _disk_full(folder: str, needed: int, room: int) -> UserError:
     return UserError(
         "TMPDIR",
         f"space for the tokens of the text, {_size(needed)} or more",

@@ -100,7 +100,7 @@ class Windows:
         self._tokens = tokens
         # buffer of some windows of every lane and the token after them, so that a window is two slices
         self._tokens_BL = torch.empty((0, 0), dtype=torch.int32)
-        self._laid = range(0)  # the steps in this buffer
+        self._buffered = range(0)  # the steps in this buffer
         self._first_B = torch.ones(len(self._sizes_B), dtype=torch.bool)
         self._later_B = torch.zeros(len(self._sizes_B), dtype=torch.bool)
         self._random = random_steps
@@ -171,9 +171,9 @@ class Windows:
         return range(self._steps, self._longest + self._steps, self._steps)
 
     def _window(self, start: int, end: int) -> SequenceBatch:
-        if start not in self._laid or end > self._laid.stop:
-            self._lay(start, max(end, min(start + AHEAD // len(self._sizes_B), self._longest)))
-        begin, stop = start - self._laid.start, end - self._laid.start
+        if start not in self._buffered or end > self._buffered.stop:
+            self._fill_buffer(start, max(end, min(start + AHEAD // len(self._sizes_B), self._longest)))
+        begin, stop = start - self._buffered.start, end - self._buffered.start
         inputs_BT = self._tokens_BL[:, begin:stop].long()
         targets_BT = self._tokens_BL[:, begin + 1 : stop + 1].long()
         reset_B = self._first_B if start == 0 else self._later_B
@@ -183,10 +183,10 @@ class Windows:
         inputs_BT.masked_fill_(torch.arange(end - start) >= lengths_B[:, None], 0)
         return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset=reset_B, num_steps=int(lengths_B.sum()))
 
-    def _lay(self, start: int, end: int) -> None:
+    def _fill_buffer(self, start: int, end: int) -> None:
         """Read the steps from `start` to `end` of all lanes into the buffer."""
         width = end - start + 1
-        self._laid = range(start, end)
+        self._buffered = range(start, end)
         if self._tokens_BL.shape[1] != width:
             self._tokens_BL = torch.empty((len(self._sizes_B), width), dtype=torch.int32)
         for row, (size, lane_end) in enumerate(zip(self._sizes_B.tolist(), self._ends_B.tolist(), strict=True)):

@@ -81,10 +81,10 @@ def find_clock(
             return Clock(*pair, [other for other in others if other not in pair[0]])
         return Clock([name], form, others)
     if counters := _counters(table, looked_at, ascends, beside=False):
-        _ask_about_row_numbers(table, counters[0], ascends)
+        _check_row_numbers(table, counters[0], ascends)
         return Clock(counters[:1], NUMBER, counters[1:])
     if asks:
-        _ask_about_numbers(table, looked_at, ascends)
+        _check_numbers(table, looked_at, ascends)
     return None
 
 
@@ -201,7 +201,7 @@ def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None
 
 
 def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: bool = True) -> list[str]:
-    """Numeric columns that are named like a time or a row number and are monotonic; `beside` a clock, in equal steps."""
+    """Numeric columns that are named like times or row numbers and are monotonic; `beside` a clock, in equal steps."""
     found = []
     for name in names:
         word = name.strip().lower()
@@ -215,7 +215,7 @@ def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: b
     return found
 
 
-def _ask_about_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
+def _check_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
     """Raise UserError if a column that is named like a row number may also be a column of dates."""
     values = _numbers(table, name)
     assert values is not None
@@ -224,7 +224,7 @@ def _ask_about_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
         _ask(name, [*formats, NUMBER])
 
 
-def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
+def _check_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
     """Raise UserError if a column of numbers may be a time, if there is no clock and all columns are forecast."""
     numeric = [name for name in names if table.is_numeric(name)]
     for name in numeric if len(numeric) > 1 else ():

@@ -14,7 +14,7 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.calendar import calendar_names
 from rnnkit.data.forecasting.detection import frequency_of
-from rnnkit.data.forecasting.division import Division, assert_apart, observed, origins, usable
+from rnnkit.data.forecasting.division import Division, assert_disjoint, observed, origins, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
@@ -261,7 +261,7 @@ class ForecastData(SequenceData[Window]):
             notes.append(f"{short:,} of {short + len(panel):,} series are too short and dropped")
         strides = (self.stride, self.eval_stride, self.eval_stride)
         found = origins(panel, ends_S3, self.context, self.horizon, strides)
-        assert_apart(found, len(panel), self.horizon)
+        assert_disjoint(found, len(panel), self.horizon)
         splits, counts = {}, []
         for number, name in enumerate(SPLITS):
             series, origin = found[name]

@@ -174,7 +174,7 @@ def observed(
     return past, seen[now + horizon] > seen[now]
 
 
-def assert_apart(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], series: int, horizon: int) -> None:
+def assert_disjoint(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], series: int, horizon: int) -> None:
     """Assert that no step forecast by a split is forecast or read by an earlier split, in any series."""
     end = np.zeros(series, np.int64)  # the end of the steps that earlier splits read or forecast
     for split in SPLITS:

@@ -45,7 +45,7 @@ class Frame:
         return self.times if self.offsets is None else self.times + self.offsets
 
     def ruler(self, frequency: Frequency) -> Times:
-        """The times [N] in which the steps of a frequency are equally long: local time for days and longer, else UTC."""
+        """The times [N] in which the steps of a frequency are equally long: local time from days on, else UTC."""
         assert self.times is not None
         return self.local if frequency.is_local else self.times
 

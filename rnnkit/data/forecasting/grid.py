@@ -39,7 +39,7 @@ class Grid:
             self._base = times[0] - _shift(times, size, None)
 
     def index(self, times: Times) -> NDArray[np.int64]:
-        """The number of the grid point of each time: the nearest, that of its month, or for a day off the day before."""
+        """The number of the grid point of each time: the nearest, that of its month, or the last working day."""
         unit, size = self.frequency.unit, self.frequency.size
         if unit == "mo":
             month: NDArray[np.int64] = times.astype("datetime64[M]").astype(np.int64)
@@ -79,7 +79,7 @@ class Grid:
         return date.astype("datetime64[us]") + self._clock  # type: ignore[no-any-return]
 
     def off(self, times: Times) -> NDArray[np.float64]:
-        """The deviation of each time from its grid point in steps, and whether (1 or 0) it is within tolerance, [2, N]."""
+        """The deviations [2, N] of times from their grid points in steps, and 1 if within tolerance, else 0."""
         place = self.index(times)
         here, following = self.at(place), self.at(place + 1)
         step = following - here

@@ -113,7 +113,7 @@ def text_blocks(
         try:
             text = decoder.decode(block, final)
         except UnicodeDecodeError as error:
-            _look_for_nul(path, blocks, offset, argument)
+            _check_nul(path, blocks, offset, argument)
             byte, line = error.object[error.start], line + error.object.count(b"\n", 0, error.start)
             raise UserError(
                 argument,
@@ -160,7 +160,7 @@ def _suffix(path: Path) -> str:
     return (path.with_suffix("") if path.suffix in (".gz", ".xz") else path).suffix
 
 
-def _look_for_nul(path: Path, blocks: Iterator[bytes], offset: int, argument: str) -> None:
+def _check_nul(path: Path, blocks: Iterator[bytes], offset: int, argument: str) -> None:
     """Raise NotTextError if a later block has a NUL byte, because then the whole file is binary."""
     for block in blocks:
         if (nul := block.find(b"\0")) >= 0:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from rnnkit.errors import UserError
 
 
-def arriving(*, raw: bool = False) -> Iterator[str]:
+def stdin_lines(*, raw: bool = False) -> Iterator[str]:
     """Yield the lines of standard input with their newlines, as they arrive.
 
     Text must be UTF-8 in any locale. A byte order mark is dropped and CRLF becomes LF. With `raw`, nothing is changed

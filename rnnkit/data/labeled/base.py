@@ -12,9 +12,9 @@ from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import Paths
 from rnnkit.data.labeled.division import Division
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.groups import check_apart
+from rnnkit.data.labeled.groups import check_disjoint_groups
 from rnnkit.data.labeled.labels import Labels
-from rnnkit.data.labeled.look import look_at_ids
+from rnnkit.data.labeled.look import report_repeated_ids
 from rnnkit.data.labeled.quantities import Numbers
 from rnnkit.data.labeled.targets import Targets
 from rnnkit.data.loading.batches import padded
@@ -164,7 +164,7 @@ class LabeledData(SequenceData[Labeled]):
             read = {name: self.read_files(name, *where) for name, where in parts.items() if name in _PARTS}
         else:
             read = dict(self.own_splits())
-        read = {name: self._with_something_in(examples) for name, examples in read.items()}
+        read = {name: self._without_empty(examples) for name, examples in read.items()}
         self.notes.print()
         for name, examples in read.items():
             if not examples:
@@ -175,7 +175,7 @@ class LabeledData(SequenceData[Labeled]):
                 examples = splits.pop(undivided)
                 strata = [self.targets.stratum(example.target) for example in examples]
                 splits = {**self.division(examples, strata, self.ruled, with_test=undivided == "path"), **splits}
-        check_apart({name: [example.group for example in examples] for name, examples in splits.items()})
+        check_disjoint_groups({name: [example.group for example in examples] for name, examples in splits.items()})
         return splits
 
     def setup(self, stage: str | None = None) -> None:
@@ -184,7 +184,7 @@ class LabeledData(SequenceData[Labeled]):
             return
         super().setup(stage)
         for name, examples in self.splits.items():
-            look_at_ids(name, examples)
+            report_repeated_ids(name, examples)
         self.targets.look(self.splits)
         self.splits = {
             name: [
@@ -201,7 +201,7 @@ class LabeledData(SequenceData[Labeled]):
             notice(f"{name}: {counted(len(examples), 'sequence')}, {counted(steps, 'step')}")
         self.notes.print()
 
-    def _with_something_in(self, examples: list[Labeled]) -> list[Labeled]:
+    def _without_empty(self, examples: list[Labeled]) -> list[Labeled]:
         empty = [self.is_empty(example) for example in examples]
         for example, is_empty in zip(examples, empty, strict=True):
             if is_empty:

@@ -69,8 +69,8 @@ class Division:
         rest = [i for i, split in enumerate(ruled) if split is None]
         wanted = {"valid": self._fractions["valid"], "test": self._fractions["test"] if with_test else 0.0}
         fractions = [0.0 if held[name] else fraction for name, fraction in wanted.items()]
-        dealt = divide([strata[i] for i in rest], [examples[i].group for i in rest], *fractions)
-        numbers = {name: sorted([rest[i] for i in dealt[name]] + held.get(name, [])) for name in dealt}
+        assigned = divide([strata[i] for i in rest], [examples[i].group for i in rest], *fractions)
+        numbers = {name: sorted([rest[i] for i in assigned[name]] + held.get(name, [])) for name in assigned}
         return {
             name: [examples[i] for i in indices]
             for name, indices in numbers.items()

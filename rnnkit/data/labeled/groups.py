@@ -44,23 +44,23 @@ def divide(
     shelves: dict[str, list[Hashable]] = defaultdict(list)
     for unit, indices in members.items():
         shelves["" if mixed else strata[indices[0]]].append(unit)
-    dealt: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    assigned: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
     for units in shelves.values():
         rest = sorted(units, key=_place)
         total = sum(len(members[unit]) for unit in rest)
         for name, fraction, others in (("test", test_fraction, 1 + (valid_fraction > 0)), ("valid", valid_fraction, 1)):
             taken = _taken([len(members[unit]) for unit in rest], fraction * total, len(rest) - others)
-            dealt[name] += [index for unit in rest[:taken] for index in members[unit]]
+            assigned[name] += [index for unit in rest[:taken] for index in members[unit]]
             rest = rest[taken:]
-        dealt["train"] += [index for unit in rest for index in members[unit]]
+        assigned["train"] += [index for unit in rest for index in members[unit]]
     for name, fraction in (("valid", valid_fraction), ("test", test_fraction)):
-        if fraction > 0 and not dealt[name]:
+        if fraction > 0 and not assigned[name]:
             of = f"{len(strata):,} sequences" + ("" if groups[0] is None else f" in {len(members)} groups")
             raise UserError(f"data.{name}_fraction", f"a {name} split", f"none of {of}", fix=f"data.{name}=a file")
-    return {name: sorted(indices) for name, indices in dealt.items()}
+    return {name: sorted(indices) for name, indices in assigned.items()}
 
 
-def check_apart(groups: Mapping[str, Sequence[str | None]]) -> None:
+def check_disjoint_groups(groups: Mapping[str, Sequence[str | None]]) -> None:
     """Raise UserError if a group is in two splits. `groups` has the groups of the examples of each split."""
     home: dict[str, str] = {}
     for split, names in groups.items():

@@ -13,7 +13,7 @@ from torch import Tensor
 from rnnkit.batch import IGNORED
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.look import look_at_classes, relabeling
+from rnnkit.data.labeled.look import relabeling, report_classes
 from rnnkit.data.labeled.targets import Targets, short
 from rnnkit.errors import UserError
 from rnnkit.notices import listed, notice
@@ -93,7 +93,7 @@ class Labels(Targets):
             self._check(name, examples)
         if "train" in splits:
             counts = {name: Counter(example.target for example in examples) for name, examples in splits.items()}
-            look_at_classes({**counts, "train": dict(zip(self.names, self.counts, strict=True))})
+            report_classes({**counts, "train": dict(zip(self.names, self.counts, strict=True))})
             there = {str(example.target) for examples in splits.values() for example in examples}
             unused = [label for label, name in self._relabel.items() if name not in there]
             if unused:

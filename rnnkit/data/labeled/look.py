@@ -14,7 +14,7 @@ SHOWN = 12
 _WORD = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w -]*(?<! )|[1-9][0-9]*|0", re.IGNORECASE)
 
 
-def look_at_ids(split: str, examples: Sequence[Labeled]) -> None:
+def report_repeated_ids(split: str, examples: Sequence[Labeled]) -> None:
     """Print the number of ids that are not unique."""
     again = Counter(example.id for example in examples)
     twice = [f"{id_!r}" for id_, count in again.items() if count > 1]
@@ -22,7 +22,7 @@ def look_at_ids(split: str, examples: Sequence[Labeled]) -> None:
         notice(f"{split}: {counted(len(twice), 'id')} of more than one sequence: {listed(twice)}")
 
 
-def look_at_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
+def report_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
     """Print the classes of each split with their counts, missing classes, and names that may be the same class.
 
     Args:

@@ -33,13 +33,13 @@ def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: s
             try:
                 values[index] = np.nan if cell.strip().lower() in MISSING else float(cell)
             except ValueError:
-                raise _no_number(cell, _at(place, index), argument) from None
+                raise _not_a_number(cell, _at(place, index), argument) from None
     if any("_" in cell for cell in cells):  # Python accepts 1_000 as a number
         index = next(index for index, cell in enumerate(cells) if "_" in cell)
-        raise _no_number(cells[index], _at(place, index), argument)
+        raise _not_a_number(cells[index], _at(place, index), argument)
     if np.isinf(values).any():
         index = int(np.isinf(values).argmax())
-        raise _no_number(cells[index], _at(place, index), argument)
+        raise _not_a_number(cells[index], _at(place, index), argument)
     return values
 
 
@@ -47,6 +47,6 @@ def _at(place: Callable[[int], str] | str, index: int) -> str:
     return place if isinstance(place, str) else place(index)
 
 
-def _no_number(cell: str, place: str, argument: str) -> UserError:
+def _not_a_number(cell: str, place: str, argument: str) -> UserError:
     fix = "a number, or an empty cell if it is unknown"
     return UserError(argument, "a finite number", f"{cell!r} at {place}", fix=fix)

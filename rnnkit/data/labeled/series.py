@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rnnkit.data.io.sources import Paths, files, read, read_bytes
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.arrays import read_npz
 from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
@@ -103,7 +103,7 @@ class SeriesLabelData(LabeledData):
         if path is not None:
             found = self._read(path, "--input", targets=False)
         else:
-            text = "".join(arriving())
+            text = "".join(stdin_lines())
             name = "standard input" + (".ts" if text.lstrip().startswith(("@", "#")) else ".csv")
             found = iter(self._from_text(text, name, "--input", targets=False))
         for example in found:

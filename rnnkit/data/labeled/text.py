@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import torch
 
 from rnnkit.data.io.sources import Paths, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.tables import FORMATS, Column, format_of, read_rows
@@ -124,13 +124,13 @@ class TextLabelData(LabeledData):
             self._format = format_of(name, argument)
             lines = StringIO(text)  # lines end only at newlines, not at other line ends of Unicode
             found = list(self._examples(lines, name, self._format, argument, targets=True, start=len(examples)))
-            self._look_at_end(text, name, found, argument)
+            self._check_last_line(text, name, found, argument)
             examples += found
         return examples
 
     def read_inputs(self, path: Path | None) -> Iterator[Labeled]:
         if path is None:
-            lines = arriving(raw=self.level == "byte")
+            lines = stdin_lines(raw=self.level == "byte")
             first = next(lines, "")
             format_ = "jsonl" if first.lstrip().startswith("{") else self._format
             sources: list[tuple[Iterable[str], str, str]] = [(chain([first], lines), "standard input", format_)]
@@ -202,7 +202,7 @@ class TextLabelData(LabeledData):
                 raise UserError("data.group_column", "a group for every text", f"none at {place}", fix=fix)
             yield Labeled(text, row.get("target"), row.get("id", index), place, group)
 
-    def _look_at_end(self, text: str, name: str, examples: Sequence[Labeled], argument: str) -> None:
+    def _check_last_line(self, text: str, name: str, examples: Sequence[Labeled], argument: str) -> None:
         """Check a last line without a newline, which may be truncated: its label must occur elsewhere in the file."""
         if text.endswith("\n") or not examples or self._format == "jsonl":
             return

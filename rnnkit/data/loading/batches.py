@@ -121,7 +121,7 @@ class Batches:
         self._epoch += self._position > start  # unless the epoch is resumed
         # rotate the offset: the first sequence of a batch is the longest, and all processes should have equal work
         number, count = self._rank, self._world_size
-        own = [batch[(number + index) % count :: count] for index, batch in enumerate(self._dealt())][start:]
+        own = [batch[(number + index) % count :: count] for index, batch in enumerate(self._epoch_batches())][start:]
         for batch in self._workers.collated(own, self._collate, pin=self._pin):
             start += 1
             self._position = start
@@ -159,7 +159,7 @@ class Batches:
         self._start = self._position = state["batch"]
         self._epoch = state["epoch"]
 
-    def _dealt(self) -> list[list[int]]:
+    def _epoch_batches(self) -> list[list[int]]:
         """The indices of each batch of the current epoch, over all processes."""
         if not self._shuffle:
             return self._cut(self._by_length(torch.arange(len(self._lengths))))
@@ -171,16 +171,16 @@ class Batches:
             for pool in order.split(POOL * self._batch_size)
             for batch in self._by_length(pool).split(self._batch_size)
         ]
-        batches = self._joined(batches)
+        batches = self._merged_last(batches)
         return [batches[index].tolist() for index in torch.randperm(len(batches), generator=generator)]
 
     def _by_length(self, indices: torch.Tensor) -> torch.Tensor:
         return indices[self._lengths[indices].argsort(descending=True, stable=True)]
 
     def _cut(self, order: torch.Tensor) -> list[list[int]]:
-        return [batch.tolist() for batch in self._joined(list(order.split(self._batch_size)))]
+        return [batch.tolist() for batch in self._merged_last(list(order.split(self._batch_size)))]
 
-    def _joined(self, batches: list[torch.Tensor]) -> list[torch.Tensor]:
+    def _merged_last(self, batches: list[torch.Tensor]) -> list[torch.Tensor]:
         """The batches, with a last batch that has at least one sequence per process."""
         if len(batches) > self._count:
             *batches, before, last = batches

@@ -71,7 +71,7 @@ class Workers:
     def _ahead(self, batches: Sequence[list[int]], collate: Collate) -> Iterator[SequenceBatch]:
         """The batches from workers, up to the first that they fail to collate."""
         fork = multiprocessing.get_context("fork")
-        pool = ProcessPoolExecutor(self.count, mp_context=fork, initializer=_begin, initargs=(collate,))
+        pool = ProcessPoolExecutor(self.count, mp_context=fork, initializer=_init_worker, initargs=(collate,))
         coming = iter(batches)
         waiting: deque[Future[SequenceBatch]] = deque()
 
@@ -100,7 +100,7 @@ class Workers:
 _collate: Collate
 
 
-def _begin(collate: Collate) -> None:
+def _init_worker(collate: Collate) -> None:
     """Initialize a worker process."""
     global _collate
     _collate = collate

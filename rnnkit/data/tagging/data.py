@@ -17,7 +17,7 @@ from rnnkit.data.tagging.files import Files
 from rnnkit.data.tagging.learned import check_learned
 from rnnkit.data.tagging.schemes import convert
 from rnnkit.data.tagging.sentence import Sentence
-from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, check_tags, own_scheme, tell_departures
+from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, check_tags, own_scheme, report_departures
 from rnnkit.data.tagging.vectors import read_vectors
 from rnnkit.data.tagging.vocabulary import Vocabulary
 from rnnkit.data.tagging.writing import sentence_writer
@@ -265,7 +265,7 @@ class TagData(SequenceData[Sentence]):
         """Check tags of entities: their form, and their scheme against that of training."""
         assert self._own_scheme is not None
         check_tags(sentences)
-        tell_departures(name, sentences, self._own_scheme, converted=self._trained_scheme is not None)
+        report_departures(name, sentences, self._own_scheme, converted=self._trained_scheme is not None)
 
 
 def check_fractions(valid: float, test: float) -> tuple[float, float]:

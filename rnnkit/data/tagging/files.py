@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import Document, Paths, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.tagging.columns import Columns, first_line, numbered, read_columns, split_columns
 from rnnkit.data.tagging.conllu import CONLLU, looks_like_conllu, read_conllu
 from rnnkit.data.tagging.json_lines import read_json_lines
@@ -88,7 +88,7 @@ class Files:
             sentences = list(
                 self._sentences(document.name, StringIO(document.text), format_, faults, notes, tagged=True)
             )
-            _look_at_end(document, format_, sentences, faults, notes)
+            _check_last_line(document, format_, sentences, faults, notes)
             self._refuse(faults, argument, format_, _typed_path(paths, document.name))
             found.extend(sentences)
         empty = [sentence for sentence in found if not sentence.tokens]
@@ -112,7 +112,7 @@ class Files:
         if path is None:
             self._newest = self.format or self.usual
             name = "standard input"
-            for sentence in self._sentences(name, arriving(), self._newest, faults, notes, tagged=False):
+            for sentence in self._sentences(name, stdin_lines(), self._newest, faults, notes, tagged=False):
                 self._refuse(faults, "--input", self._newest, None)
                 yield sentence
             self._refuse(faults, "--input", self._newest, None)
@@ -205,7 +205,7 @@ class Files:
         return "repairing these lines"
 
 
-def _look_at_end(
+def _check_last_line(
     document: Document, format_: str, sentences: list[Sentence], faults: Findings, notes: Findings
 ) -> None:
     """Check a last line without a newline, which may be truncated: its tag must occur elsewhere in the file."""

@@ -87,7 +87,7 @@ def check_tags(sentences: Iterable[Sentence]) -> None:
     )
 
 
-def tell_departures(split: str, sentences: Sequence[Sentence], scheme: str, *, converted: bool) -> None:
+def report_departures(split: str, sentences: Sequence[Sentence], scheme: str, *, converted: bool) -> None:
     """Print the number of tags that do not follow the scheme, and the place of the first.
 
     Args:

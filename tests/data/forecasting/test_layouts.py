@@ -186,7 +186,7 @@ def test_columns_that_are_not_read_are_told(file: Path) -> None:
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "layout": ({"layout": "tall"}, r"^data\.layout: expected one of wide, long, rows, or null; got 'tall'"),
     "long without id": ({"layout": "long"}, r"^data\.id: expected the column that names the series"),
-    "wide with id": ({"layout": "wide", "id": "k"}, r"^data\.layout: expected long where data\.id is set"),
+    "wide with id": ({"layout": "wide", "id": "k"}, r"^data\.layout: expected long if data\.id is set"),
     "duplicates": ({"duplicates": "drop"}, r"^data\.duplicates: expected one of error, first, last, mean"),
     "no such target": ({"target": "z"}, r"^data\.target: expected a column of .*: date, x, k; got 'z'"),
     "no such time": ({"time": "when", "target": "x"}, r"^data\.time: expected a column of .*got 'when'"),

@@ -175,7 +175,9 @@ def test_a_series_of_another_frequency_is_named(file: Path) -> None:
     assert set(made(file, id="id", frequency="1d").splits["train"].panel.lengths) == {210, 29 * 7 + 1}
     hourly = [("b", datetime(2024, 1, 1) + timedelta(hours=i), i % 24) for i in range(150)]
     write(file, [("a", f"{day} 00:00:00", x) for _, day, x in daily] + hourly, "id,date,x")
-    with pytest.raises(UserError, match=r"of series b; not so .*Try: data\.frequency=1h, to have all series on it"):
+    with pytest.raises(
+        UserError, match=r"of series b; not on them: .*Try: data\.frequency=1h, to use it for all series"
+    ):
         made(file, id="id")
 
 

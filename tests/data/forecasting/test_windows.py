@@ -11,7 +11,7 @@ import torch
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.data import ForecastData
-from rnnkit.data.forecasting.division import assert_apart
+from rnnkit.data.forecasting.division import assert_disjoint
 from rnnkit.data.forecasting.windows import Window
 from rnnkit.errors import UserError
 
@@ -108,9 +108,9 @@ def test_no_split_sees_another() -> None:
 
 def test_a_leak_is_noticed() -> None:
     series, origins = np.zeros(2, np.int64), np.array([5, 6])
-    assert_apart({"train": (series, origins), "test": (series, origins + 4)}, 1, horizon=3)
+    assert_disjoint({"train": (series, origins), "test": (series, origins + 4)}, 1, horizon=3)
     with pytest.raises(AssertionError, match="test windows forecast steps that an earlier split has seen"):
-        assert_apart({"train": (series, origins), "test": (series, origins + 3)}, 1, horizon=3)
+        assert_disjoint({"train": (series, origins), "test": (series, origins + 3)}, 1, horizon=3)
 
 
 def test_windows_keep_their_strides() -> None:
@@ -199,11 +199,11 @@ def test_windows_without_a_value_are_left_out() -> None:
         (100, {"horizon": 20}, r"^data\.horizon: .* in the valid split.*; got 15 of 100 steps"),
         (100, {"valid_steps": 60, "test_steps": 60}, r"^data\.horizon: .*; got 0 of 100 steps"),
         (100, {"train_steps": 80, "valid_steps": 20, "test_steps": 10}, r"^data\.horizon: .*in the test split"),
-        (100, {"train_steps": 80}, r"^data\.train_steps: expected data\.valid_steps and data\.test_steps too"),
+        (100, {"train_steps": 80}, r"^data\.train_steps: expected also data\.valid_steps and data\.test_steps"),
         (100, {"valid_from": "2024-01-01"}, r"^data\.valid_from: expected series with time stamps; got none"),
         (100, {"valid_fraction": 0}, r"^valid split: expected windows with values; got none"),
         (100, {"valid_fraction": 1.0}, r"^data\.valid_fraction: "),
-        (100, {"test_fraction": 0.9}, r"^data\.test_fraction: expected 0, .*; got 0\.9 beside"),
+        (100, {"test_fraction": 0.9}, r"^data\.test_fraction: expected 0, .*; got 0\.9 with"),
         (100, {"valid_steps": -1}, r"^data\.valid_steps: expected a number of steps; got -1"),
         (100, {"context": 0}, r"^data\.context: expected a whole number, 1 or more; got 0"),
         (100, {"windows_per_series": 0}, r"^data\.windows_per_series: "),

@@ -9,7 +9,7 @@ import pytest
 from rnnkit.data import CharTokenizer
 from rnnkit.data.corpus.corpus import Corpus
 from rnnkit.data.io.sources import Document, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.errors import UserError
 
 
@@ -173,7 +173,7 @@ def test_a_pipe_is_read_by_the_rules_for_files(
             io.BytesIO((tmp_path / name).read_bytes()), encoding="ascii", errors="surrogateescape"
         )
         monkeypatch.setattr("sys.stdin", source)  # what Python makes of a pipe where the locale is C
-        return "".join(arriving())
+        return "".join(stdin_lines())
 
     with pytest.raises(UserError, match=message):
         read(tmp_path / "a.txt")

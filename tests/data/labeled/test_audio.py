@@ -212,7 +212,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     "two rates": (
         {"0_a_0.wav": sound(tone(300)), "1_a_0.wav": sound(tone(300, rate=16000), 16000)},
         {},
-        r"expected 8000 samples a second, as data.sample_rate .*; got 16000 in 1_a_0.wav. Try: ffmpeg",
+        r"expected 8000 samples per second, as in data.sample_rate .*; got 16000 in 1_a_0.wav. Try: ffmpeg",
     ),
     "another rate": ({"0_a_0.wav": sound(tone(300))}, {"sample_rate": 16000}, r"expected 16000 samples .*; got 8000"),
     "no match": (

@@ -164,7 +164,7 @@ def test_texts(
     ("content", "settings", "message"),
     [
         ("text,text,label\n" + "a,b,x\n", {}, r"one column 'text'; got 2 at a\.csv line 1.*Try: data\.text_column=0"),
-        ("text,label\n" + ROWS + "fine,ye", {}, r"ends where a line does; got 'ye' at a\.csv line 42"),
+        ("text,label\n" + ROWS + "fine,ye", {}, r"a file that is not truncated; got 'ye' at a\.csv line 42"),
         (
             ("text,label\n" + ROWS).replace("\n", "\r"),
             {},
@@ -224,7 +224,7 @@ def test_what_is_printed_about_like_classes_can_be_typed(tmp_path: Path, capsys:
             "a.ts",
             "@dimensions 3\n" + TS,
             {},
-            "headers with @dimensions 3 for series of 1, channels, ignored: 1 (a.ts)",
+            "headers with @dimensions 3 for series of 1 channels, ignored: 1 (a.ts)",
         ),
         (
             "a.csv",
@@ -267,7 +267,7 @@ def test_series(
 def test_arrays_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).normal(size=(20, 6))
     series(tmp_path, {"x": x, "y": ["a", "b"] * 10, "length": [3] * 20}, "a.npz")
-    assert "arrays with an unknown name, 'length', not read: 1 (a.npz)\n" in capsys.readouterr().err
+    assert "arrays with an unknown name, 'length', ignored: 1 (a.npz)\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["npz", "long"])

@@ -264,7 +264,7 @@ def test_splits_that_do_not_go_together(tmp_path: Path) -> None:
     assert {tuple(example.inputs.tolist()) for example in as_bytes.splits["train"]} == {(*b"caf\xe9",), (*b"bar",)}
     rows = [(text, label, "me") for text, label in texts()]
     names = ("text", "label", "who")
-    with pytest.raises(UserError, match=r"groups: expected each in one split.*'me' in train and valid"):
+    with pytest.raises(UserError, match=r"groups: expected each in only one split.*'me' in train and valid"):
         ready(
             train=written(tmp_path / "t2.csv", rows, names),
             valid=written(tmp_path / "v2.csv", rows, names),
