@@ -93,7 +93,7 @@ class CMAPSSData(SeriesLabelData):
         found = self.origin.found()
         paths = self.remaining or found.get("remaining", (None, ""))[0] or _beside(test)
         if paths is None:
-            got = f"none beside {test}"
+            got = f"none next to {test}"
             fix = "data.remaining=RUL_FD001.txt"
             raise UserError("data.remaining", "the remaining lives of the test engines", got, fix=fix)
         (document,) = read(paths, argument="data.remaining")

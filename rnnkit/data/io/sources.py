@@ -92,7 +92,7 @@ def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.t
         try:
             for file in sorted(_Search(argument, example, notes).find(Path(path).expanduser())):
                 if found.setdefault(file.path.resolve(), file) is not file:
-                    notes.add("files that were found twice, read once", str(file.path))
+                    notes.add("files that were found more than once, read once", str(file.path))
         except (
             OSError,
             RuntimeError,

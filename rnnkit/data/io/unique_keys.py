@@ -15,5 +15,5 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"a key that comes twice among {', '.join(key for key, _ in pairs)}"[:200])
+        raise ValueError(f"a repeated key among {', '.join(key for key, _ in pairs)}"[:200])
     return found

@@ -116,7 +116,7 @@ class Labels(Targets):
         check(learned, LearnedClasses, "targets")
         names = learned["classes"]
         if len(set(names)) < len(names) or len(names) != len(learned["counts"]):
-            raise ValueError("targets.classes has a name twice, or not a count for each")
+            raise ValueError("targets.classes has a repeated name, or not a count for each name")
 
     def restore(self, learned: Mapping[str, Any]) -> None:
         self.names, self.counts = list(learned["classes"]), list(learned["counts"])

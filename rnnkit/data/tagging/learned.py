@@ -51,11 +51,11 @@ def check_learned(learned: Any) -> None:
     known = learned["vocabulary"]
     for name in ("words", "vector_words", "alphabet", "tags"):
         if len(set(known[name])) < len(known[name]):
-            raise ValueError(f"vocabulary.{name} has an entry twice")
+            raise ValueError(f"vocabulary.{name} has a repeated entry")
     if known["rare_from"] > len(known["words"]) + 1:
         raise ValueError(f"vocabulary.rare_from is {known['rare_from']} for {len(known['words'])} words")
     if any(len(character) != 1 for character in known["alphabet"]):
-        raise ValueError("vocabulary.alphabet has what is not one character")
+        raise ValueError("vocabulary.alphabet has an entry that is not one character")
     if "" not in known["usual"] or max(known["usual"].values()) >= len(known["tags"]):
         raise ValueError("vocabulary.usual has no usual tag, or one that is not in vocabulary.tags")
     if bool(learned["vector_size"]) != bool(known["vector_words"]):

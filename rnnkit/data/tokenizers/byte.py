@@ -41,7 +41,7 @@ class ByteTokenizer(Tokenizer):
         if vocabulary_size not in (None, len(TOKENS)):
             raise UserError(
                 "data.vocabulary_size",
-                "null, since there are 256 bytes",
+                "null, because there are always 256 bytes",
                 str(vocabulary_size),
                 fix="data.level=subword",
             )

@@ -48,7 +48,7 @@ class SubwordTokenizer(Tokenizer):
         try:
             self._bytes = [bytes(byte_of[sign] for sign in token) for token in self.tokens]
         except KeyError as error:
-            raise ValueError(f"a token with {error}, which stands for no byte") from error
+            raise ValueError(f"a token with {error}, which does not represent a byte") from error
         try:
             self._encoder = _encoder(_library().models.BPE(vocab=vocabulary, merges=self.merges))
         except Exception as error:  # the package raises plain Exception
@@ -83,7 +83,7 @@ class SubwordTokenizer(Tokenizer):
         try:
             return torch.tensor(self._encoder.encode(text).ids, dtype=torch.int32)
         except TypeError as error:
-            raise UserError("text", "Unicode text", "bytes that are no UTF-8", fix="data.level=byte") from error
+            raise UserError("text", "Unicode text", "bytes that are not UTF-8", fix="data.level=byte") from error
 
     def missing(self, text: str) -> list[str]:
         """An empty list: no text is unknown."""
@@ -103,7 +103,7 @@ class SubwordTokenizer(Tokenizer):
         if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
             raise ValueError("tokens that are not a list of strings")
         if len(set(tokens)) < len(tokens) or not {*_signs().values()} <= {*tokens}:
-            raise ValueError("tokens that lack a byte, or have one twice")
+            raise ValueError("tokens with a missing or repeated byte")
         if not isinstance(merges, list) or not all(_is_a_pair(pair) for pair in merges):
             raise ValueError("merges that are not a list of pairs")
         return cls(tokens, merges)

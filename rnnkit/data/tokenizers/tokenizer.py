@@ -89,7 +89,7 @@ class Tokenizer(ABC):
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise ValueError("tokens that are not a list of strings")
         if len(set(tokens)) < len(tokens):
-            raise ValueError("the same token twice")
+            raise ValueError("a repeated token")
         if fault := cls.fault(tokens):
             raise ValueError(fault)
         return cls(tokens)

@@ -139,7 +139,7 @@ def test_what_is_left_out_or_changed_is_counted_and_printed(tmp_path: Path, caps
     assert sorted(line if "hidden" not in line else line.partition(" (")[0] for line in printed) == [
         "empty files, skipped: 1 (e.txt)",
         "files that are not text, skipped: 1 (d.png)",
-        "files that were found twice, read once: 1 (b.txt)",
+        "files that were found more than once, read once: 1 (b.txt)",
         "files with a byte order mark, which is dropped: 1 (b.txt)",
         "files with the line ends of Windows (CRLF), read as LF: 1 (a.txt)",
         "hidden files and folders, skipped: 2",

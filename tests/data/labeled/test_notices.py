@@ -184,7 +184,7 @@ def test_texts_that_cannot_be_vouched_for(content: str, settings: dict[str, Any]
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": "a", "label": "x", "label": "y"}', r"a key that comes twice among text, label, label"),
+        ('{"text": "a", "label": "x", "label": "y"}', r"a repeated key among text, label, label"),
         ('{"text": "a", "label": ["x"]}', r"text or a number for every sequence; got \['x'\] at a\.jsonl line 2"),
     ],
 )

@@ -138,7 +138,7 @@ def test_json_lines() -> None:
         ('{"tokens": ["a", ""]}', r"without a list of strings"),
         ('{"tokens": ["a"]}', r"without one string under 'tags' for each token: 1 \(a\.jsonl line 2: none for 1\)"),
         ('{"tokens": ["a"], "tags": ["X", "Y"]}', r"line 2: 2 for 1"),
-        ('{"tokens": ["a"], "tags": ["X"], "tags": ["Y"]}', r"a key that comes twice among tokens, tags, tags"),
+        ('{"tokens": ["a"], "tags": ["X"], "tags": ["Y"]}', r"a repeated key among tokens, tags, tags"),
         ('{"tokens": ["a"], "tags": ["X"', r"not JSON"),
     ],
 )
