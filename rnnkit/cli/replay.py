@@ -47,6 +47,6 @@ def run(arguments: list[str]) -> int:
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         got = f"'{path}' ({type(error).__name__}: {error})"
         raise UserError("run", "a bad_batch.pt of the run's model", got, fix="another run") from error
-    print(f"step {case['step']}, {lanes} lanes x {steps} steps: not finite; it begins in")
+    print(f"step {case['step']}, {lanes} lanes x {steps} steps: not finite. First non-finite value:")
     print(f"  {found}")
     return 0

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rnnkit.compat.lightning import check_after_validation, save_after_validation
 from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
-from rnnkit.training.checks.determinism import agree, check_determinism, preserving_flags
+from rnnkit.training.checks.determinism import check_determinism, preserving_flags, sync_deterministic_flag
 from rnnkit.training.checks.diverged import Diverged
 from rnnkit.training.checks.foresight import check_batch_memory
 from rnnkit.training.checks.nonfinite import NonFiniteGuard
@@ -79,7 +79,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
     problems = Problems()
-    problems.attempt(agree, config)
+    problems.attempt(sync_deterministic_flag, config)
     trainer = problems.attempt(_trainer, config, run, monitor, resumed_step)
     data = problems.attempt(_data, config)
     check_parts(config, problems)
@@ -123,7 +123,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     if trainer.is_global_zero:
         run.summarize(metrics)
     diverged = next(one for one in trainer.callbacks if isinstance(one, Diverged))  # type: ignore[attr-defined]
-    diverged.tell(metrics[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
+    diverged.report(metrics[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
     return metrics
 
 

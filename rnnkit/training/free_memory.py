@@ -1,4 +1,4 @@
-"""How much memory this process can still have."""
+"""The memory that this process can still allocate."""
 
 import sys
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import torch
 
 
 def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
-    """Bytes that can still be allocated on a device; None where the system does not say.
+    """Return the number of bytes that can still be allocated on a device; None if the system does not report it.
 
-    On a CPU, under Linux, the least of what the kernel calls available, of what is left of every control group around
-    the process, of version 1 or 2, and of the limit on the address space (`ulimit -v`). A control group's file cache
-    counts as free, since the kernel drops it when memory is wanted. `root` is where /proc and /sys are.
+    On a CPU, under Linux, it is the minimum of the kernel's available memory, of the rest of every control group around
+    the process (version 1 or 2), and of the limit on the address space (`ulimit -v`). The file cache of a control group
+    counts as free, since the kernel drops it on demand. `root` is the folder that contains /proc and /sys.
 
     >>> free = free_memory(torch.device("cpu"))
     >>> free is None or free > 0
@@ -33,7 +33,7 @@ def _available(root: Path) -> Iterator[int]:
 
 
 def _left_of_groups(root: Path) -> Iterator[int]:
-    """Of the group of this process and of each one around it; those that set no limit say nothing."""
+    """Yield the rest of the process's control group and of each one around it; groups without a limit are skipped."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2)
         if number == "0":  # version 2
@@ -61,7 +61,7 @@ def _left_of_addresses(root: Path) -> Iterator[int]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Of a file; none where there is no such file, as in groups without a limit."""
+    """Return the lines of a file; none if there is no such file, as in groups without a limit."""
     try:
         return path.read_text().splitlines()
     except OSError:
@@ -69,6 +69,6 @@ def _lines(path: Path) -> list[str]:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """A file of lines that begin with a name and a number."""
+    """Read a file of lines with a name and a number."""
     words = (line.split() for line in _lines(path))
     return {pair[0]: int(pair[1]) for pair in words if len(pair) > 1 and pair[1].isdigit()}

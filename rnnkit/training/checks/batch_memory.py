@@ -1,4 +1,4 @@
-"""What a batch takes in memory, measured on a few of its lanes."""
+"""The memory that a batch needs, measured with a few of its rows."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,32 +16,35 @@ from rnnkit.training.checks.live_memory import Growth, LiveMemory
 from rnnkit.training.checks.rehearsal import Rehearsal
 
 MOST_STEPS = 64
-"""Of a window that is tried; longer ones take memory in proportion."""
+"""The number of steps that are measured; longer windows need memory in proportion."""
 
 
 class BatchMemory(NamedTuple):
-    """What training on a batch, or validating one, takes besides weights and what the optimizer keeps."""
+    """The memory that training on a batch, or validating one, needs besides weights and optimizer state."""
 
     lanes: int
-    """Of a whole batch, of all processes together."""
+    """The lanes of a whole batch, over all processes."""
     steps: int
-    """Of the longest batch."""
+    """The number of steps of the longest batch."""
     growth: Growth
-    """By the lanes of one process."""
+    """The memory as a function of the lanes of one process."""
 
 
 def training_memory(rehearsal: Rehearsal, data: Any, processes: int, *, accumulating: bool) -> BatchMemory:
-    """Of a training step on the longest batch: inputs, all that is kept for the backward pass, gradients.
+    """Measure a training step on the longest batch: inputs, saved tensors of the backward pass, gradients.
 
-    * `data`: after `setup`; their loader gives `rnnkit.data.Windows` or has, as `rnnkit.data.Batches`, a `longest`.
-    * `processes`: those that share a batch.
-    * `accumulating`: whether gradients of earlier batches are kept during the backward pass.
+    Args:
+        rehearsal: the task on its device.
+        data: after `setup`; its loader yields `rnnkit.data.Windows` or, like `rnnkit.data.Batches`, has `longest`.
+        processes: the number of processes that share a batch.
+        accumulating: whether gradients of earlier batches are in memory during the backward pass.
 
-    Raises TypeError for other loaders, and whatever the task raises.
+    Raises:
+        TypeError: for other loaders; errors of the task are raised as they are.
     """
     samples = _Samples(data, data.train_dataloader(), processes)
     with as_for_more_rows(samples.work / Growth.FEW[0]):
-        rehearsal.loss(rehearsal.task(training=True), samples.few)  # what has to be compiled is, so that it is not seen
+        rehearsal.loss(rehearsal.task(training=True), samples.few)  # compiles, so that compilation is not measured
     courses = []
     for batch, count in zip((samples.few, samples.more), Growth.FEW, strict=True):
         task = rehearsal.task(training=True)
@@ -51,7 +54,7 @@ def training_memory(rehearsal: Rehearsal, data: Any, processes: int, *, accumula
             loss = rehearsal.loss(task, batch)
             forward = len(memory.course)
             torch.autograd.grad(loss, weights, allow_unused=True)
-        # those of the step before are dropped between the forward and the backward pass
+        # gradients of the previous step are freed between the forward and the backward pass
         older = [gradients if accumulating or n < forward else 0 for n in range(len(memory.course))]
         there = sum(spares) + (_size(batch) if rehearsal.on_cpu else 0)
         courses.append([alive + old + there for alive, old in zip(memory.course, older, strict=True)])
@@ -59,7 +62,7 @@ def training_memory(rehearsal: Rehearsal, data: Any, processes: int, *, accumula
 
 
 def validation_memory(rehearsal: Rehearsal, data: Any, processes: int) -> BatchMemory:
-    """Of one batch of a validation; see `training_memory`."""
+    """Measure one validation batch; see `training_memory`."""
     samples = _Samples(data, data.val_dataloader(), processes)
     with as_for_more_rows(samples.work / Growth.FEW[0]):
         rehearsal.validate(rehearsal.task(training=False), samples.few)
@@ -74,9 +77,10 @@ def validation_memory(rehearsal: Rehearsal, data: Any, processes: int) -> BatchM
 
 
 class _Samples:
-    """A few lanes of the longest batch, twice: as many as `Growth.FEW` says.
+    """Two small batches of the longest sequences, with the numbers of rows in `Growth.FEW`.
 
-    `work` is how many lanes of that length are as much work as a process has: by that layers choose their engine.
+    `work` is the number of rows of that length that are as much work as the batch of a process. Layers choose their
+    engine by it.
     """
 
     def __init__(self, data: Any, loader: Any, processes: int) -> None:
@@ -86,7 +90,7 @@ class _Samples:
         else:
             window = next(iter(loader))
             if not isinstance(window, SequenceBatch) or window.reset is None:
-                raise TypeError(f"{type(loader).__name__} gives no windows whose lanes can be told apart")
+                raise TypeError(f"{type(loader).__name__} yields no windows with lanes")
             self.few, self.more = (_cut(window, count) for count in Growth.FEW)
             self.lanes, self.steps = window.shape
             if getattr(data, "random_steps", False):
@@ -100,7 +104,7 @@ class _Samples:
 
 
 def _cut(window: SequenceBatch, count: int) -> SequenceBatch:
-    """So many lanes of a window, some of them twice if need be, and its first steps."""
+    """Return `count` lanes of a window, repeating some if there are fewer, and its first steps."""
     taken = window.take(torch.arange(count) % window.shape[0])
     cut = taken._replace(inputs=taken.inputs[:, :MOST_STEPS], targets=taken.targets[:, :MOST_STEPS])
     if taken.lengths is None:
@@ -115,9 +119,9 @@ def _size(batch: SequenceBatch) -> int:
 
 @contextmanager
 def _passed_on() -> Iterator[list[int]]:
-    """The sizes of the buffers that compiled loops would keep for the next step: here each is let go.
+    """Collect the sizes of the buffers that compiled loops would keep for the next step, and free the buffers.
 
-    So every operation takes what it needs anew, whatever the sizes of those before.
+    Each operation then allocates what it needs, whatever the sizes of the operations before it.
     """
     sizes: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Sizes that cannot fit into memory, foreseen before a run begins."""
+"""Checks before a run that the model and its batches fit into memory."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +17,13 @@ from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
 
 MARGIN = 0.9
-"""Of what is free, for the size that is proposed."""
+"""The share of the free memory that a proposed size may use."""
 
 Build = Callable[[DictConfig], nn.Module | None]
 
 
 class Kept(NamedTuple):
-    """Bytes that a run keeps whatever its batches are."""
+    """Memory in bytes that does not depend on the batch size."""
 
     weights: int
     gradients: int
@@ -32,7 +32,7 @@ class Kept(NamedTuple):
 
     @classmethod
     def by(cls, model: nn.Module, config: DictConfig) -> "Kept":
-        """By a model, which may be one without memory of its own, on the device "meta", and its configuration."""
+        """Compute it from a model, which may be on the device "meta", and its configuration."""
         size = sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
         trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
         averages = 0 if config.get("averaging") is None else size
@@ -40,17 +40,20 @@ class Kept(NamedTuple):
 
     @property
     def checkpoint(self) -> int:
-        """What is put together in memory before it is written."""
+        """The size of a checkpoint, which is built in memory before it is written."""
         return self.weights + self.optimizer + self.averages
 
 
-def foresee_weights(config: DictConfig, model: nn.Module, build: Build) -> None:
-    """Refuse a model whose weights, with all that training keeps beside them, do not fit into what is free.
+def check_weight_memory(config: DictConfig, model: nn.Module, build: Build) -> None:
+    """Check that the weights and all that training stores for them fit into free memory.
 
-    * `model`: that of `config`; its weights need no memory, which those on the device "meta" have not.
-    * `build`: gives such a model for a configuration, None where it cannot.
+    Args:
+        config: the configuration.
+        model: the model of `config`; it may be on the device "meta", without memory for its weights.
+        build: builds such a model for a configuration, or returns None if it cannot.
 
-    Raises UserError, with a size of the hidden layers that fits where there is one.
+    Raises:
+        UserError: if they do not fit; it proposes a hidden size that fits if there is one.
     """
     free = free_memory(torch.device("cpu"))
     if free is None or not config.get("check_memory", True):
@@ -67,28 +70,31 @@ def foresee_weights(config: DictConfig, model: nn.Module, build: Build) -> None:
 
 
 def check_batch_memory(config: DictConfig, trainer: L.Trainer, task: Task, data: Any) -> None:
-    """Refuse batches with which a training step, or a validation, does not fit into what is free.
+    """Check that a training step and a validation batch fit into free memory.
 
-    What a batch takes is measured: the longest sequences, two and three lanes of them, are trained on and validated,
-    without a trace, and what each operation leaves in memory is extrapolated to the batch. That takes as long as a few
-    steps. What cannot be tried so is not refused.
+    The memory of a batch is measured: the longest sequences, in batches of two and three, are trained on and validated,
+    and the memory after each operation is extrapolated to the batch size. The state of the task is restored afterwards.
+    This takes the time of a few steps. A task that cannot be measured is not refused.
 
-    * `config`: with what the data have told.
-    * `trainer`: before it begins.
-    * `data`: after `setup`.
+    Args:
+        config: with the settings that depend on the data.
+        trainer: before it starts.
+        task: the task.
+        data: after `setup`.
 
-    Raises UserError, with a batch that fits; and what the task itself refuses to be trained on.
+    Raises:
+        UserError: if they do not fit, with a batch size that does, or if the task cannot be trained on the data.
     """
     device = trainer.strategy.root_device
     free = free_memory(device)
-    # of the processes of one machine the first one looks, before it starts the others
+    # the first process of a machine checks, before it starts the others
     if free is None or not config.get("check_memory", True) or trainer.local_rank:
         return
     with preserving_state(task, trainer):
         rehearsal = Rehearsal(task, trainer)
         kept = Kept.by(rehearsal.model, config)
         if device.type == "cpu":
-            free = free // trainer.num_devices + kept.weights  # which are there already
+            free = free // trainer.num_devices + kept.weights  # the weights are allocated already
         for tried in _tried(rehearsal, trainer, data):
             tried.check(config, trainer, free, kept)
 
@@ -98,21 +104,21 @@ class _Tried(NamedTuple):
     memory: BatchMemory
 
     def check(self, config: DictConfig, trainer: L.Trainer, free: int, kept: Kept) -> None:
-        """UserError where it does not fit."""
+        """Raise UserError if it does not fit."""
         lanes, steps, growth = self.memory
         peak = growth.peak(math.ceil(lanes / trainer.world_size))
-        held = sum(kept) - (kept.gradients if self.training else 0)  # of a step they are in what was measured
+        held = sum(kept) - (kept.gradients if self.training else 0)  # gradients are part of the measured step
         if held + peak <= free:
             return
         activations = peak - (kept.gradients if self.training else 0)
-        older = kept.gradients if self.training else 0  # where several batches make a step
+        older = kept.gradients if self.training else 0  # with accumulation
         room = int(MARGIN * free) - held - older
         argument, fix = self._fewer(config, trainer, room)
         shape = f" for {lanes:,} lanes x {steps:,} steps"
         raise _refusal(argument, free, held + peak, {**kept._asdict(), "activations": activations}, shape, fix)
 
     def _fewer(self, config: DictConfig, trainer: L.Trainer, room: int) -> tuple[str, str]:
-        """The key, and the overrides with which it fits."""
+        """Return the key, and the overrides with which it fits."""
         lanes, steps, growth = self.memory
         processes = trainer.world_size
         windows = "lanes" in config.data
@@ -130,7 +136,7 @@ class _Tried(NamedTuple):
 
 
 def _tried(rehearsal: Rehearsal, trainer: L.Trainer, data: Any) -> Iterator[_Tried]:
-    """Training, and validation if there is to be any; neither where it cannot be tried on a few lanes."""
+    """Yield the measurement of training and, if there is validation, of validation; neither if it fails."""
     processes, accumulating = trainer.world_size, trainer.accumulate_grad_batches > 1
     for training in (True, False):
         try:
@@ -140,22 +146,22 @@ def _tried(rehearsal: Rehearsal, trainer: L.Trainer, data: Any) -> Iterator[_Tri
                 yield _Tried(False, validation_memory(rehearsal, data, processes))
         except UserError:
             raise
-        except Exception:  # the run itself says what is wrong, if anything is
+        except Exception:  # if something is wrong, the run itself raises the error
             continue
 
 
 def _parts(lanes: int, most: int, processes: int) -> int:
-    """Into how many batches a batch is cut, equal ones if possible."""
+    """Return into how many batches to split a batch, equal ones if possible."""
     fewest = math.ceil(lanes / most)
     equal = (n for n in range(fewest, 2 * fewest) if lanes % (n * processes) == 0)
     return next(equal, fewest)
 
 
 def _smaller_model(config: DictConfig, build: Build, free: int, need: int) -> int | None:
-    """A hidden size whose model fits; None where it is not that size that is too large."""
+    """Return a hidden size whose model fits; None if the hidden size is not the cause."""
     size = config.model.get("hidden_size")
     while isinstance(size, int) and size >= 1 and need > MARGIN * free:
-        # weights grow with its square, or slower
+        # the number of weights grows at most with its square
         size = int(size * min(0.9, math.sqrt(MARGIN * free / need)))
         size -= size % 8 if size > 8 else 0
         model = build(OmegaConf.merge(config, {"model": {"hidden_size": size}})) if size else None  # type: ignore[arg-type]
@@ -167,13 +173,13 @@ def _smaller_model(config: DictConfig, build: Build, free: int, need: int) -> in
 
 
 def _states_of_a_weight(config: DictConfig) -> float:
-    """What the optimizer keeps, in multiples of what it trains: seen on a small weight."""
+    """Return the size of the optimizer state as a multiple of the weights, measured with a small weight."""
     weight = nn.Parameter(torch.zeros(32, 32))
     weight.grad = torch.zeros_like(weight)
     try:
         optimizer = construct(config, "optimizer")([weight])
         optimizer.step()
-    except Exception:  # one that needs more than a gradient: what it keeps is not known
+    except Exception:  # an optimizer that needs more than a gradient: the size of its state is unknown
         return 0.0
     states = [state for state in optimizer.state[weight].values() if isinstance(state, torch.Tensor)]
     kept = sum(state.numel() * state.element_size() for state in states if state.shape == weight.shape)
@@ -184,9 +190,9 @@ def _refusal(argument: str, free: int, need: int, parts: Mapping[str, int], shap
     named = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
     return UserError(
         argument,
-        f"at most {_bytes(free)}, which are free",
+        f"at most {_bytes(free)} of free memory",
         f"about {_bytes(need)}: {named}{shape}",
-        fix=f"{fix}, or check_memory=false to try it all the same",
+        fix=f"{fix}, or check_memory=false to train anyway",
     )
 
 

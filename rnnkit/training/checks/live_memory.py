@@ -1,4 +1,4 @@
-"""How many bytes of tensors are alive, operation by operation, and how that grows with the lanes of a batch."""
+"""The memory of live tensors after each operation, and its growth with the number of rows of a batch."""
 
 import weakref
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from rnnkit.compat.torch import TorchDispatchMode, storage_key, tree_leaves
 
 
 class LiveMemory(TorchDispatchMode):
-    """While it is entered, writes into `course` after each operation how many bytes of new tensors are alive.
+    """A mode that appends to `course` the number of bytes of new live tensors after each operation.
 
-    Every operation is seen, those of backward passes, of custom functions and of what is computed again for a backward
-    pass too. What a kernel takes for itself and gives back is not, nor is what was there before.
+    It sees every operation, those of backward passes, custom functions and recomputation included. It does not see
+    temporary memory of a kernel, nor tensors that existed before.
 
     >>> import torch
     >>> x = torch.zeros(1000)
@@ -59,13 +59,16 @@ class LiveMemory(TorchDispatchMode):
 
 
 class Growth:
-    """The most that is alive during the same work on any number of lanes, from its courses on two and on three.
+    """The peak of live memory for any number of rows, extrapolated from the courses for two and for three rows.
 
-    Each operation's result grows in proportion to the lanes or not at all, so that the course on n lanes is known at
-    every operation, and with it where the peak is: with few lanes it can be elsewhere than with many. Where the two
-    courses are not of the same operations, the peaks are all there is to go by.
+    The result of each operation either grows in proportion to the rows or is constant. So the course for n rows is
+    known at every operation, and with it the place of the peak, which can differ from that for few rows. If the two
+    courses do not consist of the same operations, only their peaks are extrapolated.
 
-    * `scale`: the lanes are to be so many times larger, because they were cut short in time.
+    Args:
+        course: the live bytes after each operation for two rows.
+        next_course: those for three rows.
+        scale: a factor for the rows, to make up for sequences that were shortened.
 
     >>> growth = Growth([100, 90], [100, 110])
     >>> growth.peak(2), growth.peak(10)
@@ -73,7 +76,7 @@ class Growth:
     """
 
     FEW = 2, 3
-    """Lanes of the two courses."""
+    """The number of rows of the two courses."""
 
     def __init__(self, course: Sequence[int], next_course: Sequence[int], scale: float = 1.0) -> None:
         if len(course) != len(next_course):
@@ -83,11 +86,11 @@ class Growth:
         self._scale = scale
 
     def peak(self, lanes: int) -> int:
-        """Bytes, for so many lanes."""
+        """Return the peak in bytes for a number of rows."""
         return int((self._course + (lanes * self._scale - self.FEW[0]) * self._slope).max())
 
     def most_lanes(self, room: int) -> int:
-        """The most lanes whose peak is within `room` bytes; 0 where even one is beyond."""
+        """Return the largest number of rows whose peak is at most `room` bytes; 0 if there is none."""
         steady = self._slope <= 0
         if (self._course[steady] > room).any():
             return 0

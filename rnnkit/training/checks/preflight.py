@@ -1,4 +1,4 @@
-"""A configuration as a whole, before any data are read: what can be built by then is built once, to see that it can."""
+"""Checks of the configuration as a whole, before any data are read: parts that can be built already are built once."""
 
 import contextlib
 import inspect
@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from torch import nn
 
 from rnnkit.errors import Problems, UserError
-from rnnkit.training.checks.foresight import foresee_weights
+from rnnkit.training.checks.foresight import check_weight_memory
 from rnnkit.training.configuration.construct import construct
 
 
 def check_parts(config: DictConfig, problems: Problems) -> None:
-    """Note what is wrong with the model, the optimizer, the schedule and clipping."""
-    with torch.random.fork_rng(devices=[]):  # the model of the run is to be drawn as if there had been no other
+    """Record the problems of the model, the optimizer, the schedule and clipping."""
+    with torch.random.fork_rng(devices=[]):  # building a model here must not change the random numbers of the run
         problems.attempt(check_model, config)
         optimizer = problems.attempt(_build_optimizer, config)
         if optimizer is not None and config.get("schedule") is not None:
@@ -25,19 +25,19 @@ def check_parts(config: DictConfig, problems: Problems) -> None:
 
 
 def check_model(config: DictConfig) -> None:
-    """Build the model without memory for its weights, and refuse one whose weights would have none."""
+    """Build the model without memory for its weights, and check that the weights fit into memory."""
     _check_use(config)
     model = _without_weights(config)
     if model is not None:
-        foresee_weights(config, model, _without_weights)
+        check_weight_memory(config, model, _without_weights)
 
 
 def check_kind(config: DictConfig, data: Any) -> None:
-    """Refuse data that are for another task."""
+    """Check that the data are for the task."""
     try:
         wanted = hydra.utils.get_class(config.task._target_).kind  # type: ignore[attr-defined]
         there = data.task
-    except Exception:  # a class of the user's that says no kind, or one that cannot be imported: construct tells
+    except Exception:  # a user's class without a kind, or one that cannot be imported: construct reports it
         return
     if wanted != there:
         got = f"{type(data).__name__}, which is for {there}"
@@ -45,7 +45,7 @@ def check_kind(config: DictConfig, data: Any) -> None:
 
 
 def _check_use(config: DictConfig) -> None:
-    """Refuse a model of ours in a task of ours that it is not for; what is the user's may go with anything."""
+    """Check that a model of rnnkit fits a task of rnnkit; a user's class may be combined with anything."""
     try:
         task, model = (hydra.utils.get_class(config[key]._target_) for key in ("task", "model"))
         wanted, uses = task.kind, model.tasks  # type: ignore[attr-defined]
@@ -57,13 +57,13 @@ def _check_use(config: DictConfig) -> None:
 
 
 def _without_weights(config: DictConfig) -> nn.Module | None:
-    """The model with weights that have a shape and no memory, or as it is if it cannot be built so; None: not yet."""
+    """Build the model on the device "meta", or on the CPU if that fails; None if its sizes depend on the data."""
     try:
         with torch.device("meta"):
             return _build_model(config)
     except UserError:
         raise
-    except Exception as error:  # an initializer that looks at numbers, say
+    except Exception as error:  # for example an initializer that reads numbers
         if "overflow" in str(error):
             size, fix = "sizes whose product can be counted", "model.hidden_size=128"
             raise UserError("model", size, str(error), fix=fix) from error
@@ -71,21 +71,21 @@ def _without_weights(config: DictConfig) -> nn.Module | None:
 
 
 def _build_model(config: DictConfig) -> nn.Module | None:
-    """The model, with 2 for each size that only the data know; None where they must tell more than sizes."""
+    """Build the model, with 2 for each size that depends on the data; None if more than sizes depend on them."""
     stand_ins: dict[str, Any] = {}
     untold: list[inspect.Parameter] = []
-    with contextlib.suppress(Exception):  # the constructor says what is wrong with its target
+    with contextlib.suppress(Exception):  # the constructor reports an invalid target
         parameters = inspect.signature(hydra.utils.get_object(config.model._target_)).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         untold = [p for p in parameters if p.kind in named and p.name not in config.model]
         lacking = [p for p in untold if p.default is p.empty]
         if any(p.annotation not in (int, p.empty) for p in lacking):
-            return None  # more than a size: once the data are read, the constructor says what is wrong
+            return None  # once the data are read, the constructor reports errors
         stand_ins = dict.fromkeys((p.name for p in lacking), 2)
     try:
         model: nn.Module = construct(config, "model", **stand_ins)
     except UserError as error:
-        name = error.argument.removeprefix("model.")  # a size that the data give or not, by what they are
+        name = error.argument.removeprefix("model.")  # a size that some data define and others do not
         if name not in {p.name for p in untold} - stand_ins.keys():
             raise
         model = construct(config, "model", **stand_ins, **{name: 2})
@@ -93,7 +93,7 @@ def _build_model(config: DictConfig) -> nn.Module | None:
 
 
 def _build_optimizer(config: DictConfig) -> Any:
-    """The optimizer of a weight and a bias, with which it has taken a step."""
+    """Build the optimizer of a weight and a bias, and take a step with it."""
     trained = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
     try:
         optimizer = construct(config, "optimizer")(trained)
@@ -103,7 +103,7 @@ def _build_optimizer(config: DictConfig) -> Any:
         raise _unfit(error, "values that it takes") from error
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
-    if type(optimizer).__module__.startswith("torch.optim."):  # one of the user's may need more than gradients
+    if type(optimizer).__module__.startswith("torch.optim."):  # a user's optimizer may need more than gradients
         try:
             optimizer.step()
         except (TypeError, ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What a run does first, tried before it begins, so that nothing of it is left."""
+"""Trial steps before a run, whose effects are undone."""
 
 import copy
 import random
@@ -16,18 +16,18 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.tasks import Task
 
 _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
-"""Precisions in which the weights stay what they are."""
+"""Precisions that keep the weights in float32."""
 
 
 class Rehearsal:
-    """A task on the device and in the precision of its run, to try things on.
+    """A task on the device and in the precision of its run, for trial steps.
 
-    What is tried is done by copies of the task that share its model, with metrics and a carry of their own. On another
-    device than the CPU, and where the precision of the weights is to be another, the model is a copy as well.
+    Trial steps run on copies of the task that share its model and have their own metrics and carry. If the device is
+    not the CPU, or the precision of the weights changes, the model is copied as well.
 
     Args:
-        task: as it will be given to the trainer.
-        trainer: the run's, before it begins.
+        task: the task before it is passed to the trainer.
+        trainer: the trainer of the run, before it starts.
     """
 
     def __init__(self, task: Task, trainer: L.Trainer) -> None:
@@ -39,25 +39,25 @@ class Rehearsal:
             self._whole = self._precision.convert_module(copy.deepcopy(task)).to(self._device)
 
     def task(self, *, training: bool) -> Task:
-        """A copy, in the mode of training or of validation."""
+        """Return a copy of the task in training or evaluation mode."""
         model = self.model
         task: Task = copy.deepcopy(self._whole, {id(model): model})
         return task.train(training)
 
     @property
     def model(self) -> nn.Module:
-        """The model that all copies share."""
+        """Return the model that all copies share."""
         model: nn.Module = self._whole.model
         return model
 
     def loss(self, task: Task, batch: SequenceBatch) -> Tensor:
-        """That of a training step, with its graph."""
+        """Return the loss of a training step, with its graph."""
         with torch.enable_grad(), self._precision.forward_context():
             loss: Tensor = task.training_step(self._moved(batch), 0)
             return loss
 
     def validate(self, task: Task, batch: SequenceBatch) -> None:
-        """Take one batch of a validation into the metrics."""
+        """Add one batch of a validation to the metrics."""
         with torch.no_grad(), self._precision.forward_context():
             task.update_metrics(self._moved(batch), "val")
 
@@ -67,12 +67,14 @@ class Rehearsal:
 
 @contextmanager
 def preserving_state(task: Task, trainer: L.Trainer, *, weights: bool = False) -> Iterator[None]:
-    """At the end the random numbers and the model's modes, buffers and gradients are what they were.
+    """Restore random number generators, the model's modes, buffers and gradients at the end of the block.
 
-    * `trainer`: on whose device numbers may be drawn.
-    * `weights`: they too, of which a copy is then held.
+    Args:
+        task: the task.
+        trainer: random numbers may be drawn on its device.
+        weights: restore the weights too; a copy of them is kept in the meantime.
 
-    What was compiled for the model stays compiled: the run finds it ready.
+    Compiled loops of the model are kept: the run uses them.
     """
     modules = list(task.modules())
     modes = [module.training for module in modules]
