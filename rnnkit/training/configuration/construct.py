@@ -31,7 +31,9 @@ def construct(config: DictConfig, key: str, **arguments: Any) -> Any:
     except (TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(key, f"arguments of {node.get('_target_')}", str(error), fix="rnnkit train --cfg job") from error
+        raise UserError(
+            key, f"arguments of {node.get('_target_')}", str(error), fix="rnnkit train --cfg job"
+        ) from error
 
 
 def required(config: DictConfig, key: str) -> list[str]:
@@ -72,4 +74,6 @@ def _explained(error: BaseException, key: str) -> UserError:
         return error
     if target is not None:
         return _not_found(where, f"{target[1]} ({type(error).__name__}: {error})")
-    return UserError(where, "arguments of its _target_", f"{type(error).__name__}: {error}", fix="rnnkit train --cfg job")
+    return UserError(
+        where, "arguments of its _target_", f"{type(error).__name__}: {error}", fix="rnnkit train --cfg job"
+    )

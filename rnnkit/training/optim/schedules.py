@@ -74,8 +74,8 @@ def constant_then_decay(
     _check_share("hold", hold)
 
     def at(step: int, place: float) -> float:
-        # the small addition keeps rounding from delaying a decay that falls on an epoch's first step
         # the small constant keeps rounding from delaying a decay at the first step of an epoch
+        passed = (place / total_steps - hold) / (1 - hold) * times + 1e-6
         return float(factor ** max(0, min(times, math.floor(passed) + 1))) if passed >= 0 else 1.0
 
     return _each_step(optimizer, at, total_steps)
@@ -97,7 +97,8 @@ def reduce_on_plateau(
 
 class StepPlateau(L.Callback):
     """Steps `reduce_on_plateau` after each validation; Lightning steps it after each epoch, too rarely for long
-    texts."""
+    texts.
+    """
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for entry in trainer.lr_scheduler_configs:
