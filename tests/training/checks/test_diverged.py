@@ -40,7 +40,7 @@ def test_it_goes_back_or_stops(task: str, more: list[str]) -> None:
     if came.code == 2:
         assert "training: expected finite numbers" in came.said
     else:
-        assert "back to the weights of step" in came.said or "patience=1" in more
+        assert "restored the weights of step" in came.said or "patience=1" in more
     shutil.rmtree("runs")
 
 

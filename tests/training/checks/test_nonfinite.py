@@ -211,7 +211,10 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     place = "the output of input_dropout, time step 5, lane 2"
     assert f"non-finite gradient; step skipped. First non-finite value: {place}." in told
     if kind == "unknown":
-        assert f"The batch is not kept: it holds a own_{kind}.Unknown, which is neither a tensor nor a number" in told
+        assert (
+            f"The batch could not be saved: it holds a own_{kind}.Unknown, which is neither a tensor nor a number"
+            in told
+        )
         assert not (tmp_path / "run" / "bad_batch.pt").exists()
         return
     assert "Reproduce with: rnnkit replay run" in told
