@@ -85,7 +85,7 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons == {
         "LSTMCell": "cuDNN has a kernel for this cell",
         "GRUCell": None,
-        "MinGRUCell": "on a GPU a linear recurrence is faster all at once",
+        "MinGRUCell": "on a GPU, the parallel engine is faster for a linear recurrence",
         "LayerNormLSTMCell": None,
     }
 

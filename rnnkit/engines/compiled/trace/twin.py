@@ -19,7 +19,7 @@ from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.trace.readings import readings
 from rnnkit.engines.compiled.trace.step import structured
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.weights import ComputedWeight, held
+from rnnkit.engines.weights import ComputedWeight, fixed_weights
 from rnnkit.engines.window import Window
 
 
@@ -86,7 +86,7 @@ class Twin:
         other = {*self._computed, *self.given.shared_names}
         stored = {f"cell.{name}": tensor for name, tensor in weights.items() if name not in other}
         computed = [ComputedWeight(name, source, weights[name]) for name, source in self._computed.items()]
-        with self._lock, held(computed):
+        with self._lock, fixed_weights(computed):
             return functional_call(self._loop, stored, (function,))
 
     @contextmanager
