@@ -14,8 +14,8 @@ class QRNNCell(LinearCell):
         c_t &= f_t \odot c_{t-1} + (1 - f_t) \odot z_t \\
         h_t &= o_t \odot c_t
 
-    The state is c, the output h. A wider convolution is a layer of its own in front of the cell, since a cell sees one
-    step. `input_map.weight` is [2H, I], in the order z, f.
+    The state is c, the output h. A wider convolution is a separate layer before the cell, since a cell reads one step.
+    `input_map.weight` is [2H, I], in the order z, f.
 
     >>> cell = QRNNCell(input_size=3, hidden_size=5)
     >>> h_BH, c_BH = cell(torch.zeros(2, 3), cell.initial_state(2))

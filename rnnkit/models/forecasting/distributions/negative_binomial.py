@@ -12,22 +12,23 @@ from rnnkit.precision import widened
 from rnnkit.support import Support
 
 SMALLEST = 1e-4
-"""The least mean and dispersion, so that logarithms stay finite."""
+"""The smallest mean and dispersion, which keeps logarithms finite."""
 MOST = 10**9
-"""The largest count whose likelihood float64 holds to five decimals."""
+"""The largest count whose likelihood float64 represents to five decimals."""
 
 
 class NegativeBinomial(Output):
-    r"""Mean and dispersion of a count, by the negative log-likelihood in nats (Salinas et al. 2020, arXiv:1704.04110).
+    r"""A negative binomial distribution, trained by the negative log-likelihood in nats (Salinas et al. 2020,
+    arXiv:1704.04110).
 
     .. math::
         p(x) = \frac{\Gamma(x + 1/\alpha)}{x! \, \Gamma(1/\alpha)}
                \left( \frac{1}{1 + \alpha \mu} \right)^{1/\alpha} \left( \frac{\alpha \mu}{1 + \alpha \mu} \right)^x,
         \qquad \mu = s \, \mathrm{softplus}(r_1), \quad \alpha = \mathrm{softplus}(r_2) / \sqrt{s}
 
-    The variance is :math:`\mu + \alpha \mu^2`. Data must be counts as they are (`data.scaling=none`), and windows may
-    be scaled by their mean alone, which keeps zero where it is; `output=negative_binomial` sees to both. Counts of more
-    than 1,000,000,000 are refused. Quantiles and the continuous ranked probability score are taken from samples.
+    The variance is :math:`\mu + \alpha \mu^2`. The data must be unscaled counts (`data.scaling=none`), and windows can
+    be scaled by their mean only, which keeps zero unchanged; `output=negative_binomial` sets both. Counts above
+    1,000,000,000 are rejected. Quantiles and the continuous ranked probability score are computed from samples.
 
     >>> parameters = Parameters(torch.zeros(1, 1, 1, 2), location=torch.zeros(1, 1), scale=torch.ones(1, 1))
     >>> round(NegativeBinomial().mean(parameters).item(), 4)
@@ -57,15 +58,15 @@ class NegativeBinomial(Output):
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         mean_BNC, alpha_BNC = self._of(parameters)
         dtype = precision(parameters)
-        # a Poisson variable whose rate has a gamma distribution
+        # a Poisson variable whose rate is gamma-distributed
         shape = (1 / alpha_BNC).to(dtype).expand(samples, -1, -1, -1).contiguous()
         rate = standard_gamma(shape, generator=generator) * (alpha_BNC * mean_BNC).to(dtype)
-        # torch draws from no rate that is not finite; what a diverged model says must reach whoever watches the numbers
+        # torch cannot sample with a rate that is not finite; NaN must reach the checks for diverged models
         drawn = torch.poisson(torch.where(rate.isfinite(), rate, 0.0), generator=generator)
         return torch.where(rate.isfinite(), drawn, torch.nan).to(mean_BNC.dtype)
 
     def _of(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
-        # float64, because the logarithms of the gamma function of large counts nearly cancel
+        # float64, because the log-gamma functions of large counts nearly cancel
         raw, scale_B1C = widened(parameters.raw), widened(parameters.scale)[:, None]
         mean_BNC = scale_B1C * (softplus(raw[..., 0]) + SMALLEST)
         return mean_BNC, (softplus(raw[..., 1]) + SMALLEST) / scale_B1C.sqrt()
