@@ -92,4 +92,4 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_devices_are_refused() -> None:
     reason = refusal("compiled", Request(LSTMCell(3, H), torch.empty(2, 4, 3, device="meta"), None))
-    assert reason == "the compiler knows CPUs and CUDA devices, not meta"
+    assert reason == "the compiler supports CPUs and CUDA devices, not meta"

@@ -76,7 +76,7 @@ def test_a_bad_step_is_skipped_and_no_other(
     )
     assert said == [("8", "none, all values are finite this time")]  # the poison was ours, not the model's
     callbacks = Run.open(tmp_path / "run").checkpoint("last")["callbacks"]
-    assert callbacks["NonFiniteGuard"] == {"skipped": 2}
+    assert callbacks["BadNumbers"] == {"skipped": 2}
 
 
 def test_after_too_many_the_run_goes_back_with_half_the_rate(

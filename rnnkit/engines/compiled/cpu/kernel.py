@@ -1,4 +1,4 @@
-"""A compiled step on a CPU: its text and its library, the buffers of a window, the calls of its loops."""
+"""A compiled step on a CPU: its source, its library, the buffers of a window, and the calls of its loops."""
 
 import ctypes
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from rnnkit.engines.window import Window
 
 @cache
 def runtime() -> str:
-    """What every generated text begins with."""
+    """Return the C++ runtime, the beginning of every generated source."""
     return tiles() + resources.files(__package__).joinpath("runtime.hpp").read_text()
 
 
@@ -37,32 +37,32 @@ class Kernel(Differentiable):
         super().__init__(step, twin, backward=backward, states=states)
 
     def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Writer:
-        """The function of a loop, whose text joins the source."""
+        """Generate the function of a loop and add it to the source."""
         writer = Writer(name, Schedule(known, written), backward=name == "backward")
         self.source += writer.text()
         return writer
 
     @cached_property
     def library(self) -> ctypes.CDLL:
-        """The compiled text."""
+        """The compiled library."""
         return toolchain.load(self.source)
 
     def prepare(self) -> None:
-        """Compile the text, or find it compiled."""
+        """Compile the source, or find it in the cache."""
         _ = self.library
 
     def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
-        """All steps of x, [T * B, I], in the order of time."""
+        """Return all steps of x, [T * B, I], in order of time."""
         return x_BTI.transpose(0, 1).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
     def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
-        """The inverse: [B, T, I]."""
+        """Return [B, T, I], the inverse of `rows`."""
         return x_NI.view(shape.T, shape.B, *x_NI.shape[1:]).transpose(0, 1)
 
     def forward(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
-        """Outputs, final state, all states, and the values of the nodes that are saved."""
+        """Return outputs, final state, all states, and the values of the saved nodes."""
         step, direction = self.step, self.partition.forward
         T, B, reverse = shape
         values: Values = dict(zip(self.inputs, inputs, strict=True))
@@ -91,7 +91,7 @@ class Kernel(Differentiable):
         y = rows_first(self.at_all_steps(step.y, values, T), step.y)
         y_BTO = y.view(T, B, value(step.y).shape[1]).transpose(0, 1)
         values.update(histories)
-        # They are handed out, and may be written into.
+        # results may be modified by the caller
         after = [histories[old][1 - reverse :][:T] for old in step.state] if self.returns_states else []
         states = [history.transpose(0, 1).clone() for history in after]
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
@@ -106,7 +106,7 @@ class Kernel(Differentiable):
         state_grads: list[Tensor],
         states_grads: list[Tensor],
     ) -> list[Tensor | None]:
-        """The gradients of x, state, initial state, context and weights."""
+        """Return the gradients of x, state, initial state, context and weights."""
         step, direction = self.step, self.partition.backward
         assert direction is not None
         T, B, reverse = shape
@@ -169,11 +169,11 @@ class Kernel(Differentiable):
         }
 
     def _show_states(self, values: Values, histories: Values, T: int, reverse: int) -> None:
-        """The states before and after every step, as parts of their histories."""
+        """Set the states before and after every step, as views of their histories."""
         pairs = [(old, new) for old, new in zip(self.step.state, self.step.new_state, strict=True) if old in histories]
         for old, new in pairs:
             values[new] = by_row(histories[old][1 - reverse : 1 - reverse + T].flatten(0, 1), new)
-        # Last, because a new state may be another's old one.
+        # last, because the new state of one may be the old state of another
         for old, _ in pairs:
             values[old] = by_row(histories[old][reverse : reverse + T].flatten(0, 1), old)
 
