@@ -148,7 +148,8 @@ class Differentiable(Plan):
     ) -> list[Tensor | None]:
         """Return the gradients of the inputs by the Python loop, in operations that torch can differentiate.
 
-        Raises `UserError` if the loop would not repeat the computation.
+        Raises:
+            UserError: if the loop would not repeat the computation.
         """
         if self.is_random or readings(self.twin.cell).key != self._outside:
             reason = "draws random numbers in every step" if self.is_random else "reads globals that have changed since"

@@ -44,7 +44,8 @@ class Index:
     def divided(self, inner: int, ranges: dict[str, int], loose: bool = False) -> tuple["Index", "Index"]:
         """Return quotient and remainder by `inner`, for variables below their ranges.
 
-        Raises `Split` if they are not linear; if `loose`, they become new variables instead.
+        Raises:
+            Split: if they are not linear; if `loose`, they become new variables instead.
 
         >>> [str(part) for part in Index({"i": 8, "j": 1}, 1).divided(4, {"i": 3, "j": 2})]
         ['2 * i', 'j + 1']

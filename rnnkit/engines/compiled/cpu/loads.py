@@ -37,7 +37,9 @@ class Reader:
     def read(self, node: fx.Node, where: Where) -> str:
         """Return the variable or literal of the element.
 
-        Raises `Split` if the loop should be split over axes, `Untraceable` for an operation that is not supported.
+        Raises:
+            Split: if the loop should be split over axes.
+            Untraceable: for an operation that is not supported.
         """
         if is_constant(node):
             return literal(_constant(node), register_type(value(node).dtype))

@@ -39,7 +39,8 @@ from rnnkit.engines.compiled.trace.step import Step, structured
 class Stepper:
     """A step of one cell with its current weights and options.
 
-    Raises `Untraceable` if a step needs more than one call.
+    Raises:
+        Untraceable: if a step needs more than one call.
     """
 
     def __init__(self, cell: Cell[Any], step: Step, weights: dict[str, Tensor], state: Any) -> None:

@@ -30,7 +30,8 @@ class Loop:
     are written by every step. `last` are products that only the next step reads, such as a state's gradient. They are
     not in `module` but run after it, directly into their slots: two factors and a result, as positions in `slots`.
 
-    Raises `Untraceable` if a step cannot be part of a loop.
+    Raises:
+        Untraceable: if a step cannot be part of a loop.
     """
 
     def __init__(self, known: dict[fx.Node, Place], written: Written, *, backward: bool) -> None:

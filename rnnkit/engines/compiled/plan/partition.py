@@ -89,7 +89,8 @@ class Partition:
 def partition(step: Step) -> Partition:
     """Partition a step.
 
-    Raises `Untraceable` if the step does not fit the pattern.
+    Raises:
+        Untraceable: if the step does not fit the pattern.
     """
     grads = [*step.weight_grads.values(), *step.x_grads, *step.state_grads, *step.initial_grads, *step.context_grads]
     needed = ancestors([step.y, *step.new_state, *grads])

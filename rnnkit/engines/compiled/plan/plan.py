@@ -16,7 +16,8 @@ Written = list[tuple[fx.Node, Place]]
 class Plan(ABC):
     """The partition of a step and its two loops, which subclasses generate.
 
-    Raises `Untraceable` if the step cannot be compiled.
+    Raises:
+        Untraceable: if the step cannot be compiled.
     """
 
     def __init__(self, step: Step, *, backward: bool, states: bool) -> None:

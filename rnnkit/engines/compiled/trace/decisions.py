@@ -22,7 +22,8 @@ def check_decisions(
     `given` are the values that it reads besides the state, each [B, ...], the input first. Steps that draw random
     numbers are not checked, nor are ways that torch rejects.
 
-    Raises `Untraceable` if the results differ.
+    Raises:
+        Untraceable: if the results differ.
     """
     random = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     usual: list[Tensor] | None = None

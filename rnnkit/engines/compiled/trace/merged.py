@@ -20,7 +20,8 @@ MIXED = "a step mixes the batch into another axis"
 def separate(graph: fx.Graph) -> bool:
     """Rewrite every operation on a merged axis; return whether there was any.
 
-    Raises `Untraceable` if that is impossible.
+    Raises:
+        Untraceable: if that is impossible.
     """
     apart = _Apart(graph)
     for node in list(graph.nodes):

@@ -52,7 +52,8 @@ def trace(
     computed weights included. `masked` means that rows may end early or be reset within a window, `states` that all
     states are results.
 
-    Raises `Untraceable` if a graph cannot represent the step, for example if its control flow depends on values.
+    Raises:
+        Untraceable: if a graph cannot represent the step, for example if its control flow depends on values.
     """
     mode = FakeTensorMode()
     with mode, torch.no_grad():

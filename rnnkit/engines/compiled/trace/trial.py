@@ -29,8 +29,9 @@ def try_step(
 ) -> tuple[torch.dtype, Any]:
     """Run a step of few rows twice, with its gradients; return the dtype of the output, and a state in stable dtypes.
 
-    Raises `Unsteppable` if torch rejects the step, for example because of its dtypes, and `Untraceable` if the step
-    depends on more than its arguments, or its state does not keep its dtype.
+    Raises:
+        Unsteppable: if torch rejects the step, for example because of its dtypes.
+        Untraceable: if the step depends on more than its arguments, or its state does not keep its dtype.
     """
     device = next(iter(state_leaves(state))).device
     before = map_state(_few_lanes, state)
@@ -108,7 +109,8 @@ def _versions(tensors: list[Tensor]) -> list[int]:
 def _with_the_same_randomness(step: Callable[[], list[Tensor]], device: torch.device) -> list[list[Tensor]]:
     """Return the results of two steps with the same random numbers, and restore the generators.
 
-    Raises `Untraceable` if a step draws from other generators than torch's: a trace would make constants of them.
+    Raises:
+        Untraceable: if a step draws from other generators than torch's: a trace would make constants of them.
     """
     ours = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     others = random.getstate(), np.random.get_state()
