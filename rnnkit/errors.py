@@ -38,7 +38,7 @@ class Problems:
     ...     raise UserError(name, "a positive number", "0", fix=f"{name}=1")
     >>> for name in ("data.lanes", "model.num_layers"):
     ...     problems.attempt(refuse, name)
-    >>> problems.tell()
+    >>> problems.raise_all()
     Traceback (most recent call last):
     rnnkit.errors.UserError: 2 problems
       data.lanes: expected a positive number; got 0. Try: data.lanes=1
@@ -56,7 +56,7 @@ class Problems:
             self.found.append(error)
             return None
 
-    def tell(self) -> None:
+    def raise_all(self) -> None:
         """Raise the recorded errors, if there are any."""
         if len(self.found) < 2:
             for error in self.found:

@@ -72,8 +72,8 @@ class Stack(Cell[tuple[Any, ...]]):
         """Run one step of every cell, from the lowest to the highest, with the context for those that take one."""
         output, after = x, []
         for cell, own in zip(self._each(), state, strict=True):
-            told = context is not None and cell.takes_context
-            output, new = cell(output, own, context=context) if told else cell(output, own)
+            passed = context is not None and cell.takes_context
+            output, new = cell(output, own, context=context) if passed else cell(output, own)
             after.append(new)
         return output, tuple(after)
 

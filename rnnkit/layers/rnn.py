@@ -153,13 +153,13 @@ class RNN(nn.Module):
         options: dict[str, Any] = {"lengths": lengths, "reset": reset, "checkpoint_every": checkpoint_every}
         cells = [self.cell_at(i) for i in range(len(self.cells))]
         # if no cell takes a context, all cells are given it, and raise an error
-        told = [cell.takes_context for cell in cells] if context is not None else [False] * len(cells)
+        takes = [cell.takes_context for cell in cells] if context is not None else [False] * len(cells)
         after: list[Any] = []
         for layer in range(self.num_layers):
             if layer > 0:
                 x = self.dropout(x)
             i = len(after)
-            own: dict[str, Any] = {"context": context if told[i] or not any(told) else None}
+            own: dict[str, Any] = {"context": context if takes[i] or not any(takes) else None}
             if self.bidirectional:
                 y_BTO, ends = scan_both(
                     (cells[i], cells[i + 1]), x, (before[i], before[i + 1]), engine=engine, **own, **options

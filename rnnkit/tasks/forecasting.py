@@ -139,15 +139,15 @@ class Forecasting(Task):
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         inputs, targets_BHC = batch.inputs, batch.targets
         levels = sorted({0.5, *(level for pair in COVERAGES.values() for level in pair)})
-        said = self._predictive(batch, levels)
+        predictive = self._predictive(batch, levels)
         # the loss of a poor forecast can overflow float32
-        in_full = said.parameters._replace(raw=widened(said.parameters.raw))
+        in_full = predictive.parameters._replace(raw=widened(predictive.parameters.raw))
         self.losses[stage].update(*self._mean_loss(in_full, targets_BHC))
-        terms, targets = self._errors(said.mean, said.median, batch)
-        if said.quantiles is not None:
+        terms, targets = self._errors(predictive.mean, predictive.median, batch)
+        if predictive.quantiles is not None:
             known_BHC = targets.counts
-            by_level = dict(zip(levels, said.quantiles, strict=True))
-            terms["crps"] = Term(said.crps(targets_BHC) * self._unit(batch), known_BHC)
+            by_level = dict(zip(levels, predictive.quantiles, strict=True))
+            terms["crps"] = Term(predictive.crps(targets_BHC) * self._unit(batch), known_BHC)
             for name, (low, high) in COVERAGES.items():
                 within_BHC = (by_level[low] <= targets_BHC) & (targets_BHC <= by_level[high])
                 terms[name] = Term(within_BHC.float(), known_BHC)
@@ -185,11 +185,11 @@ class Forecasting(Task):
     @torch.no_grad()
     def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
         """Returns mean [B, H, C] and quantiles [Q, B, H, C], or None without quantiles, in the units of the file."""
-        said = self._predictive(batch, levels)
+        predictive = self._predictive(batch, levels)
         extra = _extra(batch)
         location_B1C, scale_B1C = (widened(x)[:, None] for x in (extra.location, extra.scale))
-        quantiles = None if said.quantiles is None else location_B1C + scale_B1C * said.quantiles
-        return location_B1C + scale_B1C * said.mean, quantiles
+        quantiles = None if predictive.quantiles is None else location_B1C + scale_B1C * predictive.quantiles
+        return location_B1C + scale_B1C * predictive.mean, quantiles
 
     def predict(self, batch: SequenceBatch) -> list[ForecastPrediction]:
         mean_BHC, quantiles_QBHC = self.forecast(batch, self.levels)

@@ -62,7 +62,7 @@ class Tagging(Task):
         super().__init__(model, optimizer, schedule, clip)
         self.tags = list(tags)
         self.marks_entities = marks_entities(self.tags)
-        self.measured = nn.ModuleDict({stage: _Measured(self.tags) for stage in ("val", "test")})
+        self.measured = nn.ModuleDict({stage: _SplitMetrics(self.tags) for stage in ("val", "test")})
         self._last: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
@@ -104,8 +104,8 @@ class Tagging(Task):
         total = self.loss(e_BTC, named) * batch.tokens
         self._measured(stage).loss.update(total / tokens.clamp(min=1), tokens)
 
-    def _measured(self, stage: str) -> "_Measured":
-        return cast(_Measured, self.measured[stage])
+    def _measured(self, stage: str) -> "_SplitMetrics":
+        return cast(_SplitMetrics, self.measured[stage])
 
     def compute_metrics(self, stage: str) -> dict[str, float]:
         measured = self._measured(stage)
@@ -171,7 +171,7 @@ class Tagging(Task):
         return "\n".join([*parts, _table("tag", names, counts_C3)])
 
 
-class _Measured(nn.Module):
+class _SplitMetrics(nn.Module):
     """The metrics of a split."""
 
     def __init__(self, tags: Sequence[str]) -> None:

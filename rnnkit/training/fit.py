@@ -83,7 +83,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     trainer = problems.attempt(_trainer, config, run, monitor, resumed_step)
     data = problems.attempt(_data, config)
     check_parts(config, problems)
-    problems.tell()
+    problems.raise_all()
     assert trainer is not None
     assert data is not None
     data.setup("fit")

@@ -73,12 +73,12 @@ def _without_weights(config: DictConfig) -> nn.Module | None:
 def _build_model(config: DictConfig) -> nn.Module | None:
     """Build the model, with 2 for each size that depends on the data; None if more than sizes depend on them."""
     stand_ins: dict[str, Any] = {}
-    untold: list[inspect.Parameter] = []
+    unset: list[inspect.Parameter] = []
     with contextlib.suppress(Exception):  # the constructor reports an invalid target
         parameters = inspect.signature(hydra.utils.get_object(config.model._target_)).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        untold = [p for p in parameters if p.kind in named and p.name not in config.model]
-        lacking = [p for p in untold if p.default is p.empty]
+        unset = [p for p in parameters if p.kind in named and p.name not in config.model]
+        lacking = [p for p in unset if p.default is p.empty]
         if any(p.annotation not in (int, p.empty) for p in lacking):
             return None  # once the data are read, the constructor reports errors
         stand_ins = dict.fromkeys((p.name for p in lacking), 2)
@@ -86,7 +86,7 @@ def _build_model(config: DictConfig) -> nn.Module | None:
         model: nn.Module = construct(config, "model", **stand_ins)
     except UserError as error:
         name = error.argument.removeprefix("model.")  # a size that some data define and others do not
-        if name not in {p.name for p in untold} - stand_ins.keys():
+        if name not in {p.name for p in unset} - stand_ins.keys():
             raise
         model = construct(config, "model", **stand_ins, **{name: 2})
     return model

@@ -60,7 +60,7 @@ def check_configuration(config: DictConfig) -> None:
         problems.setdefault(named.argument, named)
     found = Problems()
     found.found = [*problems.values()]
-    found.tell()
+    found.raise_all()
 
 
 def check_built(config: DictConfig, names: Iterable[str]) -> None:
@@ -73,7 +73,7 @@ def check_built(config: DictConfig, names: Iterable[str]) -> None:
     plain = _resolved(config)
     found = Problems()
     found.found = [problem for name in names for problem in _nodes(name, _taken(plain[name]), settings[name].hint)]
-    found.tell()
+    found.raise_all()
 
 
 def _taken(node: Any) -> Any:

@@ -148,8 +148,8 @@ def stopping_at_once(folder: Path, *, new: bool) -> Iterator[None]:
         last = folder / "checkpoints" / "last.ckpt"
         if last.exists():
             age = round(time.time() - last.stat().st_mtime)
-            said = f"Stopped immediately; the last checkpoint is {age} s old"
-            raise Interrupted(f"{said}. Resume with: rnnkit resume {folder}") from error
+            message = f"Stopped immediately; the last checkpoint is {age} s old"
+            raise Interrupted(f"{message}. Resume with: rnnkit resume {folder}") from error
         if is_ours and not (folder / "metrics.csv").exists():
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -77,9 +77,9 @@ class Writer:
                 body += ["for (long b = lo; b < hi; ++b) {", *self.rows.values(), *lines, "}"]
             body += [self._product(node) for node in self.schedule.products if self.schedule.stage[node] == number]
         packing = [self._packing(node, number) for number, node in enumerate(self.schedule.products) if self.packed]
-        rooms = [
-            f"Scratch<{register_type(value(node).dtype)}> room_{name}((hi - lo) * {self._width(node)}); "
-            f"{register_type(value(node).dtype)}* const {name} = room_{name}.data;"
+        buffers = [
+            f"Scratch<{register_type(value(node).dtype)}> buffer_{name}((hi - lo) * {self._width(node)}); "
+            f"{register_type(value(node).dtype)}* const {name} = buffer_{name}.data;"
             for node, name in self.locals.items()
         ]
         pointers = [
@@ -92,14 +92,14 @@ class Writer:
                 f'extern "C" void {self.name}(long T, long B, long reverse, long threads, void* const* pointers, '
                 "const long* strides) {",
                 *pointers,
-                *(room for room, _ in packing),
+                *(buffer for buffer, _ in packing),
                 "#pragma omp parallel num_threads(threads)",
                 "{",
                 "const long thread = omp_get_thread_num(), count = omp_get_num_threads();",
                 *(call for _, call in packing),
                 "#pragma omp barrier",
                 "const long lo = B * thread / count, hi = B * (thread + 1) / count;",
-                *rooms,
+                *buffers,
                 "for (long n = 0; n < T; ++n) {",
                 f"const long t = {t}, before = t + reverse, after = t + 1 - reverse, now = n & 1, next = now ^ 1;",
                 *body,
@@ -235,7 +235,7 @@ class Writer:
         k, n = (1, 2) if weights is arguments(node)[1] else (2, 1)
         size = f"packed_size<{S}, {N}, {K}>()"
         return (
-            f"Scratch<{S}> room_{name}({groups} * {size}); {S}* const {name} = room_{name}.data;",
+            f"Scratch<{S}> buffer_{name}({groups} * {size}); {S}* const {name} = buffer_{name}.data;",
             f"for (long g = 0; g < {groups}; ++g) pack<{S}, {N}, {K}>({source} + g * strides[{at}], strides[{at + k}], "
             f"strides[{at + n}], {name} + g * {size}, thread, count);",
         )

@@ -126,7 +126,7 @@ class Stepper:
                 for held, mode, given, forward in self._attributes
             )
             and not any(self._hooks)
-            and self._readings.hold()
+            and self._readings.are_unchanged()
         )
 
     def __call__(self, x_B1I: Tensor, state: Any) -> tuple[Tensor, Any]:

@@ -49,7 +49,7 @@ class Chunk:
             self.steps //= 2
             shapes = _shapes(loop, lanes, self.steps)
         self.arena = arena_of(sum(shape.bytes for shape in shapes.values()))
-        self.rooms: Buffers = dict(zip(shapes, self.arena.tensors(shapes.values()), strict=True))
+        self.buffers: Buffers = dict(zip(shapes, self.arena.tensors(shapes.values()), strict=True))
         slots = loop.slots()
         self._views = [self._views_of_step(slots, k) for k in range(self.steps)]
         self._step = step_on(self._views[0])
@@ -71,11 +71,11 @@ class Chunk:
     def _views_of_step(self, slots: list[tuple[fx.Node, Argument, int]], k: int) -> list[Tensor]:
         views = []
         for node, argument, offset in slots:
-            room = self.rooms[argument]
+            buffer = self.buffers[argument]
             if argument.kind == "shared":
-                views.append(room)
+                views.append(buffer)
             else:
-                lanes_first = room if argument.kind == "lane" else room[k + offset]
+                lanes_first = buffer if argument.kind == "lane" else buffer[k + offset]
                 views.append(lanes_first.movedim(0, batch_axis(node) or 0))
         return views
 

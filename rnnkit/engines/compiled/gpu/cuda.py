@@ -74,12 +74,12 @@ class GraphKernel(Differentiable):
             values[step.valid], values[step.fresh] = (mask_TB.reshape(T * B) for mask_TB in ordered)
         self.run_once(values, B)
         self.run_for_all(direction.before, values, T, B)
-        rooms = self._rooms(loop, values, T, B)
+        buffers = self._buffers(loop, values, T, B)
         by_state = {argument.node: argument for argument in loop.carries}
         keep = [argument for argument in loop.carries if argument.kind == "history"]
-        ends = loop.run(rooms, {by_state[old]: values[old] for old in step.state}, T, B, keep)
-        values.update(_stored(direction.stored, rooms))
-        histories = {argument.node: rooms[argument] for argument in keep}
+        ends = loop.run(buffers, {by_state[old]: values[old] for old in step.state}, T, B, keep)
+        values.update(_stored(direction.stored, buffers))
+        histories = {argument.node: buffers[argument] for argument in keep}
         self._show_states(values, histories)
         self.run_for_all(direction.after, values, T, B)
         y_TBO = rows_first(self.at_all_steps(step.y, values, T), step.y).view(T, B, value(step.y).shape[1])
@@ -108,7 +108,7 @@ class GraphKernel(Differentiable):
                 values[node] = self.rows(grad, shape)
         self._show_states(values, histories)
         self.run_for_all(direction.before, values, T, B)
-        rooms = self._rooms(loop, values | histories, T, B)
+        buffers = self._buffers(loop, values | histories, T, B)
         entering = dict(zip(step.state_grad, state_grads, strict=True))
         carries = {
             argument: entering[argument.node]
@@ -116,8 +116,8 @@ class GraphKernel(Differentiable):
             else y_grad_BTO.new_zeros(B, *features(argument.node), dtype=buffer_dtype(argument))
             for argument in loop.carries
         }
-        ends = loop.run(rooms, carries, T, B)
-        values.update(_stored(direction.stored, rooms))
+        ends = loop.run(buffers, carries, T, B)
+        values.update(_stored(direction.stored, buffers))
         sums = {node: _summed(node, values, ends) for node in direction.summed}
         self.run_for_all(direction.after, values, T, B, sums)
         late = self.late_grads(values, {node: ends[Argument("lane sum", node)] for node in self.partition.late_sums}, B)
@@ -132,7 +132,7 @@ class GraphKernel(Differentiable):
             *(None if grad is None else found[grad] for grad in (*step.context_grads, *step.weight_grads.values())),
         ]
 
-    def _rooms(self, loop: CudaGraphLoop, values: Values, T: int, B: int) -> Buffers:
+    def _buffers(self, loop: CudaGraphLoop, values: Values, T: int, B: int) -> Buffers:
         """Return the values that a loop reads, in the layout of its buffers."""
         return {
             argument: rows_first(values[argument.node], argument.node).view(T, B, *features(argument.node))
@@ -164,9 +164,9 @@ def _in_time(x_TBF: Tensor, reverse: bool) -> Tensor:
     return (x_TBF.flip(0) if reverse else x_TBF).transpose(0, 1)
 
 
-def _stored(nodes: list[fx.Node], rooms: Buffers) -> Values:
+def _stored(nodes: list[fx.Node], buffers: Buffers) -> Values:
     """Return the values that a loop has written, by rows."""
-    return {node: by_row(rooms[Argument("step", node)].flatten(0, 1), node) for node in nodes}
+    return {node: by_row(buffers[Argument("step", node)].flatten(0, 1), node) for node in nodes}
 
 
 def _summed(node: fx.Node, values: Values, ends: Buffers) -> Tensor:

@@ -38,49 +38,49 @@ class CudaGraphLoop(Loop):
         self.is_slow_fallback = False
         self._lock = threading.Lock()
 
-    def run(self, rooms: Buffers, carries: Buffers, T: int, B: int, keep: Sequence[Argument] = ()) -> Buffers:
+    def run(self, buffers: Buffers, carries: Buffers, T: int, B: int, keep: Sequence[Argument] = ()) -> Buffers:
         """Run all steps of a window, from the given carries to the returned ones.
 
-        `rooms` has the inputs, [T, B, F...] ("history": [T + 1, B, F...], "lane": [B, F...]). The outputs are added to
-        it, and the values before and after all steps of the carries in `keep`.
+        `buffers` has the inputs, [T, B, F...] ("history": [T + 1, B, F...], "lane": [B, F...]). The outputs are added,
+        and the values before and after all steps of the carries in `keep`.
         """
         if not carries:
             return {}
         like = next(iter(carries.values()))
         for argument in (*self.outputs, *keep):
             steps = T + (argument in keep)
-            rooms[argument] = like.new_empty(steps, B, *features(argument.node), dtype=buffer_dtype(argument))
+            buffers[argument] = like.new_empty(steps, B, *features(argument.node), dtype=buffer_dtype(argument))
         for argument in keep:
-            rooms[argument][0] = carries[argument]
+            buffers[argument][0] = carries[argument]
         with self._lock:
             chunk = self._chunk(B, like.device)
         # from here on the memory belongs to this window: another thread would interfere
         with chunk.arena.lock:
-            held = chunk.rooms
-            _copy(self._at_all_steps(held, rooms, B))
+            held = chunk.buffers
+            _copy(self._at_all_steps(held, buffers, B))
             stretches = pieces(T, chunk.steps)
             for begin, K in reversed(stretches) if self.backward else stretches:
                 first, last = (K, 0) if self.backward else (0, K)
-                read = self._at_steps(held, rooms, begin, K, B)
+                read = self._at_steps(held, buffers, begin, K, B)
                 _copy([*read, *((held[argument][first, :B], carries[argument]) for argument in self.carries)])
                 chunk.run(K)
                 carries = {argument: held[argument][last, :B] for argument in self.carries}
-                written = [(rooms[argument][begin : begin + K], held[argument][:K, :B]) for argument in self.outputs]
+                written = [(buffers[argument][begin : begin + K], held[argument][:K, :B]) for argument in self.outputs]
                 after = slice(begin + 1, begin + K + 1)
-                _copy([*written, *((rooms[argument][after], held[argument][1 : K + 1, :B]) for argument in keep)])
+                _copy([*written, *((buffers[argument][after], held[argument][1 : K + 1, :B]) for argument in keep)])
             ends = {argument: carry.clone() for argument, carry in carries.items()}
         self.is_slow_fallback |= chunk.failed and rounded(B) in self._unfused
         return ends
 
-    def _at_all_steps(self, held: Buffers, rooms: Buffers, B: int) -> Pairs:
+    def _at_all_steps(self, held: Buffers, buffers: Buffers, B: int) -> Pairs:
         """Return destinations and sources of values that are constant over the steps."""
-        shared = [(held[argument], rooms[argument]) for argument in self.inputs if argument.kind == "shared"]
-        return shared + [(held[argument][:B], rooms[argument]) for argument in self.inputs if argument.kind == "lane"]
+        shared = [(held[argument], buffers[argument]) for argument in self.inputs if argument.kind == "shared"]
+        return shared + [(held[argument][:B], buffers[argument]) for argument in self.inputs if argument.kind == "lane"]
 
-    def _at_steps(self, held: Buffers, rooms: Buffers, begin: int, K: int, B: int) -> Pairs:
+    def _at_steps(self, held: Buffers, buffers: Buffers, begin: int, K: int, B: int) -> Pairs:
         """Return destinations and sources of the values that some steps read."""
         slots = {a: K + (a.kind == "history") for a in self.inputs if a.kind in ("step", "history")}
-        return [(held[a][:count, :B], rooms[a][begin : begin + count]) for a, count in slots.items()]
+        return [(held[a][:count, :B], buffers[a][begin : begin + count]) for a, count in slots.items()]
 
     def _chunk(self, B: int, device: torch.device) -> Chunk:
         """Return the chunk for a number of rows on the current device and stream, an existing one or a new one."""

@@ -7,9 +7,9 @@ from rnnkit.engines.compiled.trace.graphs import batch_axis, value
 from rnnkit.engines.window import Window, valid_steps
 
 
-def by_row(room: Tensor, node: fx.Node) -> Tensor:
+def by_row(buffer: Tensor, node: fx.Node) -> Tensor:
     """Return [T * B, F...] with the rows at the batch axis of the trace."""
-    return room.movedim(0, batch_axis(node) or 0)
+    return buffer.movedim(0, batch_axis(node) or 0)
 
 
 def rows_first(tensor: Tensor, node: fx.Node) -> Tensor:

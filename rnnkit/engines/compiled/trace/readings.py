@@ -48,7 +48,7 @@ class Readings:
         self._others = [place for place in places if not _is_fixed(_at(place))]
         self._values = self._of_others()
 
-    def hold(self) -> bool:
+    def are_unchanged(self) -> bool:
         """Whether nothing has changed."""
         for namespace, name, value in self._fixed:
             if namespace.get(name, MISSING) is not value:
@@ -85,7 +85,7 @@ class Readings:
 def readings(cell: Cell[Any]) -> Readings:
     """Return the values that the step of a cell reads at present."""
     found = _readings.get(cell)
-    if found is None or not found.hold():
+    if found is None or not found.are_unchanged():
         found = _readings[cell] = Readings(cell)
     return found
 
