@@ -49,7 +49,7 @@ class AntisymmetricCell(BlockCell[Tensor]):
         self.bias = nn.Parameter(torch.zeros((1 + gated) * hidden_size))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.zeros(batch_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

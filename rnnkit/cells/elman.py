@@ -37,7 +37,7 @@ class ElmanCell(GatedCell[Tensor]):
         self.nonlinearity = nonlinearity
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

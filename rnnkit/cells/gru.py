@@ -36,7 +36,7 @@ class GRUCell(GatedCell[Tensor]):
         self.reset_after = reset_after
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ class IndRNNCell(Cell[Tensor]):
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

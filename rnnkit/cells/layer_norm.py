@@ -72,7 +72,7 @@ class LayerNormGRUCell(BlockCell[Tensor]):
         self.norm_hh_rz, self.norm_hh_n = nn.LayerNorm(2 * hidden_size, bias=False), nn.LayerNorm(hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.zeros(batch_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

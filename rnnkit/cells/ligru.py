@@ -32,7 +32,7 @@ class LiGRUCell(BlockCell[Tensor]):
         self.norm_ih = nn.LayerNorm(2 * hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.zeros(batch_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

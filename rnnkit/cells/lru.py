@@ -67,7 +67,7 @@ class LRUCell(LinearCell):
         return lambda_H, torch.view_as_complex(_full(parts))
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
-        """Re(C h) + D x."""
+        """Return `Re(C h) + D x`."""
         # the real part of a complex product is a real product with C conjugated; the sign is moved to the weights
         parts = torch.view_as_real(h).flatten(-2).to(self.weight_out.dtype)
         return linear(parts, self.weight_out.flatten(1)) + linear(x, self.skip)

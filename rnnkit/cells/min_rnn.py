@@ -30,11 +30,11 @@ class MinGRUCell(LinearCell):
         self.input_map = nn.Linear(input_size, 2 * hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.input_map.weight.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """1 - z and z g."""
+        """Return `1 - z` and `z g`."""
         z, v = self.input_map(x).chunk(2, dim=-1)
         return _blend(torch.sigmoid(z), v)
 
@@ -60,18 +60,18 @@ class MinLSTMCell(LinearCell):
         self.input_map = nn.Linear(input_size, 3 * hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.input_map.weight.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F / (f + i) and i g / (f + i)."""
+        """Return `f / (f + i)` and `i g / (f + i)`."""
         f, i, v = self.input_map(x).chunk(3, dim=-1)
         # i / (f + i) = sigmoid(log i - log f), without 0 / 0 when both gates are closed
         return _blend(torch.sigmoid(logsigmoid(i) - logsigmoid(f)), v)
 
 
 def _blend(z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """1 - z and z g(v)."""
+    """Return `1 - z` and `z g(v)`."""
     # g without a selection, which would be many times slower: v - relu(v) is v below zero and 0 above
     above = relu(v)
     return 1 - z, z * (above + torch.sigmoid(v - above))

@@ -29,15 +29,15 @@ class QRNNCell(LinearCell):
         self.output_gate = nn.Linear(input_size, hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.input_map.weight.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F and (1 - f) z."""
+        """Return `f` and `(1 - f) z`."""
         candidate, forget = self.input_map(x).chunk(2, dim=-1)
         z, f = torch.tanh(candidate), torch.sigmoid(forget)
         return f, torch.addcmul(z, f, z, value=-1)
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
-        """O c."""
+        """Return `o c`."""
         return torch.sigmoid(self.output_gate(x)) * h

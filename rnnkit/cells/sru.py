@@ -34,11 +34,11 @@ class SRUCell(LinearCell):
         self.skip = nn.Identity() if input_size == hidden_size else nn.Linear(input_size, hidden_size, bias=False)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.forget_bias.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F and (1 - f) W x."""
+        """Return `f` and `(1 - f) W x`."""
         forget, candidate = self.input_map(x).chunk(2, dim=-1)
         f = torch.sigmoid(forget + self.forget_bias)
         return f, torch.addcmul(candidate, f, candidate, value=-1)

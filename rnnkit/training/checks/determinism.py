@@ -52,7 +52,7 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
     """With `deterministic`, find the operations of a training step and of a validation that are not reproducible.
 
     One training step runs on the first batch (forward, backward, clipping, the optimizer), and one validation batch
-    with its metrics. The state of the task is restored afterwards. If all operations are reproducible, one line is
+    with its metrics. The state of the task is restored afterward. If all operations are reproducible, one line is
     printed. With `deterministic=warn`, the others are printed.
 
     Raises:

@@ -73,7 +73,7 @@ def check_batch_memory(config: DictConfig, trainer: L.Trainer, task: Task, data:
     """Check that a training step and a validation batch fit into free memory.
 
     The memory of a batch is measured: the longest sequences, in batches of two and three, are trained on and validated,
-    and the memory after each operation is extrapolated to the batch size. The state of the task is restored afterwards.
+    and the memory after each operation is extrapolated to the batch size. The state of the task is restored afterward.
     This takes the time of a few steps. A task that cannot be measured is not refused.
 
     Args:

@@ -23,7 +23,7 @@ class Given(NamedTuple):
 
     @classmethod
     def of(cls, x: Any, context: Any, of_lanes: tuple[bool, ...]) -> "Given":
-        """Use the first step of x [B, T, ...], if there is one."""
+        """Return the inputs with the first step of x [B, T, ...], if there is one."""
         first = map_state(lambda leaf: leaf.detach()[:, :1].flatten(0, 1).requires_grad_(leaf.requires_grad), x)
         return cls(first, context, of_lanes)
 

@@ -38,11 +38,11 @@ class Output(ABC):
 
     @abstractmethod
     def mean(self, parameters: Parameters) -> Tensor:
-        """[B, N, C]."""
+        """Return the mean [B, N, C]."""
 
     @abstractmethod
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
-        """[S, B, N, C]."""
+        """Return samples [S, B, N, C]."""
 
     def spans(self, levels: Sequence[float]) -> bool:
         """Whether the output provides the quantiles of these levels."""
