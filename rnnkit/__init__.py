@@ -1,7 +1,7 @@
-"""rnnkit: the place where recurrent networks live.
+"""rnnkit: recurrent neural networks in PyTorch.
 
-The names a researcher types work without Lightning or Hydra and are imported on first use, so that `rnnkit --help`
-needs no torch:
+The public names work without Lightning or Hydra and are imported on first use, so that `rnnkit --help` does not import
+torch:
 
 >>> import rnnkit, torch
 >>> rnn = rnnkit.RNN(rnnkit.cells.LSTMCell, input_size=3, hidden_size=5, num_layers=2)

@@ -1,4 +1,4 @@
-"""SequenceBatch: the word that data and tasks share."""
+"""SequenceBatch, the batches that data modules create and tasks read."""
 
 import copy
 import dataclasses
@@ -14,28 +14,29 @@ from rnnkit.inputs import ForecastExtra, ForecastInputs, TagExtra, TokenInputs
 __all__ = ["IGNORED", "ForecastExtra", "ForecastInputs", "SequenceBatch", "TagExtra", "TokenInputs"]
 
 IGNORED = -100
-"""The target that no loss counts: padding."""
+"""The target of padding, which every loss ignores."""
 
 
 class SequenceBatch(NamedTuple):
-    """B sequences side by side, or one window of B lanes, T steps long.
+    """B sequences, or one window of B lanes, with T steps.
 
-    Axes: B lanes, T time steps, I input features, O output features.
+    Axes: B rows, T time steps, I input features, O output features.
 
-    * `inputs`: [B, T] ids or [B, T, I] values; where a model reads more than one thing, a NamedTuple, a dict or
-      a dataclass whose first tensor is such a one, also of your own. Its tensors are [B, ...] unless it has a method
-      `take(lanes)` of its own.
-    * `targets`: [B, T] ids, [B, T, O] values or [B]; ids are `IGNORED` where the lane is padded.
-    * `lengths`: [B], the valid steps of each lane, 0 allowed; None says that every lane is full, which the data know
-      without asking the device and which makes masks unnecessary.
-    * `target_lengths`: [B], the valid targets of each lane where they are not one for each step; None where all targets
-      count, or as many as `lengths` says.
-    * `reset`: [B] booleans, true where a lane begins a new sequence with this window; None where each lane is a whole
-      sequence and nothing is carried.
-    * `num_steps`: the valid steps of all lanes, the sum of `lengths`, which the data know without asking the device;
-      None where every lane is full.
-    * `extra`: what metrics and the units of predictions need, such as scales and baselines; no model reads it. Of the
-      same kinds as `inputs`.
+    Args:
+        inputs: [B, T] ids or [B, T, I] values. For a model with several inputs, a NamedTuple, a dict or a dataclass,
+            whose first tensor is of this form; it may be of your own class. Its tensors are [B, ...] unless it has its
+            own method `take(lanes)`.
+        targets: [B, T] ids, [B, T, O] values or [B]; ids are `IGNORED` at padding.
+        lengths: [B], the number of valid steps of each row, 0 allowed. None means no padding, which data modules know
+            without synchronizing with the device, and which makes masks unnecessary.
+        target_lengths: [B], the number of valid targets of each row if there is not one for each step; None if all
+            targets are valid, or as many as `lengths`.
+        reset: [B] booleans, true where a lane begins a new sequence with this window; None if each row is a whole
+            sequence and no state is carried.
+        num_steps: the number of valid steps of all rows, the sum of `lengths`, known without synchronizing with the
+            device; None if there is no padding.
+        extra: data for metrics and for the units of predictions, such as scales and baselines, that no model reads. Of
+            the same kinds as `inputs`.
 
     >>> import torch
     >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), num_steps=7)
@@ -60,7 +61,7 @@ class SequenceBatch(NamedTuple):
         target_lengths: Sequence[int] | None = None,
         extra: Any = None,
     ) -> "SequenceBatch":
-        """A batch of whole sequences; lengths that are all alike become None.
+        """Return a batch of whole sequences; equal lengths become None.
 
         >>> import torch
         >>> SequenceBatch.of(torch.zeros(2, 3), torch.tensor([0, 1]), [3, 3]).lengths is None
@@ -82,7 +83,7 @@ class SequenceBatch(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """B and T, padding included."""
+        """B and T, including padding."""
         first = self.inputs
         while not isinstance(first, Tensor):
             first = parts(first)[0]  # type: ignore[index]
@@ -90,12 +91,12 @@ class SequenceBatch(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """The valid steps of all lanes."""
+        """The number of valid steps of all rows."""
         lanes, steps = self.shape
         return lanes * steps if self.num_steps is None else self.num_steps
 
     def to(self, device: torch.device) -> "SequenceBatch":
-        """The batch on another device, and the batch itself where it is there already; CUDA is not waited for.
+        """Return the batch on another device, or itself if it is there already; does not synchronize with CUDA.
 
         >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), None)
         >>> batch.to(torch.device("cpu")) is batch
@@ -104,9 +105,10 @@ class SequenceBatch(NamedTuple):
         return self if self.targets.device == device else _moved(self, device)
 
     def take(self, lanes: Tensor) -> "SequenceBatch":
-        """The batch of some lanes, by their numbers; a lane may be there several times. Waits for the device.
+        """Return a batch of some rows, by their indices; a row may occur several times. Synchronizes with the device.
 
-        Raises UserError for a tensor in `inputs` or `extra` that has not one row for each lane.
+        Raises:
+            UserError: if a tensor in `inputs` or `extra` does not have one row for each row of the batch.
 
         >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), num_steps=7)
         >>> taken = batch.take(torch.tensor([1, 1, 1]))
@@ -122,7 +124,7 @@ class SequenceBatch(NamedTuple):
 
 
 def parts(value: Any) -> list[Any] | None:
-    """What a tuple, a NamedTuple, a list, a dict or a dataclass holds, in its order; None for anything else.
+    """Return the items of a tuple, a NamedTuple, a list, a dict or a dataclass, in order; None for anything else.
 
     >>> parts({"values": 1, "gaps": [2]}), parts(3)
     ([1, [2]], None)
@@ -137,7 +139,7 @@ def parts(value: Any) -> list[Any] | None:
 
 
 def with_parts(value: Any, new: Sequence[Any]) -> Any:
-    """A structure of the same type with other parts; no constructor is called.
+    """Return a structure of the same type with other items; no constructor is called.
 
     >>> with_parts({"values": 1, "gaps": [2]}, [3, 4])
     {'values': 3, 'gaps': 4}

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that the person at the keyboard can repair."""
+"""The exception for mistakes that the user can fix."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class UserError(ValueError):
-    """A mistake of the user's, told in one message: what was set, what was expected, what arrived, how to repair it.
+    """A mistake of the user, described in one message: the argument, the expected value, the actual one, and a fix.
 
     The command line prints it and exits with code 2. Code that uses rnnkit as a library may catch it as a `ValueError`.
 
@@ -17,7 +17,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, argument: str, expected: str, got: str, *, fix: str) -> None:
-        got = " ".join(_shown(got).split())  # what libraries say can fill many lines
+        got = " ".join(_shown(got).split())  # messages of libraries can have many lines
         expected = _shown(expected)
         super().__init__(f"{argument}: expected {expected}; got {got}. Try: {fix}")
         self.argument = argument
@@ -26,19 +26,19 @@ class UserError(ValueError):
         self.fix = fix
 
     def renamed(self, argument: str) -> "UserError":
-        """The same mistake under another name, in the message and in its fix."""
+        """Return the same error for another name, in the message and in its fix."""
         return UserError(argument, self.expected, self.got, fix=self.fix.replace(self.argument, argument))
 
 
 class Problems:
-    """Mistakes that are looked for one after the other and told together.
+    """A collection of errors that are reported together.
 
     >>> problems = Problems()
     >>> def refuse(name):
     ...     raise UserError(name, "a positive number", "0", fix=f"{name}=1")
     >>> for name in ("data.lanes", "model.num_layers"):
     ...     problems.attempt(refuse, name)
-    >>> problems.tell()
+    >>> problems.raise_all()
     Traceback (most recent call last):
     rnnkit.errors.UserError: 2 problems
       data.lanes: expected a positive number; got 0. Try: data.lanes=1
@@ -49,15 +49,15 @@ class Problems:
         self.found: list[UserError] = []
 
     def attempt(self, make: Callable[..., T], *arguments: object) -> T | None:
-        """What `make` returns; None where it raises a UserError, which is kept."""
+        """Return the result of `make`; if it raises a UserError, record it and return None."""
         try:
             return make(*arguments)
         except UserError as error:
             self.found.append(error)
             return None
 
-    def tell(self) -> None:
-        """Raise what was found, if anything."""
+    def raise_all(self) -> None:
+        """Raise the recorded errors, if there are any."""
         if len(self.found) < 2:
             for error in self.found:
                 raise error
@@ -68,5 +68,5 @@ class Problems:
 
 
 def _shown(text: str) -> str:
-    """The text or, where it holds a line of some file that has no end, its beginning and its end."""
+    """Return the text or, if it is very long, its beginning and its end."""
     return text if len(text) <= 2000 else f"{text[:1000]} ... {text[-1000:]}"

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the name of a file to write beside `path`; it takes the place of `path` when the block ends well.
+    """Yield the name of a file to write beside `path`; it replaces `path` when the block ends without an exception.
 
-    Missing folders are made. An exception in the block leaves `path` as it was and nothing beside it.
+    Missing folders are created. After an exception in the block, `path` is unchanged and the new file is removed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # the process id keeps two runs that write the same file from writing into each other's
+    # the process id separates two runs that write the same file
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part

@@ -1,4 +1,4 @@
-"""The folders in which rnnkit keeps files of a user's, by the customs of the system."""
+"""The folders in which rnnkit stores files of the user, by the conventions of the system."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,10 @@ _system = PlatformDirs("rnnkit", appauthor=False)
 
 
 def cache_folder() -> Path:
-    """`$RNNKIT_CACHE`, else the system's place for caches: on Linux `rnnkit` under `$XDG_CACHE_HOME` or `~/.cache`.
+    """Return the cache folder: `$RNNKIT_CACHE`, else on Linux `rnnkit` in `$XDG_CACHE_HOME` or `~/.cache`.
 
-    Raises `OSError` for a user without a home.
+    Raises:
+        OSError: if the user has no home folder.
     """
     named = os.environ.get("RNNKIT_CACHE")
     try:
@@ -21,9 +22,10 @@ def cache_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """The system's place for what programs remember: on Linux `rnnkit` under `$XDG_STATE_HOME` or `~/.local/state`.
+    """Return the state folder: on Linux `rnnkit` in `$XDG_STATE_HOME` or `~/.local/state`.
 
-    Raises `OSError` for a user without a home.
+    Raises:
+        OSError: if the user has no home folder.
     """
     try:
         return _system.user_state_path

@@ -1,4 +1,4 @@
-"""What models read besides one tensor, and what metrics need of the same batch."""
+"""Inputs of models with several tensors, and extra data for metrics."""
 
 from typing import NamedTuple
 
@@ -7,21 +7,23 @@ from torch import Tensor
 
 
 class ForecastInputs(NamedTuple):
-    """B windows of time series, each with what is known at its origin, the step after which the future begins.
+    """B windows of time series, with the data known at the origin, the step after which the horizon begins.
 
-    Values are float64, because a series may lie far above its spread; a model scales them by window
+    Values are float64, because a series may lie far above its spread. A model scales them by window
     (`rnnkit.layers.WindowScaling`) before it computes in the dtype of `gaps` and the covariates.
 
     Axes: B windows, T past steps, H future steps, C target channels; P, F, K, G, S, N covariates.
 
-    * `past`: [B, T, C], the target channels up to the origin; NaN where missing or padded.
-    * `past_covariates`: [B, T, P], numeric covariates over the past, the last F of them known for the future too.
-    * `future_covariates`: [B, H, F], those F over the horizon; NaN where missing, as in the past.
-    * `past_categories`: [B, T, K] int64 ids, the last G of them known for the future too; 0 is unknown or missing.
-    * `future_categories`: [B, H, G], those G over the horizon.
-    * `static`: [B, S], numbers that hold for a whole series.
-    * `static_categories`: [B, N] int64 ids that hold for a whole series.
-    * `gaps`: [B, T], the time since the step before in units of the frequency; 1 in regular series and at their start.
+    Args:
+        past: [B, T, C], the target channels up to the origin; NaN where missing or padded.
+        past_covariates: [B, T, P], numeric covariates over the past; the last F of them are known for the future too.
+        future_covariates: [B, H, F], those F over the horizon; NaN where missing, as in the past.
+        past_categories: [B, T, K] int64 ids; the last G of them are known for the future too; 0 is unknown or missing.
+        future_categories: [B, H, G], those G over the horizon.
+        static: [B, S], numbers that are constant for a series.
+        static_categories: [B, N] int64 ids that are constant for a series.
+        gaps: [B, T], the time since the previous step in units of the frequency; 1 in regular series and at their
+            start.
     """
 
     past: Tensor
@@ -35,7 +37,7 @@ class ForecastInputs(NamedTuple):
 
     @classmethod
     def of(cls, past_BTC: Tensor, horizon: int) -> "ForecastInputs":
-        """Windows of which nothing is known but the values.
+        """Return windows with values only, without covariates.
 
         >>> import torch
         >>> ForecastInputs.of(torch.rand(2, 5, 1), horizon=3).future_covariates.shape
@@ -57,14 +59,15 @@ class ForecastInputs(NamedTuple):
 
 
 class ForecastExtra(NamedTuple):
-    """The units of B windows, and where they lie in their series. No model reads it.
+    """The units of B windows, and their places in their series. No model reads it.
 
-    All but `step` are float64, as the values are.
+    All tensors except `step` are float64, like the values.
 
-    * `location`, `scale`: [B, C]; a value in the units of the file is `location + scale * value`.
-    * `step`: [B] int64, the steps of the series before the horizon, which say where in its season a window ends.
-    * `seasonal_error`: [B, C], the mean absolute difference of training values a season apart, in units of the batch;
-      NaN where there are none.
+    Args:
+        location, scale: [B, C]; a value in the units of the file is `location + scale * value`.
+        step: [B] int64, the number of steps of the series before the horizon, which defines the phase of the season.
+        seasonal_error: [B, C], the mean absolute difference of training values a season apart, in units of the batch;
+            NaN if there are none.
     """
 
     location: Tensor
@@ -74,7 +77,7 @@ class ForecastExtra(NamedTuple):
 
     @classmethod
     def of(cls, past_BTC: Tensor) -> "ForecastExtra":
-        """That of windows in the units of the file, at the start of series without training values.
+        """Return the units of windows that are in those of the file, at the start of series without training values.
 
         >>> import torch
         >>> ForecastExtra.of(torch.rand(2, 5, 1)).step
@@ -87,15 +90,16 @@ class ForecastExtra(NamedTuple):
 
 
 class TokenInputs(NamedTuple):
-    """B sentences of T tokens. The characters stand there once for each distinct word of the batch.
+    """B sentences of T tokens. The characters of each distinct word of the batch are stored once.
 
     Axes: B sentences, T tokens, U distinct words, K characters.
 
-    * `words`: [B, T] int64 ids; 0 is a word that training never saw, and padding.
-    * `vectors`: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
-    * `which`: [B, T] int64, which of the distinct words each token is.
-    * `characters`: [U, K] int64 ids of the distinct words' characters; 0 is padding.
-    * `model_kwargs`: [U] int64, how many characters each has.
+    Args:
+        words: [B, T] int64 ids; 0 is a word that does not occur in training, and padding.
+        vectors: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
+        which: [B, T] int64, the index of each token's word among the distinct words.
+        characters: [U, K] int64 ids of the characters of the distinct words; 0 is padding.
+        sizes: [U] int64, the number of characters of each distinct word.
     """
 
     words: Tensor
@@ -105,7 +109,7 @@ class TokenInputs(NamedTuple):
     sizes: Tensor
 
     def take(self, lanes: Tensor) -> "TokenInputs":
-        """Some of the sentences; the distinct words stay those of the whole batch."""
+        """Return some of the sentences; the distinct words remain those of the whole batch."""
         words, vectors, which = (ids[lanes] for ids in (self.words, self.vectors, self.which))
         return TokenInputs(words, vectors, which, self.characters, self.sizes)
 
@@ -113,7 +117,8 @@ class TokenInputs(NamedTuple):
 class TagExtra(NamedTuple):
     """The baseline of B sentences. No model reads it.
 
-    * `usual`: [B, T] int64, the tag that each word has most often in training.
+    Args:
+        usual: [B, T] int64, the most frequent tag of each word in training.
     """
 
     usual: Tensor

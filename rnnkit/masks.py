@@ -1,4 +1,4 @@
-"""Lengths and resets as tensors, whatever they arrive as, checked before a kernel answers in its own words."""
+"""Lengths and resets as tensors, with checks before a kernel fails with a message of its own."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -9,16 +9,23 @@ from torch import Tensor
 from rnnkit.errors import UserError
 
 Lengths: TypeAlias = Tensor | Sequence[int]
-"""[B] whole numbers: a tensor of any integer dtype, a list, a tuple or a NumPy array."""
+"""[B] integers: a tensor of any integer dtype, a list, a tuple or a NumPy array."""
 Resets: TypeAlias = Tensor | Sequence[bool] | Sequence[Sequence[bool]]
 """[B] or [B, T] booleans: a tensor, lists or a NumPy array."""
 
 
 def as_lengths(lengths: Any, x_BT: Tensor, name: str = "lengths") -> Tensor:
-    """[B] int64 on the device of x [B, T, ...]; int64, so that no sum or difference of lengths wraps around.
+    """Return lengths as int64 [B] on the device of x [B, T, ...]; int64, so that sums and differences cannot overflow.
 
-    The values are looked at only where that does not wait for a GPU. Raises `UserError` for what are no whole numbers,
-    for another shape, and for values that are not from 0 to T.
+    Values are checked unless that would synchronize with a GPU.
+
+    Args:
+        lengths: the lengths.
+        x_BT: the input.
+        name: the name of the argument in messages.
+
+    Raises:
+        UserError: if the values are not integers from 0 to T, or the shape is not [B].
 
     >>> as_lengths([3, 1], torch.zeros(2, 3))
     tensor([3, 1])
@@ -49,9 +56,10 @@ def as_lengths(lengths: Any, x_BT: Tensor, name: str = "lengths") -> Tensor:
 
 
 def as_reset(reset: Any, x_BT: Tensor) -> Tensor:
-    """[B] or [B, T] booleans on the device of x [B, T, ...].
+    """Return resets as booleans [B] or [B, T] on the device of x [B, T, ...].
 
-    Raises `UserError` for another dtype or shape.
+    Raises:
+        UserError: for another dtype or shape.
 
     >>> as_reset([True, False], torch.zeros(2, 3))
     tensor([ True, False])
@@ -70,9 +78,9 @@ def as_reset(reset: Any, x_BT: Tensor) -> Tensor:
 
 
 def last_valid(y_BT: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """[B, ...], of y [B, T, ...] each lane's last valid step; of a lane without one, its first step.
+    """Return the last valid step [B, ...] of each row of y [B, T, ...]; the first step of a row without a valid one.
 
-    Its backward pass is reproducible on every device and keeps no more than the lengths.
+    The backward pass is deterministic on every device and saves only the lengths.
 
     >>> last_valid(torch.arange(8.0).view(2, 4), torch.tensor([4, 2]))
     tensor([3., 5.])
@@ -83,7 +91,7 @@ def last_valid(y_BT: Tensor, lengths_B: Tensor | None) -> Tensor:
 
 
 def _tensor(name: str, given: Any, expected: str, *, fix: str) -> Tensor:
-    """A copy, since torch warns of an array that may not be written to; [] has the dtype of either."""
+    """Return a copy, since torch warns about read-only arrays; [] has the dtype of either."""
     try:
         if hasattr(given, "__len__") and len(given) == 0:
             return torch.zeros(0, dtype=torch.bool if name == "reset" else torch.long)

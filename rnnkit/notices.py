@@ -1,16 +1,16 @@
-"""Lines that tell the user what was left out, repaired or assumed."""
+"""Notices about data that were left out, repaired or assumed."""
 
 import os
 import sys
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-"""What launchers of distributed runs tell each process."""
+"""Environment variables of launchers with the number of the process."""
 
 
 def notice(text: str) -> None:
-    """Print one line on standard error; of the processes of a distributed run only the first prints.
+    """Print one line on standard error, from the first process of a distributed run only.
 
-    Standard output stays free for results that another program reads.
+    Standard output is reserved for results that another program reads.
     """
     rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
     if rank == "0":
@@ -18,7 +18,7 @@ def notice(text: str) -> None:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun.
+    """Format a number with its noun.
 
     >>> counted(1, "sentence"), counted(1200, "sentence")
     ('1 sentence', '1,200 sentences')
@@ -27,7 +27,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(names: list[str], most: int = 3) -> str:
-    """The first names, and how many more there are.
+    """Format the first names, and the number of the others.
 
     >>> listed(["a", "b", "c", "d"])
     'a, b, c and 1 more'

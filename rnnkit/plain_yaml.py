@@ -1,4 +1,4 @@
-"""YAML from anybody, looked at before values are made of it: plain values, of a bounded number."""
+"""Checks that a YAML file from elsewhere has plain values only, and not too many, before they are built."""
 
 from pathlib import Path
 from typing import Any
@@ -6,22 +6,24 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 LARGEST = 1 << 20
-"""Bytes of a file. A configuration has some 3,000."""
+"""The largest size of a file in bytes. A configuration has some 3,000."""
 MOST_NODES = 100_000
-"""Values in a file, those that aliases repeat counted each time."""
+"""The largest number of values in a file, where values repeated by aliases count each time."""
 DEEPEST = 50
 
 
 class UnfitError(ValueError):
-    """A YAML file that is too large, or holds more than plain values."""
+    """Raised for a YAML file that is too large, or has more than plain values."""
 
 
 def plain_text(path: Path) -> str:
-    """The text of a file of which values can be made safely.
-
-    Raises UnfitError, with the reason, where they cannot; OSError for a file that cannot be read.
+    """Return the text of a file whose values can be built safely.
 
     Aliases (`*name`) are followed and counted, not built: ten levels of ten would be ten thousand million values.
+
+    Raises:
+        UnfitError: if they cannot, with the reason.
+        OSError: if the file cannot be read.
     """
     if not path.is_file():
         raise UnfitError("it is no file")
@@ -40,7 +42,7 @@ def plain_text(path: Path) -> str:
 
 
 def _count(node: Any, known: dict[int, int], depth: int) -> int:
-    """The values that a node would become."""
+    """Count the values that a node expands to."""
     if id(node) in known:
         if not known[id(node)]:
             raise UnfitError("an alias repeats what it is part of")
@@ -49,7 +51,7 @@ def _count(node: Any, known: dict[int, int], depth: int) -> int:
         raise UnfitError(f"it is nested more than {DEEPEST} deep")
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
         raise UnfitError(f"{node.tag} is no plain value")
-    known[id(node)] = 0  # until it is known
+    known[id(node)] = 0  # while it is being counted
     parts = node.value if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in node.value for part in pair]

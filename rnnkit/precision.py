@@ -1,8 +1,8 @@
-"""The widest floating point type of a device."""
+"""The widest floating-point dtype of a device."""
 
 from torch import Tensor
 
 
 def widened(values: Tensor) -> Tensor:
-    """In float64 where the device has it: Apple's GPUs have not."""
+    """Cast to float64 if the device supports it (Apple's GPUs do not), else to float32."""
     return values.float() if values.device.type == "mps" else values.double()

@@ -1,10 +1,10 @@
-"""What tasks predict of one sequence, and what writes predictions to files reads: plain Python values by name."""
+"""Predictions for one sequence as plain Python values by name, from tasks to the writers of files."""
 
 from typing import NamedTuple
 
 
 class ClassPrediction(NamedTuple):
-    """The class of a sequence: the number of the likeliest, and the probabilities of all, in the order of their names.
+    """The class of a sequence: the index of the most likely class, and the probabilities of all classes, in order.
 
     >>> ClassPrediction(1, [0.25, 0.75]).label
     1
@@ -35,8 +35,9 @@ class TagPrediction(NamedTuple):
 class ForecastPrediction(NamedTuple):
     """The next steps of a series, in the units of the file.
 
-    * `mean`: for each step the mean of each channel.
-    * `quantiles`: the same for each level; empty where the model knows none.
+    Args:
+        mean: for each step the mean of each channel.
+        quantiles: the same for each level; empty if the model has no quantiles.
     """
 
     mean: list[list[float]]

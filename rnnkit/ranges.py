@@ -1,9 +1,8 @@
 """Types of constructor arguments with their ranges, such as `dropout: Probability`.
 
-An annotation is the one place where the range of an argument stands: `rnnkit.training.configuration.schema`
-reads it, and checks the values of a configuration against it. Any `Annotated` type with the constraints of
-`annotated_types` works as well. Choices are `Literal`. A `float` is finite unless its range includes
-infinity: `Annotated[float, Le(math.inf)]`.
+The range of an argument is defined by its annotation only: `rnnkit.training.configuration.schema` reads it and checks
+the values of a configuration. Any `Annotated` type with constraints of `annotated_types` works as well. Choices are
+`Literal`. A `float` is finite unless its range includes infinity: `Annotated[float, Le(math.inf)]`.
 """
 
 import math
@@ -16,7 +15,7 @@ NonNegativeInt = Annotated[int, Ge(0)]
 
 
 def is_odd(number: int) -> bool:
-    """Whether a number leaves 1 when it is divided by 2.
+    """Whether a number is odd.
 
     >>> is_odd(5)
     True
@@ -25,27 +24,28 @@ def is_odd(number: int) -> bool:
 
 
 Layers = Annotated[int, Interval(ge=1, le=10_000)]
-"""Of a network. Each is an object, and one more than memory has room for is not noticed before it is made."""
+"""The number of layers of a network. It is limited, since building too many would exhaust the memory without an
+error."""
 LayersOrNone = Annotated[int, Interval(ge=0, le=10_000)]
-"""The same, of a part of a network that may be left out."""
+"""The number of layers of a part that may be left out."""
 Steps = Annotated[int, Interval(ge=1, le=1_000_000)]
-"""Of one sequence that is laid out in memory."""
+"""The number of steps of a sequence that is stored in memory."""
 Draws = Annotated[int, Interval(ge=1, le=100_000)]
-"""Of samples that are in memory together."""
+"""The number of samples that are in memory at a time."""
 Odd = Annotated[int, Ge(1), Predicate(is_odd), doc("an odd number")]
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
-"""What Lightning, NumPy and torch all take for a seed."""
+"""A seed that Lightning, NumPy and torch accept."""
 
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Probability = Annotated[float, Interval(ge=0, lt=1)]
-"""Of dropping something: 1 would leave nothing."""
+"""The probability of dropping an element; 1 would drop all."""
 Fraction = Annotated[float, Interval(ge=0, lt=1)]
-"""A part of something, of which some must be left."""
+"""A share of less than everything."""
 ClosedFraction = Annotated[float, Interval(ge=0, le=1)]
-"""A part of something, or all of it."""
+"""A share, up to everything."""
 Level = Annotated[float, Interval(gt=0, lt=1)]
-"""Of a quantile."""
+"""The level of a quantile."""
 Angle = Annotated[float, Interval(gt=0, le=math.tau)]
 VocabularySize = Annotated[int, Ge(2)]
-"""Tokens of a vocabulary, the unknown one among them."""
+"""The number of tokens in a vocabulary, including the unknown one."""

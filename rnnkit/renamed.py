@@ -1,22 +1,22 @@
-"""What older versions called things: in the config.yaml of a run, and in what a user still types."""
+"""Names of older versions, for the config.yaml of a run and for arguments that a user types."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 PLACES = {"rnnkit.tasks.outputs.": "rnnkit.models.forecasting.distributions."}
-"""Packages that classes have moved from and to; the first version of a name is what a run folder may still hold."""
+"""Old and new packages of moved classes; a run folder may have the old name."""
 
 CLASSES = {
     "rnnkit.training.hold_then_decay": "rnnkit.training.constant_then_decay",
 }
-"""Single classes and functions that have another name now."""
+"""Old and new names of single classes and functions."""
 
 KEYS = {
     "bad_steps": "max_nonfinite_steps",
     "after_bad_steps": "on_nonfinite",
     "foresee_memory": "check_memory",
 }
-"""Keys at the top of a configuration that have another name now."""
+"""Old and new names of keys at the top level of a configuration."""
 
 CHOICES = {
     "schedule": {"hold_then_decay": "constant_then_decay"},
@@ -26,11 +26,11 @@ CHOICES = {
         "labelled_audio": "labeled_audio",
     },
 }
-"""By config group, the choices that have another name now."""
+"""Old and new names of choices, by config group."""
 
 
 def renewed(value: Any) -> Any:
-    """Plain values of a configuration with every `_target_` by its present name.
+    """Return plain values of a configuration with every `_target_` under its present name.
 
     >>> renewed({"output": {"_target_": "rnnkit.tasks.outputs.Point", "loss": "mse"}})
     {'output': {'_target_': 'rnnkit.models.forecasting.distributions.Point', 'loss': 'mse'}}
@@ -57,7 +57,7 @@ def _present(target: str, node: Mapping[str, Any]) -> str:
 
 
 def renewed_choices(overrides: Sequence[str]) -> list[str]:
-    """Overrides with keys and choices by their present names; a line is printed for each that is not.
+    """Return overrides with keys and choices under their present names, and print a line for each that has changed.
 
     >>> renewed_choices(["data=labelled_text", "data.path=a.csv"])
     data=labelled_text is now called data=labeled_text

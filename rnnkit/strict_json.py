@@ -1,4 +1,4 @@
-"""JSON that every parser reads: no NaN and no Infinity."""
+"""JSON without NaN and Infinity, which every parser reads."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def dumps(value: Any, **options: Any) -> str:
-    """`json.dumps`, with null in place of each number that is not finite.
+    """Return `json.dumps` with null in place of each number that is not finite.
 
     >>> dumps({"loss": math.inf, "errors": [0.5, math.nan]})
     '{"loss": null, "errors": [0.5, null]}'

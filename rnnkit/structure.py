@@ -1,8 +1,8 @@
-"""Values from a file against the types that its writer gives them.
+"""Validation of values from a file against types.
 
-Types are what annotations can say: `TypedDict` for a mapping with known keys, `list[str]`, `dict[str, float]`,
-`tuple[int, str]` for a list of two, `Literal`, `X | None`, `torch.Tensor`, and `Annotated` with a range of
-`annotated_types`. A float is finite; `numbers.Real` is a number that need not be.
+Types are annotations: `TypedDict` for a mapping with known keys, `list[str]`, `dict[str, float]`, `tuple[int, str]` for
+a list of two, `Literal`, `X | None`, `torch.Tensor`, and `Annotated` with a range of `annotated_types`. A float is
+finite; `numbers.Real` may be infinite or NaN.
 """
 
 import math
@@ -18,7 +18,7 @@ LARGEST = 2**63 - 1
 
 
 def check(value: object, hint: Any, place: str = "") -> None:
-    """Raises ValueError, naming the first place where a value is not of a type.
+    """Raise ValueError, naming the first place where a value does not have the type.
 
     >>> check({"counts": [1, "2"]}, dict[str, list[int]])
     Traceback (most recent call last):
@@ -40,7 +40,7 @@ def _faults(value: Any, hint: Any, place: str) -> Iterator[str]:
                     yield f"{place} is {_shown(value)}, which is out of range"
     elif origin in (Union, types.UnionType):
         if all(any(True for _ in _faults(value, one, place)) for one in arguments):
-            # of a mapping or a list its own fault tells more than that no alternative fits
+            # for a mapping or a list, its own fault is more helpful than the fact that no alternative fits
             main = next((one for one in arguments if one is not type(None)), None)
             yield from _faults(value, main, place)
     elif origin is Literal:
@@ -100,7 +100,7 @@ def _is(value: object, kind: Any) -> bool:
 
 
 def _meets(value: Any, limit: Any) -> bool:
-    """Whether a value is within one limit. Where it has another type, that is the fault."""
+    """Whether a value is within one limit; True if it has another type, which is reported instead."""
     try:
         match limit:
             case at.Ge():

@@ -1,4 +1,4 @@
-"""The values that a distribution can have."""
+"""The support of a distribution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Support:
-    """What values have to be, for a model that speaks of no others.
+    """The values that a model can describe.
 
-    * `expected`: in words, for messages.
-    * `holds`: called with values; returns which of them can be; NaN, a missing value, is not asked about.
-    * `scalings`: the kinds of `data.scaling` that keep them so.
-    * `fix`: what to try where values are others.
+    Args:
+        expected: a description for messages.
+        holds: called with values; returns a mask of those in the support. NaN, a missing value, is not checked.
+        scalings: the kinds of `data.scaling` that keep values in the support.
+        fix: the proposed fix for other values.
     """
 
     expected: str
@@ -23,5 +24,5 @@ class Support:
     fix: str
 
     def outside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which values cannot be."""
+        """Return a mask of the values outside of the support."""
         return ~(self.holds(values) | np.isnan(values))

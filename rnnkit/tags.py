@@ -1,4 +1,4 @@
-"""Tags that mark the parts of entities, and which may follow which."""
+"""Tags of the parts of entities, and their legal transitions."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,11 +10,11 @@ from torch import Tensor
 from rnnkit.errors import UserError
 
 SCHEMES = ("bio", "bioes")
-"""The schemes that a model may be trained in."""
+"""The schemes that a model can be trained in."""
 
 _TAG = re.compile(r"([BIESLUMW])(?:-(.+))?", re.DOTALL)
 _SAME = {"L": "E", "U": "S", "W": "S", "M": "I"}
-"""Other letters of other schemes: last and unit in BILOU, middle in BMES, whole in BMEWO."""
+"""Letters of other schemes: last and unit in BILOU, middle in BMES, whole in BMEWO."""
 
 
 class LegalTags(NamedTuple):
@@ -26,9 +26,9 @@ class LegalTags(NamedTuple):
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Part (B, I, E or S) and type of an entity's tag; anything else is outside.
+    """Return part (B, I, E or S) and type of an entity's tag; any other tag is outside.
 
-    The type is empty where the tag is the letter of the part alone. The letters of BILOU and BMEWO mean the same parts.
+    The type is empty if the tag is the letter of the part alone. The letters of BILOU and BMEWO are converted.
 
     >>> split_tag("B-creative-work"), split_tag("U-x"), split_tag("I"), split_tag("O")
     (('B', 'creative-work'), ('S', 'x'), ('I', ''), ('O', ''))
@@ -41,9 +41,9 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def unknown_tags(tags: Collection[str]) -> list[str]:
-    """The tags that are neither O nor a part of an entity, in their order.
+    """Return the tags that are neither O nor a part of an entity, in their order.
 
-    A bare letter beside parts that have a type is one of them.
+    A bare letter is one of them if other tags have a type.
 
     >>> unknown_tags(["O", "B-x", "I-x", "X-x", "I"])
     ['X-x', 'I']
@@ -53,7 +53,7 @@ def unknown_tags(tags: Collection[str]) -> list[str]:
 
 
 def marks_entities(tags: Collection[str]) -> bool:
-    """Whether all tags are those of one scheme for entities, and not labels of their own.
+    """Whether all tags are those of one scheme for entities, and not other labels.
 
     >>> marks_entities(["O", "B-x"]), marks_entities(["B", "M", "E", "S"]), marks_entities(["NOUN", "S", "O"])
     (True, True, False)
@@ -62,16 +62,17 @@ def marks_entities(tags: Collection[str]) -> bool:
     if not parts or unknown_tags(tags):
         return False
     typed = any(kind for _, kind in parts)
-    return typed or "B" in tags or ("I" in tags and "O" in tags)  # else letters may be names of other things
+    return typed or "B" in tags or ("I" in tags and "O" in tags)  # otherwise letters may be other labels
 
 
 def legal_tags(tags: Sequence[str], scheme: str | None) -> LegalTags | None:
-    """What a scheme allows among `tags`; None for no scheme, which allows everything.
+    """Return the transitions that a scheme allows among `tags`; None for no scheme, which allows everything.
 
     * bio: I-x follows B-x or I-x.
     * bioes: an entity of one word is S-x, others are B-x, I-x ..., E-x, so that only I-x and E-x follow B-x and I-x.
 
-    Raises UserError for another scheme.
+    Raises:
+        UserError: for another scheme.
 
     >>> legal_tags(["O", "B-x", "I-x"], "bio").transitions.int()
     tensor([[1, 1, 0],

@@ -1,4 +1,6 @@
-"""One step of a recurrence: one family per file, the equation in its docstring. Cells know torch and nothing else."""
+"""Cells: one step of a recurrence, one family per file, with the equation in its docstring. Cells depend on torch
+only.
+"""
 
 from rnnkit.cells.antisymmetric import AntisymmetricCell
 from rnnkit.cells.base import Cell

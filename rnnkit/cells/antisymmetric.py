@@ -10,20 +10,21 @@ from rnnkit.ranges import NonNegative, Positive
 
 
 class AntisymmetricCell(BlockCell[Tensor]):
-    r"""One Euler step of a differential equation that neither grows nor fades.
+    r"""One Euler step of a differential equation whose solutions neither grow nor decay.
 
     .. math::
         a_t &= (W - W^\top) h_{t-1} - \gamma h_{t-1} \\
         h_t &= h_{t-1} + \epsilon \tanh(V x_t + a_t + b)
 
     and with `gated=True` :math:`h_t = h_{t-1} + \epsilon \, \sigma(V_z x_t + a_t + b_z) \odot \tanh(V x_t + a_t + b)`.
-    The eigenvalues of an antisymmetric matrix have no real part, so that the system's have :math:`-\gamma`, the
-    `diffusion`, which makes up for what an Euler step of size :math:`\epsilon` adds.
+    The eigenvalues of an antisymmetric matrix have real part zero, so that those of the system have real part
+    :math:`-\gamma`. The `diffusion` :math:`\gamma` compensates for the growth by Euler steps of size :math:`\epsilon`.
 
     The output is the new state. `weight_ih` [H, I] and `bias` [H], gated [2H, I] and [2H] with the gate second;
     `weight_hh` [H, H] is W.
 
-    Raises `UserError` for a size below 1, a `step_size` that is not positive and a negative `diffusion`.
+    Raises:
+        UserError: if a size is below 1, `step_size` is not positive, or `diffusion` is negative.
 
     >>> cell = AntisymmetricCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -48,11 +49,11 @@ class AntisymmetricCell(BlockCell[Tensor]):
         self.bias = nn.Parameter(torch.zeros((1 + gated) * hidden_size))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.zeros(batch_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         drive_BG = linear(x_BI, self.weight_ih, self.bias)
         a_BH = linear(state, self.weight_hh - self.weight_hh.T) - self.diffusion * state
         if self.gated:

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from torch import Tensor, nn
 
 State = TypeVar("State")
-"""What a cell remembers: a Tensor or a NamedTuple of Tensors, each [B, ...]."""
+"""The state of a cell: a Tensor or a NamedTuple of Tensors, each [B, ...]."""
 
 
 class Cell(nn.Module, ABC, Generic[State]):
-    """One step of a recurrence, `(x, state) -> (output, state)`; `rnnkit.scan` and `rnnkit.RNN` take it over time.
+    """One step of a recurrence, `(x, state) -> (output, state)`; `rnnkit.scan` and `rnnkit.RNN` run it over time.
 
     Axes, as suffixes throughout rnnkit: B batch, T time steps, I input, H hidden, O output, L layers, D directions.
 
-    A cell never sees time, padding, direction, depth or devices, and treats the rows of a batch independently.
-    `rnnkit.testing.check_cell` tells whether a new cell keeps these promises. To write one, set `input_size` and
-    `output_size` in `__init__` and define the two methods:
+    A cell does not handle time, padding, direction, depth or devices, and computes the rows of a batch independently.
+    `rnnkit.testing.check_cell` checks these properties of a new cell. To write one, set `input_size` and `output_size`
+    in `__init__` and define the two methods:
 
-    * `initial_state(batch_size)`: the state before a first step.
+    * `initial_state(batch_size)`: the state before the first step.
     * `forward(x, state)` or `forward(x, state, context=None)`: one step. `x` is a tensor [B, I] or a NamedTuple of
-      tensors [B, ...], the state a tensor or a NamedTuple of tensors [B, ...] of any rank. `context` is what is
-      constant over one call of `scan`: a tensor, None, or a tuple of them, such as an encoder's memory [B, S, D].
-      Gradients flow into it. A cell whose `forward` has no parameter of this name is never called with it.
+      tensors [B, ...], the state a tensor or a NamedTuple of tensors [B, ...] of any rank. `context` is constant over
+      one call of `scan`: a tensor, None, or a tuple of them, such as an encoder's memory [B, S, D]. Gradients flow into
+      it. A cell whose `forward` has no parameter of this name is never called with it.
 
     >>> import torch
     >>> class Leaky(Cell[Tensor]):
@@ -52,9 +52,11 @@ class Cell(nn.Module, ABC, Generic[State]):
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
-        """The state before a first step, [B, ...]: zeros or learned, on the device and in the dtype of the weights."""
+        """Return the state before the first step, [B, ...]: zeros or learned, with the device and dtype of the
+        weights.
+        """
 
-    if TYPE_CHECKING:  # with or without a context; and torch leaves calls of a module untyped
+    if TYPE_CHECKING:  # with or without a context; torch does not type calls of a module
 
         @abstractmethod
         def forward(self, x: Any, state: State, *args: Any, **kwargs: Any) -> tuple[Tensor, State]: ...
@@ -64,26 +66,26 @@ class Cell(nn.Module, ABC, Generic[State]):
 
         @abstractmethod
         def forward(self, x, state, context=None):
-            """One step: the input [B, I] and the state before it give the output [B, O] and the state after it."""
+            """Run one step: map the input [B, I] and the previous state to the output [B, O] and the new state."""
 
     @property
     def takes_context(self) -> bool:
-        """Whether the step reads a context: its `forward` has a parameter of this name."""
+        """Whether `forward` has a parameter `context`."""
         return self._context is not None
 
     @property
     def needs_context(self) -> bool:
-        """Whether the step cannot be taken without one: that parameter has no default."""
+        """Whether `forward` requires a context: its parameter has no default."""
         return self._context is not None and self._context.default is inspect.Parameter.empty
 
     def begin(self, state: State) -> State:
-        """A given state as a window starts with it: what is random for a whole window is drawn here.
+        """Return a given state as the initial state of a window, with random numbers for the whole window drawn.
 
-        `rnnkit.scan` calls it once, before the first step; whoever steps a cell by hand need not. Most cells have
-        nothing of the kind and give the state back.
+        `rnnkit.scan` calls it once, before the first step; it is optional if a cell is stepped by hand. Most cells draw
+        no such numbers and return the state.
         """
         return state
 
     def extra_repr(self) -> str:
-        """The two sizes, as `print(cell)` shows them."""
+        """Return the two sizes, for `print(cell)`."""
         return f"{self.input_size}, {self.output_size}"

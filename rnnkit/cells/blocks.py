@@ -1,4 +1,4 @@
-"""The two weight matrices that most cells are made of, stacked in blocks, and their first values."""
+"""The two weight matrices of most cells, stacked in blocks for the gates, and their initialization."""
 
 from itertools import zip_longest
 
@@ -10,7 +10,7 @@ from rnnkit.errors import UserError
 
 
 def check_size(name: str, size: int) -> None:
-    """Refuse an `input_size` or `hidden_size` below 1 with a `UserError`.
+    """Raise a `UserError` if an `input_size` or `hidden_size` is below 1.
 
     >>> check_size("hidden_size", 0)
     Traceback (most recent call last):
@@ -29,20 +29,21 @@ def orthogonal_(weight: Tensor) -> None:
     True
     """
     with torch.no_grad():
-        # The QR decomposition inside knows no half precision, which the default dtype may be.
+        # the QR decomposition inside does not support half precision, which the default dtype may be
         weight.copy_(nn.init.orthogonal_(torch.empty_like(weight, dtype=torch.float32)))
 
 
 class BlockCell(Cell[State]):
-    """What most cells share: one map of the input and one of the state, each for all gates at once.
+    """Base class of cells with one linear map of the input and one of the state, each for all gates at once.
 
-    * `weight_ih` [input_blocks * H, I]: a block for each gate that sees the input, uniform in the range of Glorot and
-      Bengio (2010) at first.
-    * `weight_hh` [recurrent_blocks * H, W]: a block for each gate that sees the state. W is `recurrent_width`, or H.
-      Each starts orthogonal, so that the state neither grows nor fades in the first steps of training; where W is
-      less than H (heads), each square within a block does.
+    * `weight_ih` [input_blocks * H, I]: a block for each gate that reads the input, initialized uniformly in the range
+      of Glorot and Bengio (2010).
+    * `weight_hh` [recurrent_blocks * H, W]: a block for each gate that reads the state. W is `recurrent_width`, or H.
+      Each block is initialized orthogonally, so that the state neither grows nor decays in the first steps of training.
+      If W is less than H (heads), each square within a block is orthogonal.
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
     """
 
     def __init__(
@@ -72,5 +73,5 @@ class BlockCell(Cell[State]):
                 orthogonal_(block_HW)
 
     def zeros(self, batch_size: int) -> Tensor:
-        """[B, H] of zeros, on the device and in the dtype of the weights."""
+        """Return zeros [B, H] with the device and dtype of the weights."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)

@@ -11,7 +11,7 @@ from rnnkit.ranges import PositiveInt
 
 
 class CfCCell(Cell[Tensor]):
-    r"""One step of a closed-form continuous-time network: where the state goes in the time until the next one.
+    r"""One step of a closed-form continuous-time network, in which the state evolves over the time between inputs.
 
     .. math::
         u_t &= 1.7159 \tanh(\tfrac{2}{3} (W x_t + U h_{t-1} + b)) \\
@@ -19,12 +19,13 @@ class CfCCell(Cell[Tensor]):
         h_t &= (1 - s_t) \odot \tanh(g(u_t)) + s_t \odot \tanh(k(u_t))
 
     The backbone u, of `backbone_size` features, has LeCun's tanh; g, k, a and d are affine maps of it. The elapsed time
-    :math:`\tau_t` is 1; with `time_gap=True` it is the last feature of x, in any unit, and the backbone sees only the
-    others. As it grows, a unit moves to tanh(k) where a is positive, to tanh(g) where it is negative.
+    :math:`\tau_t` is 1. With `time_gap=True` it is the last feature of x, in any unit, and the backbone reads only the
+    others. With increasing time, a unit moves to tanh(k) if a is positive, to tanh(g) if it is negative.
 
-    The output is the new state. `weight_ih` is W, `weight_hh` U, `bias` b; `heads` holds (g, k, a, d).
+    The output is the new state. `weight_ih` is W, `weight_hh` U, `bias` b; `heads` has (g, k, a, d).
 
-    Raises `UserError` for a size below 1, and for an `input_size` of 1 that is all time.
+    Raises:
+        UserError: if a size is below 1, or the time gap is the only feature.
 
     >>> cell = CfCCell(input_size=3, hidden_size=5, time_gap=True)
     >>> h_BH, state = cell(torch.tensor([[0.3, -0.2, 1.0], [0.3, -0.2, 7.5]]), cell.initial_state(2))
@@ -58,11 +59,11 @@ class CfCCell(Cell[Tensor]):
             nn.init.xavier_uniform_(head_HU)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         seen_BI = x_BI[:, :-1] if self.time_gap else x_BI
         sum_BU = linear(seen_BI, self.weight_ih, self.bias) + linear(state, self.weight_hh)
         g_BH, k_BH, a_BH, d_BH = self.heads(1.7159 * torch.tanh(2 / 3 * sum_BU)).chunk(4, dim=-1)

@@ -12,25 +12,27 @@ from rnnkit.ranges import Positive
 
 
 class CoRNNState(NamedTuple):
-    """`hidden` [B, H], where the oscillators are, which is also the output, and `velocity` [B, H]."""
+    """`hidden` [B, H], the positions of the oscillators, which are also the output, and `velocity` [B, H]."""
 
     hidden: Tensor
     velocity: Tensor
 
 
 class CoRNNCell(BlockCell[CoRNNState]):
-    r"""One step of a network of damped, driven, coupled oscillators; its gradients neither explode nor vanish fast.
+    r"""One step of a network of damped, driven, coupled oscillators, whose gradients neither explode nor vanish fast.
 
     .. math::
         z_t &= z_{t-1} + \Delta t \, (\tanh(V x_t + W y_{t-1} + \mathcal{W} z_{t-1} + b)
                - \gamma y_{t-1} - \epsilon z_{t-1}) \\
         y_t &= y_{t-1} + \Delta t \, z_t
 
-    The damping acts on the velocity before the step, as in the authors' experiments. y is the output. `dt`, `gamma`
-    (the squared frequency) and `epsilon` (the damping) are constants of the task; those given are the authors' for
-    digits read pixel by pixel. `weight_ih` is V [H, I], `weight_hh` [H, 2H] is W beside the script W, `bias` [H].
+    The damping acts on the previous velocity, as in the authors' experiments. y is the output. `dt`, `gamma` (the
+    squared frequency) and `epsilon` (the damping) are hyperparameters of the task; the defaults are those of the
+    authors for digits read pixel by pixel. `weight_ih` is V [H, I], `weight_hh` [H, 2H] is W beside the script W,
+    `bias` [H].
 
-    Raises `UserError` for a size below 1 and for a constant that is not positive.
+    Raises:
+        UserError: if a size is below 1 or a constant is not positive.
 
     >>> cell = CoRNNCell(input_size=3, hidden_size=5)
     >>> y_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -49,11 +51,11 @@ class CoRNNCell(BlockCell[CoRNNState]):
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
     def initial_state(self, batch_size: int) -> CoRNNState:
-        """At rest: zeros, [B, H] each."""
+        """Return zeros, [B, H] each: oscillators at rest."""
         return CoRNNState(hidden=self.zeros(batch_size), velocity=self.zeros(batch_size))
 
     def forward(self, x_BI: Tensor, state: CoRNNState) -> tuple[Tensor, CoRNNState]:
-        """One step: [B, I] and the state give the output [B, H] and the next state."""
+        """Run one step on x [B, I] and the state; return the output [B, H] and the new state."""
         y_BH, z_BH = state
         force_BH = linear(x_BI, self.weight_ih, self.bias) + linear(torch.cat(state, dim=-1), self.weight_hh)
         z_BH = z_BH + self.dt * (torch.tanh(force_BH) - self.gamma * y_BH - self.epsilon * z_BH)

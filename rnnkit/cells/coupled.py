@@ -1,4 +1,4 @@
-"""The LSTM that writes exactly where it forgets (Greff et al., 2017, arXiv:1503.04069)."""
+"""The LSTM with coupled input and forget gates (Greff et al., 2017, arXiv:1503.04069)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +9,18 @@ from rnnkit.cells.lstm import LSTMState
 
 
 class CoupledLSTMCell(BlockCell[LSTMState]):
-    r"""One step of an LSTM with a coupled input and forget gate, a quarter smaller than a plain one.
+    r"""One step of an LSTM with coupled input and forget gates, with three quarters of the parameters of an LSTM.
 
     .. math::
         (f, g, o)_t &= W_{ih} x_t + W_{hh} h_{t-1} + b \\
         c_t &= \sigma(f_t) \odot c_{t-1} + (1 - \sigma(f_t)) \odot \tanh(g_t) \\
         h_t &= \sigma(o_t) \odot \tanh(c_t)
 
-    So the cell state is a weighted mean of what was written and stays in (-1, 1). `weight_ih` [3H, I], `weight_hh`
-    [3H, H] and `bias` [3H] are ordered (f, g, o); the forget gate's bias starts at `forget_bias`.
+    So the cell state is a weighted mean of its inputs and stays in (-1, 1). `weight_ih` [3H, I], `weight_hh` [3H, H]
+    and `bias` [3H] are ordered (f, g, o); the forget gate's bias is initialized to `forget_bias`.
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> cell = CoupledLSTMCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -33,11 +34,11 @@ class CoupledLSTMCell(BlockCell[LSTMState]):
         nn.init.constant_(self.bias[:hidden_size], forget_bias)
 
     def initial_state(self, batch_size: int) -> LSTMState:
-        """Zeros, [B, H] each."""
+        """Return zeros, [B, H] each."""
         return LSTMState(hidden=self.zeros(batch_size), cell=self.zeros(batch_size))
 
     def forward(self, x_BI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """One step: [B, I] and the state give the output [B, H] and the next state."""
+        """Run one step on x [B, I] and the state; return the output [B, H] and the new state."""
         gates_B3H = linear(x_BI, self.weight_ih, self.bias) + linear(state.hidden, self.weight_hh)
         f_BH, g_BH, o_BH = gates_B3H.chunk(3, dim=-1)
         keep_BH = torch.sigmoid(f_BH)

@@ -16,10 +16,11 @@ class ElmanCell(GatedCell[Tensor]):
     .. math::
         h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
 
-    or, with `nonlinearity="relu"`, its rectified sibling (Le et al., 2015, arXiv:1504.00941). The output is the new
+    or, with `nonlinearity="relu"`, the same with a ReLU (Le et al., 2015, arXiv:1504.00941). The output is the new
     state. Parameters are named and shaped as in `torch.nn.RNNCell`: `weight_ih` [H, I], `weight_hh` [H, H], biases [H].
 
-    Raises `UserError` for a size below 1 and for an unknown nonlinearity.
+    Raises:
+        UserError: if a size is below 1 or the nonlinearity is unknown.
 
     >>> cell = ElmanCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -36,11 +37,11 @@ class ElmanCell(GatedCell[Tensor]):
         self.nonlinearity = nonlinearity
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         sum_BH = linear(x_BI, self.weight_ih, self.bias_ih) + linear(state, self.weight_hh, self.bias_hh)
         h_BH = torch.tanh(sum_BH) if self.nonlinearity == "tanh" else torch.relu(sum_BH)
         return h_BH, h_BH

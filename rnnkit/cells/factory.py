@@ -1,4 +1,4 @@
-"""A cell with its wrappers as one factory, which a configuration can write down."""
+"""A factory of cells with wrappers, which can be written in a configuration."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,11 +16,18 @@ def wrapped(
     cell: Callable[[int, int], Cell[Any]],
     wrappers: Sequence[Callable[[Cell[Any]], Cell[Any]]],
 ) -> Cell[Any]:
-    """Build `cell(input_size, hidden_size)` and pass it through each of `wrappers`, the innermost first.
+    """Build `cell(input_size, hidden_size)` and apply each of `wrappers` to it, the innermost first.
 
-    With `cell` and `wrappers` settled by `functools.partial`, or by a YAML, it is a factory like a cell's class.
+    With `cell` and `wrappers` set by `functools.partial`, or by a YAML file, it is a factory like the class of a cell.
 
-    Raises `UserError` for a `cell` or a wrapper that is finished already or returns no cell.
+    Args:
+        input_size: I.
+        hidden_size: H.
+        cell: a factory of cells.
+        wrappers: factories of wrappers, called with a cell.
+
+    Raises:
+        UserError: if `cell` or a wrapper is an instance, or does not return a cell.
 
     >>> from functools import partial
     >>> from rnnkit.cells import LSTMCell, Residual, Zoneout
@@ -35,7 +42,7 @@ def wrapped(
     """
     if not isinstance(wrappers, Sequence):
         got = type(wrappers).__name__
-        raise UserError("wrappers", "a list, the innermost first", got, fix="a list, of one wrapper too")
+        raise UserError("wrappers", "a list, the innermost first", got, fix="a list, also for one wrapper")
     built: Cell[Any] = _called("cell", cell, input_size, hidden_size)
     for number, wrapper in enumerate(wrappers):
         built = _called(f"wrappers[{number}]", wrapper, built)
@@ -43,7 +50,7 @@ def wrapped(
 
 
 def _called(name: str, factory: Any, *arguments: Any) -> Cell[Any]:
-    # A finished cell is callable too, and would take the sizes or the cell for its input and state.
+    # a cell instance is callable too, and would take the sizes or the cell for its input and state
     finished = isinstance(factory, nn.Module) or not callable(factory)
     built = factory if finished else factory(*arguments)
     if finished or not isinstance(built, Cell):
@@ -51,7 +58,7 @@ def _called(name: str, factory: Any, *arguments: Any) -> Cell[Any]:
         raise UserError(
             name,
             f"a factory, called as {wanted}, that returns a rnnkit.cells.Cell",
-            f"a finished {type(built).__name__}" if finished else f"one that returns {type(built).__name__}",
+            f"a {type(built).__name__} instance" if finished else f"one that returns {type(built).__name__}",
             fix="_partial_: true beside its _target_",
         )
     return built

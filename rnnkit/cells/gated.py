@@ -1,4 +1,4 @@
-"""The weights of the classic cells, named and laid out as torch names them, and their first values."""
+"""The weights of the classic cells, with torch's names and layout, and their initialization."""
 
 import torch
 from torch import nn
@@ -8,10 +8,10 @@ from rnnkit.cells.blocks import BlockCell
 
 
 class GatedCell(BlockCell[State]):
-    """What the classic cells share: one input map and one recurrent map for all gates, stacked in torch's order.
+    """Base class of the classic cells: one input and one recurrent projection for all gates, stacked in torch's order.
 
-    The recurrent block of each gate starts orthogonal, its input block uniform in the range of Glorot and Bengio
-    (2010), and biases at zero. Without biases, `bias_ih` and `bias_hh` are None, as in torch.
+    The recurrent block of each gate is initialized orthogonally, its input block uniformly in the range of Glorot and
+    Bengio (2010), and biases with zeros. Without biases, `bias_ih` and `bias_hh` are None, as in torch.
     """
 
     weight_ih: nn.Parameter

@@ -16,12 +16,14 @@ class GRUCell(GatedCell[Tensor]):
         n_t &= \tanh(W_{in} x_t + b_{in} + r_t \odot (W_{hn} h_{t-1} + b_{hn})) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    That is torch's and cuDNN's form, in which the reset gate acts after the recurrent product. With `reset_after=False`
-    it acts before, as in the paper: :math:`n_t = \tanh(W_{in} x_t + b_{in} + W_{hn} (r_t \odot h_{t-1}) + b_{hn})`;
-    no vendor kernel computes that one. The output is the new state. Parameters are named, shaped and ordered (r, z, n)
-    as in `torch.nn.GRUCell`: `weight_ih` [3H, I], `weight_hh` [3H, H], biases [3H].
+    This is the form of torch and cuDNN, in which the reset gate acts after the recurrent product. With
+    `reset_after=False` it acts before, as in the paper:
+    :math:`n_t = \tanh(W_{in} x_t + b_{in} + W_{hn} (r_t \odot h_{t-1}) + b_{hn})`; no vendor kernel computes that form.
+    The output is the new state. Parameters are named, shaped and ordered (r, z, n) as in `torch.nn.GRUCell`:
+    `weight_ih` [3H, I], `weight_hh` [3H, H], biases [3H].
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> cell = GRUCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -34,11 +36,11 @@ class GRUCell(GatedCell[Tensor]):
         self.reset_after = reset_after
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         xr_BH, xz_BH, xn_BH = linear(x_BI, self.weight_ih, self.bias_ih).chunk(3, dim=-1)
         if self.reset_after:
             hr_BH, hz_BH, hn_BH = linear(state, self.weight_hh, self.bias_hh).chunk(3, dim=-1)

@@ -12,18 +12,20 @@ from rnnkit.errors import UserError
 
 
 class IndRNNCell(Cell[Tensor]):
-    r"""One step of an independently recurrent network: a neuron sees its own past and, in layers above, the others'.
+    r"""One step of an independently recurrent network, whose neurons have no recurrent connections to each other.
 
     .. math::
         h_t = \mathrm{relu}(W x_t + u \odot h_{t-1} + b)
 
-    or tanh, with `nonlinearity="tanh"`. A neuron's memory shrinks by its factor u each step; u starts uniform in
-    [0, 1], so that every length of memory is there. Where training moves it above 1, a rectified state can grow without
-    bound, which the paper prevents by clipping u. Neurons work together only across layers: use two or more.
+    or tanh, with `nonlinearity="tanh"`. The state of a neuron is multiplied by its factor u in each step; u is
+    initialized uniformly in [0, 1], so that there are memories of all lengths. If training moves u above 1, a ReLU
+    state can grow without bound, which the paper prevents by clipping u. Neurons are connected across layers only: use
+    two or more layers.
 
     The output is the new state. `weight_ih` [H, I], `weight_hh` [H] and `bias` [H].
 
-    Raises `UserError` for a size below 1 and for an unknown nonlinearity.
+    Raises:
+        UserError: if a size is below 1 or the nonlinearity is unknown.
 
     >>> cell = IndRNNCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -46,11 +48,11 @@ class IndRNNCell(Cell[Tensor]):
         self.bias = nn.Parameter(torch.zeros(hidden_size))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         sum_BH = linear(x_BI, self.weight_ih, self.bias) + self.weight_hh * state
         h_BH = torch.relu(sum_BH) if self.nonlinearity == "relu" else torch.tanh(sum_BH)
         return h_BH, h_BH

@@ -1,4 +1,4 @@
-"""A first state that is learned like any weight."""
+"""A learned initial state."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from rnnkit.cells.wrapper import Wrapper
 
 
 class LearnedInitialState(Wrapper[State]):
-    r"""Start every sequence from a state that is trained with the weights.
+    r"""Starts every sequence from a state that is trained with the weights.
 
     .. math::
-        s_0 = \theta, \qquad \theta \text{ at first the wrapped cell's own initial state}
+        s_0 = \theta, \qquad \theta \text{ initialized to the wrapped cell's own initial state}
 
-    One row for each tensor of the state, the same for all lanes; counters and masks, which have no gradient, start as
-    the wrapped cell has them. The row of a complex tensor is real, with one axis more.
+    There is one row for each tensor of the state, the same for all rows of a batch. Counters and masks, which have no
+    gradient, are those of the wrapped cell. The row of a complex tensor is stored as real numbers, with one more axis.
 
     >>> from rnnkit.cells import LSTMCell
     >>> cell = LearnedInitialState(LSTMCell(3, 5))
@@ -31,7 +31,7 @@ class LearnedInitialState(Wrapper[State]):
         self.rows = nn.ParameterList(torch.view_as_real(leaf) if leaf.is_complex() else leaf for leaf in leaves)
 
     def initial_state(self, batch_size: int) -> State:
-        """The learned rows, one copy for each lane."""
+        """Return the learned rows, repeated for each row of the batch."""
         rows = iter(self.rows)
 
         def learned(leaf: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class LearnedInitialState(Wrapper[State]):
         return state
 
     def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
-        """One step of the wrapped cell."""
+        """Run one step of the wrapped cell."""
         return self.inner(x, state, context)
 
 

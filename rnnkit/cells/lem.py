@@ -12,14 +12,14 @@ from rnnkit.errors import UserError
 
 
 class LEMState(NamedTuple):
-    """`hidden` [B, H], which is also the output (the paper's y), and `memory` [B, H] (its z)."""
+    """`hidden` [B, H], which is also the output (y in the paper), and `memory` [B, H] (z in the paper)."""
 
     hidden: Tensor
     memory: Tensor
 
 
 class LEMCell(BlockCell[LEMState]):
-    r"""One step of a system with two time scales for each unit, both learned and both dependent on what is read.
+    r"""One step of a system with two learned, input-dependent time scales for each unit.
 
     .. math::
         \Delta t_t &= \Delta t \, \sigma(W_1 y_{t-1} + V_1 x_t + b_1) \\
@@ -27,10 +27,11 @@ class LEMCell(BlockCell[LEMState]):
         z_t &= (1 - \Delta t_t) \odot z_{t-1} + \Delta t_t \odot \tanh(W_z y_{t-1} + V_z x_t + b_z) \\
         y_t &= (1 - \overline{\Delta t}_t) \odot y_{t-1} + \overline{\Delta t}_t \odot \tanh(W_y z_t + V_y x_t + b_y)
 
-    `dt` is the longest step, at most 1 for states that stay in (-1, 1). `weight_ih` [4H, I], `weight_hh` [4H, H] and
-    `bias` [4H] are ordered (1, 2, z, y).
+    `dt` is the largest time step; with at most 1, the states stay in (-1, 1). `weight_ih` [4H, I], `weight_hh` [4H, H]
+    and `bias` [4H] are ordered (1, 2, z, y).
 
-    Raises `UserError` for a size below 1 and for a `dt` outside (0, 1].
+    Raises:
+        UserError: if a size is below 1 or `dt` is not in (0, 1].
 
     >>> cell = LEMCell(input_size=3, hidden_size=5)
     >>> y_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -46,11 +47,11 @@ class LEMCell(BlockCell[LEMState]):
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
 
     def initial_state(self, batch_size: int) -> LEMState:
-        """Zeros, [B, H] each."""
+        """Return zeros, [B, H] each."""
         return LEMState(hidden=self.zeros(batch_size), memory=self.zeros(batch_size))
 
     def forward(self, x_BI: Tensor, state: LEMState) -> tuple[Tensor, LEMState]:
-        """One step: [B, I] and the state give the output [B, H] and the next state."""
+        """Run one step on x [B, I] and the state; return the output [B, H] and the new state."""
         H = self.hidden_size
         x_B3H, xy_BH = linear(x_BI, self.weight_ih, self.bias).split([3 * H, H], dim=-1)
         weight_3HH, weight_y_HH = self.weight_hh.split([3 * H, H])

@@ -8,17 +8,18 @@ from rnnkit.cells.blocks import BlockCell
 
 
 class LiGRUCell(BlockCell[Tensor]):
-    r"""One step of a light GRU: no reset gate, a rectified candidate, a normalized input.
+    r"""One step of a light GRU: no reset gate, a ReLU candidate, a normalized input projection.
 
     .. math::
         (z, n)_t &= \mathrm{LN}(W_{ih} x_t) + W_{hh} h_{t-1} \\
         h_t &= \sigma(z_t) \odot h_{t-1} + (1 - \sigma(z_t)) \odot \mathrm{relu}(n_t)
 
-    The paper normalizes the input map over the batch, which would let one row see another and a step in a stream none;
-    here LN normalizes it over its 2H features, with a gain and the gates' bias. The output is the new state.
-    `weight_ih` [2H, I] and `weight_hh` [2H, H] are ordered (z, n).
+    The paper normalizes the input projection over the batch, which would make rows depend on each other and is
+    impossible for a single step. Here LN normalizes it over its 2H features, with a gain and the bias of the gates. The
+    output is the new state. `weight_ih` [2H, I] and `weight_hh` [2H, H] are ordered (z, n).
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> cell = LiGRUCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -31,11 +32,11 @@ class LiGRUCell(BlockCell[Tensor]):
         self.norm_ih = nn.LayerNorm(2 * hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.zeros(batch_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         z_BH, n_BH = (self.norm_ih(linear(x_BI, self.weight_ih)) + linear(state, self.weight_hh)).chunk(2, dim=-1)
         keep_BH = torch.sigmoid(z_BH)
         h_BH = keep_BH * state + (1 - keep_BH) * torch.relu(n_BH)

@@ -1,4 +1,4 @@
-"""Recurrences without a nonlinearity between one state and the next: all steps of a sequence at once are possible."""
+"""Recurrences that are linear in the state, whose steps can be computed in parallel."""
 
 from abc import abstractmethod
 
@@ -9,18 +9,19 @@ from rnnkit.cells.blocks import check_size
 
 
 class LinearCell(Cell[Tensor]):
-    r"""A cell whose state is linear in the state before it, feature by feature.
+    r"""A cell whose state is linear in the previous state, feature by feature.
 
     .. math::
         h_t &= a(x_t) \odot h_{t-1} + b(x_t) \\
         y_t &= \mathrm{readout}(h_t, x_t)
 
-    :math:`a` and :math:`b` see the input alone and are real or complex. A subclass states `coefficients`,
-    `initial_state` and, where the output is more than the state, `readout`. Coefficients and readout take any number
-    of leading axes, so that the `parallel` engine can ask for all steps at once (Martin and Cundy, 2018,
-    arXiv:1709.04057). Leave `forward` as it is: a cell with one of its own is stepped in the loop.
+    :math:`a` and :math:`b` depend on the input only and are real or complex. A subclass defines `coefficients`,
+    `initial_state` and, if the output is not the state, `readout`. Coefficients and readout accept any number of
+    leading axes, so that the `parallel` engine can compute all steps at once (Martin and Cundy, 2018,
+    arXiv:1709.04057). Do not override `forward`: a cell with its own `forward` runs step by step.
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> import torch
     >>> class Leaky(LinearCell):
@@ -48,14 +49,16 @@ class LinearCell(Cell[Tensor]):
 
     @abstractmethod
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What multiplies the state and what is added to it: [..., I] gives two of [..., H], or what expands to it."""
+        """Return the factor and the increment of the state: [..., I] gives two of [..., H], or of a shape that
+        expands.
+        """
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
-        """The output from the state after a step, [..., H], and its input, [..., I]: that state, unless overridden."""
+        """Return the output for the state after a step, [..., H], and its input, [..., I]; by default the state."""
         return h
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, O] and [B, H]."""
+        """Run one step: map x [B, I] and the state [B, H] to the output [B, O] and the new state [B, H]."""
         a_BH, b_BH = self.coefficients(x_BI)
         h_BH = a_BH * state + b_BH
         return self.readout(h_BH, x_BI), h_BH

@@ -19,14 +19,16 @@ class LRUCell(LinearCell):
         h_t &= \lambda \odot h_{t-1} + e^{\gamma} \odot B x_t \\
         y_t &= \mathrm{Re}(C h_t) + D x_t
 
-    The eigenvalues start uniform on the ring between the radii `r_min` and `r_max`, with phases in [0, `max_phase`),
-    and :math:`e^\gamma = \sqrt{1 - |\lambda|^2}`, so that a long memory does not make a large state.
+    The eigenvalues are initialized uniformly on the ring between the radii `r_min` and `r_max`, with phases in
+    [0, `max_phase`), and :math:`e^\gamma = \sqrt{1 - |\lambda|^2}`, so that a long memory does not make the state
+    large.
 
     All parameters are real: `nu`, `theta` and `gamma` [H], `weight_in` [H, 2, I] for the real and imaginary rows of B,
-    `weight_out` [H, H, 2] for C, `skip` [H, I] for D. The state is complex, [B, H]: complex128 where the weights are
-    float64, complex64 where they are less, since half precision cannot tell a long memory from an endless one.
+    `weight_out` [H, H, 2] for C, `skip` [H, I] for D. The state is complex, [B, H]: complex128 if the weights are
+    float64, else complex64, since half precision would round eigenvalues near 1 to 1.
 
-    Raises `UserError` for a size below 1, where not 0 <= `r_min` < `r_max` < 1, and for a `max_phase` of 0 or less.
+    Raises:
+        UserError: if a size is below 1, not 0 <= `r_min` < `r_max` < 1, or `max_phase` is not positive.
 
     >>> cell = LRUCell(input_size=3, hidden_size=5)
     >>> y_BH, h_BH = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -42,7 +44,7 @@ class LRUCell(LinearCell):
             raise UserError("r_min", "0 <= r_min < r_max < 1", f"{r_min} and {r_max}", fix="model.cell.r_max=0.99")
         if max_phase <= 0:
             raise UserError("max_phase", "an angle above 0", str(max_phase), fix="model.cell.max_phase=0.314")
-        # Uniform in area on the ring: the squared radius is uniform. Half precision would round it to the unit circle.
+        # uniform in area on the ring: the squared radius is uniform; half precision would round it to the unit circle
         radius_H, phase_H = torch.rand(2, hidden_size, dtype=torch.float64).clamp(min=1e-6)
         squared_H = r_min**2 + (r_max**2 - r_min**2) * radius_H
         dtype = torch.get_default_dtype()
@@ -54,23 +56,23 @@ class LRUCell(LinearCell):
         self.skip = nn.Parameter(torch.randn(hidden_size, input_size) / math.sqrt(input_size))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H], complex."""
+        """Return complex zeros [B, H]."""
         return torch.view_as_complex(_full(self.nu).new_zeros(batch_size, self.hidden_size, 2))
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The eigenvalues [H], and B x, normalized."""
+        """Return the eigenvalues [H] and the normalized B x."""
         lambda_H = torch.polar(torch.exp(-torch.exp(_full(self.nu))), torch.exp(_full(self.theta)))
         weight_2HI = (torch.exp(self.gamma)[:, None, None] * self.weight_in).flatten(0, 1)
         parts = linear(x, weight_2HI).unflatten(-1, (self.hidden_size, 2))
         return lambda_H, torch.view_as_complex(_full(parts))
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
-        """Re(C h) + D x."""
-        # The real part of a complex product is a real one with C conjugated; the sign is taken into the weights.
+        """Return `Re(C h) + D x`."""
+        # the real part of a complex product is a real product with C conjugated; the sign is moved to the weights
         parts = torch.view_as_real(h).flatten(-2).to(self.weight_out.dtype)
         return linear(parts, self.weight_out.flatten(1)) + linear(x, self.skip)
 
 
 def _full(real: Tensor) -> Tensor:
-    """In a precision that complex numbers exist in."""
+    """Cast to a precision in which complex numbers exist."""
     return real.to(torch.promote_types(real.dtype, torch.float32))

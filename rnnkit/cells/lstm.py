@@ -10,7 +10,7 @@ from rnnkit.cells.gated import GatedCell
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM remembers: `hidden` [B, H], which is also its output, and `cell` [B, H], its long memory."""
+    """`hidden` [B, H], which is also the output, and `cell` [B, H], the cell state."""
 
     hidden: Tensor
     cell: Tensor
@@ -24,11 +24,12 @@ class LSTMCell(GatedCell[LSTMState]):
         c_t &= \sigma(f_t) \odot c_{t-1} + \sigma(i_t) \odot \tanh(g_t) \\
         h_t &= \sigma(o_t) \odot \tanh(c_t)
 
-    The forget gate's bias starts at `forget_bias`, whole in `bias_ih`, so that a young network remembers (Jozefowicz
-    et al., 2015). Parameters are named, shaped and ordered as in `torch.nn.LSTMCell`: `weight_ih` [4H, I], `weight_hh`
-    [4H, H], biases [4H].
+    The forget gate's bias is initialized to `forget_bias`, all of it in `bias_ih`, so that an untrained network keeps
+    its state (Jozefowicz et al., 2015). Parameters are named, shaped and ordered as in `torch.nn.LSTMCell`: `weight_ih`
+    [4H, I], `weight_hh` [4H, H], biases [4H].
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> cell = LSTMCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -42,12 +43,12 @@ class LSTMCell(GatedCell[LSTMState]):
             nn.init.constant_(self.bias_ih[hidden_size : 2 * hidden_size], forget_bias)
 
     def initial_state(self, batch_size: int) -> LSTMState:
-        """Zeros, [B, H] each."""
+        """Return zeros, [B, H] each."""
         shape = (batch_size, self.hidden_size)
         return LSTMState(hidden=self.weight_hh.new_zeros(shape), cell=self.weight_hh.new_zeros(shape))
 
     def forward(self, x_BI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """One step: [B, I] and the state give the output [B, H] and the next state."""
+        """Run one step on x [B, I] and the state; return the output [B, H] and the new state."""
         gates_B4H = linear(x_BI, self.weight_ih, self.bias_ih) + linear(state.hidden, self.weight_hh, self.bias_hh)
         i_BH, f_BH, g_BH, o_BH = gates_B4H.chunk(4, dim=-1)
         c_BH = torch.sigmoid(f_BH) * state.cell + torch.sigmoid(i_BH) * torch.tanh(g_BH)

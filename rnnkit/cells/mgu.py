@@ -8,7 +8,7 @@ from rnnkit.cells.blocks import BlockCell
 
 
 class MGUCell(BlockCell[Tensor]):
-    r"""One step of a minimal gated unit: a GRU whose two gates are one.
+    r"""One step of a minimal gated unit: a GRU with a single gate.
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
@@ -17,7 +17,8 @@ class MGUCell(BlockCell[Tensor]):
 
     The output is the new state. `weight_ih` [2H, I], `weight_hh` [2H, H] and `bias` [2H] are ordered (f, n).
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> cell = MGUCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -30,11 +31,11 @@ class MGUCell(BlockCell[Tensor]):
         self.bias = nn.Parameter(torch.zeros(2 * hidden_size))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.zeros(batch_size)
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: [B, I] and [B, H] give [B, H], twice."""
+        """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
         xf_BH, xn_BH = linear(x_BI, self.weight_ih, self.bias).chunk(2, dim=-1)
         weight_f_HH, weight_n_HH = self.weight_hh.chunk(2)
         f_BH = torch.sigmoid(xf_BH + linear(state, weight_f_HH))

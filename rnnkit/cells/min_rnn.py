@@ -1,4 +1,4 @@
-"""The minimal GRU and LSTM, whose gates see the input alone (Feng et al., 2024, arXiv:2410.01201)."""
+"""The minimal GRU and LSTM, whose gates depend on the input only (Feng et al., 2024, arXiv:2410.01201)."""
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ class MinGRUCell(LinearCell):
         h_t &= (1 - z_t) \odot h_{t-1} + z_t \odot g(W_h x_t + b_h), \quad
         g(v) = \begin{cases} v + \tfrac12 & v \ge 0 \\ \sigma(v) & v < 0 \end{cases}
 
-    That is the paper's form of Appendix B, with the positive candidate that its experiments use, in ordinary numbers
-    instead of logarithms; its Appendix A has :math:`g(v) = v`. The output is the new state, which never leaves the
-    range of the candidates and of the state given. `input_map.weight` is [2H, I], in the order z, h.
+    This is the paper's form of Appendix B, with the positive candidate of its experiments, but not in logarithms; its
+    Appendix A has :math:`g(v) = v`. The output is the new state, which stays in the range of the candidates and of the
+    given state. `input_map.weight` is [2H, I], in the order z, h.
 
     >>> cell = MinGRUCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -30,11 +30,11 @@ class MinGRUCell(LinearCell):
         self.input_map = nn.Linear(input_size, 2 * hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.input_map.weight.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """1 - z and z g."""
+        """Return `1 - z` and `z g`."""
         z, v = self.input_map(x).chunk(2, dim=-1)
         return _blend(torch.sigmoid(z), v)
 
@@ -60,18 +60,18 @@ class MinLSTMCell(LinearCell):
         self.input_map = nn.Linear(input_size, 3 * hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.input_map.weight.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F / (f + i) and i g / (f + i)."""
+        """Return `f / (f + i)` and `i g / (f + i)`."""
         f, i, v = self.input_map(x).chunk(3, dim=-1)
-        # i / (f + i) = sigmoid(log i - log f), which two closed gates do not turn into 0 / 0.
+        # i / (f + i) = sigmoid(log i - log f), without 0 / 0 when both gates are closed
         return _blend(torch.sigmoid(logsigmoid(i) - logsigmoid(f)), v)
 
 
 def _blend(z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """1 - z and z g(v)."""
-    # g without a selection, which is many times slower than all else here: v - relu(v) is v below zero and 0 above.
+    """Return `1 - z` and `z g(v)`."""
+    # g without a selection, which would be many times slower: v - relu(v) is v below zero and 0 above
     above = relu(v)
     return 1 - z, z * (above + torch.sigmoid(v - above))

@@ -1,4 +1,4 @@
-"""The LSTM whose gates see the cell state (Gers and Schmidhuber, 2000, doi:10.1109/IJCNN.2000.861302)."""
+"""The LSTM with peephole connections (Gers and Schmidhuber, 2000, doi:10.1109/IJCNN.2000.861302)."""
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ class PeepholeLSTMCell(BlockCell[LSTMState]):
         c_t &= \sigma(f_t + p_f \odot c_{t-1}) \odot c_{t-1} + \sigma(i_t + p_i \odot c_{t-1}) \odot \tanh(g_t) \\
         h_t &= \sigma(o_t + p_o \odot c_t) \odot \tanh(c_t)
 
-    `weight_ih` [4H, I], `weight_hh` [4H, H] and `bias` [4H] are ordered (i, f, g, o), `weight_ch` [3H] holds the
-    peepholes (i, f, o). They start at zero, as a plain LSTM, whose forget gate's bias starts at `forget_bias`.
+    `weight_ih` [4H, I], `weight_hh` [4H, H] and `bias` [4H] are ordered (i, f, g, o); `weight_ch` [3H] has the
+    peepholes (i, f, o). They are initialized to zero, and the forget gate's bias to `forget_bias`, as in an LSTM.
 
-    Raises `UserError` for a size below 1.
+    Raises:
+        UserError: if a size is below 1.
 
     >>> cell = PeepholeLSTMCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -34,11 +35,11 @@ class PeepholeLSTMCell(BlockCell[LSTMState]):
         nn.init.constant_(self.bias[hidden_size : 2 * hidden_size], forget_bias)
 
     def initial_state(self, batch_size: int) -> LSTMState:
-        """Zeros, [B, H] each."""
+        """Return zeros, [B, H] each."""
         return LSTMState(hidden=self.zeros(batch_size), cell=self.zeros(batch_size))
 
     def forward(self, x_BI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """One step: [B, I] and the state give the output [B, H] and the next state."""
+        """Run one step on x [B, I] and the state; return the output [B, H] and the new state."""
         gates_B4H = linear(x_BI, self.weight_ih, self.bias) + linear(state.hidden, self.weight_hh)
         i_BH, f_BH, g_BH, o_BH = gates_B4H.chunk(4, dim=-1)
         p_i_H, p_f_H, p_o_H = self.weight_ch.chunk(3)

@@ -14,8 +14,8 @@ class QRNNCell(LinearCell):
         c_t &= f_t \odot c_{t-1} + (1 - f_t) \odot z_t \\
         h_t &= o_t \odot c_t
 
-    The state is c, the output h. A wider convolution is a layer of its own in front of the cell, since a cell sees one
-    step. `input_map.weight` is [2H, I], in the order z, f.
+    The state is c, the output h. A wider convolution is a separate layer before the cell, since a cell reads one step.
+    `input_map.weight` is [2H, I], in the order z, f.
 
     >>> cell = QRNNCell(input_size=3, hidden_size=5)
     >>> h_BH, c_BH = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -29,15 +29,15 @@ class QRNNCell(LinearCell):
         self.output_gate = nn.Linear(input_size, hidden_size)
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H]."""
+        """Return zeros [B, H]."""
         return self.input_map.weight.new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F and (1 - f) z."""
+        """Return `f` and `(1 - f) z`."""
         candidate, forget = self.input_map(x).chunk(2, dim=-1)
         z, f = torch.tanh(candidate), torch.sigmoid(forget)
         return f, torch.addcmul(z, f, z, value=-1)
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
-        """O c."""
+        """Return `o c`."""
         return torch.sigmoid(self.output_gate(x)) * h

@@ -1,4 +1,4 @@
-"""A cell whose input goes around it (He et al., 2016, arXiv:1512.03385)."""
+"""A residual connection around a cell (He et al., 2016, arXiv:1512.03385)."""
 
 from typing import Any
 
@@ -10,12 +10,13 @@ from rnnkit.errors import UserError
 
 
 class Residual(Wrapper[State]):
-    r"""Add the input to the output; the state is the wrapped cell's.
+    r"""Adds the input to the output; the state is that of the wrapped cell.
 
     .. math::
         y_t = \mathrm{cell}(x_t, s_{t-1}) + x_t
 
-    Raises `UserError` for a cell whose output is not as wide as its input.
+    Raises:
+        UserError: if the output of the cell is not as wide as its input.
 
     >>> import torch
     >>> from rnnkit.cells import GRUCell
@@ -30,12 +31,12 @@ class Residual(Wrapper[State]):
         if cell.input_size != cell.output_size:
             raise UserError(
                 "cell",
-                "an output as wide as the input, which is added to it",
+                "an output as wide as the input",
                 f"{cell.output_size} and {cell.input_size} of {type(cell).__name__}",
                 fix=f"hidden_size={cell.input_size}, or a cell without Residual",
             )
 
     def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
-        """One step: [B, I] in, [B, I] out."""
+        """Run one step of the wrapped cell and add the input [B, I] to its output."""
         output, after = self.inner(x, state, context)
         return output + x, after

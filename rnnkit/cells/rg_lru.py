@@ -15,11 +15,12 @@ class RGLRUCell(LinearCell):
         a_t &= \exp(-c \, \mathrm{softplus}(\Lambda) \odot r_t), \quad c = 8 \\
         h_t &= a_t \odot h_{t-1} + \sqrt{1 - a_t^2} \odot (i_t \odot x_t)
 
-    :math:`\Lambda` starts so that :math:`a` at an open gate is uniform in (0.9, 0.999). Where the input is not as wide
-    as the state, `input_map` makes it so. The output is the new state. `gates.weight` is [2H, H], in the order r, i.
+    :math:`\Lambda` is initialized so that :math:`a` at an open gate is uniform in (0.9, 0.999). If the input is not as
+    wide as the state, `input_map` projects it to that width. The output is the new state. `gates.weight` is [2H, H], in
+    the order r, i.
 
-    A memory of many steps is an :math:`a` closer to 1 than half precision can say: state and coefficients are float32
-    at least, whatever the weights are, and only the output is in their precision.
+    In half precision, :math:`a` near 1 would be rounded to 1. Therefore state and coefficients are at least float32,
+    and only the output has the precision of the weights.
 
     >>> cell = RGLRUCell(input_size=3, hidden_size=5)
     >>> h_BH, state = cell(torch.zeros(2, 3), cell.initial_state(2))
@@ -37,23 +38,23 @@ class RGLRUCell(LinearCell):
         self.Lambda = nn.Parameter(torch.log(torch.expm1(-torch.log(open_H) / self.C)))
 
     def initial_state(self, batch_size: int) -> Tensor:
-        """Zeros [B, H], float32 or float64."""
+        """Return zeros [B, H], float32 or float64."""
         return _full(self.Lambda).new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """A, and sqrt(1 - a^2) i x."""
+        """Return `a` and `sqrt(1 - a^2) i x`."""
         u = self.input_map(x)
         r, i = torch.sigmoid(_full(self.gates(u))).chunk(2, dim=-1)
         log_a = -self.C * softplus(_full(self.Lambda)) * r
-        # 1 - a^2 without cancellation; the square root has no slope at 0, where a gate has closed to the last bit.
+        # 1 - a^2 without cancellation; the square root has no derivative at 0, which a fully closed gate reaches
         gained = -torch.expm1(2 * log_a)
         return torch.exp(log_a), torch.sqrt(gained.clamp(min=torch.finfo(gained.dtype).tiny)) * (i * u)
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
-        """The state, in the precision of the input."""
+        """Return the state in the precision of the input."""
         return h.to(x.dtype)
 
 
 def _full(real: Tensor) -> Tensor:
-    """In float32 at least."""
+    """Cast to float32 at least."""
     return real.to(torch.promote_types(real.dtype, torch.float32))

@@ -12,7 +12,7 @@ from rnnkit.ranges import PositiveInt
 
 ForgetGate = Literal["sigmoid", "exp"]
 NOTHING = -32768.0
-"""The stabilizer before a first step: the logarithm of a weight that is zero, finite in every float type."""
+"""The stabilizer before the first step: the logarithm of a weight of zero, finite in every floating dtype."""
 
 
 class SLSTMState(NamedTuple):
@@ -25,7 +25,7 @@ class SLSTMState(NamedTuple):
 
 
 class SLSTMCell(BlockCell[SLSTMState]):
-    r"""One step of an sLSTM: its memory is a mean of what was written, with weights that may grow without bound.
+    r"""One step of an sLSTM: its cell state is a weighted mean of its inputs, with weights that may grow without bound.
 
     .. math::
         (i, f, z, o)_t &= W_{ih} x_t + W_{hh} h_{t-1} + b \\
@@ -35,8 +35,11 @@ class SLSTMCell(BlockCell[SLSTMState]):
         h_t &= \sigma(o_t) \odot c_t / n_t
 
     `weight_ih` [4H, I], `weight_hh` [4H, H / num_heads] and `bias` [4H] are ordered (i, f, z, o), and by head within a
-    gate; a head sees only its own part of h. Sigmoid forget gates' biases start spread from 5 to -7, like the authors'.
-    Raises `UserError` for a size below 1, heads that do not divide `hidden_size`, and an unknown forget gate.
+    gate; a head reads only its own part of h. The biases of sigmoid forget gates are initialized from 5 to -7, as by
+    the authors.
+
+    Raises:
+        UserError: if a size is below 1, `num_heads` does not divide `hidden_size`, or the forget gate is unknown.
 
     >>> cell = SLSTMCell(input_size=3, hidden_size=6, num_heads=2)
     >>> cell(torch.zeros(2, 3), cell.initial_state(2))[0].shape
@@ -58,12 +61,12 @@ class SLSTMCell(BlockCell[SLSTMState]):
             self.bias.detach()[hidden_size : 2 * hidden_size] = torch.linspace(5, -7, width).repeat(num_heads)
 
     def initial_state(self, batch_size: int) -> SLSTMState:
-        """Nothing written, [B, H] each: whatever its gates, a first step leaves h = sigmoid(o) tanh(z)."""
+        """Return the empty state, [B, H] each: whatever the gates, the first step gives h = sigmoid(o) tanh(z)."""
         h_BH, c_BH, n_BH = (self.zeros(batch_size) for _ in range(3))
         return SLSTMState(h_BH, c_BH, n_BH, stabilizer=h_BH + NOTHING)
 
     def forward(self, x_BI: Tensor, state: SLSTMState) -> tuple[Tensor, SLSTMState]:
-        """One step: [B, I] and the state give the output [B, H] and the next state."""
+        """Run one step on x [B, I] and the state; return the output [B, H] and the new state."""
         i_BH, f_BH, z_BH, o_BH = (linear(x_BI, self.weight_ih, self.bias) + self._recur(state.hidden)).chunk(4, dim=-1)
         kept_BH = (logsigmoid(f_BH) if self.forget_gate == "sigmoid" else f_BH) + state.stabilizer
         m_BH = torch.maximum(kept_BH, i_BH)

@@ -1,4 +1,4 @@
-"""Cells one above another, as one cell."""
+"""A stack of cells as one cell."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,15 +11,16 @@ from rnnkit.errors import UserError
 
 
 class Stack(Cell[tuple[Any, ...]]):
-    r"""Each cell reads the output of the one below it, within one step.
+    r"""A stack of cells, each of which reads the output of the one below within a step.
 
     .. math::
         y^0_t = x_t, \qquad y^l_t, s^l_t = \mathrm{cell}_l(y^{l-1}_t, s^l_{t-1})
 
     A stack is a cell: it can be wrapped, stacked and fed back as a whole. The layers of an `rnnkit.RNN` compute the
-    same, one layer after the other over the whole sequence. The state is a tuple with the state of each cell.
+    same function, one layer after the other over the whole sequence. The state is a tuple with the state of each cell.
 
-    Raises `UserError` for no cell, what is no finished cell, and a cell that does not fit onto the one below.
+    Raises:
+        UserError: if there is no cell, an item is not a cell instance, or a cell does not fit onto the one below.
 
     >>> import torch
     >>> from rnnkit.cells import GRUCell, LSTMCell, Residual
@@ -36,7 +37,7 @@ class Stack(Cell[tuple[Any, ...]]):
         for index, cell in enumerate(cells):
             if not isinstance(cell, Cell):
                 got = cell.__name__ if isinstance(cell, type) else type(cell).__name__
-                raise UserError(f"cells[{index}]", "a finished rnnkit.cells.Cell", got, fix="LSTMCell(8, 16)")
+                raise UserError(f"cells[{index}]", "a rnnkit.cells.Cell instance", got, fix="LSTMCell(8, 16)")
         for index, (below, above) in enumerate(pairwise(cells), 1):
             if above.input_size != below.output_size:
                 raise UserError(
@@ -50,29 +51,29 @@ class Stack(Cell[tuple[Any, ...]]):
         self.output_size = cells[-1].output_size
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """That of each cell."""
+        """Return the initial state of each cell."""
         return tuple(cell.initial_state(batch_size) for cell in self._each())
 
     def begin(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Passed on to each cell."""
+        """Call `begin` of each cell."""
         return tuple(cell.begin(own) for cell, own in zip(self._each(), state, strict=True))
 
     @property
     def takes_context(self) -> bool:
-        """Whether any of the cells reads a context."""
+        """Whether any of the cells takes a context."""
         return any(cell.takes_context for cell in self._each())
 
     @property
     def needs_context(self) -> bool:
-        """Whether any of the cells cannot be stepped without one."""
+        """Whether any of the cells requires a context."""
         return any(cell.needs_context for cell in self._each())
 
     def forward(self, x: Any, state: tuple[Any, ...], context: Any = None) -> tuple[Tensor, tuple[Any, ...]]:
-        """One step of every cell, from the lowest to the highest; those that read a context are given it."""
+        """Run one step of every cell, from the lowest to the highest, with the context for those that take one."""
         output, after = x, []
         for cell, own in zip(self._each(), state, strict=True):
-            told = context is not None and cell.takes_context
-            output, new = cell(output, own, context=context) if told else cell(output, own)
+            passed = context is not None and cell.takes_context
+            output, new = cell(output, own, context=context) if passed else cell(output, own)
             after.append(new)
         return output, tuple(after)
 

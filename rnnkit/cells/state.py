@@ -1,4 +1,4 @@
-"""Work on a state as a whole, whatever its shape: detach it, mask it, save it."""
+"""Operations on all tensors of a state of any structure."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -8,15 +8,21 @@ from torch import Tensor
 from rnnkit.errors import UserError
 
 StateTree = TypeVar("StateTree")
-"""A Tensor, or a NamedTuple or tuple of states: what a cell keeps, and what an RNN keeps for all its layers."""
+"""A Tensor, or a NamedTuple or tuple of states: the state of a cell, or of all layers of an RNN."""
 
 
 def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateTree) -> StateTree:
-    """`function` applied to every tensor of a state (and to the matching tensors of `others`); types are preserved.
+    """Apply `function` to every tensor of a state (and the matching tensors of `others`); types are preserved.
 
-    It serves inputs of several tensors and contexts as well; a part that is None stays so.
+    It also accepts inputs of several tensors and contexts; a part that is None stays None.
 
-    Raises `UserError` where a state holds something that is neither a tensor nor a tuple, or where states do not match.
+    Args:
+        function: called with a tensor of each of the states.
+        state: a state.
+        others: states of the same structure.
+
+    Raises:
+        UserError: if a state has an item that is neither a tensor nor a tuple, or the structures differ.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMState
@@ -41,12 +47,12 @@ def map_state(function: Callable[..., Tensor], state: StateTree, *others: StateT
         )
     together = zip(state, *cast(Any, others), strict=True)
     parts: list[Any] = [None if all(leaf is None for leaf in part) else map_state(function, *part) for part in together]
-    # A NamedTuple takes its fields one by one, a plain tuple takes one sequence.
+    # a NamedTuple takes its fields as arguments, a plain tuple takes one sequence
     return cast("StateTree", type(state)(*parts) if hasattr(state, "_fields") else tuple(parts))
 
 
 def state_leaves(state: object) -> list[Tensor]:
-    """The tensors of a state, in order.
+    """Return the tensors of a state, in order.
 
     >>> import torch
     >>> len(state_leaves((torch.zeros(1), (torch.zeros(1), torch.zeros(1)))))

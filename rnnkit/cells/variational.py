@@ -1,4 +1,4 @@
-"""Dropout that holds still over a window, inside the recurrence too (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
+"""Dropout with one mask for a window, inside the recurrence as well (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from rnnkit.ranges import Probability
 
 
 class VariationalState(NamedTuple):
-    """The wrapped cell's `inner` state, and which features are kept: booleans [B, I], as the hidden state, [B, O]."""
+    """The wrapped cell's `inner` state, and masks of the kept features: [B, I], as the hidden state, [B, O]."""
 
     inner: Any
     input_kept: Tensor
@@ -22,20 +22,21 @@ class VariationalState(NamedTuple):
 
 
 class VariationalDropout(Wrapper[VariationalState]):
-    r"""Drop the same features of input, recurrent state and output at every step of a window, in training only.
+    r"""Drops the same features of input, recurrent state and output at every step of a window, in training only.
 
     .. math::
         y_t, s_t = \mathrm{cell}\Bigl(\frac{m^x \odot x_t}{1 - p_x}, \frac{m^h \odot s_{t-1}}{1 - p_h}\Bigr), \qquad
         \text{output } \frac{m^y \odot y_t}{1 - p_y}, \qquad m \sim \mathrm{Bernoulli}(1 - p)
 
-    The masks differ from lane to lane and stand in the state, since a cell knows no time: drawn with
-    `initial_state` and, for a state carried in from before, at the start of each `rnnkit.scan`.
+    The masks differ between the rows of a batch. They are part of the state, since a cell does not handle time. They
+    are drawn by `initial_state` and, for a carried state, at the start of each `rnnkit.scan`.
 
-    :math:`m^h` acts on the first tensor of the state, the hidden one; an LSTM's long memory is left whole. It is made
-    for cells that read their hidden state through weights alone, as LSTM and Elman do. Where the hidden state is also
+    :math:`m^h` acts on the first tensor of the state, the hidden state; the cell state of an LSTM is not dropped. This
+    suits cells that read their hidden state through weights only, such as LSTM and Elman. If the hidden state is also
     carried over by addition, as in a GRU, scaling it at every step would make it grow: use `WeightDrop` or `Zoneout`.
 
-    Raises `UserError` for a probability outside [0, 1).
+    Raises:
+        UserError: if a probability is not in [0, 1).
 
     >>> from rnnkit.cells import LSTMCell
     >>> cell = VariationalDropout(LSTMCell(3, 5), input=0.4, state=0.25, output=0.4)
@@ -55,15 +56,15 @@ class VariationalDropout(Wrapper[VariationalState]):
         self.output = output
 
     def initial_state(self, batch_size: int) -> VariationalState:
-        """The wrapped cell's, with masks: new ones in training, all true in evaluation."""
+        """Return the wrapped cell's initial state, with masks: new ones in training, all true in evaluation."""
         return self._with_masks(self.cell.initial_state(batch_size))
 
     def begin(self, state: VariationalState) -> VariationalState:
-        """The same inner state with new masks."""
+        """Return the same inner state with new masks."""
         return self._with_masks(self.cell.begin(state.inner))
 
     def forward(self, x: Any, state: VariationalState, context: Any = None) -> tuple[Tensor, VariationalState]:
-        """One step: [B, I] and the state give the output [B, O] and the next state, with the same masks."""
+        """Run one step on x [B, I] and the state; return the output [B, O] and the new state, with the same masks."""
         if not self.training:
             output, after = self.inner(x, state.inner, context)
             return output, state._replace(inner=after)
@@ -80,7 +81,7 @@ class VariationalDropout(Wrapper[VariationalState]):
         return VariationalState(inner, *(_kept(shape, p if self.training else 0, device) for shape, p in masks))
 
     def extra_repr(self) -> str:
-        """The sizes and the probabilities, as `print(cell)` shows them."""
+        """Return the sizes and the probabilities, for `print(cell)`."""
         return f"{super().extra_repr()}, input={self.input}, state={self.state}, output={self.output}"
 
 

@@ -15,7 +15,7 @@ from rnnkit.ranges import Probability
 
 
 class DropConnect(nn.Module):
-    """A parametrization: each element of a weight is zero with probability `p` in training, the others scaled up."""
+    """A parametrization that zeroes each element of a weight with probability `p` in training and scales the others."""
 
     def __init__(self, p: Probability) -> None:
         super().__init__()
@@ -26,18 +26,22 @@ class DropConnect(nn.Module):
 
 
 class WeightDrop(Wrapper[State]):
-    r"""Drop single recurrent weights, the same ones at every step of a scan and in every lane, in training only.
+    r"""Drops single recurrent weights, the same ones at every step of a scan and in every row, in training only.
 
     .. math::
         W_{hh} \leftarrow \frac{M \odot W_{hh}}{1 - p}, \qquad M \sim \mathrm{Bernoulli}(1 - p)
 
-    `rnnkit.scan` draws one mask for all its steps; a cell that is stepped by hand draws one a step, unless that
-    happens under `torch.nn.utils.parametrize.cached()`.
+    `rnnkit.scan` draws one mask for all its steps. A cell that is stepped by hand draws one for each step, unless it is
+    called under `torch.nn.utils.parametrize.cached()`.
 
-    * `weights`: names of the wrapped cell's parameters; None for all whose last part is `weight_hh`. In `state_dict`
-      the weight `weight_hh` is then called `parametrizations.weight_hh.original`, as torch calls it.
+    Args:
+        cell: the cell to wrap.
+        p: the probability of dropping an element.
+        weights: names of the wrapped cell's parameters; None for all whose last part is `weight_hh`. In `state_dict`,
+            the weight `weight_hh` is then named `parametrizations.weight_hh.original`, as in torch.
 
-    Raises `UserError` for a `p` outside [0, 1) and for names that the cell does not have.
+    Raises:
+        UserError: if `p` is not in [0, 1) or the cell has no parameter of a name.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -57,7 +61,7 @@ class WeightDrop(Wrapper[State]):
         chosen = recurrent if weights is None else list(weights)
         unknown = [name for name in chosen if name not in names]
         if unknown or not chosen:
-            got = ", ".join(unknown) or "none that is called weight_hh"
+            got = ", ".join(unknown) or "none named weight_hh"
             fix = f"weights=[{(recurrent or names or ['weight_hh'])[0]}]"
             raise UserError("weights", f"some of {', '.join(names)}", got, fix=fix)
         for name in chosen:
@@ -65,9 +69,9 @@ class WeightDrop(Wrapper[State]):
             parametrize.register_parametrization(cell.get_submodule(module), weight, DropConnect(p))
 
     def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
-        """One step of the wrapped cell, whose weights are drawn as they are read."""
+        """Run one step of the wrapped cell, which draws the masks of weights as it reads them."""
         return self.inner(x, state, context)
 
     def extra_repr(self) -> str:
-        """The sizes and the probability, as `print(cell)` shows them."""
+        """Return the sizes and the probability, for `print(cell)`."""
         return f"{super().extra_repr()}, p={self.p}"

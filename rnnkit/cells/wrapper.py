@@ -1,4 +1,4 @@
-"""What changes a cell from outside wraps it, so that no list of options grows inside the cells."""
+"""Base class of wrappers, which change the behavior of any cell, so that cells need no options for it."""
 
 from typing import Any
 
@@ -9,12 +9,13 @@ from rnnkit.errors import UserError
 
 
 class Wrapper(Cell[State]):
-    """A cell around another one, `cell`, whose sizes and initial state it has; subclasses say what a step becomes.
+    """A cell around another one, `cell`, with the same sizes and initial state; subclasses define the step.
 
-    Wrappers wrap wrappers too; what is inside acts first. A wrapper takes a context where its own `forward` and the
-    wrapped cell do, and hands it on with `self.inner(x, state, context)`.
+    Wrappers can be nested; the innermost acts first. A wrapper takes a context if its own `forward` and the wrapped
+    cell do, and passes it on with `self.inner(x, state, context)`.
 
-    Raises `UserError` where `cell` is no cell.
+    Raises:
+        UserError: if `cell` is not a cell.
 
     >>> import torch
     >>> from rnnkit.cells import GRUCell
@@ -30,32 +31,32 @@ class Wrapper(Cell[State]):
         super().__init__()
         if not isinstance(cell, Cell):
             got = cell.__name__ if isinstance(cell, type) else type(cell).__name__
-            raise UserError("cell", "a finished rnnkit.cells.Cell to wrap", got, fix="cell=LSTMCell(8, 16)")
+            raise UserError("cell", "a rnnkit.cells.Cell instance to wrap", got, fix="cell=LSTMCell(8, 16)")
         self.cell = cell
         self.input_size = cell.input_size
         self.output_size = cell.output_size
 
     def initial_state(self, batch_size: int) -> State:
-        """That of the wrapped cell."""
+        """Return the initial state of the wrapped cell."""
         state: State = self.cell.initial_state(batch_size)
         return state
 
     @property
     def takes_context(self) -> bool:
-        """Whether the wrapped cell reads a context, and this wrapper hands it on."""
+        """Whether the wrapped cell takes a context, and this wrapper passes it on."""
         return super().takes_context and self.cell.takes_context
 
     @property
     def needs_context(self) -> bool:
-        """As the wrapped cell."""
+        """Whether the wrapped cell requires a context."""
         return self.cell.needs_context
 
     def inner(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
-        """One step of the wrapped cell, which sees a context only where there is one."""
+        """Run one step of the wrapped cell, with a context only if there is one."""
         stepped: tuple[Tensor, State] = self.cell(x, state) if context is None else self.cell(x, state, context=context)
         return stepped
 
     def begin(self, state: State) -> State:
-        """Passed on to the wrapped cell."""
+        """Call `begin` of the wrapped cell."""
         begun: State = self.cell.begin(state)
         return begun

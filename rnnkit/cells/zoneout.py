@@ -13,17 +13,18 @@ from rnnkit.ranges import Probability
 
 
 class Zoneout(Wrapper[State]):
-    r"""Let each element of the state keep its old value with probability p, at every step anew.
+    r"""Keeps each element of the previous state with probability p, independently at every step.
 
     .. math::
         s_t = d_t \odot s_{t-1} + (1 - d_t) \odot \tilde s_t, \qquad
         d_t \sim \mathrm{Bernoulli}(p) \text{ in training}, \quad d_t = p \text{ in evaluation}
 
-    with :math:`\tilde s_t` the state that the wrapped cell gives. Every floating-point (or complex) tensor of the state
-    has a mask of its own; integers and booleans are left alone. Where the cell's output is one of the tensors of its
-    state, as an LSTM's is, the output follows.
+    with :math:`\tilde s_t` the new state of the wrapped cell. Every floating-point (or complex) tensor of the state has
+    its own mask; integers and booleans are not changed. If the output of the cell is one of the tensors of its state,
+    as in an LSTM, the output changes with it.
 
-    Raises `UserError` for a `p` outside [0, 1).
+    Raises:
+        UserError: if `p` is not in [0, 1).
 
     >>> from rnnkit.cells import ElmanCell
     >>> cell = Zoneout(ElmanCell(3, 64), p=0.5)
@@ -38,7 +39,7 @@ class Zoneout(Wrapper[State]):
         self.p = p
 
     def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
-        """One step of the wrapped cell, mixed with the state before it."""
+        """Run one step of the wrapped cell and mix its state with the previous one."""
         output, new = self.inner(x, state, context)
         mixed: Any = map_state(self._mixed, state, new)
         pairs = zip(state_leaves(new), state_leaves(mixed), strict=True)
@@ -49,9 +50,9 @@ class Zoneout(Wrapper[State]):
             return new
         if not self.training:
             return self.p * old + (1 - self.p) * new
-        # In single precision: a bfloat16 has too few values below 1 for a probability.
+        # in float32: bfloat16 has too few values below 1 for a probability
         return torch.where(torch.rand(new.shape, device=new.device) < self.p, old, new)
 
     def extra_repr(self) -> str:
-        """The sizes and the probability, as `print(cell)` shows them."""
+        """Return the sizes and the probability, for `print(cell)`."""
         return f"{super().extra_repr()}, p={self.p}"

@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
 
 @reads("hydra-core", "ConfigSource._normalize_file_name")
 def file_of(source: Any, config_path: str) -> Path:
-    """The file from which a source of configurations reads one."""
+    """Return the file from which a source of configurations reads one."""
     return Path(source.path, source._normalize_file_name(config_path))

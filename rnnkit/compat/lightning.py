@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from torch.optim.swa_utils import AveragedModel
 
 CURRENT_HOOK = "_current_fx_name"
-"""The attribute of a module in which Lightning notes which hook it is in. A release with another only loses speed."""
+"""The attribute of a module that holds its current hook. If a release has another name, training is only slower."""
 
 
 @reads("lightning", "_TrainingEpochLoop._should_check_val_fx")
 def is_validated_next(trainer: "L.Trainer") -> bool:
-    """Whether a validation follows the training step that has just been taken."""
+    """Whether a validation follows the training step that has just ended."""
     loop = trainer.fit_loop
     assert loop._data_fetcher is not None
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
@@ -23,9 +23,9 @@ def is_validated_next(trainer: "L.Trainer") -> bool:
 
 @reads("lightning", "_FitLoop.epoch_progress and _FitLoop.reset_restart_stage")
 def begin_next_epoch(trainer: "L.Trainer") -> None:
-    """Where the epoch of a resumed run is complete, let the next one begin.
+    """Let the next epoch begin if the epoch of a resumed run is complete.
 
-    Lightning goes on as if in the middle of an epoch that it counts as done.
+    Lightning would continue as if in the middle of an epoch that it counts as finished.
     """
     epochs = trainer.fit_loop.epoch_progress.total
     if epochs.completed == epochs.ready:
@@ -34,19 +34,19 @@ def begin_next_epoch(trainer: "L.Trainer") -> None:
 
 @reads("lightning", "WeightAveraging._average_model")
 def averaged_model(callback: "WeightAveraging") -> "AveragedModel | None":
-    """The averaged weights that a callback keeps; None before training."""
+    """Return the averaged weights of a callback; None before training."""
     return callback._average_model
 
 
 @reads("lightning", "EarlyStopping._check_on_train_epoch_end")
 def check_after_validation(callback: "EarlyStopping") -> None:
-    """Let a callback look at its metric after validations, where it was not told when."""
+    """Make a callback check its metric after validations, unless its schedule is set."""
     if callback._check_on_train_epoch_end is None:
         callback._check_on_train_epoch_end = False
 
 
 @reads("lightning", "ModelCheckpoint._save_on_train_epoch_end")
 def save_after_validation(callback: "ModelCheckpoint") -> None:
-    """Let a callback save after validations, where it was not told when."""
+    """Make a callback save after validations, unless its schedule is set."""
     if callback._save_on_train_epoch_end is None:
         callback._save_on_train_epoch_end = False

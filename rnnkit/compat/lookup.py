@@ -1,4 +1,4 @@
-"""Looking up a name that a release of a library may not have."""
+"""Look-up of names that a release of a library may not have."""
 
 import functools
 import importlib
@@ -13,11 +13,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TESTED = {"torch": ("2.13", "2.14"), "lightning": ("2.6",), "hydra-core": ("1.3",)}
-"""The releases that the test suite passes with, from the oldest to the newest."""
+"""The oldest and newest tested releases of each library."""
 
 
 def look_up(library: str, path: str) -> Any:
-    """What is at a dotted path, importing the modules on the way; `UserError` where the library does not have it.
+    """Return the object at a dotted path, importing modules on the way; raise `UserError` if it does not exist.
 
     >>> look_up("torch", "collections.abc.Mapping.get")
     <function Mapping.get at ...>
@@ -34,7 +34,7 @@ def look_up(library: str, path: str) -> Any:
 
 
 def reads(library: str, path: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator for a function that reads private attributes: an AttributeError becomes that of `missing`.
+    """Decorate a function that reads private attributes: an AttributeError becomes the error of `missing`.
 
     >>> reads("lightning", "Trainer._x")(lambda trainer: trainer._x)(None)
     Traceback (most recent call last):
@@ -55,7 +55,7 @@ def reads(library: str, path: str) -> Callable[[Callable[P, R]], Callable[P, R]]
 
 
 def missing(library: str, path: str) -> UserError:
-    """The error for a name that the installed release does not have."""
+    """Return the error for a name that the installed release does not have."""
     oldest, newest = TESTED[library][0], TESTED[library][-1]
     return UserError(
         library,
@@ -66,7 +66,7 @@ def missing(library: str, path: str) -> UserError:
 
 
 def is_newer(installed: str, library: str) -> bool:
-    """Whether a release is later than all those tested.
+    """Whether a release is later than all tested ones.
 
     >>> is_newer("2.14.9+cpu", "torch"), is_newer("2.15.0.dev20270101", "torch"), is_newer("3.0a1", "torch")
     (False, True, True)

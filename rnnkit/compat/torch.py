@@ -4,9 +4,9 @@
 >>> sorted(own_parameters(torch.nn.Linear(2, 3)))
 ['bias', 'weight']
 
-A name is looked up when it is imported. If this torch does not have it, something slower that gives the same results is
-returned, with a warning (`_INSTEAD`). Where there is nothing of that kind, `UserError` names the releases that have it;
-the compiled engine then leaves cells to the Python loop.
+A name is looked up when it is imported. If this torch does not have it, a slower replacement with the same results is
+returned, with a warning (`_INSTEAD`). If there is no replacement, `UserError` names the releases that have it; cells
+then run as a Python loop in place of the compiled engine.
 """
 
 import warnings
@@ -48,7 +48,7 @@ _NAMES = {
     "foreach_lerp_": "torch._foreach_lerp_",
     "foreach_mul_": "torch._foreach_mul_",
 }
-"""Our name, and where torch has it."""
+"""Public names, and where torch has them."""
 
 _ATTRIBUTES: dict[str, tuple[Callable[[], object], str]] = {
     "own_parameters": (nn.Module, "Module._parameters"),
@@ -63,18 +63,18 @@ _ATTRIBUTES: dict[str, tuple[Callable[[], object], str]] = {
     "schema_of": (lambda: torch.ops.aten.add.Tensor, "OpOverload._schema"),
     "sequence_number": (lambda: torch.autograd.graph.Node, "Node._sequence_nr"),
 }
-"""Our name for a function that returns an attribute, something that has it, whatever mode torch is in, and where."""
+"""Names of functions that return an attribute, an object that has it in every mode of torch, and its path."""
 
 
 if hasattr(forward_ad, "_current_level"):
 
     def is_forward_mode() -> bool:
-        """Whether forward-mode differentiation follows every operation; a torch that does not tell may do so."""
+        """Whether forward-mode differentiation is active."""
         return forward_ad._current_level >= 0
 else:
 
     def is_forward_mode() -> bool:
-        """Whether forward-mode differentiation follows every operation; this torch does not tell."""
+        """Whether forward-mode differentiation is active; this torch cannot say, so True."""
         return True
 
 
@@ -105,7 +105,7 @@ _INSTEAD: dict[str, tuple[Any, str]] = {
     "foreach_lerp_": (_lerp_, "weights are averaged one by one"),
     "foreach_mul_": (_mul_, "gradients are scaled one by one"),
 }
-"""What does as well, more slowly, and what that costs."""
+"""Slower replacements, and their costs."""
 
 
 def __getattr__(name: str) -> Any:
@@ -131,7 +131,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _reader(attribute: str) -> Callable[[Any], Any]:
-    """A function that torch.compile sees through, as it does not through `operator.attrgetter`."""
+    """Return a function that torch.compile can trace, unlike `operator.attrgetter`."""
 
     def read(owner: Any) -> Any:
         return getattr(owner, attribute)

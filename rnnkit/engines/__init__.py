@@ -1,4 +1,4 @@
-"""A cell over time. Each engine is one module; all of them agree, in values and in gradients."""
+"""Engines that run a cell over time. Each is one module, and all compute the same values and gradients."""
 
 from rnnkit.engines.observe import ScanEvent, observe
 from rnnkit.engines.policy import ENGINES

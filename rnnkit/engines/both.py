@@ -1,4 +1,4 @@
-"""A layer in both directions."""
+"""Bidirectional scans."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ Pair = tuple[Any, Any]
 def scan_both(
     cells: tuple[Cell[Any], Cell[Any]], x: Any, states: Pair = (None, None), *, engine: str = "auto", **options: Any
 ) -> tuple[Tensor, Pair]:
-    """Take one cell forwards and the other backwards: outputs side by side [B, T, 2 O], and both last states.
+    """Run one cell forward and the other backward; return the concatenated outputs [B, T, 2 O] and both last states.
 
-    The numbers of two calls of `rnnkit.scan`, to rounding, and its arguments and errors; a context goes to each cell
-    that takes one. Where both would be torch's kernel from the first step of full lanes to their last it is called
-    once, which spares copies in reversed order.
+    The result is that of two calls of `rnnkit.scan` with the same arguments, up to rounding, and so are the errors. A
+    context is passed to each cell that takes one. If torch's kernel can run both cells over sequences of full length,
+    it is called once, which avoids copies in reversed order.
 
     >>> from rnnkit.cells import LSTMCell
     >>> y_BTO, (_, backward) = scan_both((LSTMCell(3, 5), LSTMCell(3, 5)), torch.randn(2, 4, 3))
     >>> y_BTO.shape, torch.equal(y_BTO[:, 0, 5:], backward.hidden)
     (torch.Size([2, 4, 10]), True)
     """
-    # Who watches sees each direction.
+    # observers see each direction
     if not observers() and all(given is None for given in (*states, *options.values())):
         check_input(cells[0], x)
         requests = [Request(cell, x, cell.initial_state(x.shape[0])) for cell in cells] if isinstance(x, Tensor) else []

@@ -1,4 +1,4 @@
-"""Memory for time: what a window's steps would keep for the backward pass is computed again there."""
+"""Gradient checkpointing over time: the backward pass recomputes the steps of a window to save memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,29 +8,29 @@ from torch.utils.checkpoint import checkpoint
 
 from rnnkit.cells.state import map_state
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.weights import ComputedWeight, held
+from rnnkit.engines.weights import ComputedWeight, fixed_weights
 from rnnkit.engines.window import Window, cut, joined
 
 
 def run_in_chunks(
     run: Callable[[Request], Result], request: Request, weights: list[ComputedWeight], every: int
 ) -> Result:
-    """What `run` gives for the whole window, with only the input and the states between chunks of steps kept.
+    """Return the result of `run` for the whole window, storing only the input and the states between chunks of steps.
 
-    Each chunk has `every` steps, the last one what is left; backwards, the last one comes first. The backward pass runs
-    one chunk again at a time, from the same state, with the same random numbers and the same computed weights.
+    Each chunk has `every` steps, the last one the remainder; in reverse, the last one comes first. The backward pass
+    recomputes one chunk at a time, from the same state, with the same random numbers and the same computed weights.
     """
 
     def chunk(x: Any, state: Any, window: Window, context: Any) -> Result:
-        # Here again for the backward pass, which is outside of scan.
-        with held(weights):
+        # fixed again for the backward pass, which runs after scan has returned
+        with fixed_weights(weights):
             return run(request._replace(x=x, state=state, window=window, context=context))
 
     T, state, parts = request.first.shape[1], request.state, []
     for start in _starts(T, every, reverse=request.window.reverse):
         stop = min(start + every, T)
         x = map_state(lambda leaf, at=slice(start, stop): leaf[:, at], request.x)
-        # The random state is kept too, by default: it costs little beside a chunk, and no cell says that it is random.
+        # the random state is saved by default: it costs little, and whether a cell is random is unknown
         part = checkpoint(chunk, x, state, cut(request.window, start, stop), request.context, use_reentrant=False)
         state = part.state
         parts.append(part)

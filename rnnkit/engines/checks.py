@@ -1,4 +1,4 @@
-"""What may be handed to `scan`, checked before a kernel answers in its own words; `rnnkit.masks` has the rest."""
+"""Checks of the arguments of `scan`, before a kernel fails with a message of its own; see also `rnnkit.masks`."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from rnnkit.errors import UserError
 
 
 def check_input(cell: Cell[Any], x: Any) -> None:
-    """A tensor [B, T, I] with the cell's I, or a NamedTuple of tensors with the same B and T."""
+    """Check for a tensor [B, T, I] with the cell's I, or a NamedTuple of tensors with the same B and T."""
     if isinstance(x, Tensor):
         _check_features(cell, x)
     elif isinstance(x, tuple) and hasattr(x, "_fields") and not isinstance(x, PackedSequence):
@@ -34,14 +34,14 @@ def _check_features(cell: Cell[Any], x_BTI: Tensor) -> None:
     if shape[2] != cell.input_size:
         raise UserError(
             "x",
-            f"[batch, time, {cell.input_size}], as {type(cell).__name__} was built",
+            f"[batch, time, {cell.input_size}], the input size of the {type(cell).__name__}",
             f"shape {shape}",
-            fix=f"input_size={shape[2]} where the cell or the RNN is built",
+            fix=f"input_size={shape[2]} for the cell or the RNN",
         )
 
 
 def _check_fields(x: Any) -> None:
-    """How many features each field has is the cell's business."""
+    """Check batch and time of all fields; their numbers of features are not known here."""
     leaves = _fields("x", x)
     if not leaves:
         raise UserError("x", "a NamedTuple of tensors [batch, time, ...]", "one without fields", fix="x = a tensor")
@@ -57,7 +57,7 @@ def _check_fields(x: Any) -> None:
 
 
 def _fields(name: str, x: Any) -> dict[str, Tensor]:
-    """The tensors of nested NamedTuples by their dotted names."""
+    """Return the tensors of nested NamedTuples by their dotted names."""
     if isinstance(x, Tensor):
         return {name: x}
     if not isinstance(x, tuple):
@@ -72,11 +72,11 @@ def _fields(name: str, x: Any) -> dict[str, Tensor]:
 
 
 def check_context(cell: Cell[Any], context: Any) -> None:
-    """Tensors, None, and tuples of them, for a cell whose step reads a context."""
+    """Check for tensors, None, and tuples of them, if the cell's step takes a context."""
     if context is None:
         if cell.needs_context:
             raise UserError(
-                "context", f"what {type(cell).__name__}.forward reads", "None", fix="scan(cell, x, context=...)"
+                "context", f"the context of {type(cell).__name__}.forward", "None", fix="scan(cell, x, context=...)"
             )
         return
     if not cell.takes_context:
@@ -116,20 +116,21 @@ def _no_tensor(cell: Cell[Any], x: Any) -> UserError:
 
 
 _structures: WeakKeyDictionary[Cell[Any], Any] = WeakKeyDictionary()
-"""Of each cell, a state without numbers."""
+"""For each cell, the structure of its state."""
 
 
 def check_state(cell: Cell[Any], state: Any, batch_size: int) -> None:
-    """The structure and the shapes of the cell's own `initial_state(1)`, in this batch size.
+    """Check that a state has the structure and the shapes of the cell's `initial_state(1)`, for this batch size.
 
-    That state is made once, for its structure alone: one with random parts draws nothing at each call of `scan`.
+    The initial state is created once for each cell, so that random initial states draw no numbers in each call of
+    `scan`.
     """
     known = _structures.get(cell)
     if known is not None:
         try:
             _check_structure("state", state, known, batch_size)
         except UserError:
-            known = None  # a cell may have been changed
+            known = None  # the cell may have been changed
     if known is None:
         with torch.random.fork_rng([leaf.device for leaf in cell.parameters() if leaf.is_cuda][:1]):
             _structures[cell] = map_state(lambda leaf: torch.empty_like(leaf, device="meta"), cell.initial_state(1))
@@ -140,25 +141,25 @@ def _check_structure(name: str, state: Any, initial: Any, batch_size: int) -> No
     if isinstance(initial, Tensor):
         expected = [batch_size, *initial.shape[1:]]
         if not isinstance(state, Tensor):
-            raise UserError(name, f"a Tensor {expected}", type(state).__name__, fix="state=None to start afresh")
+            raise UserError(name, f"a Tensor {expected}", type(state).__name__, fix="state=None for the initial state")
         if list(state.shape) != expected:
             raise UserError(
                 name,
                 f"shape {expected}",
                 f"shape {list(state.shape)}",
-                fix=f"initial_state({batch_size}), or state=None to start afresh",
+                fix=f"initial_state({batch_size}), or state=None for the initial state",
             )
         return
-    fields = getattr(initial, "_fields", tuple(map(str, range(len(initial)))))  # a plain tuple has numbers for names
+    fields = getattr(initial, "_fields", tuple(map(str, range(len(initial)))))  # a plain tuple has numbered items
     if type(state) is not type(initial) or len(state) != len(initial):
         wanted = f"{type(initial).__name__}({', '.join(fields)})"
-        raise UserError(name, wanted, type(state).__name__, fix=f"state={wanted}, or state=None to start afresh")
+        raise UserError(name, wanted, type(state).__name__, fix=f"state={wanted}, or state=None for the initial state")
     for field, part, initial_part in zip(fields, state, initial, strict=True):
         _check_structure(f"{name}.{field}", part, initial_part, batch_size)
 
 
 def check_checkpoint_every(checkpoint_every: int, steps: int) -> None:
-    """One step at least; the proposal needs the least memory, the square root of the window's steps."""
+    """Check for at least one step; the proposed value, the square root of the steps, needs the least memory."""
     if checkpoint_every < 1:
         raise UserError(
             "checkpoint_every",

@@ -1,4 +1,4 @@
-"""Who watches the single steps of a cell, and would miss them in an engine that takes all steps at once."""
+"""Detection of hooks and transforms that need the single steps of a cell, which engines do not run one by one."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,7 +21,7 @@ from rnnkit.compat.torch import (
 
 
 def watched(cell: Cell[Any]) -> str | None:
-    """The reason why every step of a cell must be a call of its own; None where there is none.
+    """Return the reason why every step of a cell must be a separate call; None if there is none.
 
     >>> from rnnkit.cells import ElmanCell
     >>> cell = ElmanCell(3, 5)
@@ -29,7 +29,7 @@ def watched(cell: Cell[Any]) -> str | None:
     True
     >>> handle = cell.register_forward_hook(print)
     >>> watched(cell)
-    'a hook or a replaced forward of ElmanCell watches every step, and this engine takes all steps at once'
+    'a hook or a replaced forward of ElmanCell needs every step, but this engine runs all steps at once'
     """
     for module in cell.modules():
         if (
@@ -41,27 +41,27 @@ def watched(cell: Cell[Any]) -> str | None:
             or has_any_global_hook()
         ):
             return (
-                f"a hook or a replaced forward of {type(module).__name__} watches every step, "
-                "and this engine takes all steps at once"
+                f"a hook or a replaced forward of {type(module).__name__} needs every step, "
+                "but this engine runs all steps at once"
             )
     return None
 
 
 def transformed(tensors: Iterable[Tensor | None]) -> str | None:
-    """The reason why these tensors are more than numbers in memory, which is all that a kernel sees; None if they are.
+    """Return the reason why these tensors are not plain memory, which kernels need; None if they are.
 
     >>> transformed([torch.zeros(3), torch.nn.Parameter(torch.zeros(3))]) is None
     True
     """
     if are_transforms_active():
-        return "a torch.func transform looks into every step"
+        return "a torch.func transform needs every operation"
     if torch.compiler.is_compiling():
-        return None  # all of them are stand-ins by then, whatever they look like
+        return None  # all tensors are fake tensors then
     if is_forward_mode():
-        return "forward-mode differentiation follows every operation of a step"
+        return "forward-mode differentiation needs every operation of a step"
     for tensor in tensors:
         if tensor is None:
             continue
         if type(tensor) not in (Tensor, Parameter) or tensor.is_neg():
-            return f"a {type(tensor).__name__} is among x, the state and the weights, which only torch can read"
+            return f"x, the state or a weight is a {type(tensor).__name__}, which only torch operations support"
     return None

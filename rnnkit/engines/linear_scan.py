@@ -1,4 +1,4 @@
-"""The recurrence h_t = a_t h_{t-1} + b_t over time, with its gradients, on whatever machine there is."""
+"""The recurrence h_t = a_t h_{t-1} + b_t over time, with its gradients, on any device."""
 
 import functools
 import importlib.util
@@ -17,18 +17,21 @@ from rnnkit.engines.recorded import more_than_numbers
 def linear_scan(
     a: Tensor, b_BTH: Tensor, h_BH: Tensor, *, fresh_BT: Tensor | None = None, reverse: bool = False
 ) -> tuple[Tensor, Tensor]:
-    r"""All states of a linear recurrence, and the one after the last step taken.
+    r"""Return all states of a linear recurrence [B, T, H], and the last one [B, H].
 
     .. math::
         h_t = a_t \odot h_{t-1} + b_t, \qquad
         \bar b_t = \bar h_t + a_{t+1}^* \odot \bar b_{t+1}, \quad \bar a_t = \bar b_t \odot h_{t-1}^*
 
-    Nothing is divided and no logarithm taken: a may be zero, negative, complex, or greater than one. Steps are taken
-    one after another or joined within short chunks, and memory grows with T as that of the result.
+    There is no division and no logarithm: a may be zero, negative, complex, or greater than one. Memory grows with T
+    like that of the result.
 
-    * `a`: of the shape of `b_BTH`, or [H] where it is the same at all steps.
-    * `fresh_BT`: true where a lane goes on from zero, whatever it was before.
-    * `reverse`: from the last step to the first.
+    Args:
+        a: coefficients of the shape of `b_BTH`, or [H] if they are constant in time.
+        b_BTH: the inputs.
+        h_BH: the initial state.
+        fresh_BT: true where the previous state is replaced by zero.
+        reverse: run from the last step to the first.
 
     The three tensors are real or complex, of one dtype, float32 or float64.
 
@@ -42,7 +45,7 @@ def linear_scan(
 
 
 class _LinearScan(torch.autograd.Function):
-    """One node of the graph for the whole sequence; `kernels` is a module of `rnnkit.engines.kernels`."""
+    """One graph node for the whole sequence; `kernels` is a module of `rnnkit.engines.kernels`."""
 
     @staticmethod
     def forward(
@@ -57,11 +60,11 @@ class _LinearScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
         a, h, h0, fresh = ctx.saved_tensors
-        # One row of zeros serves for all that no loss looks at.
+        # one broadcast row of zeros stands for missing gradients
         g = torch.zeros_like(h[:1, :1]).expand_as(h) if g is None else g
         last = torch.zeros_like(h0) if last is None else last
         if more_than_numbers((g, last)):
-            # h is an output of this node: what is recorded of it leads back to a, b and h0.
+            # h is an output of this node: a graph recorded through it leads back to a, b and h0
             grads = linear_scan_torch.backward(a, h, h0, fresh, g, last, ctx.reverse, by_steps)
         else:
             grads = ctx.kernels.backward(a, h, h0, fresh, g, last, ctx.reverse)
@@ -69,7 +72,7 @@ class _LinearScan(torch.autograd.Function):
 
 
 def by_steps(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
-    """All states, [B, T, H], in operations that torch can differentiate and vmap."""
+    """Return all states [B, T, H], by operations that torch can differentiate and vmap."""
     a, T = a.expand_as(b), b.shape[1]
     states: list[Tensor] = []
     for t in reversed(range(T)) if reverse else range(T):
@@ -81,7 +84,7 @@ def by_steps(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bo
 
 @functools.cache
 def _kernels(device: str) -> ModuleType:
-    """The fastest implementation that this machine can run."""
+    """Return the fastest kernels that this machine can run."""
     if device == "cpu" and toolchain.missing() is None:
         try:
             linear_scan_cpp.library()

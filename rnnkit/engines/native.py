@@ -1,8 +1,8 @@
-"""torch's own kernels (oneDNN, cuDNN, MPS) where the cell is exactly what they compute.
+"""torch's kernels (oneDNN, cuDNN, MPS) for cells that compute exactly the same function.
 
-The kernels know neither padding nor resets nor a direction, and packed sequences are slow on CPU and synchronize on a
-GPU. So all of it is reduced to plain forward runs: the valid part is flipped for `reverse`, the sequence is cut where a
-lane begins anew, and padding runs through the kernel as zeros and is masked out of what comes back.
+The kernels support neither padding nor resets nor reversed time, and packed sequences are slow on CPUs and synchronize
+on GPUs. Therefore everything is reduced to plain forward runs: the valid part is flipped for `reverse`, the sequence is
+split where a row is reset, and padding runs through the kernel as zeros and is masked in the result.
 """
 
 from itertools import pairwise
@@ -33,36 +33,36 @@ from rnnkit.engines.window import FULL, flip_valid, select_rows, valid_steps
 from rnnkit.masks import last_valid
 
 FREEZE = 32768.0
-"""A pre-activation at which a sigmoid is exactly 0 or 1 and a rectifier 0; every float type holds it, float16 too."""
+"""A pre-activation at which a sigmoid is exactly 0 or 1 and a ReLU exactly 0; all floating dtypes can represent it."""
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 AUTOCAST = {torch.float32, torch.bfloat16, torch.float16}
-"""What autocast converts into each other."""
+"""The dtypes between which autocast converts."""
 
 _kernels: Any = torch
 
 
 def unsupported(request: Request) -> str | None:
-    """Why the kernels would not compute what the cell computes; None where they do."""
+    """Return why the kernels cannot compute the cell; None if they can."""
     cell = request.cell
     if type(cell) not in (LSTMCell, GRUCell, ElmanCell):
         return f"torch has kernels for LSTMCell, GRUCell and ElmanCell, not for {type(cell).__name__}"
     if isinstance(cell, GRUCell) and not cell.reset_after:
         return "torch's GRU resets after the recurrent product; this cell has reset_after=False"
     if request.plain is not None:
-        return f"{request.plain}, which torch's kernels do not know"
+        return f"{request.plain}, which torch's kernels do not support"
     if request.states and isinstance(cell, LSTMCell):
-        return "torch's LSTM keeps the states of single steps to itself"
+        return "torch's LSTM does not return the states of single steps"
     if (watcher := watched(cell)) is not None:
         return watcher
     return transformed([request.x, *state_leaves(request.state), *own_parameters(cell).values()])
 
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
-    """One step of a live stream by torch's LSTM cell; None where more has to be looked at than there is time for."""
+    """Run one step of a live stream by torch's LSTM cell; None if the general path is needed."""
     if type(cell) is not LSTMCell or not isinstance(state, LSTMState):
         return None
-    weights = own_parameters(cell)  # an attribute of a module takes a microsecond to find
+    weights = own_parameters(cell)  # attribute access of a module takes a microsecond
     weight_ih, weight_hh = cast(Tensor, weights["weight_ih"]), cast(Tensor, weights["weight_hh"])
     h_BH, c_BH = cast(LSTMState, state)
     B, hidden_size = h_BH.shape[0], weight_hh.shape[1]
@@ -82,15 +82,15 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
         return None
     hc = (h_BH, c_BH)
     h_BH, c_BH = _kernels.lstm_cell(x_B1I[:, 0], hc, weight_ih, weight_hh, weights["bias_ih"], weights["bias_hh"])
-    # The state must stay as it is when the output is written into.
+    # the output may be modified in place, so the state must not share its memory
     return torch.stack((h_BH,), 1), LSTMState(h_BH, c_BH)  # type: ignore[return-value]
 
 
 def run(request: Request) -> Result:
-    """Run the kernel, once where no lane begins anew."""
+    """Run the kernel, once if no row is reset inside the window."""
     cell, x_BTI, state, window, _, wanted = request
     if not _one_dtype(cell, x_BTI, state):
-        # Which raises what torch has to say, instead of whatever a kernel makes of it.
+        # raises torch's own error, whatever a kernel would do
         return reference.run(request)
     lengths_B, fresh_BT, reverse = window
     if reverse:
@@ -101,30 +101,29 @@ def run(request: Request) -> Result:
     else:
         y_BTO, end = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
     if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == FULL and not is_compiling():
-        # The caller may write into the output, which oneDNN's backward pass needs, and gives as a view otherwise. In
-        # other windows it has been copied.
-        # A trace is compared with a second one, without gradients.
+        # The caller may modify the output, which oneDNN's backward pass needs and otherwise returns as a view. In other
+        # windows it has been copied. A trace is compared with a second one, without gradients.
         y_BTO = y_BTO.clone() if y_BTO.requires_grad or torch.jit.is_tracing() else y_BTO.data  # type: ignore[attr-defined]
     y_BTO = flip_valid(y_BTO, lengths_B) if reverse else y_BTO
     return Result(y_BTO, end, _states(y_BTO, state if reverse else end, lengths_B) if wanted else None)
 
 
 def _states(y_BTO: Tensor, held_BH: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """After every step, of a cell whose output is its state; at padded steps, which come last in time, it is held."""
+    """Return the state after every step of a cell whose output is its state; at padded steps the last valid one."""
     if lengths_B is None:
         return y_BTO.clone()
     return torch.where(valid_steps(lengths_B, y_BTO.shape[1])[..., None], y_BTO, held_BH[:, None])
 
 
 def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
-    """Whether all tensors have one dtype, or one that autocast makes of them."""
+    """Whether all tensors have one dtype, or one that autocast converts them to."""
     weights = [getattr(cell, name) for name in WEIGHTS] if own_modules(cell) else own_parameters(cell).values()
     dtypes = {tensor.dtype for tensor in (x_BTI, *state_leaves(state), *weights) if tensor is not None}
     return len(dtypes) == 1 or (torch.is_autocast_enabled(x_BTI.device.type) and dtypes <= AUTOCAST)
 
 
 def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
-    """Whether the kernel knows these two as the directions of one layer; on a CPU, where that could be tested."""
+    """Whether the kernel can run two cells as the directions of one layer; on CPUs only, where this was tested."""
     one, other = cells
     if type(one) is not type(other) or not isinstance(one, LSTMCell | GRUCell | ElmanCell):
         return False
@@ -135,7 +134,9 @@ def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
 
 
 def run_both(cells: tuple[Any, Any], x_BTI: Tensor, states: list[Any]) -> tuple[Tensor, tuple[Any, Any]]:
-    """A pair over full lanes in one call of the kernel: outputs side by side, and both states."""
+    """Run a pair over sequences of full length in one call of the kernel; return concatenated outputs and both
+    states.
+    """
     has_bias = cells[0].bias_ih is not None
     weights = [getattr(cell, name) for cell in cells for name in WEIGHTS[: 4 if has_bias else 2]]
     options = (has_bias, 1, 0.0, torch.is_grad_enabled(), True, True)
@@ -151,9 +152,9 @@ def run_both(cells: tuple[Any, Any], x_BTI: Tensor, states: list[Any]) -> tuple[
 def _in_segments(
     cell: Cell[State], x_BTI: Tensor, state: State, lengths_B: Tensor | None, fresh_BT: Tensor
 ) -> tuple[Tensor, State]:
-    """One run from each step at which some lane begins anew to the next such step."""
+    """Run the kernel from each step at which some row is reset to the next such step."""
     steps = x_BTI.shape[1]
-    # The one place that waits for a GPU: where to cut must be known here.
+    # the only synchronization with a GPU: the places of resets must be known here
     starts = [0, *(t for t in fresh_BT.any(dim=0).nonzero().flatten().tolist() if t > 0)]
     initial = cell.initial_state(x_BTI.shape[0])
     outputs = []
@@ -166,7 +167,7 @@ def _in_segments(
 
 
 def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> tuple[Tensor, Any]:
-    """One run in time order, padding masked."""
+    """Run the kernel once in time order, with padding masked."""
     if lengths_B is None:
         return _kernel(cell, x_BTI, state, cell.weight_ih)
     padded_BT1 = ~valid_steps(lengths_B, x_BTI.shape[1])[..., None]
@@ -184,11 +185,11 @@ def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> 
 
 
 def _freezing_column(cell: Any) -> Tensor | None:
-    """Input weights for a feature that is 1 at padded steps, which make the kernel itself stand still there.
+    """Return input weights for a feature that is 1 at padded steps, which make the kernel keep its state there.
 
-    An LSTM's last c is not among its outputs, so c must arrive at the end unchanged: input gate 0, forget gate 1. A
-    rectified state could grow without bound over long padding and reach the weights' gradients as 0 * inf: hold it at
-    0. The other cells' states are bounded, and their last valid one is picked from the outputs.
+    The last c of an LSTM is not among its outputs, so c must pass the padding unchanged: input gate 0, forget gate 1.
+    The state of a ReLU cell could grow without bound over long padding and reach the gradients of the weights as
+    0 * inf, so it is set to 0. The states of other cells are bounded, and the last valid one is among the outputs.
     """
     column_G1: Tensor = cell.weight_ih.new_zeros(cell.weight_ih.shape[0], 1)
     if isinstance(cell, LSTMCell):
@@ -201,19 +202,19 @@ def _freezing_column(cell: Any) -> Tensor | None:
 
 
 def _kernel(cell: Any, x_BTI: Tensor, state: Any, weight_ih: Tensor) -> tuple[Tensor, Any]:
-    """One call of the kernel."""
+    """Call the kernel once."""
     has_bias = cell.bias_ih is not None
     weights = [weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh] if has_bias else [weight_ih, cell.weight_hh]
     if x_BTI.is_cuda:
         weights = _in_one_buffer(weights)
-    # cuDNN's backward exists only in its training mode, which has nothing to do with the module's: without dropout the
-    # two modes compute the same numbers.
+    # cuDNN's backward pass requires its training mode, which is unrelated to that of the module: without dropout both
+    # modes compute the same values
     options = (has_bias, 1, 0.0, torch.is_grad_enabled(), False, True)
     if isinstance(cell, LSTMCell):
         if x_BTI.device.type == "cpu" and x_BTI.shape[1] <= 2 and weight_ih is cell.weight_ih:
-            # oneDNN repacks the weights at every call, which one or two steps do not pay back.
+            # oneDNN repacks the weights at every call, which does not pay off for one or two steps
             return _lstm_steps(cell, x_BTI, state)
-        # cuDNN demands contiguous states.
+        # cuDNN requires contiguous states
         hx = (state.hidden.contiguous()[None], state.cell.contiguous()[None])
         y_BTH, h_1BH, c_1BH = _kernels.lstm(x_BTI, hx, weights, *options)
         return y_BTH, LSTMState(hidden=h_1BH[0], cell=c_1BH[0])
@@ -226,7 +227,7 @@ def _kernel_of(cell: GRUCell | ElmanCell) -> Any:
 
 
 def _lstm_steps(cell: LSTMCell, x_BTI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-    """Step by step."""
+    """Run the cell step by step."""
     weights = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
     outputs = []
     for x_BI in x_BTI.unbind(1):
@@ -236,7 +237,7 @@ def _lstm_steps(cell: LSTMCell, x_BTI: Tensor, state: LSTMState) -> tuple[Tensor
 
 
 def _in_one_buffer(weights: list[Tensor]) -> list[Tensor]:
-    """The weights as views of one buffer in cuDNN's order; scattered ones it copies at every call, with a warning."""
+    """Return the weights as views of one buffer in cuDNN's order; it copies others at every call, with a warning."""
     buffer = torch.cat([weight.flatten() for weight in weights])
     parts = buffer.split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

@@ -1,4 +1,4 @@
-"""Watch every scan of a block of code without touching the model: no hook, no replaced function."""
+"""Observation of every scan in a block of code, without changes to the model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +15,15 @@ from rnnkit.engines.request import Request, Result
 
 
 class ScanEvent(NamedTuple):
-    """One scan, as an observer sees it; the tensors are those of the scan itself, with their graph.
+    """One scan; the tensors are those of the scan itself, with their graph.
 
-    * `cell`, `name`: what was taken over time, and its path in the observed module, or else its class.
-    * `x`, `initial`, `context`, `lengths`, `reverse`: what it was given; `initial` is the state before the first step.
-    * `engine`: what runs it.
-    * `y`, `state`: what it returns; None before the first step.
-    * `states`: the state after every step, each leaf [B, T, ...], without a graph; None unless asked for.
+    Args:
+        cell: the cell.
+        name: its path in the observed module, or else its class.
+        x, initial, context, lengths, reverse: the arguments; `initial` is the state before the first step.
+        engine: the name of the engine.
+        y, state: the results; None before the first step.
+        states: the state after every step, each leaf [B, T, ...], without a graph; None unless requested.
     """
 
     cell: Cell[Any]
@@ -38,7 +40,7 @@ class ScanEvent(NamedTuple):
 
 
 class Observer(NamedTuple):
-    """Who watches, and what."""
+    """An observer: its callback and the module whose names it uses."""
 
     callback: Callable[[ScanEvent], object]
     before: Callable[[ScanEvent], object] | None
@@ -46,7 +48,7 @@ class Observer(NamedTuple):
     states: bool
 
     def named(self, event: ScanEvent) -> ScanEvent:
-        """The event with the name that the cell has in the observed module."""
+        """Return the event with the name of the cell in the observed module."""
         return event._replace(name=self.names.get(event.cell, event.name))
 
 
@@ -61,15 +63,17 @@ def observe(
     states: bool = False,
     before: Callable[[ScanEvent], object] | None = None,
 ) -> Iterator[None]:
-    """Within the block `callback` is called after every `rnnkit.scan` of this thread, also those inside of layers.
+    """Call `callback` after every `rnnkit.scan` of this thread within the block, including those inside of layers.
 
-    The engines are those that run unobserved, and so are the numbers. An `rnnkit.RNN` is one scan for each layer and
-    direction. Scans that the callback makes are not observed.
+    The engines and the results are the same as without observers. An `rnnkit.RNN` is one scan for each layer and
+    direction. Scans by the callback itself are not observed.
 
-    * `module`: whose names for its cells the events carry.
-    * `states`: the events carry the states of all steps. They are computed again, without gradients, with the same
-      random numbers; where another engine has to do it, which draws others in its steps, they are None.
-    * `before`: called before the first step of every scan, with an event that has no results yet.
+    Args:
+        callback: called with a `ScanEvent`.
+        module: the events name cells by their paths in this module.
+        states: pass the states of all steps to the callback. They are recomputed without gradients, with the same
+            random numbers. They are None if another engine has to do that, which draws random numbers in another order.
+        before: called before the first step of every scan, with an event that has no results yet.
 
     >>> from rnnkit import RNN
     >>> from rnnkit.cells import GRUCell
@@ -88,12 +92,12 @@ def observe(
 
 
 def observers() -> tuple[Observer, ...]:
-    """Those who watch now; nobody watches what torch.compile traces."""
+    """Return the active observers; there are none while torch.compile traces."""
     return () if torch.compiler.is_compiling() else _observers.get()
 
 
 def run_observed(request: Request, engine: str, run: Callable[[], Result]) -> Result:
-    """What `run` gives, shown to all observers."""
+    """Return the result of `run` after passing it to all observers."""
     watching = _observers.get()
     window = request.window
     event = ScanEvent(
@@ -130,7 +134,7 @@ def _unobserved() -> Iterator[None]:
 
 
 def _states(request: Request, engine: str, result: Result, random: list[Tensor]) -> Any:
-    """The states of all steps, of this run or, where none were asked of it, of one with the same random numbers."""
+    """Return the states of all steps, of this run or of another one with the same random numbers."""
     if result.states is not None:
         return map_state(Tensor.detach, result.states)
     again = request._replace(states=True)

@@ -1,7 +1,7 @@
-"""The coefficients of all steps at once, one pass over time for the states, all outputs at once: for `LinearCell`s.
+"""All coefficients at once, one pass over time for the states, and all outputs at once: for subclasses of `LinearCell`.
 
-Padding and resets are coefficients too: at a padded step a = 1 and b = 0, so that the state stands still, and where a
-lane begins anew it goes on from zero with b + a * initial. The direction is the order in which the states are computed.
+Padding and resets are expressed by the coefficients: at a padded step a = 1 and b = 0, which keeps the state. Where a
+row is reset, the previous state is replaced by zero and b by b + a * initial. The direction is the order of the states.
 """
 
 import functools
@@ -19,33 +19,33 @@ from rnnkit.engines.request import Request, Result
 from rnnkit.engines.window import cut, joined, valid_steps
 
 CACHED_NUMBERS = 2**18
-"""In each tensor between input and output: 1 MiB in float32, so that all of them fit into a last-level cache."""
+"""The size of each tensor between input and output: 1 MiB in float32, so that all fit into a last-level cache."""
 MIN_ROWS = 256
 
 
 def unsupported(request: Request) -> str | None:
-    """Why the states cannot be had without stepping; None where a and b say all."""
+    """Return why the states cannot be computed at once; None if a and b determine them."""
     cell = request.cell
     if not isinstance(cell, LinearCell):
-        return f"{type(cell).__name__} is no LinearCell: its steps cannot be taken all at once"
+        return f"{type(cell).__name__} is not a LinearCell, and its steps cannot be computed at once"
     if type(cell).forward is not LinearCell.forward:
-        return f"{type(cell).__name__} has a forward of its own, which may be more than its coefficients say"
+        return f"{type(cell).__name__} overrides forward, which may differ from its coefficients"
     if request.plain is not None:
-        return f"{request.plain}, and a LinearCell reads one tensor"
+        return f"{request.plain}, but a LinearCell reads one tensor"
     if torch.compiler.is_compiling():
-        return "a graph is being traced, and the kernels are no operations that a graph could hold"
+        return "a graph is being traced, and the kernels are not torch operations"
     return watched(cell) or transformed([request.x, *state_leaves(request.state), *cell.parameters(), *cell.buffers()])
 
 
 def run(request: Request) -> Result:
-    """Coefficients, states, outputs: on a CPU for so many steps at a time that they stay in its caches."""
+    """Compute coefficients, states and outputs; on CPUs for as many steps at a time as fit into the caches."""
     x_BTI, state, window = request.x, request.state, request.window
     T = x_BTI.shape[1]
     steps = _steps_in_cache(request.cell, x_BTI) if x_BTI.device.type == "cpu" else T
     if steps >= T:
         return _run(request)
     parts: list[Result] = []
-    # Not slices of x, each of which would have a gradient as large as x.
+    # chunks are not slices of x, each of which would have a gradient as large as x
     pieces = list(enumerate(x_BTI.split(steps, dim=1)))
     for n, x_BKI in reversed(pieces) if window.reverse else pieces:
         part = cut(window, n * steps, n * steps + x_BKI.shape[1])
@@ -58,14 +58,14 @@ def run(request: Request) -> Result:
 
 
 def _steps_in_cache(cell: Cell[Any], x_BTI: Tensor) -> int:
-    """So many steps that a product has enough rows to be fast, and what it makes fits into the caches."""
+    """Return a number of steps large enough for fast products, whose tensors fit into the caches."""
     B = max(x_BTI.shape[0], 1)
     rows: int = max(MIN_ROWS, CACHED_NUMBERS // cast(Any, cell).hidden_size)
     return max(1, rows // B)
 
 
 def _run(request: Request) -> Result:
-    """All steps at once."""
+    """Compute all steps at once."""
     cell, x_BTI, h_BH, window = cast(LinearCell, request.cell), request.x, cast(Tensor, request.state), request.window
     B, T = x_BTI.shape[:2]
     valid_BT1 = None if window.lengths is None else valid_steps(window.lengths, T)[..., None]
@@ -78,7 +78,7 @@ def _run(request: Request) -> Result:
         begun_BTH = b_BTH + a * cell.initial_state(B)[:, None]
         b_BTH = torch.where(window.fresh[..., None], begun_BTH, b_BTH)
     dtype = functools.reduce(torch.promote_types, (a.dtype, b_BTH.dtype, h_BH.dtype))
-    # In half precision the sum over many steps would be rounded at each of them.
+    # in half precision, the sum over many steps would be rounded at each of them
     scanned = torch.promote_types(dtype, torch.float32)
     a, b_BTH, h_BH = a.to(scanned), b_BTH.to(scanned), h_BH.to(scanned)
     h_BTH, end_BH = linear_scan(a, b_BTH, h_BH, fresh_BT=window.fresh, reverse=window.reverse)
@@ -87,7 +87,7 @@ def _run(request: Request) -> Result:
     if valid_BT1 is not None:
         y_BTO = y_BTO.masked_fill(~valid_BT1, 0)
     elif y_BTO.untyped_storage().data_ptr() in {part.untyped_storage().data_ptr() for part in (h_BTH, x_BTI)}:
-        # The caller may write into the output, and not into what the backward pass needs, nor into x.
+        # the caller may modify the output, but not saved tensors of the backward pass, nor x
         y_BTO = y_BTO.clone()
-    # At a padded step it has stood still; what is handed out may be written into.
+    # the state is constant at padded steps; the returned one may be modified
     return Result(y_BTO, end_BH.to(dtype), states_BTH.clone() if request.states else None)

@@ -1,4 +1,4 @@
-"""Backward passes of which autograd wants more than numbers: second derivatives, and many gradients side by side."""
+"""Backward passes that autograd records (second derivatives) or batches (many gradients at once)."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from rnnkit.compat.torch import are_transforms_active, is_legacy_batchedtensor, 
 
 
 def more_than_numbers(tangents: Iterable[Tensor | None]) -> bool:
-    """Whether the backward pass at work is itself recorded (`create_graph`), or one for many tangents (`vmap`)."""
+    """Whether the current backward pass is itself recorded (`create_graph`), or batched over many tangents (`vmap`)."""
     if torch.is_grad_enabled() or are_transforms_active():
         return True
     return any(tangent is not None and is_legacy_batchedtensor(tangent) for tangent in tangents)
@@ -19,10 +19,12 @@ def more_than_numbers(tangents: Iterable[Tensor | None]) -> bool:
 def gradients_of(
     function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor | None], tangents: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The gradients of a function of torch's operations, for each of its inputs, as a backward pass gives them.
+    """Return the gradients of a function of torch operations for each of its inputs, as in a backward pass.
 
-    * `inputs`: as they were saved, so that in a recorded pass the gradients depend on what they were computed from;
-    * `tangents`: of the function's results; None where no loss looks at one.
+    Args:
+        function: a function of `inputs`.
+        inputs: the saved inputs; in a recorded pass, the gradients depend on what they were computed from.
+        tangents: the gradients of the function's results; None if the loss does not depend on one.
 
     >>> x = torch.tensor(3.0, requires_grad=True)
     >>> (slope,) = gradients_of(lambda x: [x**3], [x], [torch.tensor(1.0)])
@@ -31,7 +33,7 @@ def gradients_of(
     """
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Not the inputs themselves: one of them may have been computed from another.
+        # not the inputs themselves: one of them may have been computed from another
         given = [_beginning(tensor, recorded) for tensor in inputs]
         results = function(*given)
         pairs = [pair for pair in zip(results, tangents, strict=True) if pair[0].requires_grad and pair[1] is not None]
@@ -44,7 +46,7 @@ def gradients_of(
 
 
 def _beginning(tensor: Tensor | None, recorded: bool) -> Tensor | None:
-    """The same numbers, from which a new graph begins, or goes on where it is recorded."""
+    """Return the same values, detached, or connected to the graph if the pass is recorded."""
     if tensor is None or not tensor.requires_grad:
         return tensor
     return tensor.view_as(tensor) if recorded else tensor.detach().requires_grad_()
@@ -56,15 +58,15 @@ def _nothing(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 class Watch:
-    """Tells whether a tensor was written into since, without keeping its memory."""
+    """Detects whether a tensor has been modified in place, without keeping its memory."""
 
     def __init__(self, tensor: Tensor) -> None:
-        # A detached tensor counts its changes together with the original, and goes on to when it is another's memory.
+        # a detached tensor shares the version counter of the original, and keeps it when the memory is replaced
         self._counter = tensor.detach()
         self._counter.data = _nothing(tensor.dtype, tensor.device)
         self._version = version_of(self._counter)
 
     @property
     def overwritten(self) -> bool:
-        """Whether it was."""
+        """Whether the tensor has been modified."""
         return bool(version_of(self._counter) != self._version)

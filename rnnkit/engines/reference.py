@@ -1,4 +1,4 @@
-"""The Python loop: every other engine is judged by it."""
+"""The Python loop, the reference for all other engines."""
 
 from functools import partial
 from typing import Any
@@ -12,12 +12,12 @@ from rnnkit.engines.window import expanded, select_rows, valid_steps, without_pa
 
 
 def unsupported(request: Request) -> str | None:
-    """Never: a loop runs any cell."""
+    """Return None: a loop runs any cell."""
     return None
 
 
 def run(request: Request) -> Result:
-    """Take the steps one after another; at padded steps the state stands still and the output is zero."""
+    """Run the steps one by one; at padded steps the state is kept and the output is zero."""
     cell, x, state, window, context, wanted = request
     B, T = request.first.shape[:2]
     step = cell if context is None else partial(cell, context=context)
@@ -25,7 +25,7 @@ def run(request: Request) -> Result:
     if window.lengths is not None:
         valid_BT = valid_steps(window.lengths, T)
         x = without_padding(x, window.lengths)
-    # Once for the call, as the other engines have it: what it draws is the same for all sequences of a lane.
+    # once for each call, as in the other engines: its random numbers are the same for all sequences of a row
     initial = None if window.fresh is None else cell.initial_state(B)
     outputs: list[Tensor] = []
     states: list[Any] = []

@@ -1,4 +1,4 @@
-"""What `scan` asks of an engine, and what it gets back."""
+"""The argument and the result of an engine."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,15 @@ from rnnkit.engines.window import FULL, Window
 
 
 class Request(NamedTuple):
-    """One call of `scan`, checked and complete.
+    """One call of `scan`, after all checks.
 
-    * `x`: a tensor [B, T, I] or a NamedTuple of tensors [B, T, ...].
-    * `state`: before the first step; each leaf [B, ...].
-    * `context`: constant over the call; None where the cell is called without one.
-    * `states`: the state after every step is wanted as well.
+    Args:
+        cell: the cell.
+        x: a tensor [B, T, I] or a NamedTuple of tensors [B, T, ...].
+        state: the state before the first step; each leaf [B, ...].
+        window: padding, resets and direction.
+        context: constant over the call; None if the cell is called without one.
+        states: whether the state after every step is requested.
     """
 
     cell: Cell[Any]
@@ -27,29 +30,30 @@ class Request(NamedTuple):
 
     @property
     def first(self) -> Tensor:
-        """The first tensor of x, which tells batch, steps and device."""
+        """The first tensor of x, which has the batch size, the number of steps and the device."""
         x = self.x
         return x if isinstance(x, Tensor) else state_leaves(x)[0]
 
     @property
     def masked(self) -> bool:
-        """Whether some row does something else than the others at some step: padding, or a reset."""
+        """Whether the rows differ in what they do at some step, by padding or a reset."""
         return self.window.lengths is not None or self.window.fresh is not None
 
     @property
     def plain(self) -> str | None:
-        """The reason why this is more than a step of one tensor and a state; None where it is not."""
+        """The reason why a step reads more than one tensor and a state; None if it does not."""
         if not isinstance(self.x, Tensor):
             return f"its input is a {type(self.x).__name__} of several tensors"
         return None if self.context is None else "its step reads a context"
 
 
 class Result(NamedTuple):
-    """What a run of an engine gives.
+    """The result of an engine.
 
-    * `y`: the outputs [B, T, O] in time order, zero at padding.
-    * `state`: after each row's last step.
-    * `states`: after every step, each leaf [B, T, ...]; None where they were not asked for.
+    Args:
+        y: the outputs [B, T, O] in time order, zero at padding.
+        state: the state after the last step of each row.
+        states: the state after every step, each leaf [B, T, ...]; None unless requested.
     """
 
     y: Tensor

@@ -1,4 +1,4 @@
-"""A cell over time: one interface, several engines that agree."""
+"""Running a cell over time: one interface, several engines with the same results."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -14,13 +14,13 @@ from rnnkit.engines.checkpointing import run_in_chunks
 from rnnkit.engines.checks import check_checkpoint_every, check_context, check_input, check_state
 from rnnkit.engines.observe import observers, run_observed
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.weights import ComputedWeight, computed_weights, held
+from rnnkit.engines.weights import ComputedWeight, computed_weights, fixed_weights
 from rnnkit.engines.window import Window, select_rows, valid_steps
 from rnnkit.masks import Lengths, Resets, as_lengths, as_reset
 
 
 class Explanation(NamedTuple):
-    """Which engine runs, and for each of the others what ruled it out."""
+    """The engine that runs, and for each of the others the reason against it."""
 
     engine: str
     ruled_out: dict[str, str]
@@ -67,36 +67,38 @@ def scan(
     engine: str = "auto",
     checkpoint_every: int | None = None,
 ) -> tuple[Tensor, State] | tuple[Tensor, State, State]:
-    """Take a cell over a batch of sequences: the outputs [B, T, O] and the state after the last step.
+    """Run a cell over a batch of sequences; return the outputs [B, T, O] and the state after the last step.
 
-    Shapes: B rows, T time steps, I input, O output features. Both B and T may be 0.
+    Shapes: B rows, T time steps, I input features, O output features. Both B and T may be 0.
 
-    * `x`: a tensor [B, T, I] or, for a cell that reads one, a NamedTuple of tensors [B, T, ...].
-    * `state`: the state before the first step, of the cell's own type; None for `cell.initial_state(B)`.
-    * `context`: what is constant over the call, for a cell whose `forward` has a parameter of this name: a tensor,
-      None, or a tuple or NamedTuple of these, of any shape. What belongs to the rows of the batch has B as its first
-      axis. Gradients flow into it.
-    * `lengths` [B]: the valid steps of each lane, from 0 to T, as a tensor of any integer dtype, a list, a tuple or a
-      NumPy array; None where all are. Outputs beyond are zero, the
-      returned state is the one after the last valid step, and nothing that stands in the padding, NaN included,
-      reaches an output, a state or a gradient.
-    * `reset` [B] booleans: lanes whose given state is ignored for the cell's initial one. [B, T] booleans: a new
-      sequence begins at that step, so that no state passes between it and the step before, in either direction.
-    * `reverse`: time runs backwards: the state enters at a lane's last valid step and is returned after its first step.
-      The output of step t still stands at t.
-    * `return_states`: return `(y, state, states)`, where each leaf of `states` is [B, T, ...]: the state after every
-      step. At a padded step it is the one before that step: the last valid state or, in reverse, the given one.
-    * `engine`: `auto` for the fastest one that is exact for this cell, or a name from `rnnkit.engines.ENGINES`.
-    * `checkpoint_every`: keep the state after every so many steps for the backward pass and compute what lies between
-      again there (Chen et al., 2016, arXiv:1604.06174): the same numbers with less memory and more time. None keeps
-      everything.
+    Args:
+        cell: the cell.
+        x: a tensor [B, T, I] or, for a cell that reads one, a NamedTuple of tensors [B, T, ...].
+        state: the state before the first step, of the cell's own type; None for `cell.initial_state(B)`.
+        context: constant over the call, for a cell whose `forward` has a parameter of this name: a tensor, None, or a
+            tuple or NamedTuple of these, of any shape. Tensors that belong to the rows of the batch have B as their
+            first axis. Gradients flow into it.
+        lengths: [B], the number of valid steps of each row, from 0 to T, as a tensor of any integer dtype, a list, a
+            tuple or a NumPy array; None if there is no padding. Outputs at padding are zero, the returned state is the
+            one after the last valid step, and values in the padding, NaN included, affect no output, state or gradient.
+        reset: [B] booleans: rows whose given state is replaced by the cell's initial state. [B, T] booleans: a new
+            sequence begins at that step, so that no state passes between it and the step before, in either direction.
+        reverse: run backward in time: the given state enters at a row's last valid step, and the state after its first
+            step is returned. The output of step t remains at t.
+        return_states: return `(y, state, states)`, where each leaf of `states` is [B, T, ...]: the state after every
+            step. At a padded step it is the last valid state or, in reverse, the given state.
+        engine: `auto` for the fastest one that is exact for this cell, or a name from `rnnkit.engines.ENGINES`.
+        checkpoint_every: store the state after every `checkpoint_every` steps for the backward pass, which recomputes
+            the steps between (Chen et al., 2016, arXiv:1604.06174): the same values with less memory and more time.
+            None stores everything.
 
-    What is random for a whole window, and every computed weight (`torch.nn.utils.parametrize`), is drawn once a call.
-    Values and gradients are the same with every engine, to rounding. The state keeps its type and, under autocast too,
-    its dtype, so that it can be carried into the next window.
+    Random numbers for a whole window, and computed weights (`torch.nn.utils.parametrize`), are computed once for each
+    call. Values and gradients are the same with every engine, up to rounding. The state keeps its type and, even under
+    autocast, its dtype, so that it can be carried into the next window.
 
-    Raises `UserError` for arguments that do not fit each other, for a `PackedSequence`, for a context that the cell
-    does not take, for an unknown engine, for one that cannot run this cell, and for a `checkpoint_every` below 1.
+    Raises:
+        UserError: if arguments do not fit each other, x is a `PackedSequence`, the cell takes no context, the engine is
+            unknown or cannot run the cell, or `checkpoint_every` is below 1.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -117,12 +119,12 @@ def scan(
         and not (watched or return_states or torch.is_grad_enabled())
         and isinstance(x, Tensor)
     ):
-        # A live stream has no time for what follows.
+        # the fast path of a live stream, without the checks below
         done = policy.LIVE_STEPS[engine](cell, x, state)
         if done is not None:
             return done  # type: ignore[no-any-return]
     weights = computed_weights(cell)
-    with held(weights) if weights else nullcontext():
+    with fixed_weights(weights) if weights else nullcontext():
         request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
         if checkpoint_every is not None:
             check_checkpoint_every(checkpoint_every, request.first.shape[1])
@@ -147,9 +149,10 @@ def explain(
     return_states: bool = False,
     engine: str = "auto",
 ) -> Explanation:
-    """Which engine `scan` takes for these arguments, and why not the others.
+    """Return which engine `scan` chooses for these arguments, and the reason against each of the others.
 
-    Raises `UserError` as `scan` does.
+    Raises:
+        UserError: as `scan`.
 
     >>> import torch
     >>> from rnnkit.cells import GRUCell
@@ -158,20 +161,20 @@ def explain(
     """
     request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
     chosen = policy.choose(request, engine)
-    not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was asked for"
+    not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was requested"
     reasons = {n: policy.slower(n, request) or policy.refusal(n, request) for n in policy.ENGINES if n != chosen}
     return Explanation(chosen, {name: reason or not_taken for name, reason in reasons.items()})
 
 
 def as_given(new: Tensor, given: Tensor) -> Tensor:
-    """A part of a state in the precision that it had before."""
+    """Cast a part of a state to the dtype that it had before."""
     return new if new.dtype == given.dtype else new.to(given.dtype)
 
 
 def _request(
     cell: Cell[Any], x: Any, state: Any, context: Any, lengths: Any, reset: Any, *, reverse: bool, states: bool
 ) -> Request:
-    """The arguments of a scan, checked, with what is random for a whole window drawn."""
+    """Return the arguments of a scan after all checks, with the random numbers of the whole window drawn."""
     check_input(cell, x)
     if context is not None or cell.needs_context:
         check_context(cell, context)
@@ -191,7 +194,7 @@ def _request(
 
 
 def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoint_every: int | None) -> Result:
-    """Run an engine, whole or in chunks."""
+    """Run an engine, on the whole window or in chunks."""
     run = policy.ENGINES[engine].run
     if request.first.shape[1] == 0:
         result = _no_steps(request)
@@ -199,14 +202,14 @@ def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoin
         result = run(request)
     else:
         result = run_in_chunks(run, request, weights, checkpoint_every)
-    # Under autocast some cells come out in lower precision; the carry keeps the one it had.
+    # under autocast some cells return a lower precision; the carry keeps its own
     y_BTO, end, states = result
     states = map_state(as_given, states, request.state) if request.states else None
     return Result(y_BTO, map_state(as_given, end, request.state), states)
 
 
 def _no_steps(request: Request) -> Result:
-    """Of a window without steps."""
+    """Return the result for a window without steps."""
     B = request.first.shape[0]
 
     def none(leaf: Tensor) -> Tensor:
@@ -219,12 +222,12 @@ def _no_steps(request: Request) -> Result:
 
 
 def _fresh_steps(reset_BT: Tensor | None, lengths_B: Tensor | None, reverse: bool) -> Tensor | None:
-    """Where a lane takes a step from the initial state, in the order in which steps are taken; None for nowhere."""
+    """Return where a row starts from the initial state, in the order of the steps; None for nowhere."""
     if reset_BT is None or reset_BT.dim() == 1:
         return None
     if lengths_B is not None:
         reset_BT = reset_BT & valid_steps(lengths_B, reset_BT.shape[1])
     if not reverse:
         return reset_BT
-    # Backwards, the step that is taken afresh is the last one of the sequence before: the one left of the reset.
+    # in reverse, the fresh step is the last one of the sequence before, to the left of the reset
     return torch.cat([reset_BT[:, 1:], torch.zeros_like(reset_BT[:, :1])], dim=1)

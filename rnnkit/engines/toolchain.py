@@ -1,4 +1,4 @@
-"""From C++ text to a loaded library: the machine's own compiler, and a cache on disk."""
+"""Compilation of C++ code into libraries, by the machine's own compiler, with a cache on disk."""
 
 import contextlib
 import ctypes
@@ -22,10 +22,10 @@ FLAGS = (
     "-march=native",
     "-fopenmp",
     "-ffp-contract=fast",
-    # Neither changes a number; without them rint, sqrt and selections are not vectorized.
+    # neither flag changes results; without them rint, sqrt and selections are not vectorized
     "-fno-math-errno",
     "-fno-trapping-math",
-    # Its rearrangements put branches into loops that had none, which then are not vectorized.
+    # it adds branches to loops without any, which then are not vectorized
     "-fno-tree-pre",
     "-fPIC",
     "-shared",
@@ -33,28 +33,28 @@ FLAGS = (
 
 
 class CompilerError(RuntimeError):
-    """The compiler refused a generated text; its own words are the message."""
+    """Raised if the compiler rejects generated code; the message is the compiler's."""
 
 
 def missing() -> str | None:
-    """Why nothing can be compiled on this machine; None where it can."""
+    """Return why nothing can be compiled on this machine; None if it can."""
     if _compiler() is None:
-        return "there is no C++ compiler here (install g++, or name one in CXX)"
+        return "there is no C++ compiler (install g++, or set CXX)"
     return None
 
 
 def load(source: str) -> ctypes.CDLL:
-    """The library made of a C++ text, from the cache where the same text was compiled before.
+    """Compile C++ code and return the library, from the cache if the same code was compiled before.
 
-    The cache is `rnnkit.folders.cache_folder()`. A file in it is named after the
-    text, the flags, the compiler and the processor, and after its own content: `NAME-SHA256.so`. So a stale file is
-    never found, and a damaged one is never loaded but compiled again. Where the cache cannot be used, one warning says
-    why, and what is compiled serves this process alone. OpenMP is the one torch has loaded.
+    The cache is `rnnkit.folders.cache_folder()`. A file in it is named after the code, the flags, the compiler and the
+    processor, and after its own content: `NAME-SHA256.so`. Therefore a stale file is never found, and a damaged file is
+    never loaded but compiled again. If the cache cannot be used, one warning gives the reason, and the library is used
+    by this process only. OpenMP is the one that torch has loaded.
 
-    Raises `CompilerError` where the compiler does not accept the text, where there is none, and where its result cannot
-    be written or loaded.
+    Raises:
+        CompilerError: if there is no compiler, it rejects the code, or its result cannot be written or loaded.
     """
-    # torch's OpenMP must be the first in the process: two of them would fight for the cores.
+    # torch's OpenMP must be the first one in the process: two of them would compete for the cores
     import torch  # noqa: F401
 
     name = hashlib.sha256("\n".join((source, *_flags(), _machine())).encode()).hexdigest()[:32]
@@ -66,11 +66,11 @@ def load(source: str) -> ctypes.CDLL:
         with tempfile.TemporaryDirectory(prefix="rnnkit-", ignore_cleanup_errors=True) as folder:
             return _opened(_compile(source, Path(folder)), name)
     except OSError as error:
-        raise CompilerError(f"what the compiler makes cannot be written or loaded here: {error}") from error
+        raise CompilerError(f"the compiled library cannot be written or loaded: {error}") from error
 
 
 def _opened(built: Path, name: str) -> ctypes.CDLL:
-    """A new library, from the cache if it can be kept there, else from where it is."""
+    """Return a new library, from the cache if it can be stored there, else from its temporary place."""
     try:
         return ctypes.CDLL(str(_keep(built, _cache(), name)))
     except OSError as error:
@@ -94,7 +94,7 @@ def _compile(source: str, folder: Path) -> Path:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file of that name whose content is what it was when it was written; damaged ones are removed."""
+    """Return the file of that name whose content matches its checksum; remove damaged ones."""
     for path in folder.glob(f"{name}-*.so"):
         with contextlib.suppress(OSError):
             if path.is_file() and path.name == _file_name(path, name):
@@ -105,13 +105,13 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _keep(built: Path, folder: Path, name: str) -> Path:
-    """Copy a library into the cache, where it appears whole or not at all; raises OSError."""
+    """Copy a library into the cache atomically; raise OSError if that fails."""
     path = folder / _file_name(built, name)
-    # The name is new each time: another process, or another thread, may be writing the same library.
+    # a new name each time: another process or thread may be writing the same library
     handle, part = tempfile.mkstemp(".part", "", folder)
     os.close(handle)
     try:
-        shutil.copy(built, part)  # with its mode: mkstemp would keep it from colleagues
+        shutil.copy(built, part)  # with its mode: that of mkstemp would exclude other users
         os.replace(part, path)
     finally:
         Path(part).unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def _keep(built: Path, folder: Path, name: str) -> Path:
 
 def _file_name(path: Path, name: str) -> str:
     with path.open("rb") as file:
-        # The name is part of what is summed up: a file cannot be copied to another one's name.
+        # the checksum includes the name, so that a file cannot be copied to another name
         digest = hashlib.file_digest(file, lambda: hashlib.sha256(name.encode()))
     return f"{name}-{digest.hexdigest()}.so"
 
@@ -137,7 +137,7 @@ def _compiler() -> str | None:
 
 @functools.cache
 def _machine() -> str:
-    """What a compiled text depends on besides itself: the compiler and the processor."""
+    """Return what compiled code depends on besides its source: the compiler and the processor."""
     compiler = Path(_compiler() or "").resolve()
     stamp = f"{compiler} {compiler.stat().st_mtime_ns}" if compiler.is_file() else ""
     cpuinfo = Path("/proc/cpuinfo")
@@ -147,11 +147,11 @@ def _machine() -> str:
 
 
 def _cache() -> Path:
-    """The folder of the cache; raises OSError where there is none that can be trusted."""
+    """Return the folder of the cache; raise OSError if there is none that can be trusted."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     found = folder.stat()
-    # Whoever can write into it decides what runs here.
+    # whoever can write into it could run code here
     if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
         raise PermissionError(errno.EPERM, "other users can write into it", str(folder))
     return folder
@@ -164,5 +164,5 @@ def _warn_once(error: OSError) -> None:
     global _warned
     if not _warned:
         _warned = True
-        text = f"what rnnkit compiles is not kept, and every process compiles it again: {str(error).rstrip('.')}"
-        warnings.warn(f"{text}. Set RNNKIT_CACHE to a folder of your own that can be written", stacklevel=2)
+        text = f"compiled code is not cached, and every process compiles it again: {str(error).rstrip('.')}"
+        warnings.warn(f"{text}. Set RNNKIT_CACHE to a folder of your own that is writable", stacklevel=2)

@@ -1,8 +1,8 @@
-"""Weights that are computed and not stored (`torch.nn.utils.parametrize`): once a scan, whatever the engine.
+"""Computed weights (`torch.nn.utils.parametrize`), which are computed once for each scan with any engine.
 
-Weight drop, weight norm, orthogonal and spectral weights are functions of what is stored. A step that reads such a
-weight would compute it at every step, and where it is random, differently. torch's own `parametrize.cached()` forgets
-when it is left, and a backward pass that computes steps again needs the same tensors.
+Weight drop, weight norm, orthogonal and spectral weights are functions of the stored parameters. A step that reads such
+a weight would compute it at every step, and random ones differently. torch's own `parametrize.cached()` drops its
+values at its end, but a backward pass that recomputes steps needs the same tensors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from rnnkit.compat.torch import own_modules
 
 
 class ComputedWeight(NamedTuple):
-    """One weight of a cell: its dotted name there, what computes it, and what came out."""
+    """A computed weight of a cell: its dotted name, the module that computes it, and its value."""
 
     name: str
     source: ParametrizationList
@@ -26,16 +26,16 @@ class ComputedWeight(NamedTuple):
 
 
 def computed_weights(cell: Cell[Any]) -> list[ComputedWeight]:
-    """Every computed weight of a cell, computed; most cells have none.
+    """Compute and return all computed weights of a cell; most cells have none.
 
     >>> from rnnkit.cells import LSTMCell, WeightDrop
     >>> [weight.name for weight in computed_weights(WeightDrop(LSTMCell(3, 5), p=0.5))]
     ['cell.weight_hh']
     """
-    # A plain cell has no module inside it: no time is spent on looking further.
+    # a plain cell has no submodules: nothing to search
     if not own_modules(cell):
         return []
-    # Read from the module, so that a `parametrize.cached()` around the scan is heard.
+    # read from the module, so that a `parametrize.cached()` around the scan is respected
     return [
         ComputedWeight(f"{prefix}.{name}".lstrip("."), source, getattr(module, name))
         for prefix, module in cell.named_modules()
@@ -45,8 +45,8 @@ def computed_weights(cell: Cell[Any]) -> list[ComputedWeight]:
 
 
 @contextmanager
-def held(weights: Sequence[ComputedWeight]) -> Iterator[None]:
-    """Let every read of these weights give these very tensors."""
+def fixed_weights(weights: Sequence[ComputedWeight]) -> Iterator[None]:
+    """Make every read of these weights return their values."""
     before = [vars(weight.source).get("forward") for weight in weights]
     for weight in weights:
         vars(weight.source)["forward"] = partial(_given, weight.value)

@@ -1,4 +1,4 @@
-"""What an engine is handed besides cell, input and state, and what engines do with it."""
+"""Padding, resets and direction of a window, and operations on them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -12,12 +12,13 @@ StateTree = TypeVar("StateTree")
 
 
 class Window(NamedTuple):
-    """How the lanes of one window lie in time.
+    """Padding, resets and direction of the rows of a window.
 
-    * `lengths` [B]: the valid steps of each lane, which come first; None where all lanes are full.
-    * `fresh` [B, T]: true where a lane takes that step from the cell's initial state, whatever came before; None for
-      nowhere. Never true at a padded step; the direction is already accounted for.
-    * `reverse`: the steps are taken from the last valid one to the first.
+    Args:
+        lengths: [B], the number of valid steps of each row, which come first; None if there is no padding.
+        fresh: [B, T], true where a row starts from the cell's initial state at that step; None for nowhere. Never true
+            at a padded step; the direction is already accounted for.
+        reverse: run from the last valid step to the first.
     """
 
     lengths: Tensor | None
@@ -26,11 +27,11 @@ class Window(NamedTuple):
 
 
 FULL = Window(None, None, False)
-"""All rows full, forward, from the given state."""
+"""No padding, no resets, forward."""
 
 
 def valid_steps(lengths_B: Tensor, steps: int) -> Tensor:
-    """[B, T] booleans, true where a step is no padding.
+    """Return booleans [B, T], true at valid steps.
 
     >>> valid_steps(torch.tensor([2, 0]), 3).int()
     tensor([[1, 1, 0],
@@ -40,7 +41,7 @@ def valid_steps(lengths_B: Tensor, steps: int) -> Tensor:
 
 
 def expanded(mask: Tensor, like: Tensor) -> Tensor:
-    """A mask of the first axes of a tensor as one of all its axes.
+    """Expand a mask of the first axes of a tensor to all its axes.
 
     >>> expanded(torch.tensor([True, False]), torch.zeros(2, 3, 4)).shape
     torch.Size([2, 1, 1])
@@ -49,7 +50,7 @@ def expanded(mask: Tensor, like: Tensor) -> Tensor:
 
 
 def without_padding(x: StateTree, lengths_B: Tensor) -> StateTree:
-    """Zeros at padded steps, in every tensor [B, T, ...] of x.
+    """Set padded steps to zero in every tensor [B, T, ...] of x.
 
     >>> without_padding(torch.ones(2, 3), torch.tensor([2, 0]))
     tensor([[1., 1., 0.],
@@ -63,7 +64,7 @@ def without_padding(x: StateTree, lengths_B: Tensor) -> StateTree:
 
 
 def cut(window: Window, start: int, stop: int) -> Window:
-    """The part of a window from one step to another.
+    """Return the part of a window from one step to another.
 
     >>> cut(Window(torch.tensor([5, 1]), None, False), 2, 4).lengths
     tensor([2, 0])
@@ -74,7 +75,7 @@ def cut(window: Window, start: int, stop: int) -> Window:
 
 
 def joined(parts: Sequence[StateTree]) -> StateTree:
-    """Trees with leaves [B, T, ...] one after another in time.
+    """Concatenate trees with leaves [B, T, ...] in time.
 
     >>> joined([torch.zeros(1, 2), torch.ones(1, 1)])
     tensor([[0., 0., 1.]])
@@ -83,7 +84,7 @@ def joined(parts: Sequence[StateTree]) -> StateTree:
 
 
 def select_rows(mask_B: Tensor, chosen: StateTree, otherwise: StateTree) -> StateTree:
-    """The rows of `chosen` where the mask is true, of `otherwise` elsewhere; what is not taken reaches no gradient.
+    """Return the rows of `chosen` where the mask is true, of `otherwise` elsewhere; others get no gradient.
 
     >>> select_rows(torch.tensor([True, False]), torch.zeros(2, 1), torch.ones(2, 1)).flatten()
     tensor([0., 1.])
@@ -96,7 +97,7 @@ def select_rows(mask_B: Tensor, chosen: StateTree, otherwise: StateTree) -> Stat
 
 
 def flip_valid(x_BT: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """Each lane's valid part backwards in time, its padding where it was: its own inverse.
+    """Reverse each row's valid part in time and leave its padding in place: its own inverse.
 
     >>> flip_valid(torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2]))
     tensor([[3, 2, 1],
@@ -108,5 +109,5 @@ def flip_valid(x_BT: Tensor, lengths_B: Tensor | None) -> Tensor:
     t_T = torch.arange(T, device=x_BT.device)
     from_BT = torch.where(t_T < lengths_B[:, None], lengths_B[:, None] - 1 - t_T, t_T)
     rows = (from_BT + T * torch.arange(B, device=x_BT.device)[:, None]).flatten()
-    # Whole rows by index_select: as fast as a flip, where gather's backward is four times slower.
+    # rows by index_select, as fast as a flip; the backward pass of gather is four times slower
     return x_BT.flatten(0, 1).index_select(0, rows).view_as(x_BT)

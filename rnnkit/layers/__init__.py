@@ -1,4 +1,4 @@
-"""Depth, direction and dropout over any cell. Layers know `Cell`, never which one."""
+"""Layers: depth, direction, dropout and pooling for any `Cell`."""
 
 from rnnkit.layers.characters import CharCNN, CharRNN
 from rnnkit.layers.crf import CRF

@@ -1,4 +1,4 @@
-"""Words from their characters."""
+"""Word representations from characters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +15,11 @@ from rnnkit.masks import Lengths, as_lengths
 from rnnkit.ranges import Odd, PositiveInt
 
 GROUP = 64
-"""Words that a CPU reads side by side."""
+"""The number of words in a batch on a CPU."""
 
 
 class CharRNN(nn.Module):
-    r"""A word as what a recurrent network has read when it is through, in both directions (Ling et al. 2015,
+    r"""Represents a word by the last states of a bidirectional recurrent network over its characters (Ling et al. 2015,
     arXiv:1508.02096).
 
     .. math:: w = [\overrightarrow{h}_K ; \overleftarrow{h}_1]
@@ -27,11 +27,11 @@ class CharRNN(nn.Module):
     Axes: U words, K characters, O output features.
 
     Args:
-        alphabet_size: characters there are; id 0 is padding.
+        alphabet_size: the number of characters; id 0 is padding.
         cell: any cell factory.
-        embedding_size: width of a character.
-        hidden_size: width of each direction.
-        output_size: width of both directions together, in place of `hidden_size`; an odd one becomes even.
+        embedding_size: the width of a character embedding.
+        hidden_size: the width of each direction.
+        output_size: the width of both directions together, in place of `hidden_size`; odd values are rounded up.
 
     >>> from rnnkit.cells import GRUCell
     >>> encoder = CharRNN(30, GRUCell, embedding_size=8, hidden_size=16)
@@ -55,12 +55,12 @@ class CharRNN(nn.Module):
         self.output_size = self.rnn.output_size
 
     def forward(self, characters_UK: Tensor, sizes_U: Lengths) -> Tensor:
-        """Each word [U, O] from its characters and their number, one or more."""
+        """Return a representation of each word [U, O], from its characters and their number (one or more)."""
         sizes_U = as_lengths(sizes_U, characters_UK, "sizes_U")
         if characters_UK.device.type != "cpu" or len(sizes_U) <= GROUP:
             return self._read(characters_UK, sizes_U)
-        # Words of like length together: a CPU would spend more than half of its time on the padding of short words.
-        # Always as many words, the last ones twice, since oneDNN prepares a kernel for each new shape.
+        # Words are sorted by length: otherwise a CPU spends more than half of its time on the padding of short words.
+        # All batches have the same size, the last words twice, since oneDNN prepares a kernel for each new shape.
         order_U = sizes_U.argsort(descending=True)
         filled_U = torch.cat([order_U, order_U[-1:].expand(-len(order_U) % GROUP)])
         groups = []
@@ -78,20 +78,23 @@ class CharRNN(nn.Module):
 
 
 class CharCNN(nn.Module):
-    r"""A word as the strongest answers of filters that slide over its characters (Ma and Hovy 2016, arXiv:1603.01354).
+    r"""Represents a word by the maxima of a convolution over its characters (Ma and Hovy 2016, arXiv:1603.01354).
 
     .. math:: w_o = \max_k \max\Big(0, \; b_o + \sum_{j=0}^{n-1} W_{oj} \cdot x_{k + j - (n - 1) / 2}\Big)
 
-    Words should carry marks for their begin and end, which let a filter tell a suffix from the same letters elsewhere.
+    Words should have marks for their beginning and end, so that a filter can distinguish a suffix from the same letters
+    elsewhere.
+
     Axes: U words, K characters, O filters.
 
     Args:
-        alphabet_size: characters there are; id 0 is padding.
-        embedding_size: width of a character.
+        alphabet_size: the number of characters; id 0 is padding.
+        embedding_size: the width of a character embedding.
         filters: O.
         kernel_size: n, odd.
 
-    Raises UserError for an even `kernel_size`.
+    Raises:
+        UserError: if `kernel_size` is even.
 
     >>> encoder = CharCNN(30, embedding_size=8, filters=16)
     >>> encoder(torch.tensor([[4, 5, 6], [7, 0, 0]]), torch.tensor([3, 1])).shape
@@ -114,12 +117,12 @@ class CharCNN(nn.Module):
         self.output_size = filters
 
     def forward(self, characters_UK: Tensor, sizes_U: Lengths) -> Tensor:
-        """Each word [U, O] from its characters and their number, one or more."""
+        """Return a representation of each word [U, O], from its characters and their number (one or more)."""
         sizes_U = as_lengths(sizes_U, characters_UK, "sizes_U")
         A, I = self.embedding.weight.shape  # noqa: E741
         n = self.kernel_size
-        # What a character adds to a filter at each of its n places: a small table, so that the convolution is a sum of
-        # n of its rows. Far less work than the product, as there are many words and few characters.
+        # The contributions of each character to a filter at its n places form a small table, and the convolution is a
+        # sum of n of its rows. This is far less work than the product, as there are many words and few characters.
         weight_AI = torch.cat([self.embedding.weight.new_zeros(1, I), self.embedding.weight[1:]])
         table_nAO = torch.einsum("ai,oni->nao", weight_AI, self.filters.weight.view(-1, n, I))
         rows_UKn = pad(characters_UK, (n // 2, n // 2)).unfold(1, n, 1)
@@ -132,7 +135,7 @@ class CharCNN(nn.Module):
 
 
 class _RowSums(torch.autograd.Function):
-    """[R, O], the sums of n rows each of a table; `embedding_bag` has no second derivative and a slow first one."""
+    """Sums of n rows each of a table, [R, O]; `embedding_bag` has no second derivative and a slow first one."""
 
     @staticmethod
     def forward(ctx: Any, table_AO: Tensor, rows_Rn: Tensor) -> Tensor:
@@ -147,7 +150,7 @@ class _RowSums(torch.autograd.Function):
 
 
 class _Spread(torch.autograd.Function):
-    """The transpose of `_RowSums`: each of R values is added to its n rows of a table of zeros."""
+    """The transpose of `_RowSums`: adds each of R values to its n rows of a table of zeros."""
 
     @staticmethod
     def forward(ctx: Any, values_RO: Tensor, rows_Rn: Tensor, size: int) -> Tensor:

@@ -11,21 +11,21 @@ from rnnkit.tags import LegalTags
 
 
 class CRF(nn.Module):
-    r"""A score for each tag that follows another, and with it a probability for whole sequences of tags.
+    r"""Scores each pair of successive tags, and defines a probability for sequences of tags.
 
     .. math::
         \mathrm{score}(y) &= s_{y_1} + \sum_t e_{t, y_t} + \sum_t A_{y_{t-1}, y_t} + z_{y_T} \\
         \ln p(y) &= \mathrm{score}(y) - \ln \sum_{y'} \exp \mathrm{score}(y')
 
-    The emissions e [B, T, C] come from a model; s, A and z are learned. What is not `legal` scores minus infinity: such
-    paths take no part in the sum and are never decoded. All methods take the emissions and `lengths` [B], None where
-    all lanes are full; what stands in the padding matters nowhere.
+    The emissions e [B, T, C] come from a model; s, A and z are learned. Transitions that are not `legal` have a score
+    of minus infinity: paths with them have no part in the sum and are never decoded. All methods take the emissions and
+    `lengths` [B], None if there is no padding; values in the padding have no effect.
 
-    Axes: B lanes, T steps, C tags.
+    Axes: B sequences, T steps, C tags.
 
     Args:
         tags: C.
-        legal: what `rnnkit.tags` says; None allows everything.
+        legal: see `rnnkit.tags`; None allows all transitions.
 
     >>> crf = CRF(tags=3)
     >>> e_BTC, tags_BT = torch.randn(2, 4, 3), torch.tensor([[0, 1, 2, 0], [2, 1, 0, 0]])
@@ -49,12 +49,12 @@ class CRF(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Small uniform scores, so that the first guess is even."""
+        """Initialize all scores with small uniform numbers, so that all paths are about equally likely."""
         for scores in (self.transitions, self.start, self.end):
             nn.init.uniform_(scores, -0.1, 0.1)
 
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Transitions [C, C] from row to column, start [C] and end [C], minus infinity where something is illegal."""
+        """Return transitions [C, C] from row to column, start [C] and end [C], minus infinity if illegal."""
         return (
             self.transitions.masked_fill(~self.allowed, -torch.inf),
             self.start.masked_fill(~self.allowed_start, -torch.inf),
@@ -62,36 +62,36 @@ class CRF(nn.Module):
         )
 
     def log_likelihood(self, e_BTC: Tensor, tags_BT: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """The logarithm of p for the tags of each lane [B], never narrower than float32; 0 for an empty lane."""
+        """Return the log-likelihood of the tags of each sequence [B], at least in float32; 0 for an empty sequence."""
         lengths_B = None if lengths is None else as_lengths(lengths, e_BTC)
         dtype = torch.promote_types(torch.promote_types(e_BTC.dtype, self.start.dtype), torch.float32)
-        # Both are large where sentences are long, and their difference is not: it is taken before it is rounded.
+        # both are large for long sentences, and their difference is small: it is computed before rounding
         chain = wide(e_BTC, *self.scores())
         return (path_score(*chain, tags_BT, lengths_B) - wide_log_partition(*chain, lengths_B)).to(dtype)
 
     def decode(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """The most probable tags [B, T], zero at padding."""
+        """Return the most probable tags [B, T], zero at padding."""
         return viterbi(e_BTC, *self.scores(), None if lengths is None else as_lengths(lengths, e_BTC))
 
     def n_best(self, e_BTC: Tensor, n: int, lengths: Lengths | None = None) -> tuple[Tensor, Tensor]:
-        """The n most probable sequences of tags [B, n, T], best first, and their log-probabilities [B, n]."""
+        """Return the n most probable tag sequences [B, n, T], best first, and their log-probabilities [B, n]."""
         scores, lengths_B = self.scores(), None if lengths is None else as_lengths(lengths, e_BTC)
         paths_BNT, scores_BN = n_best(e_BTC, *scores, n, lengths_B)
         return paths_BNT, scores_BN - log_partition(e_BTC, *scores, lengths_B)[:, None]
 
     def marginals(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """The probability of each tag at each step [B, T, C], whatever the others are; zero at padding."""
+        """Return the marginal probability of each tag at each step [B, T, C], zero at padding."""
         return marginals(e_BTC, *self.scores(), None if lengths is None else as_lengths(lengths, e_BTC))
 
     def extra_repr(self) -> str:
-        """The number of tags, as `print(module)` shows it."""
+        """Return the number of tags, for `print(module)`."""
         return f"tags={len(self.start)}"
 
 
 def path_score(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, tags_BT: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
-    """The score of one path a lane, [B]; tags at padding may be anything."""
+    """Return the score of one path for each sequence [B]; tags at padding are ignored."""
     _, T, C = e_BTC.shape
     tags_BT = tags_BT.long()
     if T == 0:

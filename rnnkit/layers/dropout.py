@@ -1,4 +1,4 @@
-"""Dropout that holds still over time (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
+"""Dropout with one mask for all time steps (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
 
 from torch import Tensor, nn
 from torch.nn.functional import dropout
@@ -7,14 +7,15 @@ from rnnkit.cells.probability import check_probability
 
 
 class LockedDropout(nn.Module):
-    r"""Drop the same features at every step of a sequence, in training only.
+    r"""Drops the same features at every step of a sequence, in training only.
 
     .. math::
         y_{bti} = \frac{m_{bi}}{1 - p} x_{bti}, \qquad m_{bi} \sim \mathrm{Bernoulli}(1 - p)
 
-    One mask [B, 1, I] for all T steps: noise that changes from step to step averages out over time, this one does not.
+    There is one mask [B, 1, I] for all T steps. Noise that changes from step to step would average out over time.
 
-    Raises `UserError` for a `p` outside [0, 1).
+    Raises:
+        UserError: if `p` is not in [0, 1).
 
     >>> import torch
     >>> y_BTI = LockedDropout(0.5)(torch.ones(1, 3, 8))
@@ -28,11 +29,13 @@ class LockedDropout(nn.Module):
         self.p = p
 
     def forward(self, x_BTI: Tensor) -> Tensor:
-        """[B, T, I] as it came in evaluation, with whole features dropped and the others scaled up in training."""
+        """Return [B, T, I], unchanged in evaluation; in training, some features are dropped and the others scaled
+        up.
+        """
         if not self.training or self.p == 0:
             return x_BTI
         return x_BTI * dropout(x_BTI.new_ones(x_BTI.shape[0], 1, x_BTI.shape[2]), self.p)
 
     def extra_repr(self) -> str:
-        """The probability, as `print(module)` shows it."""
+        """Return the probability, for `print(module)`."""
         return f"p={self.p}"

@@ -1,4 +1,4 @@
-"""The sum over all paths of a linear chain, and its gradient, in one pass over time."""
+"""The partition function of a linear chain and its gradient, in one pass over time."""
 
 import functools
 from typing import Any, NamedTuple
@@ -15,10 +15,10 @@ Chain = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class Messages(NamedTuple):
-    r"""What reaches each state of each step from both sides, each [T, B, C] and scaled to a sum that does not matter.
+    r"""The forward and backward messages of each state and step, [T, B, C], each scaled by an arbitrary factor.
 
-    `before` is the message from the start, `back` the one from the end, both with the step's own score in them. `unary`
-    are the marginals, zero at padding, and `total` [T, B, 1] the sums that scaled them.
+    `before` is the message from the start, `back` the one from the end; both include the score of the step. `unary` are
+    the marginals, zero at padding, and `total` [T, B, 1] the sums that scaled them.
     """
 
     before: Tensor
@@ -30,24 +30,23 @@ class Messages(NamedTuple):
 def log_partition(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
-    r"""The logarithm of the sum over all paths through a linear chain, [B]; 0 where a lane is empty.
+    r"""Return the logarithm of the sum over all paths through a linear chain [B]; 0 for an empty sequence.
 
     .. math::
         \log Z = \log \sum_{y_1 \dots y_T} \exp\Big( s_{y_1} + \sum_t e_{t, y_t} + \sum_t A_{y_{t-1}, y_t} + z_{y_T}
         \Big)
 
-    The forward and the backward recursion (Rabiner 1989) run side by side over one loop of T small matrix products, in
-    probabilities that are scaled at every step, with float64 where the device has it: what autograd would need another
-    loop for, twice as long, is there when the value is. A score of minus infinity forbids a state or a transition
-    exactly.
+    The forward and the backward recursion (Rabiner 1989) run together in one loop of T small matrix products, in
+    probabilities that are scaled at every step, with float64 if the device supports it. So the gradient, for which
+    autograd would need another loop, twice as long, is computed with the value. A score of minus infinity forbids a
+    state or a transition exactly.
 
-    Where the paths that are allowed lose more than e^-300 at one step against what is not, probabilities cannot tell
-    them apart. On a CPU such a batch is summed in logarithms (`log_recursion`); elsewhere, where to find out would wait
-    for the device, such a lane is NaN, and transitions further than that below the largest one count as forbidden. A
-    gradient that is itself differentiated is computed in logarithms too.
+    If the allowed paths are less likely than the forbidden ones by more than e^-300 at one step, probabilities
+    underflow. On a CPU such a batch is summed in logarithms (`log_recursion`). Elsewhere, where the check would have to
+    wait for the device, the sequence has a result of NaN, and transitions further than that below the largest one count
+    as forbidden. A gradient that is itself differentiated is computed in logarithms too.
 
-    Axes: B lanes, T steps, C states. `lengths_B` None says that all lanes are full. The result is never narrower than
-    float32.
+    Axes: B sequences, T steps, C states. `lengths_B` is None if there is no padding. The result is at least in float32.
     """
     dtype = _result_dtype(e_BTC, transitions_CC, start_C, end_C)
     return wide_log_partition(e_BTC, transitions_CC, start_C, end_C, lengths_B).to(dtype)
@@ -56,7 +55,7 @@ def log_partition(
 def wide_log_partition(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
-    """`log_partition` as it is computed, in float64 where the device has it."""
+    """Compute `log_partition`, in float64 if the device supports it."""
     inputs = wide(e_BTC, transitions_CC, start_C, end_C)
     if e_BTC.shape[1] == 0:
         return inputs[0].sum((1, 2))
@@ -71,7 +70,7 @@ def wide_log_partition(
 def marginals(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
-    """The probability of each state at each step, [B, T, C], zero at padding; no gradient flows through it."""
+    """Return the marginal probability of each state at each step [B, T, C], zero at padding, without a gradient."""
     dtype = _result_dtype(e_BTC, transitions_CC, start_C, end_C)
     if e_BTC.shape[1] == 0:
         return e_BTC.to(dtype)
@@ -83,7 +82,7 @@ def marginals(
             if not (doubtful_B.is_cpu and doubtful_B.any()):
                 unary_TBC = messages.unary.masked_fill(doubtful_B[:, None], torch.nan)
                 return unary_TBC.transpose(0, 1).to(dtype)
-    # They are the gradient of the sum. Copies, since a tensor made under inference mode takes part in no graph.
+    # the marginals are the gradient of the sum; copies, since tensors of inference mode cannot be part of a graph
     with torch.inference_mode(False), torch.enable_grad():
         e_BTC, transitions_CC, start_C, end_C = (part.detach().clone() for part in inputs)
         log_z_B = log_recursion(e_BTC.requires_grad_(), transitions_CC, start_C, end_C, lengths_B)
@@ -91,7 +90,7 @@ def marginals(
 
 
 def wide(e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor) -> Chain:
-    """The same in float64, or in float32 where the device has no float64."""
+    """Cast a chain to float64, or to float32 if the device does not support float64."""
     dtype = torch.float32 if e_BTC.device.type == "mps" else torch.float64
     return e_BTC.to(dtype), transitions_CC.to(dtype), start_C.to(dtype), end_C.to(dtype)
 
@@ -113,13 +112,13 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_B: Tensor) -> tuple[Tensor | None, ...]:
         *messages, e_BTC, transitions_CC, start_C, end_C, lengths_B = ctx.saved_tensors
-        if torch.is_grad_enabled():  # this pass is itself recorded
+        if torch.is_grad_enabled():  # this backward pass is itself recorded
             chain = e_BTC, transitions_CC, start_C, end_C
             return *_recorded(chain, lengths_B, grad_B, ctx.needs_input_grad), None
         found = Messages(*messages)
         unary_TBC = found.unary * grad_B[:, None]
         T, _, C = found.before.shape
-        # the expected number of times that j follows i: one product over all steps and lanes
+        # the expected number of transitions from i to j: one product over all steps and sequences
         weight_TB1 = grad_B[:, None] / found.total[:-1]
         if lengths_B is not None:
             followed_TB1 = valid_steps(lengths_B - 1, T - 1).T[..., None]
@@ -136,8 +135,8 @@ class _LogPartition(torch.autograd.Function):
 
 
 def _recorded(chain: Chain, lengths_B: Tensor | None, grad_B: Tensor, asked: tuple[bool, ...]) -> list[Tensor | None]:
-    """The gradients, with a graph of their own."""
-    # Not the tensors themselves: emissions may have been computed from the other scores.
+    """Return the gradients, with a graph."""
+    # not the tensors themselves: emissions may have been computed from the other scores
     e_BTC, transitions_CC, start_C, end_C = begun = tuple(part.view_as(part) for part in chain)
     sources = [part for part, wanted in zip(begun, asked, strict=False) if wanted]
     log_z_B = log_recursion(e_BTC, transitions_CC, start_C, end_C, lengths_B)
@@ -149,15 +148,15 @@ def _run(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> tuple[Messages, Tensor]:
     B, T, _ = e_BTC.shape
-    if lengths_B is not None:  # nothing that stands in the padding, NaN included, gets into the sums below
+    if lengths_B is not None:  # keeps values in the padding, NaN included, out of the sums below
         e_BTC = e_BTC.masked_fill(~valid_steps(lengths_B, T)[..., None], 0)
     top_BT = e_BTC.amax(-1)
     top_BT = top_BT.masked_fill(top_BT == -torch.inf, 0)
-    # not 0, so that no step can lose all its states to underflow
+    # not 0, so that underflow cannot remove all states of a step
     floor = torch.finfo(e_BTC.dtype).tiny ** 0.5
     x_BTC = (e_BTC - top_BT[..., None]).exp_().clamp_(min=floor).masked_fill_(e_BTC == -torch.inf, 0)
     odds_CC = _odds(transitions_CC)
-    # The way back is the way forth through the reversed lane, so both run as one batched product.
+    # the backward recursion is the forward one through the reversed sequence, so both run as one batched product
     x_T2BC = torch.stack([x_BTC, flip_valid(x_BTC, lengths_B)]).permute(2, 0, 1, 3).contiguous()
     odds_2CC = torch.stack([odds_CC, odds_CC.T])
     ends_2C, tops_2 = _scaled(torch.stack([start_C, end_C]))
@@ -190,7 +189,7 @@ def _run(
     unary_TBC = unary_TBC / total_TB1
     if lengths_B is not None:
         unary_TBC = unary_TBC.masked_fill(~valid_steps(lengths_B, T).T[..., None], 0)
-    # States that were kept alive at the floor should have no part in the sum.
+    # states that were kept at the lower bound should have no part in the sum
     doubtful_B = (unary_TBC * (x_T2BC[:, 0] == floor)).sum((0, 2)) > 1e-9
     log_z_B = log_z_B.masked_fill(doubtful_B, torch.nan)
     if lengths_B is not None:
@@ -199,7 +198,7 @@ def _run(
 
 
 def _within_reach(*scores: Tensor) -> bool:
-    """Whether no score that is not minus infinity vanishes beside the largest one; looked at on a CPU alone."""
+    """Whether no score except minus infinity underflows beside the largest one; checked on CPUs only."""
     if not scores[0].is_cpu:
         return True
     lowest = [part.masked_fill(part == -torch.inf, torch.inf).amin() - _top(part) for part in scores]
@@ -228,5 +227,5 @@ def _steps(T: int, lengths_B: Tensor | None) -> Tensor | int:
 
 
 def _at_end(x_TBC: Tensor, lengths_B: Tensor) -> Tensor:
-    """The row of each lane's last valid step."""
+    """Return the row of each sequence's last valid step."""
     return last_valid(x_TBC.transpose(0, 1), lengths_B)

@@ -1,4 +1,4 @@
-"""The sum over all paths of a linear chain in logarithms: for any scores, differentiable any number of times."""
+"""The partition function of a linear chain in logarithms: for any scores, and differentiable any number of times."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from rnnkit.engines.window import valid_steps
 def log_recursion(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None
 ) -> Tensor:
-    """What `log_partition` computes, by operations that autograd knows, two or three times slower.
+    """Return the result of `log_partition` by differentiable operations, which are two to three times slower.
 
-    A lane without a path that is allowed has minus infinity, and gradients of zero.
+    A sequence without an allowed path has minus infinity, and gradients of zero.
 
     >>> scores = torch.zeros(2, 2), torch.zeros(2), torch.zeros(2)
     >>> log_recursion(torch.zeros(1, 3, 2), *scores, None).exp().round()
@@ -30,7 +30,7 @@ def log_recursion(
 
 
 def log_sum(scores_BC: Tensor) -> Tensor:
-    """`logsumexp` over the second axis, whose gradient is zero, not NaN, where everything is minus infinity."""
+    """Return `logsumexp` over the second axis, with a gradient of zero, not NaN, if all scores are minus infinity."""
     top_B1 = scores_BC.detach().amax(1, keepdim=True)
     top_B1 = top_B1.masked_fill(top_B1 == -torch.inf, 0)
     sum_B1 = (scores_BC - top_B1).exp().sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""From the outputs of every step to one vector a sequence; padding has no part in it."""
+"""Pooling: one vector for each sequence from the outputs of all steps, without padding."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,12 @@ from rnnkit.masks import Lengths, as_lengths, last_valid
 
 
 class LastPooling(nn.Module):
-    r"""What an RNN has at its end, when it has read everything.
+    r"""The output after the last step of each direction.
 
     .. math::
         p = y_T, \qquad \text{in both directions} \quad p = [\overrightarrow{y}_T ; \overleftarrow{y}_1]
 
-    The end of the backward half of a bidirectional layer is its output at the first step.
+    For the backward half of a bidirectional layer, that is the output at the first step.
 
     >>> y_BTH = torch.arange(12.0).view(1, 3, 4)
     >>> LastPooling(4)(y_BTH, torch.tensor([2])).tolist()
@@ -29,7 +29,7 @@ class LastPooling(nn.Module):
         self.bidirectional = bidirectional
 
     def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """[B, H], zero for a lane without a step."""
+        """Return [B, H], zero for a sequence without a step."""
         if lengths is None:
             return self._ends(y_BTH, y_BTH[:, -1])
         lengths_B = as_lengths(lengths, y_BTH)
@@ -56,11 +56,11 @@ class MeanPooling(nn.Module):
         self.output_size = input_size
 
     def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """[B, H], zero for a lane without a step."""
+        """Return [B, H], zero for a sequence without a step."""
         if lengths is None:
             return y_BTH.mean(dim=1)
         lengths_B = as_lengths(lengths, y_BTH)
-        # In float16 a sum could be too large where a mean is not.
+        # in float16, the sum could overflow although the mean does not
         dtype = torch.promote_types(y_BTH.dtype, torch.float32)
         total_BH = y_BTH.masked_fill(~valid_steps(lengths_B, y_BTH.shape[1])[..., None], 0).sum(dim=1, dtype=dtype)
         return (total_BH / lengths_B.clamp(min=1)[:, None]).to(y_BTH.dtype)
@@ -80,7 +80,7 @@ class MaxPooling(nn.Module):
         self.output_size = input_size
 
     def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """[B, H], zero for a lane without a step."""
+        """Return [B, H], zero for a sequence without a step."""
         if lengths is None:
             return y_BTH.amax(dim=1)
         lengths_B = as_lengths(lengths, y_BTH)
@@ -90,7 +90,7 @@ class MaxPooling(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    r"""A mean of all steps whose weights are learned: additive attention (Bahdanau et al. 2015, arXiv:1409.0473;
+    r"""A weighted mean of all steps with learned weights: additive attention (Bahdanau et al. 2015, arXiv:1409.0473;
     several heads: Lin et al. 2017, arXiv:1703.03130).
 
     .. math::
@@ -99,11 +99,11 @@ class AttentionPooling(nn.Module):
 
     Args:
         input_size: H.
-        heads: K; the result is K * H wide.
-        hidden_size: rows of W; None takes H.
+        heads: K; the result has K * H features.
+        hidden_size: the number of rows of W; None uses H.
 
     Raises:
-        UserError: for fewer than one head.
+        UserError: if `heads` is below 1.
 
     >>> pool = AttentionPooling(4, heads=2)
     >>> y_BTH, lengths = torch.randn(3, 5, 4), torch.tensor([5, 2, 1])
@@ -120,18 +120,18 @@ class AttentionPooling(nn.Module):
         self.scores = nn.Linear(hidden_size or input_size, heads, bias=False)
 
     def weights(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """How much each step counts [B, K, T]: they sum to 1 over the valid steps and are 0 at padding."""
+        """Return the weights of the steps [B, K, T], which sum to 1 over the valid steps and are 0 at padding."""
         scores_BKT: Tensor = self.scores(torch.tanh(self.hidden(y_BTH))).transpose(1, 2)
         scores_BKT = scores_BKT.to(torch.promote_types(scores_BKT.dtype, torch.float32))
         if lengths is None:
             return scores_BKT.softmax(dim=2)
         padded_B1T = ~valid_steps(as_lengths(lengths, y_BTH), y_BTH.shape[1])[:, None]
-        # the lowest number, not -inf: a lane without a step would become NaN
+        # the lowest number, not -inf, which would make a sequence without a step NaN
         scores_BKT = scores_BKT.masked_fill(padded_B1T, torch.finfo(scores_BKT.dtype).min)
         return scores_BKT.softmax(dim=2).masked_fill(padded_B1T, 0)
 
     def forward(self, y_BTH: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """[B, K * H], zero for a lane without a step."""
+        """Return [B, K * H], zero for a sequence without a step."""
         if lengths is not None:
             lengths = as_lengths(lengths, y_BTH)
             y_BTH = y_BTH.masked_fill(~valid_steps(lengths, y_BTH.shape[1])[..., None], 0)

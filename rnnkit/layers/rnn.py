@@ -1,4 +1,4 @@
-"""The recurrent layer: any cell, over time, in depth and in both directions."""
+"""The recurrent layer: any cell, stacked and in one or both directions."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -20,7 +20,7 @@ Kind = Callable[[int, int], Cell[Any]]
 
 
 class BothDirections(NamedTuple):
-    """The states of one bidirectional layer: what has read from the first step on, and what from the last step back."""
+    """The states of one bidirectional layer: of the forward and of the backward cell."""
 
     forward: Any
     backward: Any
@@ -33,20 +33,25 @@ class RNN(nn.Module):
         h^l_{1..T} &= \mathrm{scan}(\mathrm{cell}_l, x^l_{1..T}) \\
         x^{l+1}_t &= \mathrm{dropout}(h^l_t) \quad \text{and with residual} \quad h^l_t \leftarrow h^l_t + x^l_t, l > 1
 
-    A bidirectional layer has a second cell that reads backwards (Schuster and Paliwal, 1997); both outputs stand side
-    by side, so that `output_size` is D times the cell's.
+    A bidirectional layer has a second cell that runs backward in time (Schuster and Paliwal, 1997). The outputs of both
+    are concatenated, so that `output_size` is D times that of the cell.
 
-    * `cell`: what is called as `cell(input_size, hidden_size)` for each layer and direction: a `Cell` class, or a
-      `functools.partial` of one that settles its other options; or a sequence with one of these for each layer.
-    * `hidden_size`: the width of every layer, or a sequence with one width for each.
-    * `dropout`: acts between layers. A float is plain elementwise dropout as in `torch.nn.LSTM`; a module, such as
-      `LockedDropout`, is used as it is.
-    * `residual`: from the second layer on, a layer's input is added to its output (He et al., 2016, arXiv:1512.03385).
+    The state is a tuple with one entry for each layer: the cell's own state, or `BothDirections` of two of them.
 
-    The state is a tuple over layers; each entry is the cell's own state, or `BothDirections` of two of them.
+    Args:
+        cell: called as `cell(input_size, hidden_size)` for each layer and direction: a `Cell` class, or a
+            `functools.partial` of one that sets other options; or a sequence with one of these for each layer.
+        input_size: I, the number of input features.
+        hidden_size: the width of every layer, or a sequence with one width for each layer.
+        num_layers: the number of layers.
+        bidirectional: whether each layer has a second cell that runs backward.
+        dropout: dropout between layers. A float is elementwise dropout as in `torch.nn.LSTM`; a module, such as
+            `LockedDropout`, is used as it is.
+        residual: add the input of each layer after the first to its output (He et al., 2016, arXiv:1512.03385).
 
-    Raises `UserError` for `num_layers` below 1, another number of cells or widths, widths that `residual` cannot add,
-    and a dropout outside [0, 1).
+    Raises:
+        UserError: if `num_layers` is below 1, the number of cells or widths does not fit it, `residual` cannot add the
+            widths, or dropout is not in [0, 1).
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -102,7 +107,7 @@ class RNN(nn.Module):
         self.residual = residual
         self.dropout = dropout if isinstance(dropout, nn.Module) else nn.Dropout(dropout)
         directions = 2 if bidirectional else 1
-        # Layer by layer, forward before backward: the order in which torch stacks states.
+        # layer by layer, forward before backward: the order in which torch stacks states
         self.cells = nn.ModuleList()
         for layer, (kind, width) in enumerate(zip(kinds, widths, strict=True)):
             self.cells.extend(_build(kind, input_size, width) for _ in range(directions))
@@ -118,11 +123,11 @@ class RNN(nn.Module):
         self.output_size = input_size
 
     def cell_at(self, index: int) -> Cell[Any]:
-        """The cell of one layer and direction: `layer`, or `2 * layer + direction` where there are two directions."""
+        """Return the cell of one layer and direction: `layer`, or `2 * layer + direction` with two directions."""
         return cast("Cell[Any]", self.cells[index])
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """What every cell starts from, in the structure that `forward` takes and returns."""
+        """Return the initial state of every cell, in the structure that `forward` takes and returns."""
         return self._by_layer([self.cell_at(i).initial_state(batch_size) for i in range(len(self.cells))])
 
     def forward(
@@ -136,25 +141,25 @@ class RNN(nn.Module):
         engine: str = "auto",
         checkpoint_every: int | None = None,
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        """All layers over a batch: outputs [B, T, O] and the state after each lane's last step.
+        """Run all layers over a batch; return outputs [B, T, O] and the state after each row's last step.
 
-        `context`, `lengths`, `reset`, `engine` and `checkpoint_every` are those of `rnnkit.scan`; every layer and
-        direction gets them, and the context those whose cell takes one. Where x is a NamedTuple, the first layer reads
-        it, and those above read tensors.
+        The arguments are those of `rnnkit.scan`. Every layer and direction gets them, and the context if its cell takes
+        one. If x is a NamedTuple, only the first layer reads it; the others read tensors.
 
-        Raises `UserError` for a state of another structure, and where `scan` does.
+        Raises:
+            UserError: if the state has another structure, and as `scan`.
         """
         before = self._by_cell(state)
         options: dict[str, Any] = {"lengths": lengths, "reset": reset, "checkpoint_every": checkpoint_every}
         cells = [self.cell_at(i) for i in range(len(self.cells))]
-        # Where no cell takes a context, each of them is given it, and refuses.
-        told = [cell.takes_context for cell in cells] if context is not None else [False] * len(cells)
+        # if no cell takes a context, all cells are given it, and raise an error
+        takes = [cell.takes_context for cell in cells] if context is not None else [False] * len(cells)
         after: list[Any] = []
         for layer in range(self.num_layers):
             if layer > 0:
                 x = self.dropout(x)
             i = len(after)
-            own: dict[str, Any] = {"context": context if told[i] or not any(told) else None}
+            own: dict[str, Any] = {"context": context if takes[i] or not any(takes) else None}
             if self.bidirectional:
                 y_BTO, ends = scan_both(
                     (cells[i], cells[i + 1]), x, (before[i], before[i + 1]), engine=engine, **own, **options
@@ -166,14 +171,16 @@ class RNN(nn.Module):
             x = y_BTO + x if self.residual and layer > 0 else y_BTO
         return x, self._by_layer(after)
 
-    if TYPE_CHECKING:  # torch leaves calls of a module untyped
+    if TYPE_CHECKING:  # torch does not type calls of a module
         __call__ = forward
 
     @classmethod
     def from_torch(cls, module: TorchRNN) -> "RNN":
-        """The same network as a `torch.nn.LSTM`, `GRU` or `RNN`, with copies of its weights; input is batch-first.
+        """Return the same network as a `torch.nn.LSTM`, `GRU` or `RNN`, with copies of its weights. Input is
+        batch-first.
 
-        Raises `UserError` for a projection (`proj_size`), which no cell of rnnkit has.
+        Raises:
+            UserError: if the module has a projection (`proj_size`), which rnnkit does not support.
 
         >>> rnn = RNN.from_torch(nn.GRU(3, 5, num_layers=2))
         >>> type(rnn.cell_at(0)).__name__
@@ -184,9 +191,10 @@ class RNN(nn.Module):
         return rnn.train(module.training)
 
     def to_torch(self) -> TorchRNN:
-        """The same network as a `torch.nn` module with `batch_first=True` and copies of the weights.
+        """Return the same network as a `torch.nn` module with `batch_first=True` and copies of the weights.
 
-        Raises `UserError` where torch has no such network: another cell, a residual stack, a dropout module.
+        Raises:
+            UserError: if torch has no such network: another cell, a residual stack, a dropout module.
 
         >>> from rnnkit.cells import ElmanCell
         >>> RNN(ElmanCell, 3, 5).to_torch()
@@ -197,11 +205,11 @@ class RNN(nn.Module):
         return module.train(self.training)
 
     def state_from_torch(self, state: TorchState) -> tuple[Any, ...]:
-        """What the torch module returns, in this layer's form: h_n [L * D, B, H], for an LSTM (h_n, c_n)."""
+        """Convert the state of the torch module: h_n [L * D, B, H], for an LSTM (h_n, c_n)."""
         return self._by_layer(torch_interop.unstack_states(state))
 
     def state_to_torch(self, state: tuple[Any, ...]) -> TorchState:
-        """The inverse of `state_from_torch`."""
+        """Convert a state to that of the torch module, the inverse of `state_from_torch`."""
         return torch_interop.stack_states(self._by_cell(state))
 
     def _by_layer(self, states: list[Any]) -> tuple[Any, ...]:
@@ -222,13 +230,13 @@ class RNN(nn.Module):
 
 
 def _build(factory: Kind, input_size: int, hidden_size: int) -> Cell[Any]:
-    # A finished cell is callable too, and would take the sizes for its input and state.
+    # a cell instance is callable too, and would take the sizes for its input and state
     built = factory if isinstance(factory, nn.Module) else factory(input_size, hidden_size)
     if built is factory or not isinstance(built, Cell):
         raise UserError(
             "cell",
             "a factory, called as cell(input_size, hidden_size), that returns a rnnkit.cells.Cell",
-            f"a finished {type(built).__name__}" if built is factory else f"one that returns {type(built).__name__}",
+            f"a {type(built).__name__} instance" if built is factory else f"one that returns {type(built).__name__}",
             fix="model.cell._partial_=true",
         )
     return built
@@ -236,4 +244,6 @@ def _build(factory: Kind, input_size: int, hidden_size: int) -> Cell[Any]:
 
 def _wrong_structure(expected: str, state: object) -> UserError:
     got = f"{type(state).__name__} of {len(state)}" if isinstance(state, tuple) else type(state).__name__
-    return UserError("state", expected, got, fix="the state this RNN returned, or state=None to start afresh")
+    return UserError(
+        "state", expected, got, fix="the state that this RNN returned, or state=None for the initial state"
+    )

@@ -1,4 +1,4 @@
-"""Fewer and richer steps: convolutions over time in front of a recurrent layer."""
+"""Strided convolutions over time, which shorten the sequence for a recurrent layer."""
 
 from torch import Tensor, nn
 
@@ -8,21 +8,21 @@ from rnnkit.masks import Lengths, as_lengths
 
 
 class Subsample(nn.Module):
-    r"""One convolution over time, of which every `stride`-th step is kept, and a rectifier.
+    r"""A strided convolution over time followed by a ReLU.
 
     .. math:: y_t = \max\Bigl(0, b + \sum_{k=-K}^{K} W_k \, x_{t s + k}\Bigr), \qquad T' = \lceil T / s \rceil
 
-    Neighboring frames of audio say much the same; with s steps in one, the recurrence is s times as short (strided
-    convolutions before recurrent layers: Amodei et al. 2016, arXiv:1512.02595). Beyond both ends of a lane x is zero,
-    so that padding changes nothing.
+    Neighboring frames of audio are similar; with a stride of s the recurrence is s times as short (strided convolutions
+    before recurrent layers: Amodei et al. 2016, arXiv:1512.02595). x is zero beyond both ends of a sequence, so that
+    padding has no effect.
 
     Args:
         input_size, output_size: I and O.
-        kernel_size: 2 K + 1, odd, so that a step lies in the middle of what it sees.
+        kernel_size: 2 K + 1, odd, so that the kernel is centered at a step.
         stride: s.
 
     Raises:
-        UserError: for an even or negative `kernel_size` and a `stride` below 1.
+        UserError: if `kernel_size` is even or negative, or `stride` is below 1.
 
     >>> import torch
     >>> y_BTO, lengths = Subsample(3, 8, kernel_size=5, stride=2)(torch.randn(2, 7, 3), torch.tensor([7, 4]))
@@ -41,7 +41,7 @@ class Subsample(nn.Module):
         self.convolution = nn.Conv1d(input_size, output_size, kernel_size, stride, padding=kernel_size // 2)
 
     def forward(self, x_BTI: Tensor, lengths: Lengths | None = None) -> tuple[Tensor, Tensor | None]:
-        """The steps that are kept [B, T', O], zero at padding, and how many of them each lane has."""
+        """Return the remaining steps [B, T', O], zero at padding, and their number in each sequence."""
         if lengths is None:
             return self.convolution(x_BTI.transpose(1, 2)).relu().transpose(1, 2), None
         lengths_B = as_lengths(lengths, x_BTI)

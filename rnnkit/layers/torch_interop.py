@@ -1,4 +1,4 @@
-"""Between an `RNN` of classic cells and torch.nn's LSTM, GRU and RNN: options, weights and states, both ways."""
+"""Conversion between an `RNN` of classic cells and torch.nn's LSTM, GRU and RNN: options, weights and states."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,13 +20,13 @@ TorchState = Tensor | tuple[Tensor, Tensor]
 
 
 def arguments_for(module: TorchRNN) -> dict[str, Any]:
-    """What `RNN` must be built with to be the same network as a torch module."""
+    """Return the arguments with which an `RNN` is the same network as a torch module."""
     if not isinstance(module, TorchRNN):
         raise UserError("module", "a torch.nn.LSTM, GRU or RNN", type(module).__name__, fix="RNN(cell, ...) for a cell")
     if module.proj_size > 0:
         raise UserError(
             "module",
-            "no projection of the hidden state, which no cell of rnnkit computes",
+            "no projection of the hidden state, which rnnkit does not support",
             f"proj_size={module.proj_size}",
             fix="torch.nn.LSTM(..., proj_size=0)",
         )
@@ -47,7 +47,7 @@ def arguments_for(module: TorchRNN) -> dict[str, Any]:
 
 
 def module_for(rnn: "RNN") -> TorchRNN:
-    """The torch module that is the same network, with weights of its own."""
+    """Return the torch module that is the same network, with its own weights."""
     cell = rnn.cell_at(0)
     if type(cell) not in (LSTMCell, GRUCell, ElmanCell):
         raise _no_twin(f"{type(cell).__name__}", fix="model/cell=lstm")
@@ -66,7 +66,7 @@ def module_for(rnn: "RNN") -> TorchRNN:
         "num_layers": rnn.num_layers,
         "bias": cell.bias_ih is not None,
         "batch_first": True,
-        # torch warns of a dropout that has no layers to stand between.
+        # torch warns about dropout without layers to act between
         "dropout": rnn.dropout.p if rnn.num_layers > 1 else 0.0,
         "bidirectional": rnn.bidirectional,
     }
@@ -76,7 +76,7 @@ def module_for(rnn: "RNN") -> TorchRNN:
 
 
 def copy_weights(module: TorchRNN, cells: nn.ModuleList, *, from_torch: bool) -> None:
-    """Give one side copies of the other's weights, with their dtype, device and `requires_grad`."""
+    """Copy the weights of one side to the other, with their dtype, device and `requires_grad`."""
     for cell, name, torch_name in _weight_names(module, cells):
         source: Tensor = getattr(module, torch_name) if from_torch else getattr(cell, name)
         copy = nn.Parameter(source.detach().clone(), requires_grad=source.requires_grad)
@@ -88,14 +88,14 @@ def copy_weights(module: TorchRNN, cells: nn.ModuleList, *, from_torch: bool) ->
 
 
 def stack_states(states: list[Any]) -> TorchState:
-    """The states of all cells, as torch stacks them: h_n [L * D, B, H], for an LSTM (h_n, c_n)."""
+    """Return the states of all cells as torch stacks them: h_n [L * D, B, H], for an LSTM (h_n, c_n)."""
     if isinstance(states[0], LSTMState):
         return torch.stack([state.hidden for state in states]), torch.stack([state.cell for state in states])
     return torch.stack(states)
 
 
 def unstack_states(state: TorchState) -> list[Any]:
-    """The inverse of `stack_states`."""
+    """Return the states of all cells, the inverse of `stack_states`."""
     if isinstance(state, Tensor):
         return list(state.unbind())
     return [LSTMState(hidden, cell) for hidden, cell in zip(*state, strict=True)]

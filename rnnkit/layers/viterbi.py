@@ -10,12 +10,12 @@ from rnnkit.masks import last_valid
 def viterbi(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, lengths_B: Tensor | None = None
 ) -> Tensor:
-    r"""The path with the highest score, [B, T] int64, zero at padding.
+    r"""Return the path with the highest score, [B, T] int64, zero at padding.
 
     .. math::
         \arg\max_{y_1 \dots y_T} \; s_{y_1} + \sum_t e_{t, y_t} + \sum_t A_{y_{t-1}, y_t} + z_{y_T}
 
-    A score of minus infinity forbids a state or transition. Axes: B lanes, T steps, C states.
+    A score of minus infinity forbids a state or transition. Axes: B sequences, T steps, C states.
 
     >>> e_BTC = torch.tensor([[[0.0, 1.0], [0.2, 0.0]]])
     >>> never_from_1_to_0 = torch.tensor([[0.0, 0.0], [-torch.inf, 0.0]])
@@ -32,7 +32,7 @@ def viterbi(
     for e_BC in e_BTC.unbind(1)[1:]:
         best_BC = (best_BC[:, None] + into_CC).amax(-1) + e_BC
         table.append(best_BC)
-    # backwards through the reversed lanes, which all end at the same step; only the states on the path are looked at
+    # backward through the reversed sequences, which all end at the same step; only states on the path are read
     best_TBC = flip_valid(torch.stack(table, 1), lengths_B).transpose(0, 1)
     tag_B = (best_TBC[0] + end_C).argmax(-1)
     path = [tag_B]
@@ -46,10 +46,10 @@ def viterbi(
 def n_best(
     e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor, n: int, lengths_B: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The `n` paths with the highest scores, best first: paths [B, n, T], zero at padding, and scores [B, n].
+    """Return the `n` paths with the highest scores, best first: paths [B, n, T], zero at padding, and scores [B, n].
 
-    Exact: every state of every step keeps the n best ways into it. Where a lane has fewer than n paths, the scores of
-    the others are minus infinity; an empty lane has one, with score 0.
+    The search is exact: it keeps the n best paths to every state at every step. If a sequence has fewer than n paths,
+    the scores of the others are minus infinity; an empty sequence has one, with score 0.
 
     >>> paths_BNT, scores_BN = n_best(torch.zeros(1, 2, 2), torch.eye(2), torch.zeros(2), torch.zeros(2), n=2)
     >>> sorted(paths_BNT[0].tolist()), scores_BN
@@ -64,7 +64,7 @@ def n_best(
     best_BNC = torch.cat([(start_C + e_BTC[:, 0])[:, None], none], 1)
     table, origins = [best_BNC], [torch.zeros(B, n, C, dtype=torch.long, device=e_BTC.device)]
     for e_BC in e_BTC.unbind(1)[1:]:
-        ways = (best_BNC[..., None] + transitions_CC).flatten(1, 2)  # [B, n * C, C], a way's number is rank * C + from
+        ways = (best_BNC[..., None] + transitions_CC).flatten(1, 2)  # [B, n * C, C], indexed by rank * C + from
         best_BNC, origin_BNC = ways.topk(n, dim=1)
         best_BNC = best_BNC + e_BC[:, None]
         table.append(best_BNC)
@@ -74,7 +74,7 @@ def n_best(
     scores_BN, way_BN = ends.topk(n, dim=1)
     path = []
     for t in range(T - 1, -1, -1):
-        # a lane stands at its end until the walk back has come to it
+        # a sequence stays at its end until the backward pass has reached it
         path.append(way_BN % C)
         came_BN = origins[t].flatten(1).gather(1, way_BN)
         way_BN = torch.where((t <= last_B)[:, None], came_BN, way_BN)

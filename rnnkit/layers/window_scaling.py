@@ -1,4 +1,4 @@
-"""Every window of a series on its own scale, and back."""
+"""Scaling of each window of a series by its own location and scale."""
 
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ WINDOW_SCALINGS: tuple[str, ...] = get_args(WindowScalingKind)
 
 
 class WindowScaling(nn.Module):
-    r"""The location and scale of each channel of a window, from its known values alone.
+    r"""The location and scale of each channel of a window, computed from its known values.
 
     .. math::
         z = \frac{x - m}{s}, \qquad x = m + s z
@@ -29,14 +29,15 @@ class WindowScaling(nn.Module):
     last          last known value                1 (Zeng et al. 2023, arXiv:2205.13504)
     ============  ==============================  =====================================================
 
-    RevIN's :math:`\gamma (x - \mu) / \sigma + \beta` and its inverse are written as one location and one scale, so that
-    a distribution goes through them as a number does. A scale below a millionth of the location, in a constant window,
-    becomes one; so do location 0 and scale 1 where a window knows nothing. Both have the dtype of the window: float64
-    for windows whose level is far above their spread.
+    RevIN's :math:`\gamma (x - \mu) / \sigma + \beta` and its inverse are expressed by one location and one scale, so
+    that distributions can be transformed like numbers. In a constant window, whose scale is below a millionth of the
+    location, the scale is 1. In a window without known values, the location is 0 and the scale 1. Both have the dtype
+    of the window: float64 for windows whose level is far above their spread.
 
     Axes: B windows, T time steps, C channels.
 
-    Raises UserError for an unknown kind.
+    Raises:
+        UserError: if the kind is unknown.
 
     >>> location_BC, scale_BC = WindowScaling("standard", channels=1)(torch.tensor([[[1.0], [3.0], [torch.nan]]]))
     >>> location_BC.item(), scale_BC.item()
@@ -54,15 +55,15 @@ class WindowScaling(nn.Module):
             self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
-        """Location and scale [B, C] of windows [B, T, C] in which NaN is missing or padded."""
+        """Return location and scale [B, C] of windows [B, T, C], in which NaN is missing or padding."""
         dtype = x_BTC.dtype if x_BTC.is_floating_point() else torch.get_default_dtype()
-        x_BTC = x_BTC.to(torch.promote_types(dtype, torch.float32))  # in float16 a sum could be too large
+        x_BTC = x_BTC.to(torch.promote_types(dtype, torch.float32))  # a sum could overflow in float16
         known_BTC = ~x_BTC.isnan()
         count_BC = known_BTC.sum(1)
         any_BC = count_BC > 0
         location_BC, scale_BC = self._of_known(x_BTC, known_BTC, count_BC.clamp(min=1))
         location_BC = location_BC.masked_fill(~any_BC, 0)
-        # constant up to rounding: what is left of it would be noise blown up
+        # constant up to rounding: dividing by the scale would amplify rounding errors
         constant_BC = ~(scale_BC > 1e-6 * location_BC.abs())
         scale_BC = scale_BC.masked_fill(constant_BC | ~any_BC, 1)
         if self.kind == "reversible":
@@ -71,7 +72,7 @@ class WindowScaling(nn.Module):
         return location_BC.to(dtype), scale_BC.to(dtype)
 
     def extra_repr(self) -> str:
-        """The kind, as `print(module)` shows it."""
+        """Return the kind, for `print(module)`."""
         return self.kind
 
     def _of_known(self, x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,35 +86,35 @@ class WindowScaling(nn.Module):
         if self.kind == "mean":
             return zero_BC, filled_BTC.abs().sum(1) / count_BC
         if self.kind == "last":
-            # the first largest of 1, 2, ... at known steps is the last of these
+            # the first maximum of 1, 2, ... at known steps is the last of these
             steps_T11 = torch.arange(1, x_BTC.shape[1] + 1, device=x_BTC.device)[:, None]
             last_B1C = (known_BTC * steps_T11).argmax(1, keepdim=True)
             return filled_BTC.gather(1, last_B1C)[:, 0], one_BC
         mean_BC = filled_BTC.sum(1) / count_BC
         apart_BTC = (filled_BTC - mean_BC[:, None]).masked_fill(~known_BTC, 0)
-        # Squares of values near 1 are neither too large nor too small for their type; a power of two rounds nothing.
+        # squares of values near 1 neither overflow nor underflow; a factor of a power of two causes no rounding
         unit_BC = _power_of_two(apart_BTC)
         variance_BC = (apart_BTC / unit_BC[:, None]).square().sum(1) / count_BC
-        # The root of zero has no gradient, and autograd would make zero times infinity of it.
+        # the square root has no gradient at zero; autograd would multiply zero by infinity
         none_BC = variance_BC == 0
         return mean_BC, unit_BC * variance_BC.masked_fill(none_BC, 1).sqrt().masked_fill(none_BC, 0)
 
 
 def scaled(x_BTC: Tensor, location_BC: Tensor, scale_BC: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """(x - location) / scale, and 0 where x is missing, computed in the dtype of x and then cast to `dtype`."""
+    """Return (x - location) / scale, and 0 where x is missing, computed in the dtype of x and then cast to `dtype`."""
     z_BTC = (x_BTC - location_BC[:, None]) / scale_BC[:, None]
     return z_BTC.masked_fill(x_BTC.isnan(), 0).to(dtype or x_BTC.dtype)
 
 
 def _power_of_two(x_BTC: Tensor) -> Tensor:
-    """[B, C], the power of two that brings the largest value of a window between 1/2 and 1; no gradient."""
+    """Return the power of two [B, C] that scales the largest value of a window to [1/2, 1]; no gradient."""
     largest_BC = x_BTC.detach().abs().amax(1)
     limit = 1000 if x_BTC.dtype == torch.float64 else 120
     return torch.ldexp(torch.ones_like(largest_BC), largest_BC.frexp().exponent.clamp(-limit, limit))
 
 
 def _quartiles(x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> list[Tensor]:
-    """Like `torch.nanquantile` with linear interpolation, without its limits and its speed."""
+    """Return the quartiles, like `torch.nanquantile` with linear interpolation, but faster and for any size."""
     sorted_BTC = x_BTC.masked_fill(~known_BTC, torch.inf).sort(1).values
     found = []
     for level in (0.25, 0.5, 0.75):
@@ -127,6 +128,6 @@ def _quartiles(x_BTC: Tensor, known_BTC: Tensor, count_BC: Tensor) -> list[Tenso
 
 
 def window_features(location_BC: Tensor, scale_BC: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """[B, 2 C], what scaling takes from a window's values, small numbers for a network to read, cast to `dtype`."""
+    """Return [B, 2 C], location and scale as small numbers for a network to read, cast to `dtype`."""
     features = torch.cat([location_BC.sign() * location_BC.abs().log1p(), scale_BC.log()], -1)
     return features.to(dtype or location_BC.dtype)

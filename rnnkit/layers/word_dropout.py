@@ -7,14 +7,15 @@ from rnnkit.cells.probability import check_probability
 
 
 class WordDropout(nn.Module):
-    r"""Drop words from a window, wherever they occur in it, in training only.
+    r"""Drops words from a window, at all their occurrences, in training only.
 
     .. math::
         y_{bt} = \frac{m_{w_{bt}}}{1 - p} x_{bt}, \qquad m_w \sim \mathrm{Bernoulli}(1 - p)
 
-    One mask [V] over the vocabulary: all embeddings of a word are zero at once, in every lane.
+    There is one mask [V] over the vocabulary: all embeddings of a dropped word are zero, in every row of the batch.
 
-    Raises `UserError` for a `p` outside [0, 1).
+    Raises:
+        UserError: if `p` is not in [0, 1).
 
     >>> import torch
     >>> y_BTI = WordDropout(2, p=0.5)(torch.ones(1, 4, 3), ids_BT=torch.tensor([[0, 1, 1, 0]]))
@@ -29,11 +30,11 @@ class WordDropout(nn.Module):
         self.p = p
 
     def forward(self, x_BTI: Tensor, ids_BT: Tensor) -> Tensor:
-        """Embeddings [B, T, I] and the words [B, T] that they are of."""
+        """Drop words from embeddings [B, T, I] of the words [B, T]."""
         if not self.training or self.p == 0:
             return x_BTI
         return x_BTI * dropout(x_BTI.new_ones(self.vocabulary_size, 1), self.p)[ids_BT]
 
     def extra_repr(self) -> str:
-        """The probability, as `print(module)` shows it."""
+        """Return the probability, for `print(module)`."""
         return f"p={self.p}"

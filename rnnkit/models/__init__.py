@@ -1,4 +1,4 @@
-"""Models: input -> layers -> output. They know no loss, no Lightning and no Hydra."""
+"""Models: input, layers and output. They do not depend on losses, Lightning or Hydra."""
 
 from rnnkit.models.forecasting import AutoregressiveForecaster, DirectForecaster, SegmentForecaster
 from rnnkit.models.language_model import LanguageModel

@@ -14,7 +14,7 @@ from rnnkit.ranges import Layers, PositiveInt, Probability
 
 
 class LanguageModel(nn.Module):
-    r"""Predicts each token of a text from all the tokens before it.
+    r"""Predicts each token of a text from all tokens before it.
 
     .. math::
         y_{1..T} &= \mathrm{RNN}(E[w_{0..T-1}], s) \\
@@ -23,26 +23,26 @@ class LanguageModel(nn.Module):
     Dropout is locked: one mask over all time steps (Gal and Ghahramani 2016, arXiv:1512.05287). With `tied=True`, W is
     E (Press and Wolf 2017, arXiv:1608.05859).
 
-    Axes: B lanes, T time steps, V vocabulary.
+    Axes: B rows, T time steps, V vocabulary.
 
     Args:
         vocabulary_size: V.
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
-        embedding_size: width of E; None takes `hidden_size`.
-        hidden_size: width of each recurrent layer.
-        num_layers: recurrent layers.
+        embedding_size: the width of E; None uses `hidden_size`.
+        hidden_size: the width of each recurrent layer.
+        num_layers: the number of recurrent layers.
         dropout: probability of dropout between the layers, in [0, 1).
         input_dropout: probability of dropout on the embeddings, in [0, 1).
-        output_dropout: probability of dropout on the last layer's outputs, in [0, 1); None takes `dropout`.
-        word_dropout: probability that a word is dropped wherever it occurs in the window, in [0, 1).
+        output_dropout: probability of dropout on the last layer's outputs, in [0, 1); None uses `dropout`.
+        word_dropout: probability that all occurrences of a word in the window are dropped, in [0, 1).
         tied: share E and W; the last of several layers is then as wide as the embedding.
         residual: add each layer's input to its output, from the second layer on.
-        bidirectional: must stay false, because a backward layer reads the very token that is to be predicted.
+        bidirectional: must be false, because a backward layer would read the token to predict.
         checkpoint_every: see `rnnkit.scan`; saves memory in training.
 
     Raises:
-        UserError: for sizes and `checkpoint_every` below 1, sizes that cannot be tied, probabilities outside [0, 1),
-            and `bidirectional=True`.
+        UserError: if a size or `checkpoint_every` is below 1, sizes cannot be tied, a probability is not in [0, 1), or
+            `bidirectional` is true.
 
     >>> import torch
     >>> from rnnkit.cells import LSTMCell
@@ -75,7 +75,7 @@ class LanguageModel(nn.Module):
         if bidirectional:
             raise UserError(
                 "model.bidirectional",
-                "false, since a backward layer would read the token that the model has to predict",
+                "false, since a backward layer would read the token to predict",
                 "true",
                 fix="model.bidirectional=false",
             )
@@ -113,19 +113,21 @@ class LanguageModel(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Small uniform embeddings and outputs (Zaremba et al. 2014, arXiv:1409.2329), so the first guess is even."""
+        """Initialize embeddings and outputs with small uniform numbers (Zaremba et al. 2014, arXiv:1409.2329), so that
+        all tokens are about equally likely.
+        """
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         nn.init.uniform_(self.output.weight, -0.1, 0.1)
         nn.init.zeros_(self.output.bias)
 
     def initial_state(self, batch_size: int) -> Any:
-        """The state before the first token, a tuple with one entry a layer."""
+        """Return the state before the first token, a tuple with one entry for each layer."""
         return self.rnn.initial_state(batch_size)
 
     def features(
         self, ids_BT: Tensor, state: Any = None, *, lengths: Lengths | None = None, reset: Resets | None = None
     ) -> tuple[Tensor, Tensor, Any]:
-        """What the last layer gives [B, T, H], the same after dropout, and the state after the last token."""
+        """Return the last layer's outputs [B, T, H], the same after dropout, and the state after the last token."""
         x_BTI = self.input_dropout(self.word_dropout(self.embedding(ids_BT), ids_BT))
         y_BTH, state = self.rnn(x_BTI, state, lengths=lengths, reset=reset, checkpoint_every=self.checkpoint_every)
         return y_BTH, self.output_dropout(y_BTH), state
@@ -133,6 +135,6 @@ class LanguageModel(nn.Module):
     def forward(
         self, ids_BT: Tensor, state: Any = None, *, lengths: Lengths | None = None, reset: Resets | None = None
     ) -> tuple[Tensor, Any]:
-        """Logits [B, T, V] for the token after each token of `ids_BT`, and the state after the last."""
+        """Return logits [B, T, V] of the token after each token of `ids_BT`, and the state after the last one."""
         _, dropped_BTH, state = self.features(ids_BT, state, lengths=lengths, reset=reset)
         return self.output(dropped_BTH), state

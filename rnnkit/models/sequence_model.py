@@ -1,4 +1,4 @@
-"""A recurrent model of whole sequences: one answer a sequence, or one a step."""
+"""A recurrent model of sequences with one output for each sequence, or one for each step."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,40 +31,40 @@ POOLINGS: dict[str, Callable[..., nn.Module]] = {
 
 
 class SequenceModel(nn.Module):
-    r"""Reads a sequence of ids or of values and answers once at its end or, without pooling, at every step.
+    r"""Reads a sequence of ids or values, and has one output for the sequence or, without pooling, one for each step.
 
     .. math::
         x_{1..T} &= E[w_{1..T}] \quad \text{or} \quad \mathrm{front}(v_{1..T}) \\
         y_{1..T} &= \mathrm{RNN}(x_{1..T}) \\
         o &= W \, \mathrm{pool}(y_{1..T}) + b \qquad \text{or} \qquad o_t = W y_t + b
 
-    What is padded counts nowhere: a sequence gets in a batch what it gets alone. Dropout is locked: one mask over all
-    time steps (Gal and Ghahramani 2016, arXiv:1512.05287).
+    Padding has no effect: a sequence has the same output in a batch as alone. Dropout is locked: one mask over all time
+    steps (Gal and Ghahramani 2016, arXiv:1512.05287).
 
-    Axes: B lanes, T time steps, I input features, O outputs.
+    Axes: B rows, T time steps, I input features, O outputs.
 
     Args:
-        outputs: O: the classes, or 1 for a number.
+        outputs: O, the number of classes, or 1 for a number.
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
-        vocabulary_size: ids below this are read, through an embedding; or:
-        input_size: I, values are read.
-        embedding_size: width of the embeddings, None takes `hidden_size`; for values the width of a linear map in front
-            of the RNN, None for no such map.
-        convolutions: so many layers of `Subsample` in front of the RNN, each as wide as the embedding.
+        vocabulary_size: the inputs are ids below this number, which are embedded; or:
+        input_size: the inputs are values with I features.
+        embedding_size: the width of the embeddings, None uses `hidden_size`; for values the width of a linear map
+            before the RNN, None for no such map.
+        convolutions: the number of `Subsample` layers before the RNN, each as wide as the embedding.
         kernel_size, stride: of each of them.
         hidden_size, num_layers, bidirectional, residual: see `rnnkit.RNN`.
         pooling: last, mean, max or attention (see `rnnkit.layers`), or a class of your own, called with the width H of
-            what it pools: it has an `output_size`, and maps [B, T, H] and `lengths` to [B, output_size]. None answers
+            its input: it has an `output_size`, and maps [B, T, H] and `lengths` to [B, output_size]. None for an output
             at every step.
-        attention_heads: of attention that is named so.
+        attention_heads: the number of heads of attention pooling.
         dropout: probability of dropout between the layers, in [0, 1).
-        input_dropout: the same on what the RNN reads.
-        output_dropout: the same on what the last layer W reads; None takes `dropout`.
-        word_dropout: probability that an id is dropped wherever it occurs in the batch, in [0, 1).
+        input_dropout: probability of dropout on the input of the RNN, in [0, 1).
+        output_dropout: probability of dropout on the input of W, in [0, 1); None uses `dropout`.
+        word_dropout: probability that all occurrences of an id in the batch are dropped, in [0, 1).
 
     Raises:
-        UserError: for sizes below 1, both or neither of `vocabulary_size` and `input_size`, an unknown pooling,
-            probabilities outside [0, 1), and a stride where every step is to be answered.
+        UserError: if a size is below 1, both or neither of `vocabulary_size` and `input_size` are given, the pooling is
+            unknown, a probability is not in [0, 1), or there is a stride with an output at every step.
 
     >>> import torch
     >>> from rnnkit.cells import GRUCell
@@ -102,8 +102,8 @@ class SequenceModel(nn.Module):
         super().__init__()
         if (vocabulary_size is None) == (input_size is None):
             got = "neither" if input_size is None else f"{vocabulary_size} and {input_size}"
-            fix = "the one of the two that fits the data"
-            raise UserError("model.input_size", "it for values or vocabulary_size for ids", got, fix=fix)
+            fix = "the one that fits the data"
+            raise UserError("model.input_size", "input_size for values or vocabulary_size for ids", got, fix=fix)
         sizes = {"hidden_size": hidden_size, "outputs": outputs, "embedding_size": embedding_size}
         for name, size in sizes.items():
             if size is not None and size < 1:
@@ -111,7 +111,7 @@ class SequenceModel(nn.Module):
         if convolutions < 0:
             raise UserError("model.convolutions", "0 or more layers", str(convolutions), fix="model.convolutions=0")
         if pooling is None and convolutions and stride > 1:
-            expected = "1, so that every step can be answered, as model.pooling=null asks"
+            expected = "1, for an output at every step, as with model.pooling=null"
             raise UserError("model.stride", expected, str(stride), fix="model.stride=1, or model.pooling=last")
         output_dropout = dropout if output_dropout is None else output_dropout
         probabilities = {"dropout": dropout, "input_dropout": input_dropout, "output_dropout": output_dropout}
@@ -147,13 +147,13 @@ class SequenceModel(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Small uniform embeddings and no bias, so the first answer is even."""
+        """Initialize with small uniform embeddings and no bias, so that all outputs are about equal."""
         if isinstance(self.embedding, nn.Embedding):
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         nn.init.zeros_(self.output.bias)
 
     def features(self, inputs: Tensor, *, lengths: Lengths | None = None) -> tuple[Tensor, Tensor | None]:
-        """What the last recurrent layer gives at every step [B, T, H], and how many steps each lane has there."""
+        """Return the last recurrent layer's outputs at every step [B, T, H], and the number of steps of each row."""
         lengths_B = None if lengths is None else as_lengths(lengths, inputs)
         if isinstance(self.embedding, nn.Embedding):
             x_BTI = self.word_dropout(self.embedding(inputs), inputs)
@@ -165,7 +165,7 @@ class SequenceModel(nn.Module):
         return y_BTH, lengths_B
 
     def forward(self, inputs: Tensor, *, lengths: Lengths | None = None) -> Tensor:
-        """Ids [B, T] or values [B, T, I] to outputs [B, O] or, without pooling, [B, T, O]."""
+        """Map ids [B, T] or values [B, T, I] to outputs [B, O] or, without pooling, [B, T, O]."""
         y_BTH, lengths_B = self.features(inputs, lengths=lengths)
         pooled = y_BTH if self.pooling is None else self.pooling(y_BTH, lengths_B)
         outputs: Tensor = self.output(self.output_dropout(pooled))
@@ -173,16 +173,16 @@ class SequenceModel(nn.Module):
 
 
 def _pooling(chosen: str | Callable[..., nn.Module] | None, rnn: RNN, heads: int) -> Any:
-    """The layer of a name or of a class; None for none."""
+    """Return the pooling layer for a name or class; None for none."""
     size = rnn.output_size
     if chosen is None:
         return None
     if isinstance(chosen, str):
         if chosen not in POOLINGS:
-            expected = f"one of {', '.join(POOLINGS)}, or null for an answer at every step"
+            expected = f"one of {', '.join(POOLINGS)}, or null for an output at every step"
             raise UserError("model.pooling", expected, repr(chosen), fix="model.pooling=last")
         chosen = partial(AttentionPooling, heads=heads) if chosen == "attention" else POOLINGS[chosen]
     layer: Any = chosen(size)
     if isinstance(layer, LastPooling):
-        layer.bidirectional = rnn.bidirectional  # the end of its second half is then the first step
+        layer.bidirectional = rnn.bidirectional  # the last output of the backward half is at the first step
     return layer

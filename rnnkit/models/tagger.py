@@ -17,47 +17,48 @@ from rnnkit.ranges import Layers, NonNegativeInt, Odd, PositiveInt, Probability
 
 
 class Tagger(nn.Module):
-    r"""Scores each tag for each token of a sentence, from the words on both sides of it.
+    r"""Scores each tag for each token of a sentence, from the words before and after it.
 
     .. math::
         x_t &= [E[w_t] ; V[w_t] ; \mathrm{characters}(w_t)] \\
         y_{1..T} &= \mathrm{RNN}(x_{1..T}) \text{ in both directions} \\
         e_t &= W y_t + b
 
-    The scores e are those of a softmax or, with `crf`, the emissions of a `rnnkit.layers.CRF` (Huang et al. 2015,
-    arXiv:1508.01991; Lample et al. 2016, arXiv:1603.01360). With a `scheme`, what is decoded is legal in both cases.
-    Dropout is locked: one mask over all time steps.
+    The scores e are the logits of a softmax or, with `crf`, the emissions of a `rnnkit.layers.CRF` (Huang et al. 2015,
+    arXiv:1508.01991; Lample et al. 2016, arXiv:1603.01360). With a `scheme`, decoded tag sequences are legal in both
+    cases. Dropout is locked: one mask over all time steps.
 
-    What training never saw must have been met in training: any word is taken for unknown with the probability
-    `word_dropout`, one that training has once with `rare_dropout`. Its characters and its given vector stay.
+    To train the representation of unknown words, a word is replaced by the unknown word with probability
+    `word_dropout`, or `rare_dropout` if it occurs once in training. Its characters and its given vector are kept.
 
     Axes: B sentences, T tokens, C tags, U distinct words, I features of a token, H outputs of the recurrent layers.
 
     Args:
-        vocabulary_size: words of E, the unknown one with id 0 included.
-        alphabet_size: characters, padding with id 0 included.
-        tags: names of the tags.
+        vocabulary_size: the number of words of E, including the unknown word with id 0.
+        alphabet_size: the number of characters, including padding with id 0.
+        tags: the names of the tags.
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
-        rare_from: from this id on words were seen once; None says that none was.
-        vectors, vector_size: rows and width of V, the given word vectors, of which row 0 is for words without one; 0
-            rows for no V. The task puts the vectors in.
-        scheme: None, bio or bioes, as tags of entities are.
-        embedding_size: width of E; 0 for no E, where characters or given vectors must do.
+        rare_from: words from this id on occur once in training; None if there are none.
+        vectors, vector_size: rows and width of V, the given word vectors, whose row 0 is for words without a vector; 0
+            rows for no V. The task copies the vectors to V.
+        scheme: None, bio or bioes, the scheme of entity tags.
+        embedding_size: the width of E; 0 for no E, if there are characters or given vectors.
         characters: "cnn", "rnn" (of `cell`), None, or a class of your own, called with `alphabet_size`: it has an
             `output_size` O, and maps the ids [U, K] of the characters of U words and their numbers [U] to [U, O].
-        character_embedding_size: width of a character, of an encoder that is named so.
-        character_size: filters of the CNN, or width of both directions of the RNN together.
-        kernel_size: characters that a filter of the CNN sees, odd.
+        character_embedding_size: the width of a character embedding of the cnn or rnn.
+        character_size: the filters of the CNN, or the width of both directions of the RNN together.
+        kernel_size: the width of a filter of the CNN in characters, odd.
         hidden_size, num_layers: of the recurrent layers, each direction.
         word_dropout, rare_dropout: see above, in [0, 1).
-        input_dropout, dropout, output_dropout: on x, between the layers, on y, in [0, 1); None takes `dropout`.
+        input_dropout, dropout, output_dropout: on x, between the layers, on y, in [0, 1); None uses `dropout`.
         tune_vectors: train V too.
         residual: add each layer's input to its output, from the second layer on.
         bidirectional: read in both directions.
-        crf: score transitions from tag to tag.
+        crf: score transitions between tags.
 
     Raises:
-        UserError: for sizes below 1, probabilities outside [0, 1), an unknown encoder or scheme, and nothing to read.
+        UserError: if a size is below 1, a probability is not in [0, 1), the encoder or the scheme is unknown, or there
+            is no input.
 
     >>> from rnnkit.cells import LSTMCell
     >>> model = Tagger(50, 20, ["O", "B-x", "I-x"], LSTMCell, hidden_size=16, scheme="bio", crf=True)
@@ -140,19 +141,19 @@ class Tagger(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Small embeddings, so that unknown words are not far from the others."""
+        """Initialize with small embeddings, so that unknown words are close to the others."""
         if self.embedding is not None:
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
     def forward(self, inputs: TokenInputs, *, lengths: Lengths | None = None) -> Tensor:
-        """The scores [B, T, C] of each tag at each token; those at padding mean nothing."""
+        """Return the scores [B, T, C] of each tag at each token; those at padding are arbitrary."""
         parts = []
         if self.embedding is not None:
             parts.append(self.embedding(self._known(inputs.words)))
         if self.vectors is not None:
             parts.append(self.vectors(inputs.vectors))
         if self.characters is not None:
-            # each distinct word once, then to where it stands: index_select, whose backward is a quick sum of rows
+            # each distinct word is encoded once and copied to its places by index_select, whose backward is a fast sum
             y_UO = self.characters(inputs.characters, inputs.sizes)
             parts.append(y_UO.index_select(0, inputs.which.flatten()).view(*inputs.which.shape, -1))
         x_BTI = parts[0] if len(parts) == 1 else torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
@@ -161,7 +162,7 @@ class Tagger(nn.Module):
         return e_BTC
 
     def decode(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """The best tags [B, T] for what `forward` gave: the CRF's, or the most probable that are legal together."""
+        """Return the best tags [B, T] for the scores of `forward`: by the CRF, or the most probable legal sequence."""
         if self.crf is not None:
             return self.crf.decode(e_BTC, lengths)
         if self._legal is None:
@@ -188,7 +189,7 @@ def _characters(
     size: int,
     kernel_size: Odd,
 ) -> Any:
-    """The encoder of a name or of a class; None for none."""
+    """Return the encoder for a name or class; None for none."""
     if chosen is None:
         return None
     if callable(chosen):

@@ -1,4 +1,4 @@
-"""What every task shares: the loss of a batch, the metrics of a split, predictions, and what the task can do."""
+"""Base class of all tasks: loss, metrics, predictions and capabilities."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,37 +15,37 @@ from rnnkit.compat.lightning import CURRENT_HOOK
 from rnnkit.errors import UserError
 
 Metrics = Mapping[str, Literal["min", "max"] | None]
-"""Names of metrics, each with the direction in which it gets better: "min", "max", or None where neither is better."""
+"""Metric names, each with the direction of improvement: "min", "max", or None where neither direction is better."""
 
 Capability = Literal["predict", "generate", "stream"]
-"""predict: something of each sequence (`Task.predict`). generate: tokens that follow a prompt (`generate`). stream:
-windows whose state is carried from one to the next."""
+"""`predict`: the task predicts a result for each sequence (`Task.predict`). `generate`: it generates tokens that
+continue a prompt (`generate`). `stream`: it carries the state from one window to the next."""
 
 
 class Task(L.LightningModule, ABC):
-    """A model with a loss and the metrics by which it is judged.
+    """A model with its loss and its metrics.
 
-    Each batch is a `SequenceBatch`. A task gives the `loss` of a batch, takes a batch into its metrics
-    (`update_metrics`) and computes them once a split is through (`compute_metrics`); `evaluate` does both for all
-    batches of a loader. `predict` gives what a user wants of each sequence. `capabilities` states which of the optional
-    parts are there: the command line asks for these, never for the class.
+    Each batch is a `SequenceBatch`. `loss` computes the loss of a batch, `update_metrics` adds a batch to the metrics,
+    and `compute_metrics` computes them at the end of a split. `evaluate` does both for all batches of a loader.
+    `predict` returns one prediction for each sequence. `capabilities` lists the optional features that a task supports.
+    The command line checks `capabilities`, never the class.
 
     Args:
         model: called as `model(batch.inputs, lengths=batch.lengths)`.
-        optimizer, schedule, clip: see `train_with`; None for a task that only predicts, and for one that is given them
-            later or defines `configure_optimizers` itself, as any LightningModule may.
+        optimizer, schedule, clip: see `train_with`. None for a task that only predicts, receives them later, or defines
+            `configure_optimizers` itself, as any LightningModule may.
     """
 
     model: Any
     undefined: ClassVar[Mapping[str, str]] = {}
-    """Why a metric can be without a value, by its name; for messages beside NaN."""
+    """For each metric that can be undefined, the reason; printed beside NaN."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
-    """What the task can do beside training and evaluation."""
+    """The optional features of the task, besides training and evaluation."""
     kind: str
-    """The name of the task's configuration, by which data say what they are for."""
+    """The name of the task. Data modules name the kind of task that they are for."""
     metrics: ClassVar[Metrics] = {}
-    """What a validation may measure. `*` stands for a number or a word that the settings decide. A monitor that a task
-    does not state needs a `monitor_mode`."""
+    """The metrics that a validation can compute. `*` stands for a number or a word that depends on the settings. A
+    monitor that is not listed here needs a `monitor_mode`."""
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class Task(L.LightningModule, ABC):
         self.clipping: tuple[Tensor, Tensor] | None = None
         """Norm of the last gradient before clipping, and whether it was clipped."""
         self.skipped_nonfinite = False
-        """Whether a gradient that was not finite has been dropped, and its step not taken."""
+        """Whether the last step was skipped because its gradient was not finite."""
         self.carry: dict[str, Any] = {}
-        """For each stage the state that the next window begins with; empty for a task that does not stream."""
+        """The initial state of the next window for each stage; empty for a task that does not stream."""
 
     def train_with(
         self,
@@ -70,19 +70,20 @@ class Task(L.LightningModule, ABC):
         schedule: Callable[[Optimizer, int], Any] | None = None,
         clip: nn.Module | None = None,
     ) -> None:
-        """Set what only training needs; `rnnkit.training.fit` builds it from the configuration.
+        """Sets what only training needs. `rnnkit.training.fit` builds the arguments from the configuration.
 
-        * `optimizer`: called with the parameters; returns the optimizer.
-        * `schedule`: called with the optimizer and the number of its steps; returns what Lightning takes for a
-          learning-rate scheduler. None keeps the learning rate.
-        * `clip`: called with the parameters after each backward pass; changes their gradients in place and returns the
-          norm of the gradient before and whether it was changed. A step whose norm is not finite is not taken. None
-          leaves the gradients alone.
+        Args:
+            optimizer: called with the parameters; returns the optimizer.
+            schedule: called with the optimizer and the total number of optimizer steps; returns any learning-rate
+                scheduler configuration that Lightning accepts. None keeps the learning rate constant.
+            clip: called with the parameters after each backward pass; changes their gradients in place and returns the
+                gradient norm before clipping and whether it clipped. A step whose norm is not finite is skipped. None
+                leaves the gradients unchanged.
         """
         self.optimizer, self.schedule, self.clip = optimizer, schedule, clip
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes which hook it is in, fifty times a step; a module looks long whether that is a parameter
+        # Lightning sets the current hook fifty times a step; Module.__setattr__ would look for a parameter each time
         if name == CURRENT_HOOK:
             self.__dict__[name] = value
         else:
@@ -90,22 +91,22 @@ class Task(L.LightningModule, ABC):
 
     @abstractmethod
     def loss(self, outputs: Any, batch: SequenceBatch) -> Tensor:
-        """The mean loss over the valid targets of a batch."""
+        """Returns the mean loss over the valid targets of a batch."""
 
     @abstractmethod
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
-        """Takes one batch of `stage`, "val" or "test", into the metrics."""
+        """Adds one batch of `stage`, "val" or "test", to the metrics."""
 
     @abstractmethod
     def compute_metrics(self, stage: str) -> dict[str, float]:
-        """The metrics of all batches measured since the last call, by name; they are forgotten then."""
+        """Returns the metrics of all batches since the last call, by name, and resets them."""
 
     def begin(self, stage: str) -> None:
         """Called before the first batch of an evaluation under `stage`."""
 
     @torch.inference_mode()
     def evaluate(self, loader: Iterable[SequenceBatch]) -> dict[str, float]:
-        """The metrics under `test/` over all batches of a loader, on the device of the task and in eval mode.
+        """Returns the metrics under `test/` over all batches of a loader, on the task's device and in eval mode.
 
         >>> from rnnkit.cells import GRUCell
         >>> from rnnkit.models import LanguageModel
@@ -126,26 +127,30 @@ class Task(L.LightningModule, ABC):
             self.train(was_training)
 
     def metric_names(self) -> list[str]:
-        """Which of `metrics` a validation measures with these data and settings, by their full names."""
+        """Returns the full names of the metrics that a validation computes with the present data and settings."""
         return [*self.metrics]
 
     def predict(self, batch: SequenceBatch) -> Sequence[Any]:
-        """What is predicted of each sequence of a batch, a NamedTuple of `rnnkit.predictions`; targets are not read."""
-        raise NotImplementedError(f"{type(self).__name__} makes no predictions")
+        """Returns a prediction for each sequence of a batch, a NamedTuple of `rnnkit.predictions`. Ignores targets."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement predict")
 
     def check_data(self, data: Any) -> None:
-        """UserError for data that the model cannot be trained or evaluated on; called once they are read."""
+        """Checks that the model can be trained or evaluated on the data; called after the data are loaded.
+
+        Raises:
+            UserError: if it cannot.
+        """
 
     def report(self) -> str:
-        """More on the split measured last than fits into metrics: a table in plain text, or nothing."""
+        """Returns a plain-text report of the last evaluation, or an empty string."""
         return ""
 
     def metrics_from_loss(self, loss: float) -> dict[str, float]:
-        """Other metrics that follow from a mean loss, by name; the task's own words for it."""
+        """Returns metrics that are functions of the mean loss, by name."""
         return {}
 
     def training_state_metrics(self) -> dict[str, float]:
-        """MetricsOfWeights on the state of training now, by name, for the log."""
+        """Returns metrics of the current training state, by name, for the log."""
         return {}
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
@@ -175,7 +180,7 @@ class Task(L.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         if self.optimizer is None:
             fix = "optimizer=functools.partial(torch.optim.AdamW, lr=3e-3)"
-            raise UserError("optimizer", "a callable that makes one of the parameters", "None", fix=fix)
+            raise UserError("optimizer", "a callable that returns an optimizer of the parameters", "None", fix=fix)
         optimizer = self.optimizer(self.model.parameters())
         if self.schedule is None:
             return optimizer
@@ -187,14 +192,14 @@ class Task(L.LightningModule, ABC):
             return
         trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         self.clipping = self.clip(trained)
-        # a scaler of float16 gradients looks for itself, and skips steps in the ordinary course of things
+        # a float16 gradient scaler does its own check, and skips steps as a matter of course
         if getattr(self.trainer.precision_plugin, "scaler", None) is None and not bool(self.clipping[0].isfinite()):
             self.skipped_nonfinite = True
             for parameter in self.model.parameters():
-                parameter.grad = None  # which every optimizer passes over
+                parameter.grad = None  # optimizers ignore parameters without a gradient
 
     def _report(self, stage: str) -> None:
-        # during training the monitor writes them, at the optimizer step that they belong to (Lightning's is one behind)
+        # during training the monitor logs them at the right optimizer step (Lightning's is one behind)
         logger = False if self.trainer.state.fn == TrainerFn.FITTING else None
         # Lightning would round a float to float32
         dtype = torch.float32 if self.device.type == "mps" else torch.float64

@@ -1,4 +1,4 @@
-"""Forecasts that need no training, to be printed beside every model."""
+"""Baseline forecasts without training, reported beside every model."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from rnnkit.errors import UserError
 
 
 def last_value(inputs: ForecastInputs, horizon: int) -> Tensor:
-    r"""[B, H, C], the last observed value of each channel, repeated; 0 where none was observed.
+    r"""Returns [B, H, C], the last observed value of each channel, repeated; 0 where none was observed.
 
     .. math::
         \hat{x}_{T+h} = x_T
@@ -25,7 +25,7 @@ def last_value(inputs: ForecastInputs, horizon: int) -> Tensor:
 
 
 def drift(inputs: ForecastInputs, horizon: int) -> Tensor:
-    r"""[B, H, C], the line through the first and the last observed value, carried on.
+    r"""Returns [B, H, C], the extrapolated line through the first and the last observed value.
 
     .. math::
         \hat{x}_{T+h} = x_T + h \, \frac{x_T - x_1}{T - 1}
@@ -42,18 +42,18 @@ def drift(inputs: ForecastInputs, horizon: int) -> Tensor:
 
 
 def seasonal_naive(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | None = None) -> Tensor:
-    r"""[B, H, C], the values of the last season, repeated.
+    r"""Returns [B, H, C], the values of the last season, repeated.
 
     .. math::
         \hat{x}_{T+h} = x_{T+h-km}, \qquad k = \lceil h / m \rceil
 
-    Where that value is missing, the one a season before it counts, and so on; where all of them are, the last value.
+    If that value is missing, the value one season earlier is used, and so on; if all are missing, the last value.
 
     Args:
-        inputs: the past, and where it is padded, its `lengths`.
+        inputs: the past.
         horizon: H.
         season: m, in steps.
-        lengths: the valid steps of each past [B]; None where all are full.
+        lengths: the number of valid steps of each past [B]; None if there is no padding.
 
     >>> past_BTC = torch.tensor([1.0, 2.0, 3.0, 4.0, torch.nan])[None, :, None]
     >>> seasonal_naive(ForecastInputs.of(past_BTC, horizon=3), 3, season=2).flatten().tolist()
@@ -76,14 +76,14 @@ def seasonal_naive(inputs: ForecastInputs, horizon: int, season: int, lengths: T
 
 
 def ets(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | None = None) -> Tensor:
-    """[B, H, C], exponential smoothing fitted to each past by itself (Holt 1957, Winters 1960), by statsmodels.
+    """Returns [B, H, C], exponential smoothing fitted to each past (Holt 1957, Winters 1960), by statsmodels.
 
-    With a damped additive trend and, where there are two whole seasons, an additive season. Missing values are
-    interpolated for the fit. A past of fewer than 10 observed values, or one that cannot be fitted, gets its last
-    value. Many times slower than everything else here: for a test split, not for training.
+    The model has a damped additive trend and, if the past spans two whole seasons, an additive season. Missing values
+    are interpolated for the fit. If the past has fewer than 10 observed values, or the fit fails, the forecast is the
+    last value. This is much slower than the other baselines: use it on a test split, not during training.
 
     Raises:
-        UserError: where statsmodels is not installed.
+        UserError: if statsmodels is not installed.
     """
     try:
         from statsmodels.tsa.holtwinters import ExponentialSmoothing
@@ -106,7 +106,7 @@ def ets(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | Non
             initialization_method="estimated",
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of fits that have not converged; their forecast still counts
+            warnings.simplefilter("ignore")  # a fit that has not converged is still used
             found_H = torch.from_numpy(model.fit().forecast(horizon))
         if bool(found_H.isfinite().all()):
             forecast_BHC[lane, :, channel] = found_H.to(forecast_BHC)
@@ -114,14 +114,14 @@ def ets(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | Non
 
 
 def _end(x_BTC: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
-    """The first or last observed value of each channel, NaN where there is none, and its step, [B, 1, C] each."""
+    """Returns the first or last observed value of each channel (NaN if there is none) and its step, [B, 1, C] each."""
     seen = (~x_BTC.isnan()).to(torch.uint8)
     index = x_BTC.shape[1] - 1 - seen.flip(1).argmax(1, keepdim=True) if last else seen.argmax(1, keepdim=True)
     return x_BTC.gather(1, index), index
 
 
 def _interpolated(x_T: Tensor) -> Tensor:
-    """Missing values on the line between their neighbors, or as the last one before them."""
+    """Fills missing values by linear interpolation, those at the end with the last observed value."""
     x = x_T.cpu().numpy()
     seen = ~np.isnan(x)
     return torch.from_numpy(np.interp(np.arange(len(x)), np.flatnonzero(seen), x[seen]))

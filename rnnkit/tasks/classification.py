@@ -1,4 +1,4 @@
-"""Classification: to which class a whole sequence belongs."""
+"""Sequence classification: one class for each sequence."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from rnnkit.tasks.metrics.table import table
 
 
 class Classification(Task):
-    r"""Cross-entropy of the class of a sequence, in nats, with weights of the classes and smoothed labels.
+    r"""Cross-entropy of the class of a sequence, in nats, with class weights and label smoothing.
 
     .. math::
         L = -\frac{\sum_n \alpha_{c_n} \sum_k q_{nk} \ln p_{nk}}{\sum_n \alpha_{c_n}}, \qquad
@@ -29,21 +29,21 @@ class Classification(Task):
     (label smoothing: Szegedy et al. 2016, arXiv:1512.00567). `balanced` weights are
     :math:`\alpha_k = N / (C n_k)`, so that rare classes count as much as frequent ones.
 
-    After a validation, `loss` (plain cross-entropy), `accuracy` and `macro_f1` (the mean F1 of the classes). Under
-    `test/`, as `rnnkit evaluate` reports them, also `auroc` and `auprc`, for two classes those of the second, else the
-    means over classes, and `calibration_error`; `report` adds their 95 % intervals, the baseline that always says
-    the most frequent class of the training split, and a line for each class.
+    A validation logs `loss` (plain cross-entropy), `accuracy` and `macro_f1` (the mean F1 of the classes). Under
+    `test/`, `rnnkit evaluate` also reports `auroc`, `auprc` (with two classes those of the second class, with more the
+    means over classes) and `calibration_error`. `report` adds 95 % intervals, a baseline that always predicts the most
+    frequent class of the training split, and a line for each class.
 
     Args:
         model: maps inputs to logits [B, C]; see `Task`.
         optimizer, schedule, clip: see `Task`.
-        classes: the names, in the order of their ids.
-        counts: how often each was seen in training.
+        classes: the class names, in the order of their ids.
+        counts: the number of training sequences of each class.
         class_weights: "none", "balanced", or a weight for each class.
         label_smoothing: epsilon, in [0, 1).
 
     Raises:
-        UserError: for weights that are none of these, or do not fit the classes, and smoothing out of range.
+        UserError: if `class_weights` is invalid or does not fit the classes, or `label_smoothing` is out of range.
     """
 
     kind = "classification"
@@ -69,9 +69,9 @@ class Classification(Task):
         super().__init__(model, optimizer, schedule, clip)
         if not 0 <= label_smoothing < 1:
             got = str(label_smoothing)
-            raise UserError("task.label_smoothing", "a share in [0, 1)", got, fix="task.label_smoothing=0.1")
+            raise UserError("task.label_smoothing", "a number in [0, 1)", got, fix="task.label_smoothing=0.1")
         if getattr(model, "pooling", model) is None:
-            expected = "a way to pool, for one class a sequence"
+            expected = "a pooling method, for one class per sequence"
             raise UserError("model.pooling", expected, "null", fix="model.pooling=last")
         self.classes = [str(name) for name in classes]
         self.counts = list(counts)
@@ -92,7 +92,7 @@ class Classification(Task):
         )
         if weights_C is None:
             return loss
-        # a batch may hold none but classes that weigh nothing
+        # all classes of a batch may have weight 0
         weights_B = weights_C[batch.targets.clamp(min=0)].masked_fill(batch.targets == IGNORED, 0)
         return loss / weights_B.sum().clamp(min=torch.finfo(weights_B.dtype).tiny)
 
@@ -110,7 +110,7 @@ class Classification(Task):
         return {name: float(values_R[0]) for name, values_R in metrics.items()}
 
     def confusion(self) -> tuple[list[str], Tensor] | None:
-        """The names and, of the split measured last, how often each class (row) was taken for each (column) [C, C]."""
+        """Returns the class names and the confusion matrix [C, C] of the last evaluation; rows are the true classes."""
         if self._measured is None:
             return None
         log_p_NC, truth_N = self._measured

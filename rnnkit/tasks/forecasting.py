@@ -1,4 +1,4 @@
-"""Forecasting: what comes next in a time series, and how sure that is."""
+"""Forecasting: point and probabilistic forecasts of time series."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -28,34 +28,34 @@ class Forecasting(Task):
     .. math::
         L = \frac{1}{|K|} \sum_{(h, c) \in K} \ell(\hat x_{hc}, x_{hc})
 
-    :math:`\ell` is that of the output (see `rnnkit.models.forecasting.distributions`), in the units of the batch.
-    Missing targets count nowhere. An autoregressive model also learns from the past.
+    :math:`\ell` is the loss of the output distribution (see `rnnkit.models.forecasting.distributions`), in the units of
+    the batch. Missing targets are ignored. An autoregressive model is also trained on the past.
 
-    After a validation and under `test/`: `loss`, and the metrics of `rnnkit.tasks.metrics.forecasts`: `mse` of the mean
-    forecast, `mae`, `smape` and `mase` of the median, `rse`, `nrmse<H>` at the last step, and for outputs that are
-    distributions `crps`, `coverage80` and `coverage95`. With `naive2`, the sMAPE and MASE of a reference, the weighted
-    average of the M4 competition:
+    Validation and test log `loss` and the metrics of `rnnkit.tasks.metrics.forecasts`: `mse` of the mean forecast,
+    `mae`, `smape` and `mase` of the median, `rse`, `nrmse<H>` at the last step, and for probabilistic outputs `crps`,
+    `coverage80` and `coverage95`. With `naive2`, the sMAPE and MASE of a reference forecast, they also log the overall
+    weighted average of the M4 competition:
 
     .. math::
         \mathrm{OWA} = \tfrac{1}{2} (\mathrm{sMAPE} / \mathrm{sMAPE}_{ref} + \mathrm{MASE} / \mathrm{MASE}_{ref})
 
-    `report` has the metrics of the last value and of the seasonal naive forecast beside those of the model, and the
-    errors step by step.
+    `report` compares the metrics with those of the last value and of the seasonal naive forecast, and lists the errors
+    by step.
 
     Args:
         model: a `rnnkit.models.forecasting.Forecaster`; see `Task`. Batches have `ForecastInputs` and `ForecastExtra`.
         optimizer, schedule, clip: see `Task`.
-        season: steps of a season, for the seasonal naive forecast.
-        channels: their names.
-        units: what `mse`, `mae`, `rse` and `crps` are measured in: "file", or "scaled" as the data scale them.
-        quantiles: levels of the quantiles in predictions; those that the output cannot tell are left out.
-        samples: paths from which an autoregressive model takes mean and quantiles.
-        seed: of these paths, begun anew with each batch.
-        ets: let exponential smoothing be a baseline too, by statsmodels, in evaluation; slow.
-        naive2: `smape` and `mase` of the reference of OWA.
+        season: the length of a season in steps, for the seasonal naive forecast.
+        channels: the channel names.
+        units: the units of `mse`, `mae`, `rse` and `crps`: "file", or "scaled" as the data module scales the values.
+        quantiles: the quantile levels of predictions. Levels that the output does not provide are omitted.
+        samples: the number of sample paths from which an autoregressive model computes its mean and quantiles.
+        seed: the seed of the sample paths, set again for each batch.
+        ets: also report exponential smoothing as a baseline in evaluation; needs statsmodels and is slow.
+        naive2: `smape` and `mase` of the reference forecast of OWA.
 
     Raises:
-        UserError: for unknown units, levels outside (0, 1), no samples, and a reference that lacks a figure.
+        UserError: if `units` is unknown, a level is not in (0, 1), `samples` is below 1, or `naive2` lacks a metric.
     """
 
     kind = "forecasting"
@@ -63,8 +63,8 @@ class Forecasting(Task):
     undefined: ClassVar[Mapping[str, str]] = {
         "mase": "no two training values a season apart differ",
         "owa": "no two training values a season apart differ",
-        "rse": "the targets do not differ, or their squares are beyond float64",
-        "nrmse": "the targets of the last step do not differ, or their squares are beyond float64",
+        "rse": "the targets do not differ, or their squares exceed float64",
+        "nrmse": "the targets of the last step do not differ, or their squares exceed float64",
     }
     metrics: ClassVar[Metrics] = {
         "loss": "min",
@@ -139,15 +139,15 @@ class Forecasting(Task):
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         inputs, targets_BHC = batch.inputs, batch.targets
         levels = sorted({0.5, *(level for pair in COVERAGES.values() for level in pair)})
-        said = self._predictive(batch, levels)
-        # the loss of a forecast that is far off overflows single precision
-        in_full = said.parameters._replace(raw=widened(said.parameters.raw))
+        predictive = self._predictive(batch, levels)
+        # the loss of a poor forecast can overflow float32
+        in_full = predictive.parameters._replace(raw=widened(predictive.parameters.raw))
         self.losses[stage].update(*self._mean_loss(in_full, targets_BHC))
-        terms, targets = self._errors(said.mean, said.median, batch)
-        if said.quantiles is not None:
+        terms, targets = self._errors(predictive.mean, predictive.median, batch)
+        if predictive.quantiles is not None:
             known_BHC = targets.counts
-            by_level = dict(zip(levels, said.quantiles, strict=True))
-            terms["crps"] = Term(said.crps(targets_BHC) * self._unit(batch), known_BHC)
+            by_level = dict(zip(levels, predictive.quantiles, strict=True))
+            terms["crps"] = Term(predictive.crps(targets_BHC) * self._unit(batch), known_BHC)
             for name, (low, high) in COVERAGES.items():
                 within_BHC = (by_level[low] <= targets_BHC) & (targets_BHC <= by_level[high])
                 terms[name] = Term(within_BHC.float(), known_BHC)
@@ -184,12 +184,12 @@ class Forecasting(Task):
 
     @torch.no_grad()
     def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
-        """Mean [B, H, C] and quantiles [Q, B, H, C] in the units of the file; None for what has no quantiles."""
-        said = self._predictive(batch, levels)
+        """Returns mean [B, H, C] and quantiles [Q, B, H, C], or None without quantiles, in the units of the file."""
+        predictive = self._predictive(batch, levels)
         extra = _extra(batch)
         location_B1C, scale_B1C = (widened(x)[:, None] for x in (extra.location, extra.scale))
-        quantiles = None if said.quantiles is None else location_B1C + scale_B1C * said.quantiles
-        return location_B1C + scale_B1C * said.mean, quantiles
+        quantiles = None if predictive.quantiles is None else location_B1C + scale_B1C * predictive.quantiles
+        return location_B1C + scale_B1C * predictive.mean, quantiles
 
     def predict(self, batch: SequenceBatch) -> list[ForecastPrediction]:
         mean_BHC, quantiles_QBHC = self.forecast(batch, self.levels)
@@ -201,7 +201,7 @@ class Forecasting(Task):
         ]
 
     def _predictive(self, batch: SequenceBatch, levels: Sequence[float]) -> "PredictiveSummary":
-        """What the model says of the horizon, in the units of the batch."""
+        """Returns the predictive distribution over the horizon, in the units of the batch."""
         inputs, lengths, output = batch.inputs, batch.lengths, self.model.output
         generator = torch.Generator(inputs.past.device).manual_seed(self.seed)
         known = len(levels) > 0 and output.spans(levels)
@@ -220,16 +220,16 @@ class Forecasting(Task):
         )
 
     def _mean_loss(self, parameters: Parameters, targets_BNC: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss over the known targets, and their number."""
+        """Returns the mean loss over the known targets, and their number."""
         known_BNC = ~targets_BNC.isnan()
-        # a number in the place of NaN, whose gradient would be NaN even where the loss is then left out
+        # NaN targets are replaced: their gradient would be NaN even though the loss masks them
         filled_BNC = torch.where(known_BNC, targets_BNC, parameters.location[:, None].detach())
         total = self.model.output.loss(parameters, filled_BNC).masked_fill(~known_BNC, 0).sum()
         count = known_BNC.sum()
         return total / count.clamp(min=1), count
 
     def _errors(self, mean_BHC: Tensor, median_BHC: Tensor, batch: SequenceBatch) -> tuple[dict[str, Term], Term]:
-        """The terms of point forecasts that are in the units of the batch, and the targets."""
+        """Returns the error terms of point forecasts in the units of the batch, and the targets."""
         extra = _extra(batch)
         units = extra.location, extra.scale, extra.seasonal_error
         return error_terms(mean_BHC, median_BHC, batch.targets, *units, in_file=self.units == "file")
@@ -244,7 +244,7 @@ class Forecasting(Task):
         return named
 
     def _tables(self, found: dict[str, float]) -> str:
-        """The model beside the baselines, over all steps and step by step."""
+        """Returns tables that compare the model with the baselines, over all steps and by step."""
         horizon = self.measured["test"].horizon
         everyone = {"model": self.measured["test"], **self.baselines}
         rows: list[list[str | float | int]] = []
@@ -262,12 +262,12 @@ class Forecasting(Task):
 
 
 def _extra(batch: SequenceBatch) -> ForecastExtra:
-    """The units of a batch; one without them is in those of the file."""
+    """Returns the units of a batch; a batch without them is in the units of the file."""
     return ForecastExtra.of(batch.inputs.past) if batch.extra is None else batch.extra  # type: ignore[no-any-return]
 
 
 class PredictiveSummary:
-    """A forecast in the units of the batch: of which parameters, its mean, quantiles of some levels, its score."""
+    """A forecast in the units of the batch: parameters, mean, quantiles and score."""
 
     def __init__(
         self,

@@ -13,11 +13,11 @@ from rnnkit.masks import last_valid
 
 
 class NotFiniteError(UserError):
-    """A model whose scores are NaN or infinite, as after a training that has diverged: no token can be drawn."""
+    """Raised if the model's scores are NaN or infinite, as after training has diverged: no token can be sampled."""
 
     def __init__(self, drawn: int) -> None:
         got = f"NaN or infinity after {drawn} tokens"
-        super().__init__("model", "finite scores of the next token", got, fix="another run, with a lower optimizer.lr")
+        super().__init__("model", "finite scores of the next token", got, fix="another run with a lower optimizer.lr")
 
 
 @torch.no_grad()
@@ -32,25 +32,25 @@ def generate(
     forbidden: Sequence[int] = (),
     generator: torch.Generator | None = None,
 ) -> Iterator[Tensor]:
-    """Yields `length` times the next token of each prompt, [B] ids, as soon as it is drawn.
+    """Yields the next token of each prompt, [B] ids, `length` times, as soon as it is sampled.
 
-    The prompts are read once; from then on the state is carried and each token costs one step, so memory does not grow
-    with `length`. A prompt gets the same tokens alone and in a batch when `temperature` is 0.
+    The prompts are read once. After that the state is carried and each token takes one step, so memory does not grow
+    with `length`. With `temperature` 0, a prompt has the same continuation alone and in a batch.
 
     Args:
-        model: maps `(ids_BT, state, lengths=...)` to `(logits_BTV, state)`; used in eval mode, then set back.
+        model: maps `(ids_BT, state, lengths=...)` to `(logits_BTV, state)`. It runs in eval mode; its mode is restored.
         prompts: B tensors of ids, none empty, of any lengths.
-        length: tokens to draw.
-        temperature: divides the logits; 0 takes the most likely token.
-        top_k: draw among the k likeliest tokens only; 0 draws among all.
-        top_p: draw among the fewest likeliest tokens whose probabilities add up to p
-            (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751); 1 draws among all.
-        forbidden: ids that are never drawn, for example the unknown token.
-        generator: the source of randomness; None takes torch's.
+        length: the number of tokens to sample.
+        temperature: divides the logits; 0 chooses the most likely token.
+        top_k: samples from the k most likely tokens; 0 samples from all.
+        top_p: samples from the smallest set of most likely tokens whose probabilities add up to p
+            (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751); 1 samples from all.
+        forbidden: ids that are never sampled, for example the unknown token.
+        generator: the random number generator; None uses torch's default.
 
     Raises:
-        UserError: for an empty prompt or a value out of range, before anything is drawn.
-        NotFiniteError: while tokens are drawn, where the model's scores are not finite.
+        UserError: if a prompt is empty or a value is out of range, before anything is sampled.
+        NotFiniteError: if the model's scores are not finite, during sampling.
 
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models import LanguageModel
@@ -101,19 +101,19 @@ def sample(
     forbidden: list[int],
     generator: torch.Generator | None,
 ) -> Tensor:
-    """One id [B] for each row of logits, under the rules that `generate` describes."""
+    """Samples one id [B] for each row of logits; see `generate` for the arguments."""
     if forbidden:
         logits_BV = logits_BV.index_fill(1, torch.tensor(forbidden, device=logits_BV.device), -torch.inf)
-    if temperature < torch.finfo(torch.float32).tiny:  # which would be divided by as by 0
+    if temperature < torch.finfo(torch.float32).tiny:  # dividing by it would overflow like dividing by 0
         return logits_BV.argmax(dim=-1)
-    temperature = min(temperature, 1e30)  # in single precision too
-    # the largest becomes 0, so that none overflows where the temperature is low
+    temperature = min(temperature, 1e30)  # finite in float32
+    # the largest logit becomes 0, so that none overflows at a low temperature
     logits_BV, ids_BV = ((logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / temperature).sort(dim=-1, descending=True)
     if 0 < top_k < logits_BV.shape[-1]:
         logits_BV[:, top_k:] = -torch.inf
     probability_BV = logits_BV.softmax(dim=-1)
     if top_p < 1:
-        # a token stays when the likelier ones before it do not reach p yet; the likeliest always stays
+        # a token is kept while the more likely ones before it do not add up to p; the most likely is always kept
         before_BV = probability_BV.cumsum(dim=-1) - probability_BV
         probability_BV[:, 1:].masked_fill_(before_BV[:, 1:] >= top_p, 0)
     rank_B1 = torch.multinomial(probability_BV, 1, generator=generator)
@@ -122,7 +122,7 @@ def sample(
 
 def _check_settings(prompts: Sequence[Any], length: int, temperature: float, top_k: int, top_p: float) -> None:
     if not prompts or min(len(prompt) for prompt in prompts) == 0:
-        raise UserError("prompts", "at least one token each to start from", "none", fix="prompts=[torch.tensor([0])]")
+        raise UserError("prompts", "at least one token in each prompt", "none", fix="prompts=[torch.tensor([0])]")
     if length < 1:
         raise UserError("length", "1 or more tokens", str(length), fix="--length 400")
     if not 0 <= temperature < math.inf:

@@ -1,4 +1,4 @@
-"""Language modeling: how well a model foresees the next token."""
+"""Language modeling: prediction of the next token."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,29 +24,30 @@ class LanguageModeling(StreamTask):
         L = -\frac{1}{N} \sum_n \ln p(w_n \mid w_{<n}), \qquad
         \mathrm{perplexity} = e^{L}, \qquad \mathrm{bits} = L / \ln 2
 
-    What is minimized in training, and logged as `train/loss`, may have two more terms, which keep the last layer's
-    outputs :math:`h` of width H small, after dropout :math:`m`, and slow (Merity et al. 2017, arXiv:1708.01009):
+    The training objective, logged as `train/loss`, can have two more terms. They penalize large outputs :math:`h` of
+    the last layer (of width H, after dropout :math:`m`) and large changes of them (Merity et al. 2017,
+    arXiv:1708.01009):
 
     .. math::
         L + \alpha \, \overline{(m_t \odot h_t)^2} + \beta \, \overline{(h_t - h_{t-1})^2}
 
-    Logs `loss`, `perplexity` and `bits_per_<unit>` under `val/` and `test/`: over every token of the split, with the
+    Logs `loss`, `perplexity` and `bits_per_<unit>` under `val/` and `test/`, over all tokens of the split, with the
     state carried from window to window.
 
     Args:
         model: see `StreamTask`; its outputs are logits [B, T, V].
         optimizer, schedule, clip: see `StreamTask`.
-        unit: what a token is: char, byte or word.
-        activation_penalty, temporal_penalty: alpha and beta above, the bar being the mean over lanes, steps and H;
-            where one is not 0, the model must have `features` and `output`, as `rnnkit.models.LanguageModel` has.
-        rate_steps: the learning rate is meant for windows of so many steps, and in proportion for others; None takes it
-            as it is. For windows of random length, whose short ones would else weigh too much (Merity et al. 2018,
-            arXiv:1708.02182).
+        unit: the kind of token: char, byte or word.
+        activation_penalty, temporal_penalty: alpha and beta above; the bar is the mean over lanes, steps and H. If one
+            is not 0, the model must have `features` and `output`, as `rnnkit.models.LanguageModel` does.
+        rate_steps: the window length that the learning rate refers to; the rate is scaled in proportion for other
+            lengths. None does not scale it. Use it with windows of random length, whose short windows would otherwise
+            have too much weight (Merity et al. 2018, arXiv:1708.02182).
     """
 
     kind = "language_modeling"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"stream", "generate"})
-    undefined: ClassVar[Mapping[str, str]] = {"perplexity": "it is beyond float64, 1.8e308; its logarithm is the loss"}
+    undefined: ClassVar[Mapping[str, str]] = {"perplexity": "it exceeds float64 (1.8e308); its logarithm is the loss"}
     metrics: ClassVar[Metrics] = {"loss": "min", "perplexity": "min", "bits_per_*": "min"}
 
     def __init__(
@@ -67,11 +68,11 @@ class LanguageModeling(StreamTask):
         self.rate_steps = rate_steps
         self._rate_share = 1.0
         self.val_mean, self.test_mean = Mean(), Mean()
-        self._tokens = 0.0  # of the split measured last
+        self._tokens = 0.0  # of the last evaluation
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         total = F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
-        # under DDP a rank's last window can be all padding: no tokens, no loss, and no division by zero
+        # under DDP the last window of a rank can be all padding: the loss is then 0, without a division by zero
         return total / (batch.targets.numel() if batch.lengths is None else batch.lengths.sum().clamp(min=1))
 
     def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
@@ -95,7 +96,7 @@ class LanguageModeling(StreamTask):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * self._rate_share
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        # Schedules go on from the rate that they set themselves.
+        # schedules continue from the rate that they set
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
@@ -103,10 +104,10 @@ class LanguageModeling(StreamTask):
         return {"perplexity": perplexity(loss), f"bits_per_{self.unit}": loss / math.log(2)}
 
     def evaluate(self, loader: Iterable[SequenceBatch]) -> dict[str, float]:
-        """See `Task`; with a loader that has `units`, `bits_per_<unit>` is that of the whole text, for each of these.
+        """See `Task.evaluate`. If the loader has `units`, also computes `bits_per_<unit>` for each of them.
 
-        * `loader.units`: how long the text of the loader is in each unit, such as {"char": 399, "word": 80}, its first
-          token included, which nothing predicts.
+        `loader.units` maps each unit to the length of the text in it, such as {"char": 399, "word": 80}. It includes
+        the first token, which is not predicted.
         """
         found = super().evaluate(loader)
         bits = found["loss"] * self._tokens / math.log(2)
@@ -114,7 +115,7 @@ class LanguageModeling(StreamTask):
         return found | {f"bits_per_{unit}": bits / count for unit, count in units.items()}
 
     def generate(self, prompts: Sequence[Tensor], **options: Any) -> Iterator[Tensor]:
-        """The tokens that follow each of some prompts, one after the other; see `rnnkit.tasks.generate`."""
+        """Yields the tokens that continue each of the prompts, one at a time; see `rnnkit.tasks.generate`."""
         return generate(self.model, prompts, **options)
 
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
@@ -136,7 +137,7 @@ class LanguageModeling(StreamTask):
 
 
 def perplexity(loss: float) -> float:
-    """The exponential of a loss in nats; infinite where float64 does not hold it.
+    """Returns the exponential of a loss in nats; infinity if it exceeds float64.
 
     >>> perplexity(0.0), perplexity(1000.0)
     (1.0, inf)
@@ -148,7 +149,7 @@ def perplexity(loss: float) -> float:
 
 
 def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """Over the valid steps of all lanes; 0 where there are none."""
+    """Returns the mean square over the valid steps of all lanes; 0 if there are none."""
     B, T, H = values_BTH.shape
     if lengths_B is None:
         return values_BTH.square().sum() / max(1, B * T * H)

@@ -1,4 +1,4 @@
-"""Regression: a number that belongs to a whole sequence, or one for every step."""
+"""Regression: one number for each sequence, or one for each step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
@@ -22,40 +22,41 @@ ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "huber": F.huber_
 
 
 class Regression(Task):
-    r"""A number for each sequence or, by a model without pooling, a curve: one for each step.
+    r"""Predicts a number for each sequence or, with a model without pooling, a curve: one number for each step.
 
-    The loss is taken between standardized values, so that it does not depend on the unit of the targets; predictions
-    and metrics are in that unit:
+    The loss compares standardized values, so that it does not depend on the unit of the targets. Predictions and
+    metrics are in the unit of the targets:
 
     .. math::
         L = \frac{1}{N} \sum_n \ell\left(o_n, \frac{y_n - m}{s}\right), \qquad \hat y_n = m + s \, o_n
 
-    They are computed in float64: targets may lie far above their spread.
+    They are computed in float64 because targets may lie far above their spread.
 
-    Of a curve every step with a known target counts alike in the loss. A target that is NaN is unknown.
+    In the loss of curves, all steps with a known target have equal weight. A NaN target is unknown.
 
-    Logs `loss`, `rmse`, `mae` and `r2` under `val/` and `test/`. Of curves these three are those of each sequence's
-    last step; `rmse_all`, `mae_all` and `r2_all` are those of all steps. `report` adds their 95 % intervals and the
-    baseline that always says the mean of the training targets.
+    Logs `loss`, `rmse`, `mae` and `r2` under `val/` and `test/`. For curves, the last three are those of the last step
+    of each sequence; `rmse_all`, `mae_all` and `r2_all` are those of all steps. `report` adds 95 % intervals and a
+    baseline that always predicts the mean of the training targets.
 
     Args:
         model: maps inputs to [B, 1] or, for curves, to [B, T, 1]; see `Task`.
         optimizer, schedule, clip: see `Task`.
-        location, scale: m and s: mean and standard deviation of the training targets.
+        location, scale: m and s, the mean and standard deviation of the training targets.
         error: mse, mae, or huber (:math:`\ell = z^2 / 2` up to one deviation, :math:`|z| - 1/2` beyond).
-        phm_score: also log `phm_score`, for a remaining life: see `rnnkit.tasks.metrics.errors.phm_penalty`.
+        phm_score: also log `phm_score`, for targets that are remaining lives; see
+            `rnnkit.tasks.metrics.errors.phm_penalty`.
 
     Raises:
-        UserError: for an unknown error, a scale that is not positive and, at the first batch, for a model with pooling
-            where targets are curves, or without where they are numbers.
+        UserError: if `error` is unknown or `scale` is not positive; at the first batch, if the model has pooling and
+            the targets are curves, or has none and the targets are numbers.
     """
 
     kind = "regression"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"predict"})
     undefined: ClassVar[Mapping[str, str]] = {
-        "r2": "the targets do not differ, or their squares are beyond float64",
-        "r2_all": "the targets do not differ, or their squares are beyond float64",
-        "phm_score": "a prediction is thousands of steps too late, whose penalty is beyond float64",
+        "r2": "the targets do not differ, or their squares exceed float64",
+        "r2_all": "the targets do not differ, or their squares exceed float64",
+        "phm_score": "a prediction is thousands of steps too late, and its penalty exceeds float64",
     }
     metrics: ClassVar[Metrics] = {
         "loss": "min",
@@ -89,8 +90,8 @@ class Regression(Task):
         self.error = error
         self.phm_score = phm_score
         self.val_rows, self.test_rows = Gathered(), Gathered()
-        # of the split measured last, for each sequence: loss, known targets and penalty [N, 3]; and what `error_sums`
-        # gives [N, 5] of the model and of the baseline, at the last step and, of curves, at all steps
+        # of the last evaluation, for each sequence: loss, known targets and penalty [N, 3]; and the `error_sums` [N, 5]
+        # of the model and of the baseline, at the last step and, for curves, at all steps
         self._totals = torch.empty(0)
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -101,7 +102,7 @@ class Regression(Task):
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         outputs, truth = widened(self.model(batch.inputs, lengths=batch.lengths)), batch.targets
         losses, known = self._losses(outputs, truth)
-        # all from the location on, where the numbers are small: errors and spreads are the same there
+        # relative to the location, where the numbers are small: errors and spreads do not change
         predicted, targets = self.scale * outputs[..., 0], widened(truth) - self.location
         baseline = torch.zeros_like(predicted)
         end, end_targets, end_baseline = (_last(values, batch.lengths) for values in (predicted, targets, baseline))
@@ -153,7 +154,7 @@ class Regression(Task):
         return "\n\n".join(parts)
 
     def _metrics(self, weights_RN: Tensor) -> dict[str, Tensor]:
-        """The metrics [R] of the split measured last, for weights [R, N]."""
+        """Returns the metrics [R] of the last evaluation for weights [R, N]."""
         loss_R, known_R, penalty_R = (weights_RN.double() @ self._totals).unbind(dim=1)
         found = {"loss": loss_R / known_R}
         for suffix, (sums_N5, _) in self._sums.items():
@@ -171,10 +172,10 @@ class Regression(Task):
         return (widened(targets) - self.location) / self.scale
 
     def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of each target, 0 where it is unknown, and where it is known."""
+        """Returns the loss of each target, 0 if it is unknown, and a mask of the known targets."""
         if outputs.shape[:-1] != targets.shape:
             pooled = outputs.dim() == 2
-            expected = "null, for a curve: one value a step" if pooled else "a way to pool, for a number a sequence"
+            expected = "null, for curves" if pooled else "a pooling method, for one number per sequence"
             fix = f"model.pooling={'null' if pooled else 'last'}"
             got = f"targets {list(targets.shape)} and outputs {list(outputs.shape[:-1])}"
             raise UserError("model.pooling", expected, got, fix=fix)
@@ -185,7 +186,7 @@ class Regression(Task):
 
 
 def _last(values: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """Numbers, or curves at the last step of each lane [B, 1]."""
+    """Returns numbers, or the last step of curves, as [B, 1]."""
     if values.dim() == 1:
         return values[:, None]
     return last_valid(values, lengths_B)[:, None]

@@ -1,4 +1,4 @@
-"""Tasks whose sequences are longer than a window: the carried state."""
+"""Base class of tasks that carry the state from window to window."""
 
 from typing import Any, ClassVar
 
@@ -13,9 +13,9 @@ from rnnkit.tasks.base import Capability, Task
 class StreamTask(Task):
     """A task trained on a stream of windows by truncated backpropagation through time.
 
-    Each batch is a window of B lanes. The state after a window, detached, is the *carry*: the next window begins with
-    it, except in lanes that `reset` names. So gradients flow through the T steps of one window, the state through the
-    whole stream, and one window is one ordinary `training_step`. Training, validation and test each have their own
+    Each batch is a window of B lanes. The detached state after a window is the *carry*: the initial state of the next
+    window, except in lanes that `reset` marks. Gradients flow through the T steps of one window only, the state through
+    the whole stream. One window is one ordinary `training_step`. Training, validation and test each have their own
     carry. The training carry is part of the checkpoint.
 
     Args:
@@ -26,7 +26,7 @@ class StreamTask(Task):
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"stream"})
 
     def run_window(self, batch: SequenceBatch, stage: str) -> Tensor:
-        """The loss of one window, which takes the carry of `stage` ("train", "val", "test") and leaves the next."""
+        """Returns the loss of one window and updates the carry of `stage` ("train", "val", "test")."""
         outputs, state = self.model(batch.inputs, self.carry.get(stage), lengths=batch.lengths, reset=batch.reset)
         self.carry[stage] = map_state(Tensor.detach, state)
         return self.loss(outputs, batch)
@@ -38,7 +38,7 @@ class StreamTask(Task):
         self.carry.pop(stage, None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # leaves only: a checkpoint that loads with weights_only=True holds no classes of ours; one row for each process
+        # leaves only, so that weights_only=True can load the checkpoint; one row for each process
         leaves = state_leaves(self.carry.get("train", ()))
         many = self.trainer.world_size > 1
         checkpoint["carry"] = [self.all_gather(leaf) if many else leaf[None].clone() for leaf in leaves]
@@ -53,7 +53,7 @@ class StreamTask(Task):
         return {"carry_norm": float(self.carry_norm())}
 
     def carry_norm(self) -> Tensor:
-        """Root mean square, over the lanes, of the norm of the training carry."""
-        # Masks are no memory; a complex number has one size.
+        """Returns the root mean square, over the lanes, of the norm of the training carry."""
+        # boolean masks are left out; abs() handles complex states
         leaves = [leaf for leaf in state_leaves(self.carry["train"]) if leaf.dtype != torch.bool]
         return torch.stack([leaf.abs().float().square().sum() / leaf.shape[0] for leaf in leaves]).sum().sqrt()

@@ -18,24 +18,25 @@ from rnnkit.tasks.metrics.tags import TagCounts
 
 
 class Tagging(Task):
-    r"""The negative log-likelihood of the tags, in nats a token.
+    r"""The negative log-likelihood of the tags, in nats per token.
 
     .. math:: L = -\frac{1}{N} \sum_{\mathrm{sentences}} \ln p(y_1 \dots y_T \mid w_1 \dots w_T)
 
-    where p is the product of each token's softmax, or the model's CRF. Tags that training never saw have no likelihood:
-    their tokens, with a CRF their sentences, are not in the loss; in all other metrics they count as wrong.
+    where p is the product of the softmax of each token, or the model's CRF. Tags that do not occur in training have no
+    likelihood: their tokens, with a CRF their sentences, are left out of the loss. In all other metrics they are wrong.
 
-    Logs under `val/` and `test/`: `loss`, `accuracy` over all tokens, `unknown_accuracy` over those whose word training
-    never saw, under `test/` also `baseline_accuracy`, that of the tag which each word has most often in training; and
-    where tags mark entities, `precision`, `recall` and `f1` of these, of all types together, by conlleval's definition
-    (see `SpanCounts`).
+    Logs under `val/` and `test/`: `loss`; `accuracy` over all tokens; `unknown_accuracy` over tokens whose word does
+    not occur in training; under `test/` also `baseline_accuracy`, that of the most frequent tag of each word in
+    training.
+    If tags mark entities, it also logs their `precision`, `recall` and `f1`, over all types together, by the definition
+    of conlleval (see `SpanCounts`).
 
-    Its batches have `TokenInputs`, and a `TagExtra` for the baseline.
+    The inputs of its batches are `TokenInputs`; `TagExtra` holds the baseline.
 
     Args:
         model: maps inputs to scores [B, T, C], with `decode(scores, lengths)` and `crf`, as `rnnkit.models.Tagger`.
         optimizer, schedule, clip: see `Task`.
-        tags: the names, in the order of their ids.
+        tags: the tag names, in the order of their ids.
     """
 
     kind = "tagging"
@@ -61,11 +62,11 @@ class Tagging(Task):
         super().__init__(model, optimizer, schedule, clip)
         self.tags = list(tags)
         self.marks_entities = marks_entities(self.tags)
-        self.measured = nn.ModuleDict({stage: _Measured(self.tags) for stage in ("val", "test")})
+        self.measured = nn.ModuleDict({stage: _SplitMetrics(self.tags) for stage in ("val", "test")})
         self._last: dict[str, Tensor] = {}
 
     def setup(self, stage: str) -> None:
-        # before a checkpoint is restored, whose vectors may have been tuned
+        # before a checkpoint is restored, which may hold fine-tuned vectors
         vectors = getattr(getattr(self.trainer, "datamodule", None), "vectors", None)
         if stage == "fit" and vectors is not None:
             with torch.no_grad():
@@ -90,7 +91,7 @@ class Tagging(Task):
             measured.spans.update(batch.targets, found_BT, valid_BT)
 
     def _take_loss(self, e_BTC: Tensor, batch: SequenceBatch, stage: str) -> None:
-        """The loss without the tokens, with a CRF the sentences, whose tags training never saw."""
+        """Adds the loss, without tokens (with a CRF: sentences) whose tags do not occur in training."""
         unseen_BT = batch.targets >= len(self.tags)
         if self.model.crf is not None:
             unseen_BT = unseen_BT.any(1, keepdim=True).expand_as(unseen_BT) & (batch.targets != IGNORED)
@@ -103,8 +104,8 @@ class Tagging(Task):
         total = self.loss(e_BTC, named) * batch.tokens
         self._measured(stage).loss.update(total / tokens.clamp(min=1), tokens)
 
-    def _measured(self, stage: str) -> "_Measured":
-        return cast(_Measured, self.measured[stage])
+    def _measured(self, stage: str) -> "_SplitMetrics":
+        return cast(_SplitMetrics, self.measured[stage])
 
     def compute_metrics(self, stage: str) -> dict[str, float]:
         measured = self._measured(stage)
@@ -133,9 +134,9 @@ class Tagging(Task):
         return [name for name in self.metrics if self.marks_entities or name not in ("precision", "recall", "f1")]
 
     def confusion(self) -> tuple[list[str], Tensor] | None:
-        """The names and, of the split measured last, how often each tag (row) was taken for each (column) [C, C].
+        """Returns the tag names and the confusion matrix [C, C] of the last evaluation; rows are the true tags.
 
-        The tags that training never saw are one more, where there are any.
+        One more row and column stand for tags that do not occur in training, if there are any.
         """
         if not self._last:
             return None
@@ -164,14 +165,14 @@ class Tagging(Task):
         if self.marks_entities:
             counts_K3 = self._last["spans"]
             kinds = [*(kind or "(no type)" for kind in self._measured("val").spans.kinds), UNSEEN][: len(counts_K3)]
-            parts.append("entities: right where the type and all words are")
+            parts.append("entities: an entity is right if its type and all its words are")
             parts.append(_table("type", [*kinds, "all"], torch.cat([counts_K3, counts_K3.sum(0, keepdim=True)])))
         counts_C3 = torch.stack([matrix_CC.sum(1), matrix_CC.sum(0), matrix_CC.diagonal()], 1)
         return "\n".join([*parts, _table("tag", names, counts_C3)])
 
 
-class _Measured(nn.Module):
-    """What is counted of a split."""
+class _SplitMetrics(nn.Module):
+    """The metrics of a split."""
 
     def __init__(self, tags: Sequence[str]) -> None:
         super().__init__()
@@ -179,7 +180,7 @@ class _Measured(nn.Module):
 
 
 def _table(what: str, names: Sequence[str], counts_K3: Tensor) -> str:
-    """One line for each name: precision, recall, F1, and how many there are."""
+    """Returns a table with precision, recall, F1 and counts for each name."""
     head = [what, "precision", "recall", "f1", "there", "found"]
     rows: list[list[str | float | int]] = [
         [name, *(float(score) for score in scores(counts_3)), int(counts_3[0]), int(counts_3[1])]

@@ -1,4 +1,4 @@
-"""What rnnkit promises of every cell, as one test that any outside cell can be put through."""
+"""A test of any cell: `check_cell`."""
 
 import warnings
 from collections.abc import Callable
@@ -24,22 +24,26 @@ def check_cell(
     context: Callable[[int], Any] | None = None,
     progress: Callable[[str], object] = print,
 ) -> None:
-    """Raise `AssertionError` where a cell breaks a promise, telling which forms disagree, where and by how much.
+    """Test a cell; raise `AssertionError` with the forms that disagree, the place and the difference.
 
-    From a state that is not zero, for values and for all gradients (x, state, context, every parameter): each lane
-    stepped by hand = the whole sequence = two chunks with the carry = every engine that runs this cell; plain, in a
-    padded batch whose padding is NaN, with resets inside, and reversed. Rows are independent, the state and the context
-    matter, the state keeps its type and dtype, the gradients are those of finite differences, float64, float32,
-    bfloat16 and float16 run, and the same seed gives the same numbers. Gradients of gradients, outputs that are written
-    into before the backward pass, and inputs and states of another dtype than the weights are the Python loop's, errors
-    included. A cell that is random in training mode is held to all but the seed in evaluation mode.
+    From a non-zero state, for values and for all gradients (x, state, context, every parameter), these must agree: each
+    row stepped by hand, the whole sequence, two chunks with the carry, and every engine that supports the cell; without
+    padding, in a padded batch whose padding is NaN, with resets inside, and reversed. Rows must be independent, the
+    state and the context must matter, the state must keep its type and dtype, and gradients must match finite
+    differences. The cell must run in float64, float32, bfloat16 and float16, and equal seeds must give equal numbers.
+    Second derivatives, outputs modified in place before the backward pass, and inputs and states of another dtype than
+    the weights must match the Python loop, errors included. A cell that is random in training mode is tested in
+    evaluation mode, except for the seeds.
 
-    * `factory`: called as `factory(input_size, hidden_size)`, like the `cell` of `rnnkit.RNN`.
-    * `inputs`: called as `inputs(batch_size, steps)` for a cell whose input is more than a tensor [B, T, I]: it returns
-      a NamedTuple of tensors [B, T, ...].
-    * `context`: called as `context(batch_size)` for a cell that reads one. Its tensors that are longer for a larger
-      batch belong to the rows, and the others to all of them.
-    * `progress`: called with one line for each promise when its check begins; compiling a cell takes some seconds.
+    Args:
+        factory: called as `factory(input_size, hidden_size)`, like the `cell` of `rnnkit.RNN`.
+        input_size: I.
+        hidden_size: H.
+        inputs: called as `inputs(batch_size, steps)` for a cell whose input is not a tensor [B, T, I]: it returns a
+            NamedTuple of tensors [B, T, ...].
+        context: called as `context(batch_size)` for a cell that takes one. Its tensors that are longer for a larger
+            batch belong to the rows, the others to the whole batch.
+        progress: called with one line at the beginning of each check; compiling a cell takes some seconds.
 
     >>> from rnnkit.cells import GRUCell
     >>> check_cell(GRUCell)
@@ -55,7 +59,7 @@ def check_cell(
     GRUCell: all forms agree in bfloat16
     GRUCell: all forms agree in float16
     """
-    # A test leaves the caller's random numbers alone.
+    # the test does not change the caller's random state
     with torch.random.fork_rng(devices=[]):
 
         def built() -> Cell[Any]:
@@ -69,7 +73,7 @@ def check_cell(
             progress(f"{type(cell).__name__}: {promise}")
             with warnings.catch_warnings():
                 if {torch.float16, check_mixed_dtypes} & {function, *arguments}:
-                    # Neither has to be compiled, and that it runs as a Python loop is no news.
+                    # neither has to be compiled, and a warning about the Python loop is expected
                     warnings.filterwarnings("ignore", ".* runs as a Python loop")
                 function(subject, *arguments)
 
@@ -78,7 +82,7 @@ def check_cell(
         check("the state matters, and rows do not mix", check_state_and_rows)
         check("gradients are those of finite differences", check_gradients)
         for dtype in TOLERANCE:
-            # Another one for each, since a cell is compiled in so many conditions only.
+            # a new cell for each dtype, since a cell is compiled for a limited number of specializations
             subject = subject._replace(cell=built().train(cell.training).to(dtype))
             check(f"all forms agree in {str(dtype).removeprefix('torch.')}", check_forms, dtype)
             if dtype == torch.float64:

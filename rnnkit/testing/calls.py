@@ -1,4 +1,4 @@
-"""What code around a cell may do: differentiate twice, write into the outputs, hand over other dtypes."""
+"""Checks of a cell in use: second derivatives, outputs modified in place, arguments of other dtypes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from rnnkit.testing.subject import Subject
 
 FAST = ("auto", *(name for name in policy.ENGINES if name != "reference"))
 LENGTHS = (1, 8, 16, 100)
-"""`auto` takes other engines for short sequences than for long ones."""
+"""`auto` chooses other engines for short sequences than for long ones."""
 OTHERS: list[tuple[str, torch.dtype]] = [
     ("x", torch.float64),
     ("x", torch.float16),
@@ -21,17 +21,17 @@ OTHERS: list[tuple[str, torch.dtype]] = [
     ("state", torch.float64),
     ("state", torch.bfloat16),
 ]
-"""What is handed to a cell with float32 weights in another dtype than these."""
+"""Arguments of a dtype other than that of the float32 weights."""
 
 
 def check_second_derivatives(subject: Subject) -> None:
-    """The gradient of a gradient, as penalties, curvature and meta-learning ask for, is the Python loop's."""
+    """Check second derivatives, as used in gradient penalties and meta-learning, against the Python loop."""
     for steps in LENGTHS[1:3]:
         _agree(subject, f"the gradient of a gradient over {steps} steps", subject.x(steps), ("auto",), twice=True)
 
 
 def check_outputs_in_place(subject: Subject) -> None:
-    """What comes after a layer may write into its outputs before the backward pass, as `nn.ReLU(inplace=True)` does."""
+    """Check outputs that are modified in place before the backward pass, as by `nn.ReLU(inplace=True)`."""
 
     def written(y_BTO: Tensor) -> Tensor:
         return y_BTO.mul_(2).relu_()
@@ -41,7 +41,9 @@ def check_outputs_in_place(subject: Subject) -> None:
 
 
 def check_mixed_dtypes(subject: Subject) -> None:
-    """An input or a state that is not of the weights' dtype: what the loop computes or, as torch does, an error."""
+    """Check inputs and states that do not have the weights' dtype: same result as the loop, or, as in torch, an
+    error.
+    """
     for (what, dtype), steps in ((other, steps) for other in OTHERS for steps in LENGTHS):
         x, state = subject.x(steps), subject.state()
         if what == "x":
@@ -62,12 +64,14 @@ def _agree(
     twice: bool = False,
     then: Any = None,
 ) -> None:
-    """Engines against the Python loop; where that raises, so do they, and one that cannot run the cell refuses."""
+    """Compare engines with the Python loop, errors included; an engine that does not support the cell must refuse
+    it.
+    """
     cell = subject.cell
     state = subject.state() if state is None else state
 
     def found(engine: str) -> Results | Exception:
-        # In place for an engine, out of place for the loop.
+        # in place for an engine, out of place for the loop
         options = {} if then is None else {"then": then if engine != "reference" else lambda y_BTO: then(y_BTO.clone())}
         try:
             return results(

@@ -1,4 +1,4 @@
-"""What the checks of a cell share: what a run gives, and the comparison of two runs."""
+"""Results of a run, and the comparison of two runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.testing.subject import Subject
 
 Run = Callable[[Any, Any, Any], tuple[Tensor, Any]]
-"""From x, state and context to outputs and state."""
+"""A function from x, state and context to outputs and state."""
 Results = dict[str, Tensor]
 
 
@@ -24,10 +24,15 @@ def results(
     twice: bool = False,
     then: Callable[[Tensor], Tensor] = lambda y_BTO: y_BTO,
 ) -> Results:
-    """What a run returns, and the gradients of a fixed random sum of it.
+    """Return the results of a run, and the gradients of a fixed random sum of them.
 
-    * `twice`: the gradients of a sum of these gradients too.
-    * `then`: what is done to the outputs before they are summed.
+    Args:
+        subject: the cell and its context.
+        x: the input.
+        state: the initial state.
+        run: the run.
+        twice: also return the gradients of a sum of these gradients.
+        then: applied to the outputs before they are summed.
     """
     cell = subject.cell
     x, given, context = map_state(_learned, (x, state, subject.context()))
@@ -38,15 +43,15 @@ def results(
     found = values(then(output), end)
     leaves = [*named("x", x), *named("given state", given), *named("context", context), *cell.named_parameters()]
     sources = {name: source for name, source in leaves if source.requires_grad}
-    # A cell need not use all its parameters: those have a gradient of zero.
+    # a parameter that the cell does not use has a gradient of zero
     options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
     tensors = list(sources.values())
-    # Squares, since the gradient of a sum that is linear in the outputs says nothing of how it depends on them.
+    # squares, since the gradient of a sum that is linear in the outputs does not depend on them
     total = probed_sum({name: value + value * value for name, value in found.items()} if twice else found)
     grads = torch.autograd.grad(total, tensors, create_graph=twice, **options)
     found |= {f"the gradient of {name}": grad for name, grad in zip(sources, grads, strict=True)}
     if twice:
-        # The zero is for gradients that depend on nothing.
+        # the zero is for gradients that depend on nothing
         total = probed_sum(dict(zip(sources, grads, strict=True))) + 0 * sum(real(t).sum().double() for t in tensors)
         seconds = torch.autograd.grad(total, tensors, **options)
         found |= {f"the second derivative by {name}": grad for name, grad in zip(sources, seconds, strict=True)}
@@ -54,7 +59,7 @@ def results(
 
 
 def compare(cell: Cell[Any], form: str, found: Results, reference: str, expected: Results, tolerance: float) -> None:
-    """Raise where two runs differ by more than is allowed."""
+    """Raise AssertionError if two runs differ by more than the tolerance."""
     for name in expected:
         got, wanted = real(found[name]), real(expected[name])
         difference = (got.double() - wanted.double()).abs().nan_to_num(nan=torch.inf).detach()
@@ -70,7 +75,7 @@ def compare(cell: Cell[Any], form: str, found: Results, reference: str, expected
 
 
 def probed_sum(values: Results) -> Tensor:
-    """A sum that weighs every number differently, always in the same way."""
+    """Return a sum with fixed, distinct weights."""
     probe = torch.Generator().manual_seed(3)
     parts = map(real, values.values())
     weighed = [(part * torch.randn(part.shape, generator=probe)).sum().double() for part in parts]
@@ -78,7 +83,7 @@ def probed_sum(values: Results) -> Tensor:
 
 
 def real(value: Tensor) -> Tensor:
-    """A complex tensor with its two parts as a last axis."""
+    """Return a complex tensor as a real one with the two parts on a last axis."""
     return torch.view_as_real(value) if value.is_complex() else value
 
 
@@ -87,12 +92,12 @@ def _learned(leaf: Tensor) -> Tensor:
 
 
 def values(output: Tensor, state: Any) -> Results:
-    """An output and the leaves of a state, by names that a message can use."""
+    """Return an output and the leaves of a state, with names for messages."""
     return {"the output": output, **dict(named("the final state", state))}
 
 
 def named(name: str, state: Any) -> list[tuple[str, Tensor]]:
-    """The leaves of a state, an input or a context with their dotted names."""
+    """Return the leaves of a state, an input or a context with their dotted names."""
     if state is None:
         return []
     if isinstance(state, Tensor):
@@ -102,6 +107,6 @@ def named(name: str, state: Any) -> list[tuple[str, Tensor]]:
 
 
 def require(holds: bool, message: str, cell: Any) -> None:
-    """Raise where something does not hold."""
+    """Raise AssertionError with a message unless a condition holds."""
     if not holds:
         raise AssertionError(f"{type(cell).__name__}: {message}")

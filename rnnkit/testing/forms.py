@@ -1,4 +1,4 @@
-"""All forms of one sequence, with every engine, against each lane stepped by hand."""
+"""Comparison of all forms of a sequence, with every engine, with rows that are stepped by hand."""
 
 from functools import partial
 from itertools import product
@@ -16,11 +16,11 @@ from rnnkit.testing.subject import BATCH, STEPS, Subject
 
 CUT = 3
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 1e-1, torch.float16: 2e-2}
-"""Allowed difference, relative to the largest value of a tensor or to 1."""
+"""The allowed difference, relative to the largest value of a tensor or to 1."""
 
 
 class Form(NamedTuple):
-    """How one and the same sequence is presented."""
+    """A form in which the same sequence is passed to a cell."""
 
     lengths: Tensor | None
     reset: Tensor | None
@@ -32,7 +32,7 @@ class Form(NamedTuple):
 
 
 def check_forms(subject: Subject, dtype: torch.dtype) -> None:
-    """All forms of one sequence against each lane stepped by hand."""
+    """Compare all forms of a sequence with each row stepped by hand."""
     state = subject.state()
     lengths_B = torch.tensor([STEPS, CUT + 1, 0])
     reset_BT = torch.zeros(BATCH, STEPS, dtype=torch.bool)
@@ -60,7 +60,7 @@ def check_forms(subject: Subject, dtype: torch.dtype) -> None:
 
 
 def _spoiled(lengths_B: Tensor, leaf: Tensor) -> Tensor:
-    """NaN in the padding, where a tensor can hold it."""
+    """Write NaN to the padding if the dtype has NaN."""
     if not leaf.is_floating_point():
         return leaf
     padding_BT = torch.arange(STEPS) >= lengths_B[:, None]
@@ -68,7 +68,7 @@ def _spoiled(lengths_B: Tensor, leaf: Tensor) -> Tensor:
 
 
 def _by_hand(subject: Subject, form: Form) -> Run:
-    """One lane at a time, one step at a time, without any of rnnkit's machinery."""
+    """Run one row at a time, one step at a time, without any code of rnnkit."""
     cell = subject.cell
 
     def lane(x: Any, state: Any, context: Any, b: int) -> tuple[Tensor, Any]:

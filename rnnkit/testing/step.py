@@ -1,4 +1,4 @@
-"""What is promised of one step."""
+"""Checks of a single step."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from rnnkit.testing.subject import BATCH, Subject
 
 
 def check_signature(subject: Subject, input_size: int) -> None:
-    """Sizes, shapes, types."""
+    """Check sizes, shapes and types."""
     cell = subject.cell
     require(isinstance(cell, Cell), "the factory must return a rnnkit.cells.Cell", cell)
     require(cell.input_size == input_size, f"input_size is {cell.input_size}, but it was built for {input_size}", cell)
@@ -30,7 +30,7 @@ def check_signature(subject: Subject, input_size: int) -> None:
 
 
 def check_repeatable(subject: Subject, twin: Cell[Any]) -> None:
-    """Equal seeds give equal numbers; a cell that then proves random is left in evaluation mode."""
+    """Check that equal seeds give equal numbers; leave a random cell in evaluation mode."""
     x, state = subject.x(), subject.state()
 
     def run(a_cell: Cell[Any], seed: int) -> Results:
@@ -51,7 +51,7 @@ def check_repeatable(subject: Subject, twin: Cell[Any]) -> None:
 
 
 def check_state_and_rows(subject: Subject) -> None:
-    """The state matters, so does the context, and no row of a batch sees another."""
+    """Check that the state and the context matter, and that rows are independent."""
     cell, x, state, context = subject.cell, _at(subject.x(), 0), subject.state(), subject.context()
     usual = values(*subject.step(x, state, context))
     afresh = values(*subject.step(x, cell.initial_state(BATCH), context))
@@ -73,7 +73,7 @@ def check_state_and_rows(subject: Subject) -> None:
 
 
 def check_gradients(subject: Subject) -> None:
-    """Two steps against central differences: a detached state shows in the gradient of the given one."""
+    """Compare the gradients of two steps with central differences, which detects a detached state."""
     cell, x, state = subject.cell, subject.x(2), subject.state()
     x, state = map_state(_two_rows, x), map_state(_two_rows, state)
     context = subject.of_rows(_two_rows, subject.context())
@@ -92,7 +92,7 @@ def check_gradients(subject: Subject) -> None:
             weights = {key: tensors[key] for key, _ in cell.named_parameters()}
             output, end = functional_call(cell, weights, (_at(x, t), end), options)
             found[f"output {t}"] = output
-        # The zero keeps a cell that detaches everything from ending in an error about the graph.
+        # the zero gives a cell that detaches everything a graph
         return probed_sum(found | dict(named("final state", end))) + 0 * varied.sum()
 
     for name, source in zip(sources, map(real, sources.values()), strict=True):

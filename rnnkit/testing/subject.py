@@ -1,4 +1,4 @@
-"""The cell under test with all that it reads: always the same numbers, in the dtype of its weights."""
+"""The cell under test with its arguments: always the same numbers, in the dtype of its weights."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,14 +13,14 @@ BATCH, STEPS = 3, 7
 
 
 class Subject(NamedTuple):
-    """A cell, what makes its inputs [B, T, ...] and its context; None for a tensor [B, T, I], and for no context."""
+    """A cell, and functions for inputs [B, T, ...] and contexts; None for a tensor [B, T, I], and for no context."""
 
     cell: Cell[Any]
     inputs: Callable[[int, int], Any] | None = None
     contexts: Callable[[int], Any] | None = None
 
     def x(self, steps: int = STEPS) -> Any:
-        """`BATCH` rows of so many steps."""
+        """Return inputs of `BATCH` rows and `steps` steps."""
         if self.inputs is None:
             x = torch.randn(BATCH, steps, self.cell.input_size, generator=torch.Generator().manual_seed(4))
         else:
@@ -28,11 +28,11 @@ class Subject(NamedTuple):
         return self._as_weights(x)
 
     def context(self) -> Any:
-        """For `BATCH` rows."""
+        """Return a context for `BATCH` rows."""
         return None if self.contexts is None else self._as_weights(_seeded(self.contexts, BATCH))
 
     def state(self) -> Any:
-        """A state that is not zero and that the cell can be in, which a random one might not be."""
+        """Return a non-zero state that the cell can reach, which a random one might not be."""
         state, x = self.cell.initial_state(BATCH), self.x()
         for t in (STEPS - 1, STEPS - 2):
             at_t = map_state(lambda leaf, t=t: leaf[:, t] * 2 if leaf.is_floating_point() else leaf[:, t], x)
@@ -40,11 +40,11 @@ class Subject(NamedTuple):
         return map_state(Tensor.detach, state)
 
     def step(self, x: Any, state: Any, context: Any) -> tuple[Tensor, Any]:
-        """One step by hand."""
+        """Run one step."""
         return self.cell(x, state) if context is None else self.cell(x, state, context=context)
 
     def of_rows(self, function: Callable[[Tensor], Tensor], context: Any) -> Any:
-        """`function` applied to those tensors of a context that belong to rows: with more rows they are longer."""
+        """Apply `function` to those tensors of a context that belong to rows: they are longer for more rows."""
         if context is None or self.contexts is None:
             return context
         longer = _seeded(self.contexts, BATCH + 1)

@@ -1,4 +1,4 @@
-"""Training: what turns a task and its data into a run folder."""
+"""Training: from a task and its data to a run folder."""
 
 from rnnkit.training.fit import fit
 from rnnkit.training.optim.averaging import ExponentialAverage, NonmonotonicAverage

@@ -1,4 +1,4 @@
-"""Batches whose float64 stays float64 whatever the precision of the run."""
+"""Batches whose float64 tensors keep their precision in any run."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def keep_double(precision: Precision) -> None:
-    """Lets a precision convert only the tensors of a batch that are not float64.
+    """Make a precision plugin convert only the tensors of a batch that are not float64.
 
-    What a model reads is float32 and converted. Values far above their spread, their scales and targets are float64,
-    because fewer digits would lose them; models and tasks scale them before they compute in the precision of the run.
+    Model inputs are float32 and are converted. Values far above their spread, their scales and targets are float64,
+    because they need the digits. Models and tasks scale them before they compute in the precision of the run.
     """
     if precision.precision in ("32-true", "64-true"):
-        return  # they leave float64 alone, and a step need not look through its batch
+        return  # these precisions do not convert float64
     convert = precision.convert_input
 
     def convert_others(data: Any) -> Any:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rnnkit.compat.lightning import check_after_validation, save_after_validation
 from rnnkit.errors import Problems, UserError
 from rnnkit.tasks import Task
-from rnnkit.training.checks.determinism import agree, check_determinism, preserving_flags
+from rnnkit.training.checks.determinism import check_determinism, preserving_flags, sync_deterministic_flag
 from rnnkit.training.checks.diverged import Diverged
 from rnnkit.training.checks.foresight import check_batch_memory
 from rnnkit.training.checks.nonfinite import NonFiniteGuard
@@ -46,16 +46,16 @@ from rnnkit.training.run.storage import AtomicCheckpointIO
 
 
 def fit(config: DictConfig, folder: Path, *, resume: bool = False) -> dict[str, Any]:
-    """Trains what `config` describes and leaves a run in `folder`; returns the metrics of summary.json.
+    """Train the model that `config` describes, write a run to `folder`, and return the metrics of summary.json.
 
     Args:
         config: as composed from `configs/train.yaml`.
         folder: the run folder; new, unless `resume`.
-        resume: go on from `checkpoints/last.ckpt`.
+        resume: resume from `checkpoints/last.ckpt`.
 
     Raises:
-        UserError: for a configuration that cannot run or a folder in use; nothing is written then.
-        Interrupted: where it was stopped ahead of its end, after SIGINT or SIGTERM for one, with last.ckpt written.
+        UserError: if the configuration cannot run or the folder is in use; nothing is written then.
+        Interrupted: if the run was stopped early, for example by SIGINT or SIGTERM, after writing last.ckpt.
     """
     check_files(folder, written=True)
     check_configuration(config)
@@ -75,15 +75,15 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
         check_named_files(checkpoint, resumed)
         check_fits(lambda: build_trainable(config), checkpoint, resumed)
         resumed_step = checkpoint["global_step"]
-        summarized_step = run.summarized_step()  # now: of several processes one may come to the end before the others
+        summarized_step = run.summarized_step()  # read now: another process may finish first
         _check_epochs(config.trainer.max_epochs, checkpoint["epoch"])
     monitor = Monitor(config.trainer.log_every_n_steps)
     problems = Problems()
-    problems.attempt(agree, config)
+    problems.attempt(sync_deterministic_flag, config)
     trainer = problems.attempt(_trainer, config, run, monitor, resumed_step)
     data = problems.attempt(_data, config)
     check_parts(config, problems)
-    problems.tell()
+    problems.raise_all()
     assert trainer is not None
     assert data is not None
     data.setup("fit")
@@ -109,7 +109,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     try:
         with restoring(trainer, resumed) if resumed is not None else nullcontext():
             trainer.fit(task, datamodule=data, ckpt_path=resumed, weights_only=True)
-    except MisconfigurationException as error:  # what Lightning finds out while it trains
+    except MisconfigurationException as error:  # raised by Lightning during training
         got, fix = str(error), "rnnkit train --cfg job"
         raise UserError("trainer or callbacks", "settings that fit each other and the data", got, fix=fix) from error
     if trainer.global_step == resumed_step == summarized_step:
@@ -123,7 +123,7 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     if trainer.is_global_zero:
         run.summarize(metrics)
     diverged = next(one for one in trainer.callbacks if isinstance(one, Diverged))  # type: ignore[attr-defined]
-    diverged.tell(metrics[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
+    diverged.report(metrics[f"best_{config.monitor}"], config.optimizer.get("lr", 1.0))
     return metrics
 
 
@@ -131,14 +131,14 @@ def _check_epochs(most: int | None, begun: int) -> None:
     if most is not None and 0 <= most <= begun:
         raise UserError(
             "trainer.max_epochs",
-            f"more than the {begun} epochs that the run has done",
+            f"more than the {begun} epochs already trained",
             str(most),
             fix=f"trainer.max_epochs={begun + 10}",
         )
 
 
 def _more(trainer: L.Trainer, epochs: int) -> str:
-    """The override with which a run that has ended goes on."""
+    """Return the override with which a finished run continues."""
     stopped = next((one for one in trainer.early_stopping_callbacks if isinstance(one, EarlyStopping)), None)
     if stopped is not None and stopped.is_over:
         return f"patience={stopped.wait_count + 10}"
@@ -167,12 +167,12 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
             enable_model_summary=False,
             use_distributed_sampler=False,
             plugins=[AtomicCheckpointIO()],
-            max_time=None,  # TimeBudget knows it
+            max_time=None,  # TimeBudget handles it
         )
     except MisconfigurationException as error:
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
-    except RuntimeError as error:  # of two callbacks whose states have one name
-        expected = "callbacks of one class that differ in what they monitor or how often"
+    except RuntimeError as error:  # two callbacks whose states have the same name
+        expected = "callbacks of one class that differ in their monitor or interval"
         raise UserError("callbacks", expected, str(error), fix="another monitor, mode or every_n_epochs") from error
     assert isinstance(trainer, L.Trainer)
     keep_double(trainer.precision_plugin)
@@ -203,7 +203,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         construct(config, "averaging"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
-        # Lightning calls the three after all others, in this order
+        # Lightning calls these three last, in this order
         SaveAndStop(run.checkpoint_file("last"), config.get("save_minutes", 10)),
     ]
     if config.patience is not None:
@@ -216,7 +216,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
 
 
 def _named_callback(config: DictConfig, run: Run, name: str) -> Any:
-    """A callback of the configuration; checkpoints that have no folder of their own get one, apart from the run's."""
+    """Return a callback of the configuration; a checkpoint callback without a folder gets one beside the run's."""
     callback = construct(config.callbacks, name)
     if isinstance(callback, LightningEarlyStopping):
         check_after_validation(callback)  # a run resumed at the end of an epoch has no metrics yet
@@ -233,7 +233,7 @@ def _named_callback(config: DictConfig, run: Run, name: str) -> Any:
 
 
 def _describe(config: DictConfig, trainer: L.Trainer, task: Task, inputs: Any) -> None:
-    """One line on what is about to be trained, where; the hyper-parameters and the graph for TensorBoard."""
+    """Print one line about the model, device and seed; log the hyperparameters and the graph to TensorBoard."""
     parameters = sum(p.numel() for p in task.parameters())
     device = trainer.strategy.root_device
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""

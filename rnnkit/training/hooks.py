@@ -1,4 +1,4 @@
-"""The hooks of a training step that callbacks leave empty, which need not be called."""
+"""Removal of empty callback hooks from the training step."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,13 @@ OF_A_STEP = (
 
 
 def skip_empty_hooks(callbacks: Iterable[L.Callback]) -> None:
-    """Let Lightning pass over the hooks of a step that are the empty ones of `Callback`.
+    """Make Lightning skip the hooks of a training step that a callback inherits unchanged from `Callback`.
 
-    A dozen callbacks have seventy of them, which are looked up, named and timed in every step: a quarter of a
-    millisecond, where small models take a few. Lightning calls what can be called, and None it passes over.
+    A dozen callbacks have seventy such hooks. Lightning looks up, names and times each of them in every step, which
+    takes a quarter of a millisecond; a step of a small model takes a few. Lightning skips a hook that is None.
     """
     for callback in callbacks:
         for name in OF_A_STEP:
             is_empty = getattr(type(callback), name) is getattr(L.Callback, name)
-            if is_empty and name not in vars(callback):  # where LambdaCallback has its own
+            if is_empty and name not in vars(callback):  # LambdaCallback sets hooks on the instance
                 setattr(callback, name, None)

@@ -1,4 +1,4 @@
-"""The C library's allocator, set up for tensors that come and go with every window."""
+"""Settings of the C library's allocator for tensors that are allocated in every window."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep what a window has freed for the next one; elsewhere it does nothing.
+    """Make glibc keep freed memory for the next window; no effect with other C libraries.
 
-    By default a large block goes back to the kernel when it is freed, and the next window pays for it again, page by
-    page: a word-level model, whose logits are large, loses a fifth to two fifths of its speed on a CPU.
+    By default, a large block returns to the kernel when it is freed, and the next window allocates it again page by
+    page. A word-level model, whose logits are large, loses 20 to 40 % of its speed on a CPU by that.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""A trained run, for scripts and for the command line: what it measures, predicts and writes."""
+"""A trained run for scripts and commands: evaluation, prediction and generation."""
 
 import re
 import shlex
@@ -18,16 +18,16 @@ from rnnkit.tasks.base import Capability
 from rnnkit.training.run.run import Run
 
 AHEAD = 50
-"""Batches that are read before the first of them is predicted, so that sequences of like length share a batch."""
+"""The number of batches that are read before the first is predicted, to batch sequences of similar length."""
 SPLITS = ("dataset", "path", "train", "valid", "test")
-"""The keys of a data configuration that name what is read."""
+"""The keys of a data configuration that name the files."""
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained run: `task` and its `model` in eval mode, the `data` with what they learned, the whole `config`.
+    """A trained run: `task` and its `model` in eval mode, `data` with what it learned, and the `config`.
 
-    Nothing is read before it is asked for; after `data.setup("test")` there are `data.splits`.
+    Data are read on demand; after `data.setup("test")`, `data.splits` has the splits.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class TrainedRun:
         return self.task.model
 
     def require(self, capability: Capability) -> None:
-        """UserError for a task that cannot do something, with what it can do."""
+        """Raise UserError, naming what the task can do, if the task does not have a capability."""
         if capability in self.task.capabilities:
             return
         expected = {
@@ -55,29 +55,32 @@ class TrainedRun:
         raise UserError("run", expected[capability], f"a run of {self.task.kind}", fix=fix)
 
     def split(self, name: str | None = None) -> str:
-        """The name of a split, by default "test" where there is one, else "valid"; the data are read."""
+        """Read the data and return the name of a split, by default "test" if there is one, else "valid"."""
         self.data.setup("test")
         self.task.check_data(self.data)
         return name or ("test" if "test" in self.data.splits else "valid")
 
     def evaluate(self, split: str | None = None, **options: Any) -> dict[str, float]:
-        """The task's metrics over a whole split.
+        """Return the task's metrics over a whole split.
 
-        * `split`: see `split`.
-        * `options`: of the data's `loader`, such as `lanes` for text.
+        Args:
+            split: the name of the split; see `split`.
+            options: arguments of the data's `loader`, such as `lanes` for text.
         """
         return self.task.evaluate(self.data.loader(self.split(split), **options))
 
     def predict(
         self, source: str | Path | None, batch_size: int | None = None, ahead: int = AHEAD
     ) -> Iterator[tuple[Any, Any]]:
-        """Each example of a file with its prediction, in the order of the file; None for one without any step.
+        """Yield each example of a file with its prediction, in the order of the file; None for one without steps.
 
-        * `source`: a file in the format of the training data, targets may be missing; None is standard input.
-        * `batch_size`: examples that are predicted together; by default the run's `data.eval_batch_size`.
-        * `ahead`: batches that are read before the first is predicted.
+        Args:
+            source: a file in the format of the training data, targets are optional; None is standard input.
+            batch_size: the number of examples in a batch; by default the run's `data.eval_batch_size`.
+            ahead: the number of batches that are read before the first is predicted.
 
-        Raises UserError for a run that does not predict.
+        Raises:
+            UserError: if the task does not predict.
         """
         self.require("predict")
         self.task.check_data(self.data)
@@ -99,7 +102,7 @@ class TrainedRun:
             yield from ((example, found.get(index)) for index, example in enumerate(part))
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
-        """The text that follows a prompt, piece by piece as it is drawn; `options` are those of `tokens`."""
+        """Yield the text that continues a prompt, piece by piece; `options` are those of `tokens`."""
         (ids,), drawn = self.tokens([prompt], **options)
         show = self.data.tokenizer.decoder()
         for token in ids.tolist():
@@ -109,12 +112,16 @@ class TrainedRun:
     def tokens(
         self, prompts: Sequence[str], *, length: int = 400, seed: int | None = None, **options: Any
     ) -> tuple[list[Tensor], Iterator[Tensor]]:
-        """The ids of each prompt, and the ids [B] that follow all of them, one after the other as they are drawn.
+        """Return the ids of each prompt, and an iterator over the ids [B] that continue the prompts.
 
-        * `seed`: the same one gives the same text; None draws another each time.
-        * `options`: `temperature`, `top_k` and `top_p`, see `rnnkit.tasks.generate`.
+        Args:
+            prompts: the prompts.
+            length: the number of tokens to generate.
+            seed: the same seed gives the same text; None draws a new one each time.
+            options: `temperature`, `top_k` and `top_p`, see `rnnkit.tasks.generate`.
 
-        Raises UserError for a run that does not generate, and a prompt of which the model knows a part not.
+        Raises:
+            UserError: if the task does not generate, or a prompt has tokens that are not in the vocabulary.
         """
         self.require("generate")
         tokenizer, device = self.data.tokenizer, self.task.device
@@ -137,16 +144,16 @@ class TrainedRun:
 def load(
     folder: str | Path, *, checkpoint: str = "best", device: str = "cpu", data: str | Path | None = None
 ) -> TrainedRun:
-    """The trained run in a folder.
+    """Load the trained run in a folder.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         checkpoint: "best" or "last".
-        device: where the model is to compute: cpu, cuda, cuda:1 or mps.
-        data: another file, in place of the run's own splits, that is its "test" split.
+        device: the device of the model: cpu, cuda, cuda:1 or mps.
+        data: another file that becomes the "test" split, in place of the run's own splits.
 
     Raises:
-        UserError: for a folder that holds no such run, and for a device that this machine does not have.
+        UserError: if the folder has no such run, or this machine has no such device.
     """
     run = Run.open(folder)
     config = run.config()
@@ -186,10 +193,10 @@ def _encoded(tokenizer: Any, prompt: str, run: Path) -> Tensor:
 
 
 def _read_first(tokenizer: Any, prompt: list[int]) -> list[int]:
-    """What the model reads: the prompt behind the end of a line, which is not printed.
+    """Return the ids that the model reads: the prompt after the end of a line, which is not printed.
 
-    A model has hardly seen texts begin, but many lines. Where its text has no lines, an empty prompt stands for the
-    most frequent token.
+    The model has seen few beginnings of texts, but many of lines. If its text has no lines, the most frequent token
+    stands for an empty prompt.
     """
     if not tokenizer.missing("\n"):
         return [*tokenizer.encode("\n").tolist(), *prompt]

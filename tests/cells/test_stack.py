@@ -47,7 +47,7 @@ def test_stacks_nest_and_are_wrapped() -> None:
     ("cells", "message"),
     [
         ([], "cells: expected one cell or more"),
-        ([GRUCell], r"cells\[0\]: expected a finished .*; got GRUCell"),
+        ([GRUCell], r"cells\[0\]: expected a rnnkit.cells.Cell instance; got GRUCell"),
         (
             [GRUCell(3, 4), GRUCell(5, 4)],
             r"cells\[1\]: expected a cell that reads the 4 outputs of cells\[0\]; got .* 5",

@@ -301,8 +301,8 @@ def test_wrapped_passes_the_cell_from_wrapper_to_wrapper() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Zoneout(LSTMCell, p=0.1), r"cell: expected a finished .* to wrap; got LSTMCell"),
-        (lambda: Zoneout(nn.Linear(3, 3), p=0.1), r"cell: expected a finished .*; got Linear"),
+        (lambda: Zoneout(LSTMCell, p=0.1), r"cell: expected a rnnkit.cells.Cell instance to wrap; got LSTMCell"),
+        (lambda: Zoneout(nn.Linear(3, 3), p=0.1), r"cell: expected a rnnkit.cells.Cell instance .*; got Linear"),
         (lambda: Zoneout(GRUCell(3, 3), p=1.0), r"p: expected a probability .* below 1; got 1\.0\. Try: p=0\.5"),
         (lambda: WeightDrop(GRUCell(3, 3), p=-0.1), r"p: expected a probability .*; got -0\.1"),
         (lambda: VariationalDropout(GRUCell(3, 3), state=2), r"state: expected a probability .*; got 2"),
@@ -310,18 +310,18 @@ def test_wrapped_passes_the_cell_from_wrapper_to_wrapper() -> None:
             lambda: WeightDrop(GRUCell(3, 3), p=0.1, weights=["weight"]),
             r"weights: expected some of weight_ih, weight_hh, .*; got weight\. Try: weights=\[weight_hh\]",
         ),
-        (lambda: WeightDrop(Adding(3), p=0.1), r"weights: expected some of gain; got none that is called weight_hh"),
+        (lambda: WeightDrop(Adding(3), p=0.1), r"weights: expected some of gain; got none named weight_hh"),
         (lambda: Residual(GRUCell(3, 4)), r"cell: expected an output as wide .*got 4 and 3 of GRUCell.*hidden_size=3"),
         (
             lambda: wrapped(3, 4, cell=LSTMCell, wrappers=[Zoneout(GRUCell(3, 4), p=0.1)]),
-            r"wrappers\[0\]: expected a factory, called as wrapper\(cell\).*got a finished Zoneout.*_partial_: true",
+            r"wrappers\[0\]: expected a factory, called as wrapper\(cell\).*got a Zoneout instance.*_partial_: true",
         ),
         (
             lambda: wrapped(3, 4, cell=LSTMCell, wrappers=[{"_target_": "Zoneout"}]),
-            r"wrappers\[0\]: .*got a finished dict",
+            r"wrappers\[0\]: .*got a dict instance",
         ),
         (lambda: wrapped(3, 4, cell=LSTMCell, wrappers=[str]), r"wrappers\[0\]: .*got one that returns str"),
-        (lambda: wrapped(3, 4, cell=LSTMCell(3, 4), wrappers=[]), r"cell: .*cell\(input_size.*got a finished LSTMCell"),
+        (lambda: wrapped(3, 4, cell=LSTMCell(3, 4), wrappers=[]), r"cell: .*cell\(input_size.*got a LSTMCell instance"),
         (lambda: wrapped(3, 4, cell=nn.Linear, wrappers=[]), r"cell: .*got one that returns Linear"),
         (
             lambda: wrapped(3, 4, cell=LSTMCell, wrappers=partial(Residual)),

@@ -137,7 +137,7 @@ def test_what_is_proposed_works(refused: str, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert "Try: " in told, told
     fix = told.rpartition("Try: ")[2]
-    if fix in ("rnnkit train --help", "rnnkit board, which shows what every run logs"):
+    if fix in ("rnnkit train --help", "rnnkit board, which shows the log of every run"):
         return
     wrong = {item.lstrip("+~").split("=")[0] for item in given[-1:]}
     left = [item for item in given if fix.startswith("rnnkit") or item.lstrip("+~").split("=")[0] not in wrong]

@@ -74,7 +74,7 @@ def of_callback(found: State, name: str, **values: Any) -> None:
 
 
 CHECKPOINTS: dict[str, Callable[[State], object]] = {
-    "exp_avg has no numbers": lambda c: of_optimizer(c, "exp_avg", torch.zeros(1).expand(10**11)),
+    "exp_avg does not store all its elements": lambda c: of_optimizer(c, "exp_avg", torch.zeros(1).expand(10**11)),
     "exp_avg is of shape": lambda c: of_optimizer(c, "exp_avg", torch.zeros(3)),
     "exp_avg is of torch.complex64": lambda c: of_optimizer(
         c, "exp_avg", c["optimizer_states"][0]["state"][0]["exp_avg"].to(torch.complex64)
@@ -248,7 +248,7 @@ def test_every_key_of_what_the_data_learned(
     whole = json.loads((folder / "data.json").read_text())
     code, expected = predicted(folder)
     assert code == 0
-    assert "does not tell what its data learned" in capsys.readouterr().err
+    assert "does not record what its data learned" in capsys.readouterr().err
     for names in [*((name,) for name in whole), *(("format", name) for name in whole["format"])]:
         for value in VALUES:
             learned = json.loads(json.dumps(whole))

@@ -136,7 +136,7 @@ def test_folders_that_hold_no_run(command: list[str], tmp_path: Path, capsys: py
 def test_checkpoints_that_are_missing_or_cut_short(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     best = copy / "checkpoints" / "best.ckpt"
     best.write_bytes(best.read_bytes()[:5000])
-    assert "damaged (it is cut short" in complaint(capsys, "evaluate", str(copy))
+    assert "damaged (it is truncated" in complaint(capsys, "evaluate", str(copy))
     assert "Try: --checkpoint last" in complaint(capsys, "generate", str(copy))
     best.unlink()
     assert "expected the checkpoint best.ckpt; got only last" in complaint(capsys, "evaluate", str(copy))

@@ -114,7 +114,7 @@ def test_without_a_trace_the_compiler_says_which_name_it_needs() -> None:
     engine, reason, messages = json.loads(in_a_process(code))
     assert engine == "reference"
     assert "release 2.13 or 2.14, which has torch._C._gone" in reason
-    assert [message for message in messages if "LEMCell runs as a Python loop: this torch does not" in message]
+    assert [message for message in messages if "LEMCell runs as a Python loop: this torch lacks" in message]
 
 
 TOO_NEW = """

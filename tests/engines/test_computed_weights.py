@@ -11,7 +11,7 @@ from rnnkit.cells import ElmanCell, LSTMCell, WeightDrop
 from rnnkit.engines import ENGINES, scan
 from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
-from rnnkit.engines.weights import computed_weights, held
+from rnnkit.engines.weights import computed_weights, fixed_weights
 
 
 class Doubled(nn.Module):
@@ -91,8 +91,8 @@ def test_other_tensors_can_stand_for_computed_weights_one_inside_the_other() -> 
     (weight,) = computed_weights(cell)
     assert weight.name == "cell.weight_hh"
     ones, twos = torch.ones(16, 4), torch.full((16, 4), 2.0)
-    with held([weight._replace(value=ones)]):
-        with held([weight._replace(value=twos)]):
+    with fixed_weights([weight._replace(value=ones)]):
+        with fixed_weights([weight._replace(value=twos)]):
             assert cell.cell.weight_hh is twos
         assert cell.cell.weight_hh is ones
 

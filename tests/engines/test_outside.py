@@ -270,8 +270,8 @@ EFFECTS: dict[str, tuple[Callable[[Any, Tensor], object], str]] = {
     "a closure": (lambda c, a: a * closure(), "changes closure"),
     "an iterator": (lambda c, a: a * next(c.iterator), "different numbers"),
     "the clock": (lambda c, a: a + time.perf_counter() % 1, "different numbers"),
-    "Python's noise": (lambda c, a: a * random.random(), "random numbers that are not torch's"),
-    "NumPy's noise": (lambda c, a: a * np.random.rand(), "random numbers that are not torch's"),
+    "Python's noise": (lambda c, a: a * random.random(), "random numbers from another source than torch"),
+    "NumPy's noise": (lambda c, a: a * np.random.rand(), "random numbers from another source than torch"),
     "noise of its own": (lambda c, a: a * c.noise.random(), "different numbers"),
 }
 
@@ -359,6 +359,6 @@ def test_decisions_that_a_trace_would_fix_are_left_to_the_loop(
     factor: Callable[[Tensor, Tensor], float], reason: str
 ) -> None:
     cell = Deciding(factor)
-    with pytest.warns(UserWarning, match=f"Deciding runs as a Python loop: its step decides by {reason}"):
+    with pytest.warns(UserWarning, match=f"Deciding runs as a Python loop: its step depends on {reason}"):
         scan(cell, torch.randn(4, 20, 3))
     assert explain(cell, torch.randn(4, 20, 3)).engine == "reference"

@@ -66,7 +66,7 @@ def test_explain_accounts_for_every_other_engine() -> None:
     assert explanation.ruled_out["reference"] == "`native` is faster"
     asked = explain(GRUCell(3, 5), X, engine="reference")
     assert asked.engine == "reference"
-    assert asked.ruled_out["native"] == "`reference` was asked for"
+    assert asked.ruled_out["native"] == "`reference` was requested"
 
 
 def test_mistakes_cost_no_look_at_a_devices_numbers() -> None:

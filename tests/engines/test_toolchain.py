@@ -123,7 +123,7 @@ def test_without_a_compiler_one_warning_and_the_loop(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(toolchain, "_compiler", lambda: None)
     compiled._warn.cache_clear()
     cell, x = MGUCell(3, 4), torch.randn(2, 20, 3)
-    with pytest.warns(UserWarning, match=r"no C\+\+ compiler here") as caught:
+    with pytest.warns(UserWarning, match=r"no C\+\+ compiler") as caught:
         found = [scan(cell, x)[0] for _ in range(2)]
     assert len(caught) == 1
     assert all(torch.equal(y, scan(cell, x, engine="reference")[0]) for y in found)

@@ -28,7 +28,7 @@ NO_CACHE = {
 """The cases in which nothing can be kept, and what the warning says of it."""
 NO_COMPILER = {
     "cell: a full disk": "MGUCell runs as a Python loop",
-    "cell: products cut to 3000 bytes on a full disk": "products are left to torch",
+    "cell: products cut to 3000 bytes on a full disk": "products are computed by torch",
 }
 
 

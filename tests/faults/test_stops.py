@@ -36,7 +36,7 @@ def found(name: str, corpus: Path) -> dict[str, Any]:
 def test_a_stop_loses_nothing_and_the_curves_are_those_of_one_run(name: str, corpus: Path) -> None:
     case = found(name, corpus)
     assert case["codes"] == [130, 0], case["said"]
-    assert "Stopped, nothing is lost. Go on with: rnnkit resume" in case["said"]
+    assert "Stopped, nothing is lost. Resume with: rnnkit resume" in case["said"]
     assert (case["bytes_differing"], case["points_differing"]) == (0, 0)
 
 
@@ -50,7 +50,7 @@ def test_a_stop_at_the_last_step_is_none(corpus: Path) -> None:
 def test_a_second_ctrl_c_stops_at_once_with_the_checkpoint_that_there_is(corpus: Path) -> None:
     case = found("twice by Ctrl-C", corpus)
     assert case["codes"] == [130, 0], case["said"]
-    assert "Stopped at once; what is left is the last checkpoint" in case["said"]
+    assert "Stopped immediately; the last checkpoint is" in case["said"]
     assert "Traceback" not in case["said"]
     assert (case["bytes_differing"], case["points_differing"]) == (0, 0)
 
@@ -62,16 +62,14 @@ def test_a_run_that_never_began_leaves_no_folder(name: str, corpus: Path) -> Non
     case = found(name, corpus)
     assert case["codes"] == [130]
     assert case["left"] is None
-    assert "Stopped before the first checkpoint; there is nothing to go on from" in case["said"]
+    assert "Stopped before the first checkpoint; there is nothing to resume" in case["said"]
     assert "Traceback" not in case["said"]
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_all_its_steps(corpus: Path) -> None:
     case = found("a worker is killed", corpus)
     assert case["codes"] == [2, 0], case["said"]
-    message = (
-        "rnnkit: data.workers: expected worker processes that live as long as they are needed; got one that did not"
-    )
+    message = "rnnkit: data.workers: expected worker processes that stay alive; got one that died"
     assert message in case["said"]
     told = re.search(r"last\.ckpt holds all (\d+) steps\)?\. Try: rnnkit resume \S+ data\.workers=0", case["said"])
     assert told

@@ -141,7 +141,7 @@ def test_a_dropout_module_is_used_as_it_is() -> None:
         ({"hidden_size": 0}, r"hidden_size: .*got 0"),
         (
             {"cell": LSTMCell(3, 4)},
-            r"cell: expected a factory.*got a finished LSTMCell\. Try: model.cell._partial_=true",
+            r"cell: expected a factory.*got a LSTMCell instance\. Try: model.cell._partial_=true",
         ),
         ({"cell": nn.Linear}, r"cell: expected a factory.*got one that returns Linear"),
     ],

@@ -310,7 +310,11 @@ REFUSED = [
     (DirectForecaster, {"scaling": "max"}, "model.scaling"),
     (AutoregressiveForecaster, {"lags": [2]}, r"model.lags: .*got \[2\]"),
     (AutoregressiveForecaster, {"lags": [1, 12]}, r"below data.context=12"),
-    (AutoregressiveForecaster, {"past_covariates": 1}, "covariates known for the future.*1 known for the past"),
+    (
+        AutoregressiveForecaster,
+        {"past_covariates": 1},
+        "covariates that are known for .*1 known for the past",
+    ),
     (AutoregressiveForecaster, {"output": Quantiles()}, "output=student_t"),
     (SegmentForecaster, {"hidden_size": 9}, "model.hidden_size: expected an even number"),
     (SegmentForecaster, {"past_covariates": 2, "future_covariates": 2}, "model=direct_forecaster"),

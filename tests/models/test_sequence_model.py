@@ -109,7 +109,7 @@ def test_all_weights_learn() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"model\.input_size: expected it for values or vocabulary_size for ids; got neither"),
+        ({}, r"model\.input_size: expected input_size for values or vocabulary_size for ids; got neither"),
         ({"vocabulary_size": 5, "input_size": 3}, r"got 5 and 3"),
         ({"input_size": 3, "pooling": "median"}, r"model\.pooling: expected one of last, mean, max, attention"),
         ({"input_size": 3, "pooling": None, "convolutions": 1, "stride": 2}, r"model\.stride: expected 1.*got 2"),

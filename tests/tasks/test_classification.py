@@ -119,7 +119,7 @@ def test_predictions_are_plain_values() -> None:
         ({"class_weights": "even"}, r"task\.class_weights: expected none, balanced or a list of numbers; got 'even'"),
         ({"class_weights": [1, 2]}, r"task\.class_weights: expected a number, 0 or more, for each of 3 classes: a, b"),
         ({"class_weights": [1, 2, -1]}, r"task\.class_weights: .*got \[1\.0, 2\.0, -1\.0\]"),
-        ({"label_smoothing": 1.0}, r"task\.label_smoothing: expected a share in \[0, 1\); got 1\.0"),
+        ({"label_smoothing": 1.0}, r"task\.label_smoothing: expected a number in \[0, 1\); got 1\.0"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:

@@ -125,9 +125,9 @@ def test_predictions_are_plain_values_of_the_valid_steps() -> None:
 
 
 def test_a_model_that_does_not_fit_the_targets_is_told_how_to() -> None:
-    with pytest.raises(UserError, match=r"model\.pooling: expected null, for a curve.*model\.pooling=null"):
+    with pytest.raises(UserError, match=r"model\.pooling: expected null, for curves.*model\.pooling=null"):
         task(curves=False).loss(CURVES.inputs[:, 0], CURVES)
-    with pytest.raises(UserError, match=r"model\.pooling: expected a way to pool.*model\.pooling=last"):
+    with pytest.raises(UserError, match=r"model\.pooling: expected a pooling method.*model\.pooling=last"):
         task(curves=True).loss(torch.zeros(2, 3, 1), numbers([0.0, 0.0], [1.0, 2.0]))
 
 

@@ -1,15 +1,9 @@
-"""The recurrence compiler: any cell's step, traced with its backward, as two time loops: in C++, or as CUDA graphs.
+"""The recurrence compiler: traces the step of any cell with its backward pass, and compiles it to two time loops.
 
-`trace` has the `step` as a graph, `graphs` tidies it, `partition` cuts it into what runs once and what runs in the
-loop, `plan` says where each value stands, `differentiable` is what autograd sees of it.
-
-`given` is what a step reads besides state and weights, `merged` writes axes that hold the batch and another as two,
-`steady` finds what is the same at all steps.
-
-On a CPU `schedule` orders the loop (products of two tensors of a lane with `contraction`), `writer` has it as C++ (both
-with `reading`, `expressions` and `index`), `kernel` runs it, and `stepper` runs a single step. On a GPU `loop` has it
-as a graph of operations, `fusion` hands that to Inductor, `chunk` is the memory of some steps, `capture` records them,
-`repeated` takes windows of any size, and `cuda` runs it.
+The loops are C++ on CPUs and CUDA graphs on GPUs. `trace` makes a graph of a step and checks what it depends on. `plan`
+partitions the graph into what runs once and what runs in the loop, and decides where each value is stored.
+`differentiable` is the autograd function. `cpu` generates C++ for the loops and for single steps, `gpu` records chunks
+of steps as CUDA graphs of kernels that Inductor has fused.
 """
 
 import itertools
@@ -35,38 +29,38 @@ from rnnkit.engines.window import without_padding
 from rnnkit.errors import UserError
 
 MOST_KERNELS = 32
-"""In how many conditions one cell is compiled: modes, options, dtypes."""
+"""The number of specializations of a cell that are compiled, for modes, options and dtypes."""
 
 _tracing = threading.Lock()
-"""torch traces one thing at a time."""
+"""torch can trace one function at a time only."""
 _steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
 _stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
 
 
 class _Failure(str):
-    """The reason why there is no kernel where the Python loop is to say what is wrong, if it fails too."""
+    """The reason why there is no kernel, in cases where the Python loop should raise its own error, if any."""
 
 
 def unsupported(request: Request) -> str | None:
-    """Why the compiler would not compute what the cell computes; None where it does, unless a trace tells otherwise."""
+    """Return why the compiler cannot compute the cell; None if it can, as far as is known without a trace."""
     device = request.first.device
     if device.type not in _KERNELS:
-        return f"the compiler knows CPUs and CUDA devices, not {device.type}"
+        return f"the compiler supports CPUs and CUDA devices, not {device.type}"
     cell = request.cell
     given = [*state_leaves(request.x), *state_leaves(request.state), *context_leaves(request.context)]
     tensors = [*given, *cell.parameters(), *cell.buffers()]
     if any(tensor.device != device for tensor in tensors):
         return "x, the state, the context and the weights are not on one device"
     if any(tensor.is_complex() for tensor in tensors):
-        return "the compiler knows no complex numbers"
+        return "the compiler does not support complex numbers"
     if torch.compiler.is_compiling():
-        return "torch.compile looks into every step"
+        return "torch.compile traces every step"
     return watched(cell) or transformed(tensors)
 
 
 def prepare(request: Request) -> str | None:
-    """Trace the step as this request needs it; the reason, with a warning, where that is impossible."""
+    """Trace the step for this request; if that fails, warn and return the reason."""
     reason = toolchain.missing() if request.first.device.type == "cpu" else None
     if reason is not None:
         _warn(f"rnnkit runs without its compiler: {reason}")
@@ -79,11 +73,11 @@ def prepare(request: Request) -> str | None:
 
 
 def run(request: Request) -> Result:
-    """Run the compiled loop; without a compiled one, because the compiler fails on it, the Python loop."""
+    """Run the compiled loop, or the Python loop if compilation has failed."""
     cell, x, state, window, _, _ = request
     kernel, given, weights = _kernel(request)
     if isinstance(kernel, _Failure):
-        # Which raises what torch has to say.
+        # raises torch's own error
         return reference.run(request)
     try:
         if isinstance(kernel, str):
@@ -99,23 +93,23 @@ def run(request: Request) -> Result:
         return reference.run(request)
     if window.lengths is not None:
         request = request._replace(x=without_padding(x, window.lengths))
-    # Without a lane that begins anew it is not read, and nothing may be drawn for it that the loop does not draw.
+    # without a reset the initial state is not read, and must not draw random numbers that the loop does not draw
     fresh = request.masked and window.fresh is not None
     initial = cell.initial_state(request.first.shape[0]) if fresh else state if request.masked else None
     return kernel(request, given, initial, weights)  # type: ignore[no-any-return]
 
 
 def _is_live(request: Request) -> bool:
-    """Whether it is one step of a stream."""
+    """Whether a request is one step of a stream."""
     x = request.first
     one = x.is_cpu and x.shape[1] == 1 and request.plain is None and not request.masked
     return one and not request.states and not torch.is_grad_enabled()
 
 
 def _kernel(request: Request) -> tuple[Any, Given, dict[str, Tensor]]:
-    """The kernel for this cell in its present condition, or the reason why there is none; and what it is to be given.
+    """Return the kernel for the cell's present specialization, or the reason why there is none; and its arguments.
 
-    A tensor of the context with as many rows as the batch belongs to its lanes, or happens to have that size.
+    A tensor of the context with as many rows as the batch is assumed to belong to the rows.
     """
     weights, computed = _weights(request.cell)
     B = request.first.shape[0]
@@ -158,8 +152,8 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
     if key in kernels:
         return kernels[key]
     if len(kernels) >= MOST_KERNELS:
-        advice = "an option that changes all the time may be a buffer, contexts may be padded to a few lengths"
-        return f"it was compiled in {MOST_KERNELS} conditions; {advice}"
+        advice = "make an option that often changes a buffer, and pad contexts to a few lengths"
+        return f"it was compiled {MOST_KERNELS} times for different options, dtypes or shapes; {advice}"
     with _tracing:
         if key not in kernels:
             kernels[key] = _compiled(request, given, weights, computed, backward=backward)
@@ -169,22 +163,22 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
 def _compiled(
     request: Request, given: Given, weights: dict[str, Tensor], computed: list[ComputedWeight], *, backward: bool
 ) -> Any:
-    """A new kernel, or the reason why there is none."""
-    # What a trace needs takes a second to import.
+    """Compile a new kernel; return it, or the reason why there is none."""
+    # these imports take a second
     try:
         from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
         from rnnkit.engines.compiled.trace.trace import trace
         from rnnkit.engines.compiled.trace.trial import Unsteppable, try_step, try_ways
         from rnnkit.engines.compiled.trace.twin import Twin
-    except (UserError, AttributeError) as error:  # a private name, or an operation
-        return f"this torch does not have what the compiler needs ({error})"
+    except (UserError, AttributeError) as error:  # a private name, or an operation, that this torch does not have
+        return f"this torch lacks a function that the compiler needs ({error})"
 
     cell, state, device = request.cell, request.state, request.first.device
     masked, states = request.masked, request.states
     try:
         twin = Twin(cell, given, state, weights, computed)
         if masked:
-            # A lane that begins anew makes the others' states as wide as its own, but not before the first step.
+            # a reset row makes all states as wide as its initial state, but not before the first step
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 wide = map_state(_as_wide, state, cell.initial_state(1))
             if any(
@@ -194,19 +188,19 @@ def _compiled(
                 state, twin = wide, Twin(cell, given, wide, weights, computed)
         y_dtype, carry = try_step(twin, given, state, weights, backward=backward)
         step = trace(twin, y_dtype, carry, weights, masked=masked, backward=backward, states=states)
-        try_ways(twin, given, carry, weights)  # last, since a trace names more exactly what it sees
+        try_ways(twin, given, carry, weights)  # last, since the errors of a trace are more precise
         return _KERNELS[device.type]()(step, twin, backward=backward, states=states)
     except Unsteppable as reason:
         return _Failure(reason)
     except Untraceable as reason:
         return str(reason)
     except Exception as error:
-        # A cell that runs as a loop must not fail because the compiler does.
+        # a bug of the compiler must not break a cell that the Python loop can run
         return f"the compiler fails on it ({type(error).__name__}: {first_line(error)})"
 
 
 def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
-    """One step of a live stream as an earlier `run` has prepared it; None where there is no such thing."""
+    """Run one step of a live stream that an earlier `run` has prepared; None if there is none."""
     return _step(cell, x_B1I, state, begun=False)
 
 
@@ -221,12 +215,12 @@ def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tup
         or not stepper.fits(x_B1I, state)
     ):
         return None
-    # Whatever is random for a call is drawn once.
+    # random numbers for a whole call are drawn once
     return stepper(x_B1I, state if begun else cell.begin(state))  # type: ignore[no-any-return]
 
 
 def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
-    """Prepare the steps of a live stream and take one; None where a step needs more than one call."""
+    """Prepare the steps of a live stream and run one; None if a step needs more than one call."""
     from rnnkit.engines.compiled.cpu.stepper import Stepper
     from rnnkit.engines.compiled.trace.graphs import Untraceable
     from rnnkit.engines.compiled.trace.trace import trace
@@ -234,7 +228,7 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
 
     weights, computed = _weights(cell)
     key = (x_B1I.dtype, condition(cell, weights, x_B1I.device))
-    # Whether an inference tensor was written into, nothing tells.
+    # inference tensors have no version counter
     if computed or any(tensor.is_inference() for tensor in weights.values()) or _stepless.get(cell) == key:
         return None
     try:
@@ -261,11 +255,11 @@ def _cuda_kernel() -> Any:
 
 
 _KERNELS = {"cpu": _cpu_kernel, "cuda": _cuda_kernel}
-"""What runs a step, by the type of device; what it needs takes a second to import."""
+"""The function that compiles a step, by device type; their imports take a second."""
 
 
 def _weights(cell: Cell[Any]) -> tuple[dict[str, Tensor], list[ComputedWeight]]:
-    """The tensors that a step reads besides x and the state, computed weights in place of what they are made of."""
+    """Return the tensors that a step reads besides x and the state, with computed weights in place of their sources."""
     computed = computed_weights(cell)
     tensors = dict(cell.named_parameters()) | dict(cell.named_buffers())
     if computed:

@@ -1,4 +1,4 @@
-"""A compiled step as autograd sees it: one node of its graph for all the steps of a window."""
+"""The autograd function of a compiled step: one graph node for all steps of a window."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from rnnkit.engines.window import Window
 from rnnkit.errors import UserError
 
 Values = dict[fx.Node, Tensor]
-"""Values by node. Those of a lane hold all steps: where the trace has the batch, they have T * B rows, step by step."""
+"""Values by node. Values of rows include all steps: the batch axis of the trace has T * B rows, step by step."""
 
 
 class Shape(NamedTuple):
-    """Of a window: its steps and lanes, and 1 where time runs backwards."""
+    """The shape of a window: its steps and rows, and 1 if time runs backward."""
 
     T: int
     B: int
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 
 
 class Differentiable(Plan):
-    """A step in one mode, for any number of lanes and steps; a machine's own class says how its loops are run."""
+    """A step in one mode, for any number of rows and steps; the subclass of a device runs the loops."""
 
     def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
         super().__init__(step, backward=backward, states=states)
@@ -44,7 +44,7 @@ class Differentiable(Plan):
         self._autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
         self.is_random = any(is_random(node) for node in step.graph.nodes)
         self.inputs = [*step.x, *step.state, *step.initial, *step.context, *step.weights.values()]
-        # What is saved of states is their history.
+        # states are saved as their histories
         self.besides = [node for node in self.saved if node not in self.inputs or node in step.state]
         self._read = [(n, node) for n, node in enumerate(self.inputs) if node in self.saved and node not in step.state]
         shown = step.y
@@ -55,12 +55,12 @@ class Differentiable(Plan):
         self.shows_saved = history.get(shown, shown) in self.saved
 
     def __call__(self, request: Request, given: Given, initial: Any, weights: dict[str, Tensor]) -> Result:
-        """As an engine's `run`; `initial` is what a lane begins anew with."""
+        """Run a request; `initial` is the initial state for resets."""
         window = request.window
         B, T = request.first.shape[:2]
         shape = Shape(T, B, int(window.reverse))
         leaves = state_leaves(self.carry(request.state))
-        # An initial state may be one row, expanded.
+        # an initial state may be one expanded row
         first = [leaf.contiguous() for leaf in state_leaves(self.carry(initial))] if self.step.initial else []
         rows = [self.rows(leaf, shape) for leaf in state_leaves(request.x)]
         inputs = [*rows, *leaves, *first, *given.lane_context, *(weights[name] for name in self.step.weights)]
@@ -74,29 +74,29 @@ class Differentiable(Plan):
         return Result(y_BTO, structured(request.state, ends), over_time)
 
     def carry(self, state: Any) -> Any:
-        """A state in the dtypes that it has between steps."""
+        """Cast a state to its dtypes between steps."""
         leaves = [leaf.to(value(node).dtype) for leaf, node in zip(state_leaves(state), self.step.state, strict=True)]
         return structured(state, leaves)
 
     def prepare(self) -> None:
-        """Do what may fail before the first step; raises `toolchain.CompilerError`."""
+        """Do what may fail, before the first step; raise `toolchain.CompilerError` if it does."""
 
     @abstractmethod
     def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
-        """All steps of x, [T * B, I], in the order in which the loops have them."""
+        """Return all steps of x, [T * B, I], in the order of the loops."""
 
     @abstractmethod
     def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
-        """The inverse: [B, T, I], from the first step in time to the last."""
+        """Return [B, T, I] in order of time, the inverse of `rows`."""
 
     @abstractmethod
     def forward(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
-        """Outputs, final state, the states after all steps if they are asked for, and the values that are saved.
+        """Return outputs, final state, the states after all steps if requested, and the saved values.
 
-        * `inputs`: the rows of x, the state, the initial state where a lane may begin anew, what of the context belongs
-          to lanes, and the weights.
+        `inputs` are the rows of x, the state, the initial state if rows may be reset, the tensors of the context that
+        belong to rows, and the weights.
         """
 
     @abstractmethod
@@ -108,31 +108,31 @@ class Differentiable(Plan):
         state_grads: list[Tensor],
         states_grads: list[Tensor],
     ) -> list[Tensor | None]:
-        """The gradients of the inputs."""
+        """Return the gradients of the inputs."""
 
     def run_once(self, values: Values, B: int) -> None:
-        """Compute what depends on weights alone, and what depends on the context alone."""
+        """Compute what depends on the weights only, and what depends on the context only."""
         self.partition.weights.run(0, values)
         self.partition.context.run(B, values)
 
     def run_for_all(
         self, part: Hoisted, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
     ) -> None:
-        """Compute for all steps at once what is hoisted; what is the same at all steps in the rows of each."""
+        """Compute hoisted values for all steps at once; values that are constant over the steps are expanded."""
         own = {node: self.at_all_steps(node, values, T) for node in part.inputs if node in self.partition.per_lane}
         found = values | own
         part.run(T * B, found, sums)
         values.update({node: found[node] for node in part.outputs})
 
     def at_all_steps(self, node: fx.Node, values: Values, T: int) -> Tensor:
-        """A value of all steps, also where it is the same at all of them."""
+        """Return a value at all steps, expanded if it is constant."""
         if node not in self.partition.per_lane:
             return values[node]
         axis = batch_axis(node)
         return values[node].repeat(*(T if n == axis else 1 for n in range(values[node].dim())))
 
     def late_grads(self, values: Values, sums: dict[fx.Node, Tensor], B: int) -> Values:
-        """The gradients that are taken from sums over all steps, which lie as `sums` by lanes."""
+        """Return the gradients that are computed from sums over all steps, which `sums` has for each row."""
         part = self.partition.late
         summed = {node: by_row(total.to(value(node).dtype), node) for node, total in sums.items()}
         found = {node: values[node] for node in part.inputs if node not in summed} | summed
@@ -140,15 +140,16 @@ class Differentiable(Plan):
         return found
 
     def values_of(self, inputs: Sequence[Tensor], kept: Sequence[Tensor]) -> Values:
-        """What the backward loop reads, of the inputs and of what was kept besides them."""
+        """Return the values that the backward loop reads, from the inputs and the saved values."""
         return {node: inputs[n] for n, node in self._read} | dict(zip(self.besides, kept, strict=True))
 
     def by_the_loop(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape, tangents: Sequence[Tensor | None]
     ) -> list[Tensor | None]:
-        """The gradients of the inputs once more, by the Python loop, in operations that torch can differentiate.
+        """Return the gradients of the inputs by the Python loop, in operations that torch can differentiate.
 
-        Raises `UserError` where the loop would not compute again what was computed.
+        Raises:
+            UserError: if the loop would not repeat the computation.
         """
         if self.is_random or readings(self.twin.cell).key != self._outside:
             reason = "draws random numbers in every step" if self.is_random else "reads globals that have changed since"
@@ -175,17 +176,17 @@ class Differentiable(Plan):
 
 
 class _Scan(torch.autograd.Function):
-    """All steps forward, and all steps back."""
+    """The forward and the backward pass over all steps."""
 
     @staticmethod
     def forward(ctx: Any, kernel: Differentiable, window: Window, shape: Shape, *inputs: Tensor) -> Any:
         y_BTO, ends, states, values = kernel.forward(inputs, window, shape)
-        # What is handed out may be written into: it must be no view, and nothing else may rely on it unnoticed.
+        # results may be modified by the caller: they must not be views, nor share memory with saved tensors unnoticed
         copied = kernel.shows_input or (kernel.shows_saved and kernel.is_random)
         y_BTO = y_BTO.clone() if copied else y_BTO.data
         ctx.watch = Watch(y_BTO) if kernel.shows_saved and not copied else None
         ctx.kernel, ctx.shape = kernel, shape
-        # The caller may go on to use these for other windows.
+        # the caller may reuse these buffers for other windows
         lengths, fresh = (None if mask is None else mask.clone() for mask in (window.lengths, window.fresh))
         ctx.window = Window(lengths, fresh, window.reverse)
         ctx.save_for_backward(*inputs, *(values[node] for node in kernel.besides))
@@ -195,7 +196,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
         kernel = ctx.kernel
-        saved = ctx.saved_tensors  # to be asked for once: a checkpoint computes them again
+        saved = ctx.saved_tensors  # accessed once: a checkpoint recomputes them at each access
         count = len(kernel.inputs)
         inputs, kept = saved[:count], saved[count:]
         tangents = [y_grad_BTO, *state_grads]

@@ -1,5 +1,5 @@
-// h_t = a_t h_{t-1} + b_t and its gradients: one pass over memory each, steps one after another, features side by side.
-// A row is the features of one lane at one step; complex numbers lie in it as pairs, and lengths count the halves.
+// h_t = a_t h_{t-1} + b_t and its gradients: one pass over memory each, sequential in time, vectorized over features.
+// Here, a row has the features of one sequence at one step; complex numbers are pairs, and lengths count both parts.
 
 #include <algorithm>
 #include <cstring>
@@ -20,7 +20,7 @@ struct Real {
         for (long j = 0; j < n; ++j) h[j] = a[j] * before[j] + b[j];
     }
 
-    // carry comes in as the gradient that reaches h_t from later steps and leaves as the one that reaches h_{t-1}.
+    // On entry, carry is the gradient of h_t from later steps; on exit, that of h_{t-1}.
     template <bool sums, class T>
     static void backward(const T *a, const T *before, const T *g, T *carry, T *da, T *db, long n) {
 #pragma omp simd
@@ -45,7 +45,7 @@ struct Complex {
         }
     }
 
-    // Gradients pass through the conjugates.
+    // Gradients are multiplied by the conjugates.
     template <bool sums, class T>
     static void backward(const T *a, const T *before, const T *g, T *carry, T *da, T *db, long n) {
 #pragma omp simd
@@ -61,7 +61,7 @@ struct Complex {
     }
 };
 
-// Whole lanes where there are enough of them, blocks of cache lines where threads would stand idle.
+// Threads take whole sequences, or blocks of cache lines if there are too few sequences.
 template <class Work> void in_blocks(long lanes, long n, long threads, Work work) {
     if (lanes == 0) return;
     const long wanted = std::min((threads + lanes - 1) / lanes, (n + 63) / 64);
@@ -89,7 +89,7 @@ void forward(Rows<const T> a, Rows<const T> b, Rows<const T> h0, const bool *fre
     });
 }
 
-// dh0 holds the gradient that travels back in time. With sums, da is one row for each lane.
+// dh0 is the gradient that is carried back in time. With sums, da has one row for each sequence.
 template <class Number, bool sums, class T>
 void backward(Rows<const T> a, Rows<const T> h, Rows<const T> h0, const bool *fresh, Rows<const T> g, Rows<T> da,
               Rows<T> db, Rows<T> dh0, long lanes, long steps, long features, long reverse, long threads) {

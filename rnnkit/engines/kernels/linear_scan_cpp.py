@@ -1,4 +1,4 @@
-"""The recurrence on a CPU, in C++ that the machine's own compiler builds once."""
+"""The recurrence on a CPU, in C++ that is compiled once on the machine."""
 
 import ctypes
 import functools
@@ -11,13 +11,13 @@ from rnnkit.engines import toolchain
 
 
 class _Rows(ctypes.Structure):
-    """A tensor by its rows: where it lies, and how far lanes and steps are apart, in real numbers."""
+    """A tensor by its rows: its address and the strides of batch and time, in real numbers."""
 
     _fields_ = (("data", ctypes.c_void_p), ("lane", ctypes.c_long), ("step", ctypes.c_long))
 
 
 def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
-    """All states, [B, T, H]."""
+    """Return all states [B, T, H]."""
     h = torch.empty_like(b, memory_format=torch.contiguous_format)
     inputs = [_with_rows(x) for x in (a.expand_as(b), b, h0[:, None])]
     _call("forward", inputs, fresh, [h], reverse)
@@ -27,7 +27,7 @@ def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: boo
 def backward(
     a: Tensor, h: Tensor, h0: Tensor, fresh: Tensor | None, g: Tensor, last: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of a, b and h0."""
+    """Return the gradients of a, b and h0."""
     constant = a.shape[1] == 1
     inputs = [_with_rows(x) for x in (a.expand_as(h), h, h0[:, None], g)]
     dh0 = last.clone(memory_format=torch.contiguous_format)[:, None]
@@ -38,7 +38,7 @@ def backward(
 
 
 def _call(name: str, before: list[Tensor], fresh: Tensor | None, after: list[Tensor], reverse: bool) -> None:
-    """The function for this dtype; the order of its arguments is the one in the C++ text."""
+    """Call the function for this dtype; the order of its arguments is the one in the C++ code."""
     lanes, steps, features = after[0].shape
     function = getattr(library(), f"{name}_{str(after[0].dtype).removeprefix('torch.')}")
     fresh = None if fresh is None else fresh.contiguous()
@@ -52,7 +52,7 @@ def _call(name: str, before: list[Tensor], fresh: Tensor | None, after: list[Ten
 
 
 def _with_rows(x: Tensor) -> Tensor:
-    """The same numbers with the features of a row side by side; what is one row for all steps stays one."""
+    """Return a tensor with contiguous features; a row that is broadcast over all steps stays broadcast."""
     x = x.resolve_conj().resolve_neg()
     if x.stride(2) == 1:
         return x
@@ -66,5 +66,5 @@ def _rows(x: Tensor) -> _Rows:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Compiled at the first call; raises `CompilerError` where the compiler refuses."""
+    """Compile and load the library at the first call; raise `CompilerError` if the compiler fails."""
     return toolchain.load(resources.files(__package__).joinpath("linear_scan.cpp").read_text())

@@ -1,8 +1,8 @@
-"""The recurrence in plain torch, for any device: all chunks of a sequence at once inside, one after another between.
+"""The recurrence in plain torch, for any device: in parallel within chunks, sequential between them.
 
-Inside a chunk, the pairs (a, b) of neighboring stretches of time are joined, then of stretches twice as long, and so
-on (Hillis and Steele, 1986, doi:10.1145/7902.7903), so that a sequence takes T / CHUNK small operations and log2(CHUNK)
-large ones. Products of a reach over one chunk only: they cannot overflow where |a| stays below 16, whatever T is.
+Inside a chunk, the pairs (a, b) of neighboring segments are combined, then of segments twice as long, and so on (Hillis
+and Steele, 1986, doi:10.1145/7902.7903). A sequence takes T / CHUNK small operations and log2(CHUNK) large ones.
+Products extend over one chunk only: they cannot overflow while |a| is below 16, whatever T is.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ CHUNK = 32
 
 
 def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
-    """All states, [B, T, H]."""
+    """Return all states [B, T, H]."""
     a = a.expand_as(b)
     if not reverse:
         return _scan(a, b, h0, fresh)
@@ -31,9 +31,9 @@ def backward(
     reverse: bool,
     scan: Callable[..., Tensor] = forward,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of a, b and h0: the same recurrence the other way round, with a of the step after.
+    """Return the gradients of a, b and h0: the same recurrence in the other direction, with a of the next step.
 
-    * `scan`: what computes it; nothing else here is written into.
+    `scan` computes the recurrence. All other operations are out of place.
     """
     start = -1 if reverse else 0
     back = a.expand_as(h).conj()
@@ -48,7 +48,7 @@ def backward(
 
 
 def _shifted(x: Tensor, first: Tensor, reverse: bool) -> Tensor:
-    """What was there a step before, with `first` at the first step."""
+    """Return the values of the previous step, with `first` at the first step."""
     return torch.cat([x[:, 1:], first] if reverse else [first, x[:, :-1]], dim=1)
 
 
@@ -56,7 +56,7 @@ def _scan(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None) -> Tensor:
     B, T, H = b.shape
     padded = -T % CHUNK
     whole = (B, (T + padded) // CHUNK, CHUNK, H)
-    # Copies: the pairs are joined in place.
+    # copies, because the pairs are combined in place
     a = torch.cat([a, a.new_ones(B, padded, H)], dim=1).view(whole)
     b = torch.cat([b, b.new_zeros(B, padded, H)], dim=1).view(whole)
     cut = None if fresh is None else torch.cat([fresh, fresh.new_zeros(B, padded)], dim=1).view(*whole[:3], 1).clone()
@@ -66,7 +66,7 @@ def _scan(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None) -> Tensor:
         gained = a_late * b[:, :, :-reach]
         joined = a_late * a[:, :, :-reach]
         if cut is not None:
-            # A selection, not a product with zero: what a lane carried before may be NaN.
+            # a selection, not a product with zero: the previous state may be NaN
             gained = gained.masked_fill(cut[:, :, reach:], 0)
             joined = joined.masked_fill(cut[:, :, reach:], 0)
             cut[:, :, reach:] = cut[:, :, reach:] | cut[:, :, :-reach]

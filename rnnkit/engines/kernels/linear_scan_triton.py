@@ -1,10 +1,10 @@
-"""The recurrence on a GPU: a program for each lane and block of features takes one chunk of time after another.
+"""The recurrence on a GPU: one program for each row and block of features processes chunks of time in sequence.
 
-Inside a chunk the steps are joined by an associative scan over (a, b, fresh), in registers; between chunks the last
-state is carried. Complex numbers are pairs of real ones, in memory as here. The gradient of b is the same recurrence
-the other way round, with a of the step after.
+Inside a chunk, the steps are combined by an associative scan over (a, b, fresh), in registers; between chunks the last
+state is carried. Complex numbers are pairs of real ones, in memory as well. The gradient of b is the same recurrence in
+the other direction, with a of the next step.
 """
-# Triton's functions are Python in form only, and where there is no GPU there need be no Triton.
+# Triton functions are not typed Python, and Triton is not installed on machines without a GPU.
 # mypy: disable-error-code="import-not-found, no-untyped-def"
 
 from typing import Any
@@ -19,7 +19,7 @@ CHUNK, BLOCK = 32, 32
 
 @triton.jit
 def _join(a, b, fresh, later_a, later_b, later_fresh):
-    """Two stretches of time as one; what was before a fresh step is left out, not multiplied by zero."""
+    """Combine two segments of time; what precedes a fresh step is dropped, not multiplied by zero."""
     kept_a = tl.where(later_fresh > 0, 0.0, later_a * a)
     kept_b = tl.where(later_fresh > 0, 0.0, later_a * b)
     return kept_a, later_b + kept_b, tl.maximum(fresh, later_fresh)
@@ -27,7 +27,7 @@ def _join(a, b, fresh, later_a, later_b, later_fresh):
 
 @triton.jit
 def _join_complex(a, ai, b, bi, fresh, later_a, later_ai, later_b, later_bi, later_fresh):
-    """The same with pairs."""
+    """Combine two segments of complex numbers."""
     cut = later_fresh > 0
     kept_a = tl.where(cut, 0.0, later_a * a - later_ai * ai)
     kept_ai = tl.where(cut, 0.0, later_a * ai + later_ai * a)
@@ -43,7 +43,7 @@ def _scan_kernel(
     REVERSE: tl.constexpr, COMPLEX: tl.constexpr, FRESH: tl.constexpr,
     CHUNK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """h_t = a_t h_{t-1} + b_t. With shift 1, a and fresh are those of the step taken before, and 1 and no at first.
+    """h_t = a_t h_{t-1} + b_t. With shift 1, a and fresh are those of the previous step, and 1 and false at the first.
 
     sign -1 conjugates a. The result and the states before the first step are contiguous.
     """
@@ -62,7 +62,7 @@ def _scan_kernel(
         t_a = t + shift if REVERSE else t - shift
         here = (s < steps)[:, None] & inside[None, :]
         here_a = here & (s >= shift)[:, None]
-        # Steps after the end multiply by one and add nothing, so that the carry is the last state.
+        # steps after the end multiply by one and add zero, so that the carry is the last state
         at_a = a_ptr + lane * a_lane + t_a[:, None] * a_step + j[None, :] * width
         at_b = b_ptr + lane * b_lane + t[:, None] * b_step + j[None, :] * width
         at_h = h_ptr + ((lane * steps + t)[:, None] * features + j[None, :]) * width
@@ -88,14 +88,14 @@ def _scan_kernel(
 
 
 def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
-    """All states, [B, T, H]."""
+    """Return all states [B, T, H]."""
     return _scan(a.expand_as(b), b, h0, fresh, reverse, backward=False)
 
 
 def backward(
     a: Tensor, h: Tensor, h0: Tensor, fresh: Tensor | None, g: Tensor, last: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of a, b and h0."""
+    """Return the gradients of a, b and h0."""
     db = _scan(a.expand_as(h), g, last, fresh, not reverse, backward=True)
     late, early = (slice(None, -1), slice(1, None)) if reverse else (slice(1, None), slice(None, -1))
     first = -1 if reverse else 0
@@ -125,7 +125,7 @@ def _scan(a: Tensor, b: Tensor, start: Tensor, fresh: Tensor | None, reverse: bo
 
 
 def _reals(x: Tensor) -> Tensor:
-    """The same memory as real numbers, the features of a row side by side."""
+    """View a tensor as real numbers with contiguous features."""
     x = x.resolve_conj().resolve_neg()
     if x.stride(-1) != 1:
         x = x.contiguous()

@@ -1,6 +1,6 @@
 // c [M, N] = a [M, K] times b [K, N], a and b with any strides, c row by row.
-// Blocks of b lie packed in panels of a few vectors, blocks of a in slivers of a few rows, both within the second cache;
-// a tile of sums, sliver by panel, stays in registers (Goto and van de Geijn, 2008, doi:10.1145/1356052.1356053).
+// Blocks of b are packed in panels of a few vectors, blocks of a in slivers of a few rows, both in the L2 cache;
+// a tile of sums, sliver by panel, is in registers (Goto and van de Geijn, 2008, doi:10.1145/1356052.1356053).
 #include <algorithm>
 #include <cstdlib>
 #include <omp.h>
@@ -45,13 +45,13 @@ static S* room(long n) {
   return static_cast<S*>(std::aligned_alloc(64, (n * (long)sizeof(S) + 63) / 64 * 64));
 }
 
-// A range of n things that one of several threads takes.
+// The range of n items for one of several threads.
 struct Share {
   long begin, end;
   Share(long n, long thread, long count) : begin(n * thread / count), end(n * (thread + 1) / count) {}
 };
 
-// Panels of b, each with its columns side by side at every depth, `apart` a column; beyond the last one there are zeros.
+// Packs panels of b, each with contiguous columns at every depth and a stride of `apart`; columns beyond the last are zero.
 template <class S>
 static void pack_panels(const S* b, long bk, long bn, long N, Share panels, Share depths, S* to, long apart) {
   constexpr long L = Vector<S>::lanes, most = PANEL * L;
@@ -69,7 +69,7 @@ static void pack_panels(const S* b, long bk, long bn, long N, Share panels, Shar
     }
   };
   if (bn == 1) {
-    // Row by row, as b lies in memory.
+    // Row by row, in the memory order of b.
     for (long k = depths.begin; k < depths.end; ++k)
       for (long p = panels.begin; p < panels.end; ++p) pack(p, k, k + 1);
   } else {
@@ -98,15 +98,15 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
   constexpr int L = Vector<S>::lanes;
   constexpr long wide = PANEL * L;
   const long panels = (N + wide - 1) / wide, slivers = (M + SLIVER - 1) / SLIVER;
-  // Rows of a are read as they lie; where sums do not run along them, they are packed.
+  // Rows of a are read in place if they are contiguous along the sums, and packed otherwise.
   const bool packs = ak != 1;
   const long apart = std::min(K, DEPTH);
   S* const packed_b = room<S>(panels * wide * apart);
 #pragma omp parallel num_threads(threads)
   {
     const long thread = omp_get_thread_num(), count = omp_get_num_threads();
-    // Threads share the rows of c and what is packed of b. Long sums are done in blocks of b, of which there are many to
-    // wait for: there each thread takes columns, and packs for itself.
+    // Threads share the rows of c and the packed panels of b. Long sums need many blocks of b, and as many barriers:
+    // there each thread takes columns and packs its own panels.
     const bool alone = K > DEPTH && M <= N && panels >= count;
     const Share all_panels(panels, 0, 1), own_panels(panels, thread, count);
     const Share columns = alone ? own_panels : all_panels, own(slivers, alone ? 0 : thread, alone ? 1 : count);
@@ -138,7 +138,7 @@ static void matmul(long M, long N, long K, const S* a, long am, long ak, const S
             if (width % L == 0) {
               whole(rows, vectors);
             } else {
-              // The last vectors reach beyond c.
+              // The last vectors extend beyond c.
               whole.c = edge, whole.ldc = wide, whole.add = false;
               whole(rows, vectors);
               for (int m = 0; m < rows; ++m)

@@ -1,4 +1,4 @@
-// A tile of a product, its sums in vector registers.
+// A tile of a product, with its sums in vector registers.
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
 #elif defined(__AVX__)
@@ -13,10 +13,10 @@ struct Vector {
   static constexpr int lanes = VECTOR_BYTES / sizeof(S);
 };
 
-// Columns of a panel, in vectors: with 6 rows of sums it fills the 32 registers of AVX-512.
+// The number of columns of a panel, in vectors: with 6 rows of sums they fill the 32 registers of AVX-512.
 constexpr int PANEL = VECTOR_BYTES == 64 ? 4 : 2;
 
-// c [ROWS, VECTORS] = (c +) a [ROWS, depth] times a panel of b, which holds its columns side by side.
+// c [ROWS, VECTORS] = (c +) a [ROWS, depth] times a panel of b with contiguous columns.
 template <class S, int ROWS, int VECTORS>
 static inline __attribute__((always_inline)) void tile(long depth, const S* a, long stride_m, long stride_k,
                                                        const S* __restrict b, S* __restrict c, long ldc, bool add) {

@@ -1,4 +1,4 @@
-"""Recurrent models that map a window of the past to what is said of the future."""
+"""Recurrent models that map a window of the past to a forecast."""
 
 from rnnkit.models.forecasting.autoregressive import AutoregressiveForecaster
 from rnnkit.models.forecasting.direct import DirectForecaster

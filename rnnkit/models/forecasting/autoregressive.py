@@ -1,4 +1,4 @@
-"""DeepAR: each step from the one before (Salinas et al. 2020, arXiv:1704.04110)."""
+"""DeepAR, an autoregressive forecaster (Salinas et al. 2020, arXiv:1704.04110)."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -20,33 +20,34 @@ from rnnkit.ranges import Layers, PositiveInt, Probability, Steps
 
 
 class AutoregressiveForecaster(Forecaster):
-    r"""Foresees each step from the values before it; the future is drawn one step after the other.
+    r"""Predicts each step from the values before it, and samples the future step by step.
 
     .. math::
         h_t &= \mathrm{RNN}([z_{t-l}, \mathrm{missing}_{t-l}]_{l \in lags}, u_t, \mathrm{gap}_t) \\
         p(z_t \mid z_{<t}) &= \mathrm{output}(W h_t + b)
 
-    In training the true values are the inputs, over past and horizon, and all steps count whose lags lie in the window
-    (teacher forcing). A forecast is a set of sample paths: what is drawn at one step is the input of later ones.
+    In training, the inputs are the true values over past and horizon (teacher forcing), and the loss includes all steps
+    whose lags are inside the window. A forecast is a set of sample paths: the value sampled at one step is an input of
+    later ones.
 
-    z are values on the scale of the window, which its past alone decides, 0 where missing; u are the covariates known
-    for the future, with location and scale of the window among them.
+    z are values on the scale of the window, which is computed from its past, 0 where missing; u are the covariates
+    known for the future, including location and scale of the window.
 
     Axes: B windows, T past steps, H steps of the horizon, C channels, L lags, S sample paths, N = T + H steps.
 
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
-        output: see `Forecaster`; one that can be sampled.
+        output: see `Forecaster`; it must support sampling.
         channels, horizon, scaling: see `Forecaster`.
-        context: T at most.
+        context: the largest T.
         past_covariates, ..., static_categories: see `Covariates`; those of the past must all be known for the future.
-        lags: how many steps back the values lie that are read; 1 must be among them.
+        lags: the lags of the input values in steps; they must include 1.
         hidden_size, num_layers: of the RNN.
         dropout: probability of dropout between the layers and before W, in [0, 1).
 
     Raises:
-        UserError: for sizes below 1, a probability outside [0, 1), lags without 1 or beyond the context, covariates
-            that end with the past, and where `Forecaster` does.
+        UserError: if a size is below 1, a probability is not in [0, 1), lags lack 1 or exceed the context, or
+            covariates are known for the past only; and as `Forecaster`.
 
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models.forecasting.distributions import Gaussian
@@ -82,15 +83,15 @@ class AutoregressiveForecaster(Forecaster):
         check_probability("dropout", dropout, key="model.dropout")
         lags = tuple(sorted(set(lags)))
         if not lags or lags[0] != 1 or lags[-1] >= context:
-            expected = f"steps from 1, which must be among them, to below data.context={context}"
+            expected = f"lags of at least 1 and below data.context={context}, including 1"
             raise UserError("model.lags", expected, str(list(lags)), fix="model.lags=[1]")
         ending = past_covariates - future_covariates + len(past_categories) - len(future_categories)
         if ending:
-            got = f"{ending} known for the past alone"
+            got = f"{ending} known for the past only"
             fix = "data.past_covariates=[], or model=direct_forecaster"
-            raise UserError("model", "covariates known for the future, which steps of the horizon read", got, fix=fix)
+            raise UserError("model", "covariates that are known for the future", got, fix=fix)
         nothing = Parameters(torch.zeros(1, 1, 1, output.size), torch.zeros(1, 1), torch.ones(1, 1))
-        output.sample(nothing, 1)  # an output that cannot be sampled says so now
+        output.sample(nothing, 1)  # raises an error now if the output cannot be sampled
         self.covariates = Covariates(
             past_covariates, future_covariates, past_categories, future_categories, static, static_categories
         )
@@ -104,7 +105,9 @@ class AutoregressiveForecaster(Forecaster):
     def teach(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
-        """The parameters of each step given the true values before it, and these values, over past and horizon."""
+        """Return the parameters of each step given the true values before it, and these values, over past and
+        horizon.
+        """
         parameters, values_BNC, place_BN = self._taught(inputs, targets, lengths)
         counted_BN = place_BN >= torch.minimum(self.lags[-1], self._origins(inputs, lengths))[:, None]
         return parameters, values_BNC.masked_fill(~counted_BN[..., None], torch.nan)
@@ -112,16 +115,16 @@ class AutoregressiveForecaster(Forecaster):
     def foreseen(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
-        """The parameters of each step of the horizon given the true values before it, and these values."""
+        """Return the parameters of each step of the horizon given the true values before it, and these values."""
         parameters, _, _ = self._taught(inputs, targets, lengths)
         place_BH = self._origins(inputs, lengths)[:, None] + torch.arange(self.horizon, device=targets.device)
         raw_BHCP = parameters.raw.gather(1, place_BH[..., None, None].expand(-1, -1, *parameters.raw.shape[2:]))
         return parameters._replace(raw=raw_BHCP), targets
 
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
-        """The parameters of each step of the horizon where those before it have their mean values; nothing is drawn.
+        """Return the parameters of each step of the horizon if the steps before it have their mean values.
 
-        The mean of a forecast is that of `paths`: the path of the means is another one.
+        Nothing is sampled. The path of the means differs from the mean of `paths`, which is the mean of the forecast.
         """
         raws, _ = self._ahead(inputs, 1, lengths, lambda parameters: self.output.mean(parameters)[:, 0])
         return Parameters(raws, *self.scaling(inputs.past))
@@ -137,8 +140,8 @@ class AutoregressiveForecaster(Forecaster):
     ) -> Tensor:
         """Sample paths [S, B, H, C] in the units of the batch.
 
-        The past is read once. Then all paths of all windows are lanes side by side, one step at a time; memory grows
-        with the horizon by the values alone.
+        The past is read once. Then all paths of all windows are rows of one batch, one step at a time. Only the values
+        grow with the horizon.
         """
         _, values = self._ahead(
             inputs, samples, lengths, lambda parameters: self.output.sample(parameters, 1, generator)[0, :, 0]
@@ -153,9 +156,9 @@ class AutoregressiveForecaster(Forecaster):
         lengths: Lengths | None,
         choose: Callable[[Parameters], Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Raw numbers [L, H, C, P] and values [L, H, C] of the horizon, L = S B, as `choose` takes each step's value.
+        """Return raw parameters [L, H, C, P] and values [L, H, C] of the horizon, L = S B, with values from `choose`.
 
-        `choose` is given the parameters of one step of all lanes and gives [L, C].
+        `choose` maps the parameters of one step of all rows to values [L, C].
         """
         B, T, C = inputs.past.shape
         S, H = samples, self.horizon
@@ -172,7 +175,7 @@ class AutoregressiveForecaster(Forecaster):
         _, state = self.rnn(x_BTI, lengths=lengths)
         state = map_state(lambda leaf: leaf.repeat(S, *[1] * (leaf.dim() - 1)), state)
 
-        # the values that lags reach back to, then those that are drawn, each window's origin at the same place
+        # the values at the lags, then the sampled ones, with the origin of each window at the same place
         K = self.longest_lag
         place_BK = origin_B[:, None] + torch.arange(-K, 0, device=z_BTC.device)
         before_BK1 = (place_BK < 0)[..., None]
@@ -201,11 +204,11 @@ class AutoregressiveForecaster(Forecaster):
     def _taught(
         self, inputs: ForecastInputs, targets_BHC: Tensor, lengths: Lengths | None
     ) -> tuple[Parameters, Tensor, Tensor]:
-        """Parameters and values of all N steps, a shorter past followed by its horizon at once, and their numbers."""
+        """Return parameters and values of all N steps, past and horizon in one sequence, and the number of steps."""
         B, T, _ = inputs.past.shape
         origin_B1 = self._origins(inputs, lengths)[:, None]
         place_BN = torch.arange(T + self.horizon, device=origin_B1.device).expand(B, -1)
-        # where in [past, horizon] the step lies that comes at this place
+        # the index in [past, horizon] of the step at each place
         source_BN = torch.where(place_BN < origin_B1, place_BN, place_BN + T - origin_B1)
         padding_BN = source_BN >= T + self.horizon
         source_BN = source_BN.clamp(max=T + self.horizon - 1)
@@ -231,7 +234,7 @@ class AutoregressiveForecaster(Forecaster):
         return raw_BNCP
 
     def _lagged(self, z_BNC: Tensor, missing_BNC: Tensor, place_BN: Tensor) -> Tensor:
-        """[B, N, 2 L C], the values so many steps back and where they are missing or lie before the window."""
+        """Return the lagged values and where they are missing or before the window [B, N, 2 L C]."""
         place_BNL = place_BN[..., None] - self.lags
         before_BNL1 = (place_BNL < 0)[..., None]
         B, N, L = place_BNL.shape
@@ -242,6 +245,6 @@ class AutoregressiveForecaster(Forecaster):
 
     @staticmethod
     def _origins(inputs: ForecastInputs, lengths: Lengths | None) -> Tensor:
-        """The steps of each past [B]."""
+        """Return the number of steps of each past [B]."""
         B, T, _ = inputs.past.shape
         return torch.full((B,), T, device=inputs.past.device) if lengths is None else as_lengths(lengths, inputs.past)

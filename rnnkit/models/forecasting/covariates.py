@@ -1,4 +1,4 @@
-"""What is known beside the values themselves, as numbers that a recurrent layer reads."""
+"""Covariates as numeric inputs of a recurrent layer."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,15 +9,15 @@ from rnnkit.batch import ForecastInputs
 
 
 class Covariates(nn.Module):
-    """Numbers beside a mark of where they are missing, embeddings of categories, static ones at every step.
+    """Numeric covariates with a mask of missing values, embeddings of categories, and static ones at every step.
 
-    A category of V values has an embedding of about V / 2 numbers, 16 at most; one that is known for the future has
-    the same embedding in the past.
+    A category of V values has an embedding of about V / 2 features, 16 at most. Categories that are known for the
+    future have the same embedding in the past.
 
     Args:
-        past, future: how many numeric covariates are known in the past, and for the future.
+        past, future: the numbers of numeric covariates that are known in the past, and for the future.
         past_categories, future_categories: the number of values of each categorical one.
-        static, static_categories: the same of those that hold for a whole series.
+        static, static_categories: the same for covariates that are constant for a series.
 
     >>> covariates = Covariates(past=2, future=1, static_categories=[5])
     >>> covariates.past_size, covariates.future_size
@@ -42,16 +42,16 @@ class Covariates(nn.Module):
         self.future_size = 2 * future + _width(self._of_future()) + fixed
 
     def past(self, inputs: ForecastInputs) -> Tensor:
-        """[B, T, past_size]."""
+        """Return [B, T, past_size]."""
         categories = inputs.past_categories
         return self._joined(inputs, inputs.past_covariates, categories, list(self.embeddings))
 
     def future(self, inputs: ForecastInputs) -> Tensor:
-        """[B, H, future_size]."""
+        """Return [B, H, future_size]."""
         return self._joined(inputs, inputs.future_covariates, inputs.future_categories, self._of_future())
 
     def known_past(self, inputs: ForecastInputs) -> Tensor:
-        """[B, T, future_size]: over the past, what is known for the future too."""
+        """Return [B, T, future_size]: the covariates known for the future, over the past."""
         numbers = inputs.past_covariates[..., inputs.past_covariates.shape[2] - inputs.future_covariates.shape[2] :]
         categories = inputs.past_categories[..., inputs.past_categories.shape[2] - self.known :]
         return self._joined(inputs, numbers, categories, self._of_future())

@@ -1,4 +1,4 @@
-"""A recurrent encoder with a head for all steps of the horizon at once."""
+"""A recurrent encoder with one head for all steps of the horizon."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,33 +19,33 @@ from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Step
 
 
 class DirectForecaster(Forecaster):
-    r"""Reads the past once and says all steps of the horizon at once (Wen et al. 2017, arXiv:1711.11053).
+    r"""Reads the past once and predicts all steps of the horizon at once (Wen et al. 2017, arXiv:1711.11053).
 
     .. math::
         h &= \mathrm{RNN}([z_t, \mathrm{missing}_t, u_t, \mathrm{gap}_t]_{t=1..T}) \\
         c_1, \ldots, c_H &= W h + b \\
         \theta_k &= V \, \mathrm{relu}(U [c_k, v_k] + d) + e + a_k
 
-    z are the values on the scale of the window, 0 where missing; u the covariates of the past, with location and scale
-    of the window among them, v those that are known for the future. The time gap is the last input, where `CfCCell`
-    with `time_gap=True` looks for it. a is the forecast of `LinearPart`, for the parameters that are values.
+    z are the values on the scale of the window, 0 where missing; u are the covariates of the past, including location
+    and scale of the window, v those that are known for the future. The time gap is the last input, as `CfCCell` with
+    `time_gap=True` expects. a is the forecast of `LinearPart`, for the parameters that are values.
 
     Axes: B windows, T past steps, H steps of the horizon, C channels, P parameters.
 
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output: see `Forecaster`.
-        channels, horizon, context: C, H, and T at most.
+        channels, horizon, context: C, H, and the largest T.
         past_covariates, ..., static_categories: see `Covariates`.
         scaling: see `Forecaster`.
         hidden_size, num_layers: of the RNN.
-        step_size: width of each c and of the layer behind it.
-        linear: past steps that the linear part reads, 0 for none: see `LinearPart`.
+        step_size: the width of each c and of the layer after it.
+        linear: the number of past steps that the linear part reads, 0 for none; see `LinearPart`.
         dropout: probability of dropout between the layers and before W, in [0, 1).
 
     Raises:
-        UserError: for sizes below 1, a probability outside [0, 1), a linear part beyond the context, and where
-            `Forecaster` does.
+        UserError: if a size is below 1, a probability is not in [0, 1), or the linear part exceeds the context; and as
+            `Forecaster`.
 
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models.forecasting.distributions import Gaussian

@@ -1,4 +1,4 @@
-"""What all forecasters have in common."""
+"""Base class of forecasters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,11 +14,12 @@ from rnnkit.masks import Lengths
 
 
 class Parameters(NamedTuple):
-    """What a model says of N steps: raw numbers, of which an output makes a distribution.
+    """The output of a model for N steps: raw parameters, from which an output makes a distribution.
 
-    * `raw`: [B, N, C, P], P numbers of any size for each step and channel, on the scale of the window.
-    * `location`, `scale`: [B, C], in the dtype of the batch; a value x of the batch and a value z on the scale of the
-      window are x = location + scale z.
+    Args:
+        raw: [B, N, C, P], P unbounded numbers for each step and channel, on the scale of the window.
+        location, scale: [B, C], in the dtype of the batch; a value x of the batch and a value z on the scale of the
+            window are related by x = location + scale z.
     """
 
     raw: Tensor
@@ -26,43 +27,44 @@ class Parameters(NamedTuple):
     scale: Tensor
 
     def moved(self, location_BC: Tensor, scale_BC: Tensor) -> "Parameters":
-        """The same said of location + scale x instead of x."""
+        """Return the parameters of location + scale x in place of x."""
         return Parameters(self.raw, location_BC + scale_BC * self.location, scale_BC * self.scale)
 
 
 class Output(Protocol):
-    """What a model must know of the distribution that its raw numbers are for."""
+    """The interface of an output, as far as models need it."""
 
     @property
     def size(self) -> int:
-        """P, the raw numbers for each step and channel."""
+        """P, the number of raw parameters for each step and channel."""
 
     @property
     def moving(self) -> int:
-        """How many of them, the first ones, are values: these move when the forecast moves."""
+        """The number of them, the first ones, that are values and move with the forecast."""
 
     @property
     def scalings(self) -> tuple[str, ...]:
-        """The kinds of window scaling that the distribution can go through."""
+        """The kinds of window scaling that the distribution supports."""
 
     def mean(self, parameters: Parameters) -> Tensor:
-        """[B, N, C] in the units of the batch."""
+        """Return the mean [B, N, C] in the units of the batch."""
 
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
-        """[samples, B, N, C] in the units of the batch."""
+        """Return samples [samples, B, N, C] in the units of the batch."""
 
 
 class Forecaster(nn.Module, ABC):
     """Maps windows of `channels` channels to the parameters of the next `horizon` steps.
 
     Args:
-        output: what the parameters are for.
+        output: the output that the parameters are for.
         channels, horizon: C, H.
-        scaling: how each window is scaled: a kind of `rnnkit.layers.WindowScaling`, or a class of your own, called as
-            `scaling(channels=C)`, that maps windows [B, T, C] to location and scale [B, C]. A distribution that goes
-            through some kinds only asks for its `kind`.
+        scaling: the scaling of each window: a kind of `rnnkit.layers.WindowScaling`, or a class of your own, called as
+            `scaling(channels=C)`, that maps windows [B, T, C] to location and scale [B, C]. It needs a `kind` if the
+            output supports some kinds only.
 
-    Raises UserError for sizes below 1, and a scaling that does not go with the output.
+    Raises:
+        UserError: if a size is below 1, or the output does not support the scaling.
     """
 
     tasks = ("forecasting",)
@@ -82,18 +84,20 @@ class Forecaster(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
-        """Parameters for the horizon, [B, H, C, P], from the past alone."""
+        """Return the parameters of the horizon, [B, H, C, P], given the past."""
 
     def teach(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
-        """The parameters that training compares with values [B, N, C], and these values: those of the horizon."""
+        """Return the parameters for the training loss and the values [B, N, C] to compare them with, those of the
+        horizon by default.
+        """
         return self(inputs, lengths=lengths), targets
 
     def foreseen(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
-        """The parameters that evaluation compares with the values of the horizon [B, H, C], and these values."""
+        """Return the parameters for evaluation and the values of the horizon [B, H, C] to compare them with."""
         return self(inputs, lengths=lengths), targets
 
     def paths(
@@ -104,15 +108,15 @@ class Forecaster(nn.Module, ABC):
         lengths: Lengths | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor | None:
-        """Sample paths [S, B, H, C] in the units of the batch, of a model that draws each step from those before it.
+        """Return sample paths [S, B, H, C] in the units of the batch, for a model that samples step by step.
 
-        None for a model whose parameters are the whole forecast: mean and quantiles follow from them.
+        None if the parameters are the whole forecast: mean and quantiles follow from them.
         """
         return None
 
 
 def check_sizes(**sizes: int) -> None:
-    """UserError for a size of the model's below 1."""
+    """Raise UserError if a size is below 1."""
     for name, size in sizes.items():
         if size < 1:
             raise UserError(f"model.{name}", "1 or more", str(size), fix=f"model.{name}=64")

@@ -1,4 +1,4 @@
-"""The linear part of a forecast, beside the recurrent one."""
+"""A linear forecast that is added to the recurrent one."""
 
 import torch
 from torch import Tensor, nn
@@ -7,17 +7,18 @@ from rnnkit.errors import UserError
 
 
 class LinearPart(nn.Module):
-    r"""A linear forecast from the last N steps, with the same weights for all channels, added to what a model says.
+    r"""A linear forecast from the last N steps, with the same weights for all channels, added to that of the model.
 
     .. math::
         a_k = \sum_{i=1}^{N} w_{ki} z_{T+1-i}
 
-    It follows a season that lies within N steps at once, and leaves the rest to the recurrence (Lai et al. 2018,
-    arXiv:1703.07015). The weights begin at zero.
+    It captures a season within N steps directly, and leaves the rest to the recurrence (Lai et al. 2018,
+    arXiv:1703.07015). The weights start at zero.
 
     Axes: B windows, T past steps, N of them read, H steps of the horizon, C channels, P parameters.
 
-    Raises UserError for steps below 0 or beyond the context.
+    Raises:
+        UserError: if the number of steps is negative or exceeds the context.
 
     >>> part = LinearPart(steps=2, horizon=3, context=9)
     >>> part(torch.randn(4, 9, 1), None).shape
@@ -30,15 +31,15 @@ class LinearPart(nn.Module):
             expected = f"0 to {context}, the steps of data.context"
             raise UserError("model.linear", expected, str(steps), fix=f"model.linear={context}")
         self.steps = steps
-        # without a gradient where it is empty: processes side by side would wait for it
+        # an empty weight has no gradient: distributed processes would wait for it
         self.weight = nn.Parameter(torch.zeros(horizon, steps), requires_grad=steps > 0)
 
     def forward(self, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
-        """[B, H, C] from values on the scale of the window [B, T, C]."""
+        """Return [B, H, C] from values on the scale of the window [B, T, C]."""
         return self.weight @ _ending(z_BTC, lengths, self.steps)
 
     def added(self, raw_BHCP: Tensor, moving: int, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
-        """[B, H, C, P], the forecast added to the first `moving` parameters of each step and channel."""
+        """Return [B, H, C, P], the forecast added to the first `moving` parameters of each step and channel."""
         if not self.steps:
             return raw_BHCP
         a_BHC1 = self(z_BTC, lengths)[..., None]
@@ -46,7 +47,7 @@ class LinearPart(nn.Module):
 
 
 def _ending(z_BTC: Tensor, lengths_B: Tensor | None, steps: int) -> Tensor:
-    """[B, steps, C], the last steps of each lane, 0 before its first."""
+    """Return the last steps of each row [B, steps, C], 0 before its first step."""
     B, T, C = z_BTC.shape
     if lengths_B is None and steps <= T:
         return z_BTC[:, T - steps :]

@@ -21,7 +21,7 @@ from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Step
 
 
 class SegmentForecaster(Forecaster):
-    r"""Reads each channel by itself, `segment` steps at a time, and says all segments of the horizon side by side.
+    r"""Reads each channel separately, `segment` steps at a time, and predicts all segments of the horizon in parallel.
 
     .. math::
         x_j &= \mathrm{relu}(W z_{j} + W' \mathrm{missing}_j + b), \qquad z_j \in \mathbb{R}^{segment} \\
@@ -29,25 +29,25 @@ class SegmentForecaster(Forecaster):
         \theta_k &= V \, \mathrm{dropout}(\mathrm{RNN}([p_k, e_c] \mid h)) + d + a_k
 
     All channels share the weights; e is an embedding of the channel, p of the segment's position in the horizon. The
-    second RNN is the first one, gone on from h by a single step, so that the segments of the horizon do not wait for
-    each other. z is on the scale of the window; SegRNN's own scaling is `last`, the last value taken off. SegRNN has no
-    linear part; a is that of `LinearPart`, for the parameters that are values.
+    second RNN is the first one, continued from h by a single step, so that the segments of the horizon do not depend on
+    each other. z is on the scale of the window; SegRNN itself uses the scaling `last`, which subtracts the last value.
+    SegRNN has no linear part; a is that of `LinearPart`, for the parameters that are values.
 
-    Axes: B windows, T past steps, J segments of the past, M of the horizon, C channels, L lanes = B C, S segment.
+    Axes: B windows, T past steps, J segments of the past, M of the horizon, C channels, L rows = B C, S segment.
 
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output, channels, horizon, scaling: see `Forecaster`.
-        context: T at most; a shorter past counts as missing before its first step.
-        past_covariates, ..., static_categories: must be none; this model reads values only.
-        segment: steps in a segment.
+        context: the largest T; steps before the first one of a shorter past are missing values.
+        past_covariates, ..., static_categories: must be empty; this model reads values only.
+        segment: the number of steps in a segment.
         hidden_size, num_layers: of the RNN; the size must be even.
-        linear: past steps that the linear part reads, 0 for none: see `LinearPart`.
+        linear: the number of past steps that the linear part reads, 0 for none; see `LinearPart`.
         dropout: probability of dropout before V, in [0, 1).
 
     Raises:
-        UserError: for sizes below 1, an odd width, a probability outside [0, 1), covariates, and where `Forecaster`
-            does.
+        UserError: if a size is below 1, the width is odd, a probability is not in [0, 1), or there are covariates; and
+            as `Forecaster`.
 
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models.forecasting.distributions import Point
@@ -86,8 +86,8 @@ class SegmentForecaster(Forecaster):
         if past_covariates or past_categories or static or static_categories:
             numbers, categories = past_covariates + static, len(past_categories) + len(static_categories)
             got = f"{numbers} numeric and {categories} categorical ones"
-            fix = "data.time_features=false where they are the calendar, or model=direct_forecaster"
-            raise UserError("model", "data without covariates, as SegmentForecaster reads values only", got, fix=fix)
+            fix = "data.time_features=false if they are the calendar, or model=direct_forecaster"
+            raise UserError("model", "data without covariates, since SegmentForecaster reads values only", got, fix=fix)
         self.context, self.segment = context, segment
         self.segments = -(-horizon // segment)
         self.embedding = nn.Linear(segment, hidden_size)
@@ -108,7 +108,7 @@ class SegmentForecaster(Forecaster):
         x_LJH = torch.relu(self.embedding(self._folded(z_BTC)) + self.missing(self._folded(missing_BTC)))
         _, state = self.rnn(x_LJH)
         B, C, M = len(past_BTC), self.channels, self.segments
-        # each lane goes on once for each segment of the horizon
+        # each row continues once for each segment of the horizon
         state = map_state(lambda leaf: leaf.repeat_interleave(M, 0), state)
         query_CMH = torch.cat([self.positions.expand(C, -1, -1), self.channel_embedding[:, None].expand(-1, M, -1)], -1)
         query_L1H = query_CMH.expand(B, -1, -1, -1).flatten(0, 2)[:, None]
@@ -119,12 +119,12 @@ class SegmentForecaster(Forecaster):
         return Parameters(raw_BHCP, location_BC, scale_BC)
 
     def _folded(self, x_BTC: Tensor) -> Tensor:
-        """[B C, J, S]: channels become lanes, steps segments."""
+        """Reshape to [B C, J, S]: channels become rows, and S steps one segment."""
         return x_BTC.transpose(1, 2).reshape(-1, x_BTC.shape[1] // self.segment, self.segment)
 
 
 def _to_the_right(past_BTC: Tensor, lengths_B: Tensor | None, steps: int) -> Tensor:
-    """[B, steps, C] with the last step of each lane at the end, NaN before its first."""
+    """Return [B, steps, C] with the last step of each row at the end, NaN before its first."""
     T = past_BTC.shape[1]
     past_BTC = pad(past_BTC, (0, 0, steps - T, 0), value=torch.nan)
     if lengths_B is None:

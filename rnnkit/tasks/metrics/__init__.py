@@ -1,1 +1,1 @@
-"""MetricsOfWeights by which tasks are judged."""
+"""Metrics of the tasks."""

@@ -1,4 +1,4 @@
-"""How far a metric would move on another split of the same kind: the percentile bootstrap."""
+"""Confidence intervals of metrics by the percentile bootstrap."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,26 +6,30 @@ import torch
 from torch import Tensor
 
 MetricsOfWeights = Callable[[Tensor], dict[str, Tensor]]
-"""Takes weights [R, N], one row a resample, one column a sequence; returns metrics [R] by name."""
+"""A function of weights [R, N], one row for each resample and one column for each sequence, that returns metrics [R]
+by name."""
 
 CHUNK = 2**20
-"""Weights that are held at a time."""
+"""The largest number of weights in memory at a time."""
 
 
 def intervals(
     metrics: MetricsOfWeights, count: int, *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    r"""The middle 95 % of each figure over resamples of the split (Efron and Tibshirani 1993).
+    r"""Returns 95 % confidence intervals of metrics by the percentile bootstrap (Efron and Tibshirani 1993).
 
-    A resample draws N of the N sequences with replacement, so a sequence counts w times, which is all that a figure
-    needs to know of it:
+    A resample draws N of the N sequences with replacement. A sequence is drawn w times, and w is its weight in the
+    metrics:
 
     .. math:: (w_1, \dots, w_N) \sim \mathrm{Multinomial}(N; 1/N, \dots, 1/N)
 
-    Sequences are taken to be independent. Where they come in groups (speakers, engines) the truth is wider.
+    Sequences are assumed to be independent. If they come in groups (speakers, engines), the true interval is wider.
 
-    * `metrics`: called with weights [R, N]; where one is NaN (a resample without one of two classes) it is left out.
-    * `count`: N.
+    Args:
+        metrics: called with weights [R, N]. A metric that is NaN, as in a resample with one class only, is left out.
+        count: N.
+        resamples: the number of resamples.
+        seed: the seed of the resamples.
 
     >>> correct_N = torch.tensor([1.0] * 90 + [0.0] * 10)
     >>> low, high = intervals(lambda w_RN: {"accuracy": w_RN @ correct_N / 100}, 100)["accuracy"]
@@ -45,7 +49,7 @@ def _pair(ends: Tensor) -> tuple[float, float]:
 
 
 def _weights(count: int, resamples: int, seed: int) -> Iterator[Tensor]:
-    """How often each sequence is drawn, resample by resample, a few at a time."""
+    """Yields the number of times that each sequence is drawn [R, N], a few resamples at a time."""
     generator = torch.Generator().manual_seed(seed)
     rows = max(1, CHUNK // count)
     for start in range(0, resamples, rows):

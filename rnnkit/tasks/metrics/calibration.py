@@ -1,4 +1,4 @@
-"""Whether a model that says 80 % is right four times in five."""
+"""Calibration of predicted probabilities."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,13 +7,13 @@ BINS = 15
 
 
 def expected_calibration_error(confidence_N: Tensor, correct_N: Tensor, weights_RN: Tensor) -> Tensor:
-    r"""The gap between confidence and accuracy, averaged over bins of like confidence (Guo et al. 2017,
+    r"""Returns the mean gap between confidence and accuracy over bins of confidence (Guo et al. 2017,
     arXiv:1706.04599).
 
     .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} \, |\mathrm{accuracy}_b - \mathrm{confidence}_b|
 
-    15 bins of equal width; confidence is the probability of the class that was chosen. Weights [R, N] say how often
-    each sequence counts; the result is [R].
+    There are 15 bins of equal width. Confidence is the probability of the predicted class. `weights_RN` [R, N] are the
+    weights of the sequences; the result has shape [R].
 
     >>> import torch
     >>> confidence_N, correct_N = torch.tensor([0.8] * 5), torch.tensor([True, True, True, True, False])

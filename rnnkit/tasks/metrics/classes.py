@@ -1,4 +1,4 @@
-"""The metrics of classification, for resamples of a split as well as for the split."""
+"""Classification metrics of a split and of its resamples."""
 
 from collections.abc import Callable
 
@@ -11,11 +11,12 @@ from rnnkit.tasks.metrics.ranking import Ranking
 
 
 def class_metrics(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) -> Callable[[Tensor], dict[str, Tensor]]:
-    r"""What gives, for weights [R, N], how often each sequence counts, the metrics [R] by name.
+    r"""Returns a function that computes the metrics [R], by name, from weights [R, N] of the sequences.
 
-    `loss` (negative log-likelihood in nats), `accuracy` and `macro_f1`; `in_full` also `auroc`, `auprc` and
-    `calibration_error`. With two classes the areas are those of the second. With more, and for F1, they are means
-    over classes; a class that does not occur in a resample, and for F1 was not chosen either, is left out.
+    The metrics are `loss` (negative log-likelihood in nats), `accuracy` and `macro_f1`; with `in_full` also `auroc`,
+    `auprc` and `calibration_error`. With two classes, the areas are those of the second class. With more classes the
+    areas, and in any case F1, are means over classes. A class that does not occur in a resample is left out (of F1:
+    a class that is not predicted either).
 
     >>> log_p_NC = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).log()
     >>> metrics = class_metrics(log_p_NC, torch.tensor([0, 1, 1]))(torch.ones(1, 3))
@@ -54,7 +55,7 @@ def class_metrics(log_p_NC: Tensor, truth_N: Tensor, *, in_full: bool = True) ->
 
 
 def log_odds(log_p_NC: Tensor) -> Tensor:
-    r"""The order of the probabilities without the ties that rounding to 0 and 1 makes.
+    r"""Returns scores that order sequences as their probabilities do, without ties from rounding to 0 and 1.
 
     .. math:: \ln p_c - \ln (1 - p_c), \qquad 1 - p_c = \sum_{k \ne c} p_k
 
@@ -63,13 +64,13 @@ def log_odds(log_p_NC: Tensor) -> Tensor:
     """
     top_N1 = log_p_NC.argmax(dim=1, keepdim=True)
     others_N1 = log_p_NC.scatter(1, top_N1, -torch.inf).logsumexp(dim=1, keepdim=True)
-    # where p is not nearly 1 its own rounding does no harm, and probabilities that are the same stay so
+    # if p is not close to 1, 1 - p is accurate enough, and equal probabilities keep equal scores
     rest_NC = torch.log(-torch.expm1(log_p_NC))
     return log_p_NC - torch.where(log_p_NC > -1e-6, others_N1, rest_NC)
 
 
 def f1(hits: Tensor, truth: Tensor, chosen: Tensor) -> Tensor:
-    r"""Twice the hits over how often a class is there and how often it was chosen; NaN where neither ever is.
+    r"""Returns F1 from counts of true positives, true members and predictions; NaN if a class has neither.
 
     .. math:: F_1 = \frac{2 TP}{2 TP + FP + FN}
     """

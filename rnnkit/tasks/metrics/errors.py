@@ -1,4 +1,4 @@
-"""The metrics of regression, from sums over each sequence, for resamples of a split as well as for the split."""
+"""Regression metrics of a split and of its resamples, computed from sums over each sequence."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from rnnkit.precision import widened
 
 
 def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:
-    """What the metrics need of each sequence [B, 5]: the count of known values, the sums of the absolute errors and of
-    the squared errors, the mean of the values and the sum of their squared distances from it. NaN in the truth is
-    unknown.
+    """Returns the sums over each sequence [B, 5] from which the metrics are computed: the number of known values, the
+    sums of the absolute and of the squared errors, the mean of the values and the sum of their squared deviations from
+    it. A true value that is NaN is unknown.
 
     >>> error_sums(torch.tensor([[5.0, 0.0, 6.0]]), torch.tensor([[3.0, torch.nan, 5.0]])).tolist()
     [[2.0, 3.0, 5.0, 4.0, 2.0]]
@@ -18,7 +18,7 @@ def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:
     truth_BT = widened(truth_BT)
     error_BT = (widened(predicted_BT) - truth_BT).masked_fill(~known_BT, 0)
     count_B = known_BT.sum(dim=1)
-    # from a value of its own, so that a level far above the spread cancels nothing
+    # relative to one of the values, to avoid cancellation when the level is far above the spread
     first_B = truth_BT.masked_fill(~known_BT, -torch.inf).amax(dim=1).masked_fill(count_B == 0, 0)
     apart_BT = (truth_BT - first_B[:, None]).masked_fill(~known_BT, 0)
     mean_B = apart_BT.sum(dim=1) / count_B.clamp(min=1)
@@ -28,20 +28,20 @@ def error_sums(predicted_BT: Tensor, truth_BT: Tensor) -> Tensor:
 
 
 def error_metrics(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
-    r"""RMSE, MAE and R² [R] for weights [R, N], how often each sequence counts.
+    r"""Returns RMSE, MAE and R² [R] for weights [R, N] of the sequences.
 
     .. math::
         \sqrt{\tfrac{1}{n} \sum (\hat y - y)^2}, \qquad \tfrac{1}{n} \sum |\hat y - y|, \qquad
         1 - \frac{\sum (\hat y - y)^2}{\sum (y - \bar y)^2}
 
-    R² of values that are all the same is NaN.
+    R² is NaN if all values are equal.
 
     >>> sums_N5 = error_sums(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [4.0]]))
     >>> {name: round(float(value), 4) for name, value in error_metrics(sums_N5, torch.ones(1, 2)).items()}
     {'rmse': 1.4142, 'mae': 1.0, 'r2': 0.1111}
     """
     count_N, absolute_N, squared_N, mean_N, spread_N = sums_N5.unbind(dim=1)
-    # the mean over all is taken off first: what is left for the mean of a resample is small, and cancels little
+    # the overall mean is subtracted first: the mean of a resample is then small, which avoids cancellation
     apart_N = mean_N - mean_N[:1]
     apart_N = torch.where(count_N > 0, apart_N - (count_N * apart_N).sum() / count_N.sum(), 0)
     terms_N5 = torch.stack(
@@ -49,7 +49,7 @@ def error_metrics(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
     )
     count_R, absolute_R, squared_R, apart_R, square_R = (weights_RN.double() @ terms_N5).unbind(dim=1)
     spread_R = square_R - apart_R.square() / count_R
-    # a resample may have drawn one value alone, again and again
+    # a resample may consist of one value drawn again and again
     spread_R = spread_R.masked_fill(spread_R <= 1e-12 * square_R, torch.nan)
     return {
         "rmse": (squared_R / count_R).sqrt(),
@@ -59,8 +59,8 @@ def error_metrics(sums_N5: Tensor, weights_RN: Tensor) -> dict[str, Tensor]:
 
 
 def phm_penalty(predicted: Tensor, truth: Tensor) -> Tensor:
-    r"""What a wrong remaining life costs: late predictions more than early ones (Saxena et al. 2008, the PHM08
-    challenge, whose score is the sum over all engines). In float64: it grows exponentially.
+    r"""Returns the penalty of a predicted remaining life, larger for late than for early predictions (Saxena et al.
+    2008, the PHM08 challenge, whose score is the sum over all engines). In float64, because it grows exponentially.
 
     .. math:: d = \hat y - y, \qquad s(d) = e^{-d / 13} - 1 \;\text{for}\; d < 0, \quad e^{d / 10} - 1 \;\text{else}
 

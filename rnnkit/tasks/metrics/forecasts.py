@@ -1,4 +1,4 @@
-"""The metrics of forecasts, as sums over windows and channels, step by step of the horizon."""
+"""Forecast metrics, as sums over windows and channels for each step of the horizon."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from rnnkit.precision import widened
 
 TERMS = ("squared", "absolute", "smape", "scaled", "crps", "coverage80", "coverage95")
 COVERAGES = {"coverage80": (0.1, 0.9), "coverage95": (0.025, 0.975)}
-"""The levels of the quantiles between which values should lie as often as the name says, in percent."""
+"""The quantile levels of each interval; its name states the nominal coverage in percent."""
 FROM = {"mse": "squared", "mae": "absolute", "mase": "scaled", "rse": "squared"}
-"""The term that a metric is the mean of, where it has another name."""
+"""The term that a metric is computed from, if it has another name."""
 
 
 class ForecastMetrics(Metric):
@@ -24,12 +24,12 @@ class ForecastMetrics(Metric):
         \mathrm{MASE} = \overline{|\hat x - x| / q}, \qquad
         \mathrm{RSE} = \sqrt{\frac{\sum (\hat x - x)^2}{\sum (x - \bar x)^2}}
 
-    q is the mean absolute seasonal difference of the training values (Hyndman & Koehler 2006); where it is zero or
-    unknown, a value does not count for MASE. The target mean in RSE is that of all channels together (Lai et al. 2018,
-    arXiv:1703.07015). RSE at the last step alone, H, is also what the literature on echo-state networks calls
-    :math:`\mathrm{NRMSE}_H`. sMAPE is 0 where forecast and value are.
+    q is the mean absolute seasonal difference of the training values (Hyndman & Koehler 2006). Values whose q is zero
+    or unknown are left out of MASE. The mean of the targets in RSE is taken over all channels (Lai et al. 2018,
+    arXiv:1703.07015). RSE at the last step H alone is called :math:`\mathrm{NRMSE}_H` in the literature on echo-state
+    networks. sMAPE is 0 if both the forecast and the value are 0.
 
-    A figure that is asked for and has no value, such as MASE of constant series, is NaN.
+    A metric without a value, such as MASE of constant series, is NaN.
 
     Args:
         horizon: H.
@@ -50,14 +50,14 @@ class ForecastMetrics(Metric):
         super().__init__()
         self.horizon = horizon
         self.seen: set[str] = set()
-        """The terms that were given since the last reset."""
-        # in double precision: millions of terms
+        """The names of the terms in the updates since the last reset."""
+        # float64: there are millions of terms
         self.add_state("sums", torch.zeros(len(TERMS), horizon, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(len(TERMS), horizon, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("targets", torch.zeros(4, horizon, dtype=torch.float64), dist_reduce_fx=_merged)
 
     def update(self, terms: "Mapping[str, Term]", targets: "Term") -> None:
-        """Takes in the terms of a batch, and the targets in the units of the metrics."""
+        """Adds the terms of a batch, and its targets in the units of the metrics."""
         for name, (value_BHC, counts_BHC) in terms.items():
             self.seen.add(name)
             place = TERMS.index(name)
@@ -70,7 +70,7 @@ class ForecastMetrics(Metric):
         self.seen.clear()
 
     def compute(self) -> dict[str, Tensor]:
-        """Each metric at each step [H], the last entry over all steps [H + 1]; NaN where nothing counted."""
+        """Returns each metric [H + 1]: at each step, then over all steps; NaN where no value is known."""
         sums = torch.cat([self.sums, self.sums.sum(1, keepdim=True)], 1).cpu()
         counts = torch.cat([self.counts, self.counts.sum(1, keepdim=True)], 1).cpu()
         mean = dict(zip(TERMS, sums / counts, strict=True))
@@ -87,9 +87,7 @@ class ForecastMetrics(Metric):
         }
 
     def named(self) -> dict[str, float]:
-        """The metrics over all steps by name, those whose terms were given, and `nrmse` with the number of the last
-        step.
-        """
+        """Returns the metrics over all steps, by name, for the terms in the updates, and `nrmse` at the last step."""
         found = self.compute()
         named = {name: float(value[-1]) for name, value in found.items() if FROM.get(name, name) in self.seen}
         if "rse" in named:
@@ -98,7 +96,7 @@ class ForecastMetrics(Metric):
 
 
 class Term(NamedTuple):
-    """Something [B, H, C] whose mean is a figure, and which of it counts."""
+    """Values [B, H, C] and a mask of those that count; a metric is computed from their mean."""
 
     value: Tensor
     counts: Tensor
@@ -114,15 +112,19 @@ def error_terms(
     *,
     in_file: bool = True,
 ) -> tuple[dict[str, Term], Term]:
-    """The terms of point forecasts, and the targets, for `ForecastMetrics.update`.
+    """Returns the error terms of point forecasts, and the targets, for `ForecastMetrics.update`.
 
-    The mean is judged by squared, the median by absolute errors. An error in the units of the file is the scale times
-    a difference in units of the batch: the level of a series takes nothing from it.
+    Squared errors are those of the mean, absolute errors those of the median. An error in the units of the file is the
+    scale times an error in the units of the batch, which is exact for series far from zero.
 
-    * `mean`, `median`, `targets`: [B, H, C] in the units of the batch; a target that is NaN does not count.
-    * `location`, `scale`: [B, C]; a value in the units of the file is location + scale x.
-    * `seasonal`: [B, C], the mean absolute seasonal difference, in the units of the batch.
-    * `in_file`: whether the metrics that have a unit are in that of the file, else in that of the batch.
+    Args:
+        mean: [B, H, C], in the units of the batch.
+        median: [B, H, C], in the units of the batch.
+        targets: [B, H, C], in the units of the batch; NaN is ignored.
+        location: [B, C]; a value x of the batch is location + scale * x in the units of the file.
+        scale: [B, C].
+        seasonal: [B, C], the mean absolute seasonal difference, in the units of the batch.
+        in_file: compute the metrics in the units of the file if True, else in those of the batch.
     """
     mean, median, targets = widened(mean), widened(median), widened(targets)
     location_B1C, scale_B1C, seasonal_B1C = (widened(x)[:, None] for x in (location, scale, seasonal))
@@ -141,11 +143,11 @@ def error_terms(
 
 
 def _moments(value_BHC: Tensor, counts_BHC: Tensor) -> Tensor:
-    """[4, H]: how many values count at each step, one of them, how far their mean lies from it, and the sum of the
-    squared distances from the mean.
+    """Returns [4, H]: for each step the number of values, a reference value, the deviation of the mean from it, and the
+    sum of squared deviations from the mean.
 
-    The mean is in two parts because their sum would be rounded to the last place of the level, which may be as large as
-    the spread.
+    The mean is stored in two parts because their sum would be rounded to the precision of the level, which can be as
+    coarse as the spread.
     """
     number_H = counts_BHC.sum((0, 2)).to(value_BHC.dtype)
     one_H = value_BHC.masked_fill(~counts_BHC, -torch.inf).amax((0, 2)).masked_fill(number_H == 0, 0)
@@ -156,7 +158,7 @@ def _moments(value_BHC: Tensor, counts_BHC: Tensor) -> Tensor:
 
 
 def _merged(moments_N4H: Tensor) -> Tensor:
-    """[4, H], the moments of N sets of values as those of one set (Chan et al. 1979), without cancellation."""
+    """Merges the moments of N sets of values into those of one set [4, H] (Chan et al. 1979), without cancellation."""
     number_NH, one_NH, mean_NH, spread_NH = moments_N4H.unbind(1)
     number_H = number_NH.sum(0)
     one_H = one_NH.masked_fill(number_NH == 0, -torch.inf).amax(0).masked_fill(number_H == 0, 0)

@@ -1,4 +1,4 @@
-"""What was found out about each sequence of a split, over all batches and processes."""
+"""Results of each sequence of a split, gathered over all batches and processes."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 
 class Gathered(Metric):
-    """Rows [N, K], one a sequence, in the order in which they came.
+    """Rows [N, K], one for each sequence, in the order of the updates.
 
     >>> gathered = Gathered()
     >>> gathered.update(torch.tensor([[1.0, 2.0]]))
@@ -25,10 +25,10 @@ class Gathered(Metric):
         self.add_state("rows", [], dist_reduce_fx="cat")
 
     def update(self, rows_BK: Tensor) -> None:
-        """Takes in the rows of a batch."""
+        """Adds the rows of a batch."""
         self.rows.append(rows_BK.detach())
 
     def compute(self) -> Tensor:
-        """All rows, on the CPU and in float64."""
+        """Returns all rows, on the CPU and in float64."""
         rows = self.rows if isinstance(self.rows, Tensor) else torch.cat(self.rows)
         return rows.cpu().double()

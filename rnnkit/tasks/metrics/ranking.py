@@ -1,23 +1,25 @@
-"""How well scores put the members of a class before all others, whatever the threshold."""
+"""Areas under the ROC and the precision-recall curve."""
 
 import torch
 from torch import Tensor
 
 
 class Ranking:
-    r"""Sequences in the order of their scores, the highest first; the same scores share a place.
+    r"""Sequences sorted by score, the highest first; equal scores share a rank.
 
-    With TP and FP the members and others up to a place g, and P and N all of them:
+    With TP and FP the members and others up to rank g, and P and N the number of all members and others:
 
     .. math::
         \mathrm{AUROC} &= \sum_g \frac{FP_g - FP_{g-1}}{N} \cdot \frac{TP_g + TP_{g-1}}{2 P} \\
         \mathrm{AUPRC} &= \sum_g \frac{TP_g - TP_{g-1}}{P} \cdot \frac{TP_g}{TP_g + FP_g}
 
-    The first is the probability that a member is scored above another sequence, ties counting half (Hanley and McNeil
-    1982); the second is the average precision, without interpolation (Davis and Goadrich 2006). Both take weights
-    [R, N], how often each sequence counts, and give [R]; NaN where there are no members or no others.
+    AUROC is the probability that a member has a higher score than another sequence, ties counting half (Hanley and
+    McNeil 1982). AUPRC is the average precision, without interpolation (Davis and Goadrich 2006). Both take weights
+    [R, N] of the sequences and have shape [R]; they are NaN if there are no members or no others.
 
-    * `scores` [N], `members` [N] booleans.
+    Args:
+        scores: [N].
+        members: booleans [N].
 
     >>> ranking = Ranking(torch.tensor([0.9, 0.8, 0.3, 0.1]), torch.tensor([True, False, True, False]))
     >>> auroc, auprc = ranking.areas(torch.ones(1, 4))
@@ -33,7 +35,7 @@ class Ranking:
         self.ends = last.nonzero()[:, 0]
 
     def areas(self, weights_RN: Tensor) -> tuple[Tensor, Tensor]:
-        """AUROC and AUPRC [R]."""
+        """Returns AUROC and AUPRC [R]."""
         weights_RN = weights_RN[:, self.order].double()
         true_RG = (weights_RN * self.members).cumsum(dim=1)[:, self.ends]
         all_RG = weights_RN.cumsum(dim=1)[:, self.ends]

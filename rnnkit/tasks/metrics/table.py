@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str | float | int]]) -> str:
-    """Columns as wide as they must be, names to the left, numbers to the right.
+    """Formats a table with the smallest column widths, names aligned left and numbers right.
 
     >>> print(table(["class", "f1", "sequences"], [["a", 0.5, 1200], ["bc", math.nan, 0]]))
     class      f1  sequences
@@ -24,7 +24,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str | float | int]]) -> s
 
 
 def shown(value: str | float | int) -> str:
-    """A value as it is printed: six significant digits, no more than four decimals; four digits below a thousandth.
+    """Formats a value with six significant digits and at most four decimals, below a thousandth with four digits.
 
     >>> shown(0.5), shown(1234.5), shown(17_077_555_200.0), shown(0.0001234567), shown(7)
     ('0.5000', '1,234.50', '1.70776e+10', '1.235e-04', '7')

@@ -1,4 +1,4 @@
-"""Tags found, token by token."""
+"""Counts of predicted tags, token by token."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from torchmetrics import Metric
 
 
 class TagCounts(Metric):
-    """How often each tag was taken for each, and how often words that training never saw were right.
+    """The confusion matrix of tags, and the number of correctly tagged tokens with unknown words.
 
-    Tags are ids below `tags`; greater ones in the truth are those that training never saw, which are never right.
+    Tags are ids below `tags`; greater ids in the truth are tags that do not occur in training and are never correct.
 
-    After `compute`: `confusion` [C + 1, C + 1], rows are the truth, the last row is what training never saw;
-    `unknown` [2], the tokens of unknown words and those of them that are right; `baseline`, the tokens that are right
-    if each word has its usual tag.
+    `compute` returns `confusion` [C + 1, C + 1], whose rows are the true tags, the last one those unseen in training;
+    `unknown` [2], the number of tokens with unknown words and of those among them that are correct; and `baseline`, the
+    number of tokens that are correct if each word has its most frequent tag.
 
     >>> counts = TagCounts(2)
     >>> truth_N, found_N, words_N = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), torch.tensor([5, 0, 0])
@@ -36,7 +36,7 @@ class TagCounts(Metric):
         self.add_state("usual", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, truth_N: Tensor, found_N: Tensor, words_N: Tensor, usual_N: Tensor) -> None:
-        """Takes tokens: their tags, the tags found, their words (0 is unknown), their words' usual tags."""
+        """Adds tokens: true tags, predicted tags, words (0 is unknown), and the most frequent tag of each word."""
         C = self.tags + 1
         truth_N = truth_N.clamp(max=self.tags)
         self.matrix += torch.bincount(truth_N * C + found_N, minlength=C * C).view(C, C)

@@ -1,4 +1,4 @@
-"""A batch as what a file may hold that runs no code when it is read, whatever types its inputs have."""
+"""A batch in a form that can be saved with plain values only, so that loading the file runs no code."""
 
 import dataclasses
 import sys
@@ -18,11 +18,15 @@ _EARLIER: dict[type, tuple[str, ...]] = {
     ForecastInputs: (*ForecastInputs._fields, *ForecastExtra._fields),
     TokenInputs: (*TokenInputs._fields, *TagExtra._fields),
 }
-"""The fields in files that hold no names of fields. What only metrics read was among the inputs: no step needs it."""
+"""The fields of types in files without field names. The fields that only metrics read were among the inputs then; no
+step needs them."""
 
 
 def plain(value: Any) -> Any:
-    """Tensors and numbers as they are, what holds them by the name of its type; TypeError for anything else.
+    """Return a value as tensors, numbers and containers of them, each with the name of its type.
+
+    Raises:
+        TypeError: for anything else.
 
     >>> plain([1, {"gaps": 2.5}])
     {'type': 'list', 'parts': [1, {'type': 'dict', 'parts': [2.5], 'keys': ['gaps']}]}
@@ -42,12 +46,13 @@ def plain(value: Any) -> Any:
 
 
 def read_batch(kept: Any, path: Path) -> SequenceBatch:
-    """The batch that `plain` was given.
+    """Return the batch that was saved as `plain(batch)`.
 
-    A type is taken from what is imported already: whoever made the file can name no code that would run. Import the
-    model, the task and the data first.
+    Types are looked up among the imported modules only, so that the file cannot make the program import code. Import
+    the model, the task and the data modules first.
 
-    Raises UserError where a type is not there or holds no parts, and for what `plain` did not make.
+    Raises:
+        UserError: if a type is not found or is not a container, or the content was not made by `plain`.
     """
     try:
         batch = _structure(kept)
@@ -61,7 +66,7 @@ def read_batch(kept: Any, path: Path) -> SequenceBatch:
 def _structure(kept: Any) -> Any:
     if not isinstance(kept, dict):
         return kept
-    # the first files said "fields", and named types of rnnkit.batch alone
+    # in the first version, the key was "fields", and all types were of rnnkit.batch
     found = [_structure(part) for part in (kept["parts"] if "parts" in kept else kept["fields"])]
     kind = _kind(kept["type"])
     if kind is dict:
@@ -74,7 +79,7 @@ def _structure(kept: Any) -> Any:
 
 
 def _fields(kind: Any, found: list[Any], names: list[str] | None) -> list[Any]:
-    """The fields of a NamedTuple in its order; ValueError for others than it has."""
+    """Return the fields of a NamedTuple in its order; raise ValueError for fields that it does not have."""
     earlier = _EARLIER.get(kind, kind._fields)
     given = dict(zip(earlier if names is None else names, found, strict=True))
     known = {**kind._field_defaults, **given}
@@ -84,7 +89,7 @@ def _fields(kind: Any, found: list[Any], names: list[str] | None) -> list[Any]:
 
 
 def _kind(name: str) -> type:
-    """A type that holds parts."""
+    """Return the container type of a name."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     place, _, path = name.rpartition(":")
@@ -102,7 +107,7 @@ def _kind(name: str) -> type:
 
 
 def _holds_parts(kind: type) -> bool:
-    """Whether a type is known by its parts alone: a dict or list of one's own may hold more."""
+    """Whether a type is fully described by its items; a subclass of dict or list may have other attributes."""
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return True
     return kind in _BUILT_IN.values() or (dataclasses.is_dataclass(kind) and not issubclass(kind, dict | list | tuple))

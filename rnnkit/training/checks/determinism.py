@@ -1,4 +1,4 @@
-"""Whether a run's numbers can be had again: `deterministic=true`, and which operations stand in its way."""
+"""Reproducibility: the setting `deterministic`, and a search for operations that are not reproducible."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from rnnkit.training.checks.rehearsal import Rehearsal, preserving_state
 
 @contextmanager
 def preserving_flags() -> Iterator[None]:
-    """What a trainer asks of torch for its run ends with the run."""
+    """Restore torch's determinism flags, which a trainer sets, at the end of the block."""
     strict, warning = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -33,25 +33,30 @@ def preserving_flags() -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
 
 
-def agree(config: DictConfig) -> None:
-    """Let the trainer be as deterministic as the run, UserError where its own key says otherwise."""
+def sync_deterministic_flag(config: DictConfig) -> None:
+    """Set the trainer's `deterministic` to that of the run.
+
+    Raises:
+        UserError: if the two settings contradict each other.
+    """
     wanted = config.get("deterministic", config.trainer.get("deterministic", False))
     if wanted not in (True, False, "warn"):
         raise UserError("deterministic", "true, false or warn", repr(wanted), fix="deterministic=true")
     if config.trainer.get("deterministic", wanted) != wanted:
         got, fix = str(config.trainer.deterministic).lower(), str(config.trainer.deterministic).lower()
-        expected = f"{str(wanted).lower()}, as the key deterministic has it"
+        expected = f"{str(wanted).lower()}, as in the key deterministic"
         raise UserError("trainer.deterministic", expected, got, fix=f"deterministic={fix} alone")
 
 
 def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: Any) -> None:
-    """With `deterministic`, name every operation of a step and of a validation that torch cannot repeat bit by bit.
+    """With `deterministic`, find the operations of a training step and of a validation that are not reproducible.
 
-    One training step is rehearsed on the first batch: forward, backward, clipping, the optimizer; and one validation
-    batch with its metrics. Nothing of it is left. Where all can be repeated that is said in one line.
+    One training step runs on the first batch (forward, backward, clipping, the optimizer), and one validation batch
+    with its metrics. The state of the task is restored afterward. If all operations are reproducible, one line is
+    printed. With `deterministic=warn`, the others are printed.
 
-    Raises UserError for the others, each with the layer in whose forward or backward pass it stands; with
-    `deterministic=warn` they are printed.
+    Raises:
+        UserError: if an operation is not reproducible, with the layer in whose forward or backward pass it runs.
     """
     wanted = config.get("deterministic", False)
     if not wanted or trainer.local_rank:
@@ -66,30 +71,30 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
         print(f"not reproducible on {device}: {'; '.join(found)}", flush=True)
     else:
         expected = f"operations that are reproducible on {device}"
-        fix = "deterministic=warn to go on with them, or another layer"
+        fix = "deterministic=warn to train anyway, or another layer"
         raise UserError("deterministic", expected, "; ".join(found), fix=fix)
 
 
 def _rehearsed(rehearsal: Rehearsal, task: Task, data: Any) -> list[str]:
-    """What was found in one step and one validation batch, in the order in which it ran."""
+    """Return the nondeterministic operations of one step and one validation batch, in the order of execution."""
     trial = rehearsal.task(training=True)
-    with _told(trial.model) as told:
+    with _recording(trial.model) as recorder:
         assert trial.optimizer is not None
         optimizer = trial.optimizer(trial.model.parameters())
-        told.stage = "the loss"
+        recorder.stage = "the loss"
         loss = rehearsal.loss(trial, _first(data.train_dataloader()))
-        told.stage = "the loss, backward"
+        recorder.stage = "the loss, backward"
         loss.backward()
         if trial.clip is not None:
-            told.stage = "clipping"
+            recorder.stage = "clipping"
             trial.clip([p for p in trial.model.parameters() if p.grad is not None])
-        told.stage = "the optimizer"
+        recorder.stage = "the optimizer"
         optimizer.step()
         trial = rehearsal.task(training=False)
-        told.stage = "validation"
+        recorder.stage = "validation"
         rehearsal.validate(trial, _first(data.val_dataloader()))
         trial.compute_metrics("val")
-    return list(told.found)
+    return list(recorder.found)
 
 
 def _first(loader: Any) -> SequenceBatch:
@@ -98,7 +103,7 @@ def _first(loader: Any) -> SequenceBatch:
 
 
 class NondeterminismRecorder(TorchDispatchMode):
-    """Lets torch refuse what it cannot repeat, notes what and where that is, and has it done all the same."""
+    """Records operations that torch refuses as nondeterministic, with their layers, and runs them nevertheless."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +112,7 @@ class NondeterminismRecorder(TorchDispatchMode):
         self.inside: list[str] = []
         """The layers that are running, the innermost last."""
         self.spans: list[tuple[int, int, str]] = []
-        """Which nodes of the backward pass belong to which layer, by torch's count of them: from, to."""
+        """The range of autograd sequence numbers (from, to) of each layer."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         try:
@@ -135,7 +140,7 @@ class NondeterminismRecorder(TorchDispatchMode):
 
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
-        """While a layer of this name runs."""
+        """Mark a layer as running within the block."""
         begin = next_sequence_number()
         self.inside.append(name)
         try:
@@ -146,15 +151,15 @@ class NondeterminismRecorder(TorchDispatchMode):
 
 
 @contextmanager
-def _told(model: nn.Module) -> Iterator[NondeterminismRecorder]:
-    """Watches the layers of a model, with torch set to refuse."""
-    told = NondeterminismRecorder()
+def _recording(model: nn.Module) -> Iterator[NondeterminismRecorder]:
+    """Record the nondeterministic operations of a model and their layers."""
+    recorder = NondeterminismRecorder()
     cells = cell_names(model)
     within = {part for cell in cells for part in cell.modules()}
     entered: dict[nn.Module, list[Any]] = {}
 
     def enter(module: nn.Module, _: Any) -> None:
-        running = told.running(names[module])
+        running = recorder.running(names[module])
         running.__enter__()
         entered.setdefault(module, []).append(running)
 
@@ -167,18 +172,18 @@ def _told(model: nn.Module) -> Iterator[NondeterminismRecorder]:
     scans: list[Any] = []
 
     def enter_scan(event: ScanEvent) -> None:
-        scans.append(told.running(place(event)))
+        scans.append(recorder.running(place(event)))
         scans[-1].__enter__()
 
-    # a hook on a cell would make its engine take single steps
+    # cells are not hooked: with a hook, the engine of a cell would run single steps
     names = {module: name or "the model" for name, module in model.named_modules() if module not in within}
     hooks = [module.register_forward_pre_hook(enter) for module in names]
     hooks += [module.register_forward_hook(leave, always_call=True) for module in names]
     try:
         watching = observe(lambda _: scans.pop().__exit__(None, None, None), module=model, before=enter_scan)
-        with preserving_flags(), watching, told:
+        with preserving_flags(), watching, recorder:
             torch.use_deterministic_algorithms(True)
-            yield told
+            yield recorder
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""Where a number that is not finite comes from: module, layer, time step and lane."""
+"""Localization of the first non-finite value: module, layer, time step and row."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +13,17 @@ from rnnkit.layers import RNN
 
 
 class _Output(NamedTuple):
-    """What one part of a model gave for a batch, in the order in which it was computed."""
+    """An output of a module, in the order of computation."""
 
     name: str
     values: Tensor
 
 
 def locate(model: nn.Module, loss: Any) -> str:
-    """Says in one sentence where `loss()`, which runs `model` on a batch, or its gradient first is not finite.
+    """Describe where `loss()`, which runs `model` on a batch, or its gradient first is not finite.
 
-    The forward pass is followed from the input on, the backward pass from the loss back. A layer of a recurrent stack
-    is told with the time step and the lane; of several lanes, the first.
+    The forward pass is searched from the input on, the backward pass from the loss back. For a layer of a recurrent
+    stack, the description has the time step and the first of the affected rows.
 
     >>> import torch
     >>> from rnnkit import RNN
@@ -54,11 +54,11 @@ def locate(model: nn.Module, loss: Any) -> str:
     if names:
         return f"the gradient of {', '.join(names)}"
     norm = get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-    return "nowhere: all is finite this time" if bool(norm.isfinite()) else "the norm of a gradient of finite parts"
+    return "none, all values are finite this time" if bool(norm.isfinite()) else "the norm of finite gradients"
 
 
 def cell_names(model: nn.Module) -> dict[nn.Module, str]:
-    """Every cell that a model may take over time: in recurrent stacks by layer and direction, elsewhere by its path."""
+    """Return the name of every cell: in recurrent stacks by layer and direction, elsewhere by its path."""
     stacked = {
         cell: f"{name or 'rnn'}, layer {place // (2 if module.bidirectional else 1) + 1}"
         + (", backward" if module.bidirectional and place % 2 else "")
@@ -73,9 +73,9 @@ def cell_names(model: nn.Module) -> dict[nn.Module, str]:
 
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
-    """What the parts of a model give while the block runs; of cells over time, every scan.
+    """Record the outputs of the modules of a model within the block; for cells, those of each scan.
 
-    No part of a cell is hooked: its engine would take single steps, and compute other numbers than the run.
+    Modules inside a cell are not hooked: its engine would run single steps, and the results would differ from the run.
     """
     outputs: list[_Output] = []
     names = {module: name or "rnn" for name, module in model.named_modules()}
@@ -102,7 +102,7 @@ def _recorded(model: nn.Module) -> Iterator[list[_Output]]:
 
 
 def _place(values: Tensor, *, first: bool) -> str:
-    """The time step and lane of [B, T, ...] values, the first or, backwards in time, the last that is not finite."""
+    """Describe the time step and row of [B, T, ...] values, the first or (backward) the last that is not finite."""
     if values.dim() < 3:
         return ""
     bad_BT = ~values.detach().isfinite().flatten(2).all(dim=2)

@@ -1,4 +1,4 @@
-"""Training that ends far above where it began, with numbers that are finite all the same."""
+"""Detection of training that has diverged with finite losses."""
 
 import math
 import sys
@@ -11,14 +11,14 @@ from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 
 FACTOR = 1000
-"""Times the first loss, and more: no model that learns gets there."""
+"""A mean loss above this multiple of the first loss counts as diverged."""
 
 
 class Diverged(L.Callback):
-    """Looks at every validation whether the training still makes sense, and says at the end what came of it.
+    """Checks at every validation whether the training has diverged, and reports it at the end.
 
-    It does where the mean loss since the validation before is below `FACTOR` times the first loss, and the validation
-    loss is finite.
+    Training has not diverged if the mean loss since the last validation is below `FACTOR` times the first loss, and
+    the validation loss is finite.
 
     Args:
         monitor: the metric that chooses best.ckpt.
@@ -28,11 +28,11 @@ class Diverged(L.Callback):
         self.monitor = monitor
         self.first: float | None = None
         self.is_well = True
-        """Whether the last validation made sense."""
+        """Whether the training had not diverged at the last validation."""
         self.was_well = False
-        """Whether any did."""
+        """Whether the training had not diverged at some validation."""
         self.was_measured = False
-        """Whether the monitor was finite at any of them."""
+        """Whether the monitor was finite at some validation."""
         self._begun: Tensor | None = None
         self._sum: Tensor | None = None
         self._steps = 0
@@ -70,8 +70,12 @@ class Diverged(L.Callback):
         measured = float(trainer.callback_metrics.get(self.monitor, 0.0))
         self.was_measured = self.was_measured or math.isfinite(measured)
 
-    def tell(self, best: float | None, rate: float) -> None:
-        """Raise UserError where no validation made sense; print what else is wrong."""
+    def report(self, best: float | None, rate: float) -> None:
+        """Print a warning if the training diverged or the monitor was never finite.
+
+        Raises:
+            UserError: if the training had diverged at every validation.
+        """
         if best is None:  # nothing was validated
             return
         if not self.was_well:
@@ -80,13 +84,13 @@ class Diverged(L.Callback):
                 "training",
                 f"finite numbers, near the first loss or below it ({first})",
                 f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, "
-                "and its checkpoints are of no use",
+                "and its checkpoints are useless",
                 fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
             )
         if not self.is_well:
-            print("the training has diverged at its end: last.ckpt is of no use, best.ckpt is older", file=sys.stderr)
+            print("the training diverged at its end: last.ckpt is useless, best.ckpt is older", file=sys.stderr)
         if not self.was_measured:
-            print(f"{self.monitor} was never a finite number: best.ckpt is not chosen by it", file=sys.stderr)
+            print(f"{self.monitor} was never finite: best.ckpt is not chosen by it", file=sys.stderr)
 
     def _settle(self) -> None:
         if self.first is None and self._begun is not None:

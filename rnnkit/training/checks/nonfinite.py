@@ -1,4 +1,4 @@
-"""Steps whose gradient is not finite: skipped, counted, explained, and the run brought back to where it was well."""
+"""Non-finite gradients: skipped, counted and explained; a checkpoint is restored if they persist."""
 
 import sys
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ from rnnkit.training.run import storage
 
 THEN = ("rollback", "stop")
 MOST_ROLLBACKS = 3
-"""Without a good step in between; then the run stops."""
+"""The number of rollbacks without a finite step in between after which the run stops."""
 
 
 class NonFiniteGuard(L.Callback):
-    """Watches what `Task` refuses: a gradient with a NaN or an infinity in it.
+    """Handles steps that `Task` has skipped because the gradient has a NaN or an infinity.
 
-    The step is not taken, and a carry that is not finite is dropped. At the first such step in a row the place where it
-    began is told, and the batch is saved as `bad_batch.pt` with everything that `rnnkit replay` needs to run it again.
-    After `most` in a row the run goes back to the weights and the optimizer of its last checkpoint, with half the
-    learning rate, or stops.
+    A carry that is not finite is reset. At the first of consecutive skipped steps, the first non-finite value is
+    printed, and the batch is saved as `bad_batch.pt` with everything that `rnnkit replay` needs to reproduce it. After
+    `most` consecutive skipped steps, the run restores the weights and the optimizer of its last checkpoint with half
+    the learning rate, or stops.
 
     Args:
         folder: the run folder.
-        most: steps in a row that are skipped before more is done.
+        most: the number of consecutive skipped steps after which `then` is done.
         then: "rollback" or "stop".
     """
 
@@ -45,7 +45,7 @@ class NonFiniteGuard(L.Callback):
         self.most = most
         self.then = then
         self.skipped = 0
-        """Steps skipped since the run began."""
+        """The number of steps skipped since the run began."""
         self._row = 0
         self._rollbacks = 0
         self._random: Tensor | None = None
@@ -53,7 +53,7 @@ class NonFiniteGuard(L.Callback):
 
     @property
     def state_key(self) -> str:
-        """The name that checkpoints of all versions have for it."""
+        """The name of the state in the checkpoints of all versions."""
         return "BadNumbers"
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,26 +96,27 @@ class NonFiniteGuard(L.Callback):
         }
         try:
             where = replay(task, case, batch)
-        except Exception as error:  # the run goes on all the same
-            where = f"a place that could not be found ({type(error).__name__}: {error})"
-        again = f"To see it again: rnnkit replay {self.folder}"
+        except Exception as error:  # the run continues
+            where = f"unknown ({type(error).__name__}: {error})"
+        again = f"Reproduce with: rnnkit replay {self.folder}"
         if trainer.is_global_zero:
             try:
                 storage.write({**case, "batch": plain(batch)}, self.folder / "bad_batch.pt")
             except (TypeError, OSError) as error:
-                again = f"The batch is not kept: {error}"
-        print(f"step {trainer.global_step}: not finite, skipped; it begins in {where}. {again}", file=sys.stderr)
+                again = f"The batch could not be saved: {error}"
+        step = f"step {trainer.global_step}: non-finite gradient; step skipped"
+        print(f"{step}. First non-finite value: {where}. {again}", file=sys.stderr)
 
     def _go_back(self, trainer: L.Trainer, task: Task) -> None:
         files = [self.folder / "checkpoints" / f"{name}.ckpt" for name in (storage.LAST, storage.BEFORE_LAST)]
         whole = next((found for found in map(_good, files) if found is not None), None)
         if self.then == "stop" or whole is None or self._rollbacks == MOST_ROLLBACKS:
-            why = {"stop": "on_nonfinite=stop"}.get(self.then, f"{self._rollbacks} times back already")
-            why = "no checkpoint to go back to" if whole is None and self.then != "stop" else why
+            why = {"stop": "on_nonfinite=stop"}.get(self.then, f"restored {self._rollbacks} times already")
+            why = "no checkpoint to restore" if whole is None and self.then != "stop" else why
             raise UserError(
                 "training",
                 "finite numbers",
-                f"{self.most} steps in a row without ({why}); {self.folder}/bad_batch.pt holds the first of them",
+                f"{self.most} consecutive steps without ({why}); {self.folder}/bad_batch.pt holds the first of them",
                 fix="optimizer.lr=... ten times smaller, or clipping=norm clipping.max_norm=1",
             )
         self._rollbacks += 1
@@ -127,14 +128,14 @@ class NonFiniteGuard(L.Callback):
                 group["lr"] = rate
         _scale_rates(trainer, 0.5)
         print(
-            f"step {trainer.global_step}: {self.most} bad steps in a row: back to the weights of step "
-            f"{whole['global_step']}, with half the learning rate",
+            f"step {trainer.global_step}: {self.most} consecutive non-finite gradients; restored the weights of step "
+            f"{whole['global_step']} and halved the learning rate",
             file=sys.stderr,
         )
 
 
 def replay(task: Task, case: Mapping[str, Any], batch: SequenceBatch) -> str:
-    """Runs a batch again, with the weights, carry and random numbers of its case, and says where it goes wrong."""
+    """Run a batch again with the weights, carry and random numbers of its case; return where it is not finite."""
     weights, gradients = task.state_dict(), [p.grad for p in task.parameters()]
     kept = {name: weight.clone() for name, weight in weights.items()}
     carry = dict(task.carry)
@@ -173,13 +174,13 @@ def _good(path: Path) -> dict[str, Any] | None:
         found = storage.read(path)
     except (OSError, storage.DamagedFileError):
         return None
-    # unused slots of a clipping history are NaN by intention
+    # unused slots of a clipping history are NaN on purpose
     weights = [weight for name, weight in found["state_dict"].items() if name.startswith("model.")]
     return found if all(bool(weight.isfinite().all()) for weight in weights) else None
 
 
 def _scale_rates(trainer: L.Trainer, factor: float) -> None:
-    """The rates of now, and those that schedules go by."""
+    """Scale the current learning rates, and the base rates of schedules."""
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
             group.update({key: group[key] * factor for key in ("lr", "initial_lr", "max_lr", "min_lr") if key in group})

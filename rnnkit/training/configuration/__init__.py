@@ -1,1 +1,1 @@
-"""The typed schema of the configuration."""
+"""The configuration: its schema, and how objects are built from it."""

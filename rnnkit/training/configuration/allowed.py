@@ -1,9 +1,9 @@
-"""The classes and functions that any configuration may name, whoever wrote it: those that compute, and no more.
+"""The classes and functions that any configuration may name, whoever wrote it: they compute, and have no side effects.
 
-A class is allowed by where it is defined and by what it inherits from. Functions, and classes that live beside others
-that write files or call what they are given, are listed one by one.
-`tests/training/configuration/allowed_targets.txt` holds every name that passes, so that a new
-version of a dependency cannot add one unseen.
+A class is allowed by the module that defines it and by its base classes. Functions, and classes in modules with others
+that write files or call their arguments, are listed one by one.
+`tests/training/configuration/allowed_targets.txt` lists every allowed name, so that a new version of a dependency
+cannot add one unnoticed.
 """
 
 import inspect
@@ -19,7 +19,7 @@ CLASSES = {
     "rnnkit.tasks": ("torch.nn.Module",),
     "rnnkit.data": ("lightning.pytorch.LightningDataModule", "rnnkit.data.tokenizers.tokenizer.Tokenizer"),
 }
-"""Where classes may be defined, and of which classes they must be."""
+"""The modules that may define classes, and the base classes that these must have."""
 
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 CHECKPOINT = "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint"
@@ -48,24 +48,24 @@ NAMED = {
     "lightning.pytorch.callbacks.rich_model_summary.RichModelSummary",
     "lightning.pytorch.callbacks.timer.Timer",
 }
-"""By the module that defines them. Of Lightning's callbacks, those that neither write nor call what they are given."""
+"""Allowed names by the module that defines them. Callbacks of Lightning neither write files nor call arguments."""
 
 KNOWN_ROOTS = ("rnnkit", "torch", "lightning", "pytorch_lightning", "lightning_fabric")
-"""Packages of which no more than the above is ever allowed by itself."""
+"""Packages of which nothing else is ever allowed without consent."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _HOMES = (*CLASSES, *(name.rpartition(".")[0] for name in NAMED))
 
 
 def is_name(target: object) -> bool:
-    """Whether a target is a dotted name of public parts, `a.b.C`."""
+    """Whether a target is a dotted name without private parts, `a.b.C`."""
     return isinstance(target, str) and _NAME.fullmatch(target) is not None
 
 
 def canonical(target: str) -> str | None:
-    """The name by which an allowed target is defined, None for one that is not allowed.
+    """Return the name by which an allowed target is defined, None if it is not allowed.
 
-    Whether it can be allowed is decided by its module's name, before that module is imported.
+    The name of its module decides whether a target can be allowed, before that module is imported.
 
     >>> canonical("torch.nn.Linear")
     'torch.nn.modules.linear.Linear'
@@ -85,7 +85,7 @@ def canonical(target: str) -> str | None:
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return None
     home, own = str(found.__module__), str(found.__qualname__)
-    # its own name in its own module, or in a package around that: not what another module has imported
+    # defined in this module, or exported by a package around it: not a name that another module has imported
     if own != name or not _within(home, place):
         return None
     full = f"{home}.{name}"
@@ -93,7 +93,7 @@ def canonical(target: str) -> str | None:
 
 
 def is_missing(target: str) -> bool:
-    """Whether a target would be allowed by its module, which has nothing of that name: a slip, no danger.
+    """Whether the module of a target is allowed and has no such name, as after a typo.
 
     >>> is_missing("torch.nn.Liner"), is_missing("torch.nn.Liner.forward"), is_missing("torch.nn.Linear")
     (True, False, False)
@@ -108,7 +108,7 @@ def is_missing(target: str) -> bool:
 
 
 def _may_import(module: str) -> bool:
-    """Whether a module is one of those that hold allowed names, or a package around one."""
+    """Whether a module has allowed names, or is a package around such a module."""
     return any(_within(module, home) for home in CLASSES) or any(_within(home, module) for home in _HOMES)
 
 

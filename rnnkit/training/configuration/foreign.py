@@ -1,4 +1,4 @@
-"""Annotations of classes that are not ours, more exact than their own: ranges that are checked late there, or never."""
+"""Annotations of arguments of torch and Lightning, with ranges that these check late or not at all."""
 
 import inspect
 import re
@@ -17,7 +17,7 @@ Unlimited = Literal[-1]
 
 
 def is_time(text: str) -> bool:
-    """Whether a text is a time above 0, as Lightning writes times.
+    """Whether a text is a time above 0 in Lightning's format.
 
     >>> is_time("00:01:30:00"), is_time("90"), is_time("00:00:00:00")
     (True, False, False)
@@ -27,34 +27,34 @@ def is_time(text: str) -> bool:
 
 
 def has_time(units: Mapping[str, float]) -> bool:
-    """Whether numbers of days, hours, minutes or seconds add up to some time."""
+    """Whether numbers of days, hours, minutes or seconds add up to a time above 0."""
     return sum(units.values()) > 0
 
 
 def is_devices(text: str) -> bool:
-    """Whether a text names devices as Lightning reads it: a number, or several with commas between."""
+    """Whether a text is a device number, or several with commas between, as Lightning reads it."""
     return re.fullmatch(r"-1|[1-9]\d*|\d+(,\d+)*,?", text.replace(" ", "")) is not None and text.strip() != "0"
 
 
 def is_strategy(name: str) -> bool:
-    """Whether Lightning knows a strategy by this name."""
+    """Whether Lightning has a strategy of this name."""
     from lightning.pytorch.strategies import StrategyRegistry
 
     return name == "auto" or name in StrategyRegistry.available_strategies()
 
 
-Devices = Annotated[str, Predicate(is_devices), doc("numbers of devices as '0,1'")]
+Devices = Annotated[str, Predicate(is_devices), doc("device numbers such as '0,1'")]
 Unit = Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"]
 Units = Annotated[Mapping[Unit, NonNegative], Predicate(has_time), doc("a mapping such as {hours: 8}")]
 
 
 class _Trainer:
-    """Of `lightning.Trainer`; defaults are proposed where a value does not fit."""
+    """Arguments of `lightning.Trainer`; the default is proposed in place of an invalid value."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
     devices: PositiveInt | Unlimited | Literal["auto"] | Devices | Annotated[list[NonNegativeInt], MinLen(1)] = "auto"
     num_nodes: PositiveInt = 1
-    strategy: Annotated[str, Predicate(is_strategy), doc("a strategy of Lightning's")] = "auto"
+    strategy: Annotated[str, Predicate(is_strategy), doc("a strategy of Lightning")] = "auto"
     max_epochs: PositiveInt | Unlimited | None = 10
     min_epochs: NonNegativeInt | None = None
     max_steps: PositiveInt | Unlimited = -1
@@ -72,7 +72,7 @@ class _Trainer:
 
 
 class _Optimizer:
-    """Of everything in torch.optim that has an argument of the name."""
+    """Arguments of all classes in torch.optim, by name."""
 
     lr: NonNegative = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
@@ -88,24 +88,24 @@ class _Optimizer:
 
 SET_BY_A_RUN = {
     "callbacks": "+callbacks.mine._target_=my_lab.MyCallback",
-    "logger": "rnnkit board, which shows what every run logs",
+    "logger": "rnnkit board, which shows the log of every run",
     "plugins": "trainer.precision or trainer.strategy",
     "default_root_dir": "run_dir=runs/mine",
     "enable_checkpointing": "save_minutes=10",
     "enable_model_summary": "rnnkit explain",
-    "num_sanity_val_steps": "trainer=smoke, in a run of its own",
-    "use_distributed_sampler": "trainer=ddp, which divides the data",
-    "reload_dataloaders_every_n_epochs": "data of your own",
+    "num_sanity_val_steps": "trainer=smoke, in a separate run",
+    "use_distributed_sampler": "trainer=ddp, which splits the data",
+    "reload_dataloaders_every_n_epochs": "a data module of your own",
     "barebones": "trainer.enable_progress_bar=false",
     "fast_dev_run": "trainer=smoke",
     "gradient_clip_val": "clipping.max_norm=1.0",
     "gradient_clip_algorithm": "clipping=value",
 }
-"""Arguments of a Trainer that a run decides itself, and what to set instead."""
+"""Arguments of a Trainer that a run sets itself, and what to use instead."""
 
 
 def foreign_annotations(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Annotation and default by the name of the argument; empty for a class that needs none."""
+    """Return annotation and default by the name of the argument; empty if the class has no entry here."""
     if not inspect.isclass(target):
         return {}
     for base, table in ((L.Trainer, _Trainer), (torch.optim.Optimizer, _Optimizer)):

@@ -1,4 +1,4 @@
-"""The monitor: a metric that the task measures, and the direction in which it gets better."""
+"""The monitor: a metric of the task, and its direction of improvement."""
 
 import fnmatch
 from collections.abc import Collection, Iterator, Mapping
@@ -18,16 +18,16 @@ PREFIX = "val/"
 
 
 def settled_mode(config: DictConfig) -> str | None:
-    """What `monitor_mode` means: as it is set or, where it is null, as the task states it; None where nobody does."""
+    """Return `monitor_mode` or, if it is null, the direction that the task states; None if there is neither."""
     mode: str | None = config.get("monitor_mode")
     metrics = _stated(config) or {}
     return mode if mode is not None else metrics.get(_find(metrics, config.get("monitor")) or "")
 
 
 def monitor_problems(config: DictConfig) -> Iterator[UserError]:
-    """What is wrong with the monitor of the run and with those of its schedule, averaging and Lightning's callbacks.
+    """Yield the problems of the monitor of the run, and of its schedule, averaging and Lightning callbacks.
 
-    A class that is not ours may measure what it does not state: a monitor that only such a class can log needs a mode.
+    A user's class may log metrics that it does not state. A monitor that only such a class can log needs a mode.
     """
     yield from _problems(config, "monitor", config.get("monitor"), "monitor_mode", config.get("monitor_mode"))
     nodes = {group: config.get(group) for group in ("schedule", "averaging")}
@@ -40,14 +40,14 @@ def monitor_problems(config: DictConfig) -> Iterator[UserError]:
 
 
 def check_measured(config: DictConfig, task: Task) -> None:
-    """Refuse a monitor that the task states and does not measure with these data and settings."""
+    """Check that the task computes the monitor with the present data and settings."""
     names = [PREFIX + name for name in task.metric_names()]
     if config.monitor not in names and _find(task.metrics, config.monitor):
         raise _not_measured("monitor", config.monitor, names, "this task, with these data and settings,")
 
 
 class MonitorIsMeasured(L.Callback):
-    """Refuses a monitor that the first validation has not measured, which a class of the user's may have promised."""
+    """Checks at the first validation that the monitor has been logged, which a user's class may fail to do."""
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
@@ -60,7 +60,7 @@ class MonitorIsMeasured(L.Callback):
 
 def _problems(config: DictConfig, key: str, monitor: Any, mode_key: str, mode: Any) -> Iterator[UserError]:
     metrics = _stated(config)
-    if metrics is None or not isinstance(monitor, str):  # the schema tells
+    if metrics is None or not isinstance(monitor, str):  # the schema reports it
         return
     stated = _find(metrics, monitor)
     if stated is None:
@@ -70,12 +70,12 @@ def _problems(config: DictConfig, key: str, monitor: Any, mode_key: str, mode: A
         if names:
             yield _not_measured(key, monitor, names, str(config.task._target_))
         else:
-            got = f"null, for {monitor}, of which {config.task._target_} does not state it"
+            got = f"null, for {monitor}, whose mode {config.task._target_} does not state"
             yield UserError(mode_key, "min or max", got, fix=f"{mode_key}=min")
         return
     right = metrics[stated]
     if right is None and mode is None:
-        got = f"null, for {monitor}, which is best neither low nor high"
+        got = f"null, for {monitor}, for which neither low nor high is better"
         yield UserError(mode_key, "min or max", got, fix=f"{mode_key}=max")
     elif right is not None and mode in MODES and mode != right:
         better = "lower" if right == "min" else "higher"
@@ -90,7 +90,7 @@ def _not_measured(key: str, monitor: str, names: Collection[str], who: str) -> U
 
 
 def _stated(config: DictConfig) -> Mapping[str, str | None] | None:
-    """The metrics that the class of the task states; None where it is none, which the schema tells."""
+    """Return the metrics that the class of the task states; None for another class, which the schema reports."""
     try:
         task = locate("task", config.task._target_)
     except (UserError, OmegaConfBaseException):
@@ -99,7 +99,7 @@ def _stated(config: DictConfig) -> Mapping[str, str | None] | None:
 
 
 def _find(metrics: Mapping[str, Any], monitor: Any) -> str | None:
-    """The name, or the pattern, under which a monitor is stated."""
+    """Return the name or the pattern under which a monitor is stated."""
     if not isinstance(monitor, str) or not monitor.startswith(PREFIX):
         return None
     name = monitor.removeprefix(PREFIX)

@@ -1,9 +1,9 @@
-"""Code of the user's own: where it lies, that it was named once, and how it is found.
+"""The user's own code: its location, and the record of names that the user has typed.
 
-A class that the user types on the command line is trusted. It is remembered, with the place of its package, where that
-is the folder in which the command is typed. A configuration that names the class again, such as that of the run that
-was trained, is then followed as long as the package is at that place. The memory is a file of the user's, outside of
-every run folder: what comes with a run, or lies in a folder, cannot vouch for itself.
+A class that the user types on the command line is trusted. Its name and the location of its package are recorded if the
+package is in the current folder. A configuration that names the class again, such as that of the trained run, is then
+accepted while the package is at the same location. The record is a file of the user, outside of every run folder, so
+that a run from elsewhere cannot vouch for itself.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from rnnkit.folders import state_folder
 
 
 def remember(typed: Mapping[str, Any]) -> None:
-    """Note the targets among what was typed, by key, whose package lies in the folder where the command is typed."""
+    """Record the typed targets, by key, whose package is in the current folder."""
     targets = [value for key, value in typed.items() if key.endswith("_target_") and isinstance(value, str)]
     found = [[target, place] for target in targets if (place := _place(target)) and Path(place).parent == Path.cwd()]
     known = _remembered()
@@ -29,20 +29,20 @@ def remember(typed: Mapping[str, Any]) -> None:
     try:
         with replacing(_file()) as part:
             part.write_text(json.dumps([*known, *new], indent=0) + "\n")
-    except OSError:  # a home that cannot be written to: later commands ask for RNNKIT_ALLOW
+    except OSError:  # the home folder is not writable: later commands ask for RNNKIT_ALLOW
         return
 
 
 def is_remembered(target: str) -> bool:
-    """Whether the user has typed a target before, and its package still is where it was."""
+    """Whether the user has typed a target before, and its package is still at the same location."""
     place = _place(target)
     return place is not None and [target, place] in _remembered()
 
 
 def find_here(target: str) -> None:
-    """Let a target be imported from the folder where the command is typed, which is searched last.
+    """Let a target be imported from the current folder, which is searched last.
 
-    Called for targets that are allowed, and for nothing else: a numpy.py there must not be imported.
+    Call it for allowed targets only: a numpy.py in the folder must not be imported by accident.
     """
     here = str(Path.cwd())
     if here not in sys.path and _installed(target) is None and _here(target) is not None:
@@ -50,7 +50,7 @@ def find_here(target: str) -> None:
 
 
 def _place(target: str) -> str | None:
-    """The file or folder of a target's package, without importing it; None for one that is nowhere or built in."""
+    """Return the file or folder of a target's package, without importing it; None if it is missing or built in."""
     spec = _installed(target) or _here(target)
     if spec is None:
         return None
@@ -63,7 +63,7 @@ def _place(target: str) -> str | None:
 
 
 def _installed(target: str) -> ModuleSpec | None:
-    """The package of a target where Python finds it by itself."""
+    """Return the spec of a target's package if it is on the import path."""
     try:
         return importlib.util.find_spec(target.partition(".")[0])
     except (ImportError, ValueError):

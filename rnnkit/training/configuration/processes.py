@@ -1,4 +1,4 @@
-"""How many processes a run may start on this machine."""
+"""The number of processes that a run may start on this machine."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from rnnkit.errors import UserError
 
 
 def device_problems(config: DictConfig) -> Iterator[UserError]:
-    """A UserError for more devices than there are; each is a process. On a CPU there are as many as processors."""
+    """Yield a UserError if there are more devices, each a process, than this machine has (on a CPU: processors)."""
     trainer = config.get("trainer") or {}
     asked: Any = trainer.get("devices")
     accelerator = trainer.get("accelerator")
     try:
-        count = int(asked)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):  # a list or a word, which Lightning reads
+        count = int(asked)
+    except (TypeError, ValueError, OverflowError):  # a list or a word; Lightning reads it
         return
     processors, cards = os.cpu_count() or 1, torch.cuda.device_count()
     is_cpu = accelerator == "cpu" or (accelerator in (None, "auto") and not cards)

@@ -1,4 +1,4 @@
-"""A whole configuration against the annotations of the classes that it names, before anything is read or built."""
+"""Validation of a whole configuration against the annotations of its classes, before anything is read or built."""
 
 import inspect
 import re
@@ -33,14 +33,14 @@ REQUIRED = (
     "monitor",
     "patience",
 )
-"""What may be null where `RunSettings` says so, but not left out."""
+"""Keys that may be null if `RunSettings` allows it, but not be left out."""
 
 
 def check_configuration(config: DictConfig) -> None:
-    """Refuse what does not fit: unknown arguments, values of another type or out of range, classes of another kind.
+    """Check for unknown arguments, values of another type or out of range, and classes of another kind.
 
-    What a node may hold is read from the signature of its `_target_`, for a user's own class as for ours. An argument
-    without an annotation takes anything, and so does a key at the top that no run knows.
+    The arguments of a node are those of its `_target_`, which may be a user's own class. An argument without an
+    annotation accepts any value, and so does an unknown key at the top level.
 
     Raises:
         UserError: with all problems, each by its key.
@@ -60,36 +60,37 @@ def check_configuration(config: DictConfig) -> None:
         problems.setdefault(named.argument, named)
     found = Problems()
     found.found = [*problems.values()]
-    found.tell()
+    found.raise_all()
 
 
 def check_built(config: DictConfig, names: Iterable[str]) -> None:
-    """As `check_configuration`, of the nodes that a command builds alone.
+    """Check the nodes that a command builds alone; see `check_configuration`.
 
-    Raises UserError.
+    Raises:
+        UserError: with all problems, each by its key.
     """
     settings = signature_of(RunSettings).parameters
     plain = _resolved(config)
     found = Problems()
     found.found = [problem for name in names for problem in _nodes(name, _taken(plain[name]), settings[name].hint)]
-    found.tell()
+    found.raise_all()
 
 
 def _taken(node: Any) -> Any:
-    """Without what a class with `**others` was given by the data: when it was trained, it took that."""
+    """Return a node without the arguments that the data have added for the `**others` of its class."""
     if not is_node(node):
         return node
     try:
         target = locate("", node["_target_"])
         others = any(one.kind is one.VAR_KEYWORD for one in inspect.signature(target).parameters.values())
-    except (UserError, TypeError, ValueError):  # told by its key
+    except (UserError, TypeError, ValueError):  # reported by its key
         return node
     known = signature_of(target).parameters
     return {name: value for name, value in node.items() if name in known or name.startswith("_") or not others}
 
 
 def _with_mode(config: DictConfig) -> DictConfig:
-    """With a `monitor_mode` for those that refer to it; where nobody states it, that is told of the monitor."""
+    """Set `monitor_mode` for nodes that refer to it; if there is none, the problem is reported for the monitor."""
     settled = deepcopy(config)
     with open_dict(settled):
         settled.monitor_mode = settled_mode(config) or "min"
@@ -106,7 +107,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _references(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Each key whose value is that of another one, and that other one."""
+    """Yield each key whose value refers to another key, and that key."""
     if isinstance(node, Mapping):
         for name, value in node.items():
             yield from _references(value, f"{key}.{name}".lstrip("."))
@@ -115,7 +116,7 @@ def _references(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _at_its_source(problem: UserError, sources: Mapping[str, str]) -> UserError:
-    """The same problem under the key that the user sets, where a key takes its value from another."""
+    """Return the problem under the key that the user sets, if the key refers to another one."""
     key = problem.argument
     for taken, source in sources.items():
         if key == taken or key.startswith(f"{taken}."):
@@ -125,7 +126,7 @@ def _at_its_source(problem: UserError, sources: Mapping[str, str]) -> UserError:
 
 
 def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool = True) -> Iterator[UserError]:
-    """What is wrong with the arguments of a class or function."""
+    """Yield the problems of the arguments of a class or function."""
     signature = signature_of(target)
     is_trainer = inspect.isclass(target) and issubclass(target, L.Trainer)
     for name, value in node.items():
@@ -135,7 +136,7 @@ def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool 
         if name in ("_partial_", "_recursive_"):
             yield from _caught(check_value, where, value, bool, True)
         elif is_trainer and name in SET_BY_A_RUN:
-            yield UserError(where, "no value, since a run decides it itself", written(value), fix=SET_BY_A_RUN[name])
+            yield UserError(where, "no value, since the run sets it", written(value), fix=SET_BY_A_RUN[name])
         elif name in signature.parameters:
             hint, default = signature.parameters[name]
             problems = [*_value(where, value, hint, default)]
@@ -147,7 +148,7 @@ def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool 
 
 
 def _value(key: str, value: Any, hint: Any, default: Any) -> Iterator[UserError]:
-    """What is wrong with one value; of a mapping, with each of its own."""
+    """Yield the problems of one value; for a mapping, of each of its values."""
     if isinstance(value, Mapping) and not is_node(value) and get_origin(hint) is Mapping:
         for name, inner in value.items():
             yield from _value(f"{key}.{name}", inner, get_args(hint)[1], MISSING)
@@ -156,7 +157,7 @@ def _value(key: str, value: Any, hint: Any, default: Any) -> Iterator[UserError]
 
 
 def _nodes(key: str, value: Any, hint: Any) -> Iterator[UserError]:
-    """What is wrong inside a value: with each node in it, at any depth."""
+    """Yield the problems of each node inside a value, at any depth."""
     if is_node(value):
         yield from _node(key, value, hint)
     elif isinstance(value, Mapping):
@@ -187,7 +188,7 @@ def _node(key: str, node: Mapping[str, Any], hint: Any) -> Iterator[UserError]:
 
 
 def _kinds(hint: Any) -> Iterator[type]:
-    """The classes among the alternatives of an annotation."""
+    """Yield the classes among the alternatives of an annotation."""
     if inspect.isclass(hint):
         yield hint
     for argument in getattr(hint, "__args__", ()):

@@ -1,4 +1,4 @@
-"""The keys of a configuration that belong to no class."""
+"""The settings of a run that belong to no class."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from rnnkit.tasks import Task
 
 @dataclass(kw_only=True)
 class RunSettings:
-    """`configs/train.yaml` as types: the groups, each an object to be built, and the settings of a run."""
+    """The types of `configs/train.yaml`: the groups, each an object to build, and the settings of a run."""
 
     task: Task
     data: Any

@@ -1,4 +1,4 @@
-"""What the class or function behind a `_target_` takes: names, annotations, defaults."""
+"""Signatures of the classes and functions behind a `_target_`: names, annotations, defaults."""
 
 import inspect
 import typing
@@ -11,14 +11,14 @@ from rnnkit.training.configuration.values import MISSING
 
 
 class Parameter(NamedTuple):
-    """One argument: its annotation, `Any` where there is none that can be read, and its default."""
+    """One argument: its annotation, `Any` if there is none that can be resolved, and its default."""
 
     hint: Any
     default: Any
 
 
 class Signature(NamedTuple):
-    """All arguments by name, and whether others are taken too."""
+    """All arguments by name, and whether other keyword arguments are accepted."""
 
     parameters: Mapping[str, Parameter]
     is_open: bool
@@ -26,16 +26,16 @@ class Signature(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def signature_of(target: Any) -> Signature:
-    """The arguments of a class or function.
+    """Return the arguments of a class or function.
 
-    Of a constructor that passes `**others` on, also those of the classes that it inherits from. A class of torch or
-    Lightning has the more exact annotations of `rnnkit.training.configuration.foreign`.
+    For a constructor that passes `**others` on, they include those of the base classes. Classes of torch and Lightning
+    have the stricter annotations of `rnnkit.training.configuration.foreign`.
     """
     found: dict[str, Parameter] = {}
     for function in _functions(target):
         try:
             parameters = [*inspect.signature(function).parameters.values()]
-        except (TypeError, ValueError):  # written in C
+        except (TypeError, ValueError):  # implemented in C
             return Signature(found, is_open=True)
         if function is not target:
             parameters = parameters[1:]  # self
@@ -52,7 +52,7 @@ def signature_of(target: Any) -> Signature:
 
 
 def _functions(target: Any) -> Iterator[Callable[..., Any]]:
-    """The function itself, or the constructors of a class and those that it inherits from, in order."""
+    """Yield the function itself, or the constructors of a class and of its base classes, in order."""
     if not inspect.isclass(target):
         yield target
         return
@@ -61,10 +61,10 @@ def _functions(target: Any) -> Iterator[Callable[..., Any]]:
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    """The annotations that can be resolved; a name that only a type checker imports stays open."""
+    """Return the annotations that can be resolved; names that only a type checker imports cannot."""
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except Exception:  # one of them: each by itself
+    except Exception:  # at least one fails: resolve each by itself
         raw = getattr(function, "__annotations__", {})
         scope = getattr(inspect.unwrap(function), "__globals__", {})
         return {name: _resolved(hint, scope) for name, hint in raw.items()}

@@ -1,4 +1,4 @@
-"""Which classes a configuration may name, and with which arguments: asked before anything is built or imported."""
+"""Checks of the classes that a configuration names and of their arguments, before anything is built or imported."""
 
 import os
 import re
@@ -15,14 +15,15 @@ VARIABLE = "RNNKIT_ALLOW"
 
 
 def check_targets(config: DictConfig, typed: Mapping[str, Any] | None = None) -> None:
-    """Refuse a configuration that would run code, or write where it should not, without its user's consent.
+    """Check that a configuration runs no code and writes no files without the user's consent.
 
-    Allowed are the targets of `rnnkit.training.configuration.allowed`; what stands on the command line itself
-    (`typed`, by dotted key); packages that the environment variable RNNKIT_ALLOW names, several with commas between
-    them; and classes of the folder where the command is typed that the user has typed there before. No name is imported
-    before it is allowed. The rule holds for every node, whatever it is in and whatever its key is.
+    Allowed are the targets of `rnnkit.training.configuration.allowed`; targets on the command line itself (`typed`, by
+    dotted key); packages in the environment variable RNNKIT_ALLOW, separated by commas; and classes of the current
+    folder that the user has typed there before. No name is imported before it is allowed. The rule holds for every
+    node, at any place and under any key.
 
-    Raises UserError naming the key, the target or argument, and how to allow it.
+    Raises:
+        UserError: naming the key, the target or argument, and how to allow it.
     """
     typed = typed or {}
     for key, node in _nodes(OmegaConf.to_container(config)):
@@ -58,7 +59,7 @@ def _check_target(key: str, target: Any, by_hand: bool) -> None:
 
 
 def _check_arguments(key: str, target: str, node: Mapping[Any, Any], typed: Mapping[str, Any]) -> None:
-    """Refuse arguments with which an allowed class writes elsewhere than in the run folder, or calls what is named."""
+    """Check that the arguments of an allowed class neither write outside of the run folder nor name code to call."""
     rules = ARGUMENTS.get(canonical(target) or "")
     if rules is None:
         return
@@ -84,10 +85,10 @@ def _allowed_roots() -> list[str]:
 
 
 def _nodes(value: Any, key: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Every mapping in plain values, with its dotted key."""
+    """Yield every mapping in plain values, with its dotted key."""
     if isinstance(value, Mapping):
         yield key, value
-        for name, part in value.items():  # a number may be a key, as in a table of labels
+        for name, part in value.items():  # keys can be numbers, as in a table of labels
             yield from _nodes(part, _joined(key, name))
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
@@ -115,15 +116,15 @@ _FIELD = r"\{\w+(/\w+)*(:[0-9.]*[defg]?)?\}"
 ARGUMENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     TRAINER: {
         **dict.fromkeys(("logger", "callbacks", "plugins", "default_root_dir", "model_registry", "_args_"), _nothing),
-        "num_nodes": lambda value: value in (None, 1) and value is not True,  # a run of several waits for the others
+        "num_nodes": lambda value: value in (None, 1) and value is not True,  # a run with several waits for other nodes
         "accelerator": _matching(r"auto|cpu|gpu|cuda|mps"),
         "strategy": _matching(r"auto|single_device|(ddp|fsdp)[a-z_]*"),
         "profiler": _matching(r"simple|advanced"),
     },
-    # without a folder of its own it writes into that of the run; a format with "c" would make a dot of the number 46
+    # without its own folder it writes into the run folder; the format "c" would turn the number 46 into a dot
     CHECKPOINT: {
         **dict.fromkeys(("dirpath", "_args_"), _nothing),
         "filename": _matching(rf"(?!\.)([\w=-]|\.(?!\.)|{_FIELD})+"),
     },
 }
-"""By a class's own name, what its arguments must be unless they are typed."""
+"""By the name of a class, the values that its arguments may have unless they are typed."""

@@ -1,4 +1,4 @@
-"""One value of a configuration against one annotation."""
+"""Validation of one value against one annotation."""
 
 import difflib
 import math
@@ -14,20 +14,20 @@ import annotated_types as at
 from rnnkit.errors import UserError
 
 MISSING: Any = object()
-"""For a parameter without a default."""
+"""The default of a parameter without one."""
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 LARGEST = 2**63 - 1
 BY_NAME = ("torch.device", "torch.dtype")
-"""Classes of which torch takes a name as well."""
+"""Classes that torch also accepts by name."""
 PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")
 
 
 def check_value(key: str, value: Any, hint: Any, default: Any = MISSING) -> None:
-    """Refuse a value that does not fit an annotation, with one that does in the message.
+    """Check that a value fits an annotation; the message proposes a value that does.
 
-    The default fits, whatever the annotation says. Of a mapping with `_target_` only its place is judged: it may stand
-    for any object, but not for a number, a text or a choice.
+    The default fits in any case. A mapping with `_target_` may stand for any object, but not for a number, a text or a
+    choice; its content is not checked here.
 
     >>> from rnnkit.ranges import PositiveInt
     >>> check_value("model.num_layers", 0, PositiveInt, default=2)
@@ -41,7 +41,7 @@ def check_value(key: str, value: Any, hint: Any, default: Any = MISSING) -> None
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type and in its range."""
+    """Whether a value has the annotated type and is in its range."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint in (Any, object, MISSING) or isinstance(hint, (str, TypeVar)):
         return True
@@ -67,7 +67,7 @@ def fits(value: Any, hint: Any) -> bool:
     if is_node(value):
         return True
     if not isinstance(kind, type):
-        return True  # nothing that values can be judged by
+        return True  # annotations that cannot be checked
     if getattr(kind, "_is_protocol", False):
         return all(hasattr(value, name) for name in _members_of(kind))
     if isinstance(value, str) and f"{kind.__module__}.{kind.__name__}" in BY_NAME:
@@ -84,7 +84,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def described(hint: Any) -> str:
-    """What an annotation allows, in words.
+    """Describe the values that an annotation allows.
 
     >>> from rnnkit.ranges import Probability
     >>> described(Probability | None)
@@ -121,7 +121,7 @@ def described(hint: Any) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as it is typed on the command line: `null`, `true`, `[1,2]`, `'a text'`."""
+    """Return a value as it is typed on the command line: `null`, `true`, `[1,2]`, `'a text'`."""
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
     if isinstance(value, Mapping):
@@ -134,7 +134,7 @@ def written(value: Any) -> str:
 
 
 def is_node(value: Any) -> bool:
-    """Whether a value describes an object to be built."""
+    """Whether a value describes an object to build."""
     return isinstance(value, Mapping) and "_target_" in value
 
 
@@ -157,7 +157,7 @@ def _is_infinite(constraint: Any) -> bool:
 
 
 def _constraints(hint: Any) -> list[Any]:
-    """Those of an Annotated, grouped ones taken apart."""
+    """Return the constraints of an Annotated, with groups of constraints unpacked."""
     found: list[Any] = []
     for one in hint.__metadata__:
         found += one if isinstance(one, at.GroupedMetadata) else [one]
@@ -177,12 +177,12 @@ def _meets(value: Any, constraint: Any) -> bool:
     }
     try:
         return checks[type(constraint)]() if type(constraint) in checks else True
-    except (TypeError, ValueError):  # for an alternative of another type
+    except (TypeError, ValueError):  # a constraint for another type of the union
         return False
 
 
 def _range(hint: Any, constraints: Sequence[Any]) -> str:
-    """The words behind the type: `, 1 or more`, ` above 0`, ` in [0, 1)`."""
+    """Describe a range, to follow the type: `, 1 or more`, ` above 0`, ` in [0, 1)`."""
     low = next((c for c in constraints if isinstance(c, at.Gt | at.Ge)), None)
     high = next((c for c in constraints if isinstance(c, at.Lt | at.Le)), None)
     words = ""
@@ -229,14 +229,14 @@ def _is_whole(value: Any) -> bool:
 
 
 def _members(hint: Any) -> list[Any]:
-    """All choices of the Literals in an annotation."""
+    """Return all choices of the Literals in an annotation."""
     if get_origin(hint) is Literal:
         return list(get_args(hint))
     return [one for argument in get_args(hint) for one in _members(argument)]
 
 
 def example(hint: Any) -> Any:
-    """A value that fits; MISSING where none is known."""
+    """Return a value that fits; MISSING if none is known."""
     if get_origin(hint) in (Union, types.UnionType):
         members = (example(member) for member in get_args(hint))
         return next((one for one in members if one is not MISSING), MISSING)

@@ -1,6 +1,6 @@
-"""Averages of the weights over training steps, used in place of the weights for validation, best.ckpt and the end.
+"""Averages of the weights over training steps, used for validation, for best.ckpt and at the end of training.
 
-Lightning's `WeightAveraging` keeps, swaps and saves the average; here stands when and how it is taken.
+Lightning's `WeightAveraging` stores, swaps and saves the average; these classes decide when and how it is updated.
 """
 
 from typing import Any, Literal
@@ -16,11 +16,11 @@ from rnnkit.ranges import Fraction, PositiveInt
 
 
 class ExponentialAverage(WeightAveraging):
-    r"""An exponential moving average, which starts as the plain mean of the weights so far.
+    r"""An exponential moving average that starts as the plain mean of the weights so far.
 
     .. math:: \bar\theta_k = d_k \bar\theta_{k-1} + (1 - d_k) \theta_k, \qquad d_k = \min(d, k / (k + 1))
 
-    (Polyak and Juditsky 1992; the growing decay keeps the first, bad weights from lingering.)
+    (Polyak and Juditsky 1992; the growing decay reduces the influence of the first weights.)
     """
 
     def __init__(self, decay: Fraction = 0.999) -> None:
@@ -37,13 +37,13 @@ class NonmonotonicAverage(WeightAveraging):
     """NT-ASGD: averages the weights from the moment when validation stops improving (Merity et al. 2018,
     arXiv:1708.02182, algorithm 1). Use it with plain SGD at a constant learning rate.
 
-    Averaging begins after a validation whose `monitor` is worse than the best of those more than `patience`
-    validations ago; the average is the plain mean of the weights after every step since.
+    Averaging begins after a validation whose `monitor` is worse than the best of those more than `patience` validations
+    ago. The average is the plain mean of the weights after each step since then.
 
     Args:
         monitor: a metric of the validations.
-        patience: validations, 1 or more.
-        mode: "min" where lower is better, "max" where higher is.
+        patience: the number of validations, 1 or more.
+        mode: "min" if lower is better, "max" if higher is better.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class NonmonotonicAverage(WeightAveraging):
     ) -> None:
         average = averaged_model(self)
         if not self.triggered and average is not None:
-            average.n_averaged.zero_()  # until the trigger, the average is the weights themselves
+            average.n_averaged.zero_()  # before the trigger, the average equals the weights
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,7 +1,7 @@
-"""Gradient clipping, by norm, by value and by the gradient's own history.
+"""Gradient clipping by norm, by value and by a percentile of recent norms.
 
-Each class is called with parameters after the backward pass, changes their gradients in place and returns two 0-dim
-tensors: the norm of the gradient as it arrived, and whether it was changed. Nothing waits for the device.
+Each class is called with the parameters after the backward pass. It changes their gradients in place and returns two
+0-dim tensors: the gradient norm before clipping, and whether the gradient was changed. Nothing waits for the device.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 
 class NoClipping(nn.Module):
-    """Leaves the gradients alone and measures their norm."""
+    """Leaves the gradients unchanged and returns their norm."""
 
     def forward(self, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
         norm = _norm(parameters)
@@ -30,7 +30,7 @@ class NoClipping(nn.Module):
 
 
 class ClipNorm(nn.Module):
-    """Scales the whole gradient down to `max_norm` where it is longer (Pascanu et al. 2013, arXiv:1211.5063).
+    """Scales the gradient down to `max_norm` if its norm is larger (Pascanu et al. 2013, arXiv:1211.5063).
 
     >>> weight = nn.Parameter(torch.zeros(2))
     >>> weight.grad = torch.tensor([3.0, 4.0])
@@ -70,11 +70,11 @@ class ClipValue(nn.Module):
 class ClipPercentile(nn.Module):
     """Clips to a percentile of the recent gradient norms (AutoClip, Seetharaman et al. 2020, arXiv:2007.14469).
 
-    The limit follows the training by itself: no norm has to be guessed. Until two norms are known nothing is clipped.
+    The limit adapts to the training, so that no norm has to be chosen. The first two gradients are not clipped.
 
     Args:
-        percentile: in (0, 100); the share of the recent norms that lie below the limit.
-        history: how many norms count, in optimizer steps.
+        percentile: the percentage, in (0, 100), of recent norms below the limit.
+        history: the number of recent norms, one for each optimizer step.
     """
 
     norms: Tensor
@@ -94,7 +94,7 @@ class ClipPercentile(nn.Module):
 
     def forward(self, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
         norm = _norm(parameters)
-        # a gradient that is not finite must not enter the history, where it would pass for ordinary
+        # a non-finite norm must not enter the history
         remembered = torch.where(norm.isfinite(), norm.float(), torch.nan)
         self.norms.index_copy_(0, (self.seen % len(self.norms))[None], remembered[None])
         self.seen += 1

@@ -1,10 +1,10 @@
 """Learning-rate schedules, stepped once per optimizer step.
 
-Each is called with the optimizer and the number of optimizer steps of the whole run, and returns the entry that
-Lightning takes under `lr_scheduler`. The optimizer's own learning rate is the peak. `warmup_steps` are optimizer steps.
+Each function is called with the optimizer and the number of optimizer steps of the whole run, and returns a value for
+Lightning's `lr_scheduler`. The peak is the learning rate of the optimizer. `warmup_steps` are optimizer steps.
 
-In a run with `trainer.max_time`, the schedules that end with the run follow the share of the time that is used wherever
-it is ahead of the share of the steps that are taken, and so end with the time (see `TimedLR`).
+In a run with `trainer.max_time`, schedules that depend on the length of the run follow the share of the time used if it
+is larger than the share of the steps taken, so that they end with the time (see `TimedLR`).
 """
 
 import math
@@ -21,14 +21,14 @@ from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt
 
 
 def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0) -> dict[str, Any]:
-    """Rises linearly over `warmup_steps`, then stays."""
+    """Linear warmup over `warmup_steps`, then a constant rate."""
     return {"scheduler": LambdaLR(optimizer, lambda step: _warmup(step, warmup_steps)), "interval": "step"}
 
 
 def cosine(
     optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0, final: Fraction = 0.0
 ) -> dict[str, Any]:
-    """Rises linearly over `warmup_steps`, then falls along half a cosine to `final` times the peak
+    """Linear warmup over `warmup_steps`, then a half cosine down to `final` times the peak
     (Loshchilov and Hutter 2017, arXiv:1608.03983).
     """
     _check_share("final", final)
@@ -48,8 +48,8 @@ def one_cycle(
     start: Fraction = 0.04,
     final: Fraction = 1e-4,
 ) -> dict[str, Any]:
-    """Rises along a cosine from `start` times the peak over `warmup_share` of the run, then falls along another to
-    `final` times the peak (Smith and Topin 2018, arXiv:1708.07120).
+    """A cosine from `start` times the peak up to the peak over `warmup_share` of the run, then a cosine down to `final`
+    times the peak (Smith and Topin 2018, arXiv:1708.07120).
     """
     for name, value in (("warmup_share", warmup_share), ("start", start), ("final", final)):
         _check_share(name, value)
@@ -66,15 +66,15 @@ def one_cycle(
 def constant_then_decay(
     optimizer: Optimizer, total_steps: int, *, hold: Fraction, times: PositiveInt, factor: Level = 0.5
 ) -> dict[str, Any]:
-    """Stays for a share `hold` of the run, then is multiplied by `factor` at `times` equal distances.
+    """A constant rate for a share `hold` of the run, then `times` multiplications by `factor` at equal intervals.
 
-    With 13 epochs, `hold` 4/13, `times` 9 and `factor` 0.5 it halves at each epoch after the fourth
+    With 13 epochs, `hold` 4/13, `times` 9 and `factor` 0.5, the rate halves after each epoch from the fourth on
     (Zaremba et al. 2014, arXiv:1409.2329).
     """
     _check_share("hold", hold)
 
     def at(step: int, place: float) -> float:
-        # the small addition keeps rounding from delaying a decay that falls on an epoch's first step
+        # the small constant keeps rounding from delaying a decay at the first step of an epoch
         passed = (place / total_steps - hold) / (1 - hold) * times + 1e-6
         return float(factor ** max(0, min(times, math.floor(passed) + 1))) if passed >= 0 else 1.0
 
@@ -96,7 +96,9 @@ def reduce_on_plateau(
 
 
 class StepPlateau(L.Callback):
-    """Steps `reduce_on_plateau` after each validation; Lightning would after each epoch, and a large text has few."""
+    """Steps `reduce_on_plateau` after each validation; Lightning steps it after each epoch, too rarely for long
+    texts.
+    """
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for entry in trainer.lr_scheduler_configs:
@@ -105,9 +107,10 @@ class StepPlateau(L.Callback):
 
 
 class TimedLR(LambdaLR):
-    """Rates by the step and by the place in the run: the steps taken, or the same share of all as of the time used.
+    """A learning rate that is a function of the step and of the progress of the run.
 
-    `time_used` is that share; a run with `trainer.max_time` sets it after each step. It is 0 in a run without.
+    The progress, in steps, is the larger of the steps taken and of the share `time_used` of all steps. A run with
+    `trainer.max_time` sets `time_used` after each step; otherwise it is 0.
     """
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int, float], float], total_steps: int) -> None:
@@ -124,10 +127,10 @@ def _warmup(step: int, warmup_steps: NonNegativeInt) -> float:
 
 
 def _half_cosine(step: float, steps: int) -> float:
-    """1 at the first step, 0 at the last and after it."""
+    """Return 1 at the first step, falling to 0 at the last step and after it."""
     return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
 
 
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise UserError(f"schedule.{name}", "a share in [0, 1)", str(value), fix=f"schedule.{name}=0.1")
+        raise UserError(f"schedule.{name}", "a number in [0, 1)", str(value), fix=f"schedule.{name}=0.1")

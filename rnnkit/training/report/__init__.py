@@ -1,1 +1,1 @@
-"""What a run shows while it trains."""
+"""Progress, logs and figures of a run."""

@@ -1,4 +1,4 @@
-"""Which class is taken for which: a picture after every validation."""
+"""A figure of the confusion matrix after every validation."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 12
-"""Classes up to which the picture has a number in every cell."""
+"""The largest number of classes for which the figure shows a number in every cell."""
 
 
 class ConfusionPicture(FigureCallback):
-    """Draws the task's `confusion()`, names and a matrix [C, C] with a row for each true class, or None.
+    """Draws the task's `confusion()`: None, or names and a matrix [C, C] with a row for each true class.
 
-    Colors are shares of the row, so that rare classes are seen too; numbers are counts. See `FigureCallback` for
-    where and when.
+    Colors are shares of the row, so that rare classes are visible; numbers are counts. See `FigureCallback` for the
+    place and the schedule.
     """
 
     name = "confusion"
@@ -31,7 +31,7 @@ class ConfusionPicture(FigureCallback):
 
 
 def draw(names: Sequence[str], matrix_CC: Tensor) -> "Figure":
-    """The picture of a confusion matrix [C, C]; ImportError without matplotlib."""
+    """Draw a confusion matrix [C, C]; raise ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     counts = matrix_CC.numpy()

@@ -1,4 +1,4 @@
-"""Some forecasts with their intervals: a picture after every validation."""
+"""A figure of some forecasts with their intervals after every validation."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
-"""Quantiles between which the 95 % and the 80 % interval lie, and the median."""
+"""The quantiles of the 95 % and the 80 % interval, and the median."""
 
 
 class Panel(NamedTuple):
-    """One forecast: the past [T] and the future [H] of a channel, the median [H] and, where known, quantiles [5, H]."""
+    """One forecast: past [T] and future [H] of a channel, the median [H] and, if available, the quantiles [5, H]."""
 
     title: str
     past: NDArray[np.float64]
@@ -29,13 +29,13 @@ class Panel(NamedTuple):
 
 
 class ForecastPicture(FigureCallback):
-    """Draws forecasts of a few windows of the validation split, the same ones each time, in the units of the file.
+    """Draws forecasts of a few windows of the validation split, always the same ones, in the units of the file.
 
-    See `FigureCallback` for where and when.
+    See `FigureCallback` for the place and the schedule.
 
     Args:
-        windows: how many windows, spread over the first batch; 0 for none.
-        past: steps before the origin that are drawn, as a multiple of the horizon.
+        windows: the number of windows, spread over the first batch; 0 for none.
+        past: the number of steps before the origin, as a multiple of the horizon.
     """
 
     name = "forecasts"
@@ -63,7 +63,7 @@ class ForecastPicture(FigureCallback):
         truth_BHC = location_B1C + scale_B1C * batch.targets
         panels = []
         for lane in range(len(mean_BHC)):
-            channel = lane % mean_BHC.shape[2]  # of many channels, each window shows another
+            channel = lane % mean_BHC.shape[2]  # with many channels, each window shows another one
             end = past_BTC.shape[1] if batch.lengths is None else int(batch.lengths[lane])
             start = max(0, end - round(self.past * mean_BHC.shape[1]))
             name = task.channels[channel] if channel < len(task.channels) else str(channel)
@@ -76,7 +76,7 @@ class ForecastPicture(FigureCallback):
 
 
 def draw(panels: list[Panel]) -> "Figure":
-    """The picture; ImportError without matplotlib."""
+    """Draw the figure; raise ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     columns = min(2, len(panels))

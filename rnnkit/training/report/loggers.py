@@ -1,4 +1,4 @@
-"""Where scalars go: the TensorBoard event file and metrics.csv, both in the run folder."""
+"""Loggers of scalars: the TensorBoard event file and metrics.csv, both in the run folder."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 
 
 class RunTensorBoardLogger(TensorBoardLogger):
-    """TensorBoard events straight in the run folder. A resumed run hides what was logged after its checkpoint."""
+    """TensorBoard events directly in the run folder. A resumed run hides events after its checkpoint."""
 
     def __init__(self, folder: Path, resumed_step: int | None = None) -> None:
         later = None if resumed_step is None else resumed_step + 1
@@ -23,22 +23,22 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
     @rank_zero_only
     def describe(self, config: dict[str, Any], metrics: Iterable[str]) -> None:
-        """Enters the run in TensorBoard's table of hyper-parameters, with the last value of each of `metrics`."""
+        """Log the hyperparameters of the run, with the last value of each of `metrics`."""
         flat = {name: value for name, value in _flat(config) if isinstance(value, str | int | float | bool)}
         for part in hparams(flat, dict.fromkeys(metrics, 0.0)):
             self.experiment.file_writer.add_summary(part)
 
     @rank_zero_only
     def draw(self, model: nn.Module, inputs: Any) -> None:
-        """Draws the graph of a model that can be traced; says nothing of one that cannot."""
-        model.eval()  # with dropout, two traces of the same inputs would differ and be refused
+        """Log the graph of the model if the model can be traced."""
+        model.eval()  # with dropout, two traces of the same inputs would differ and be rejected
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             self.experiment.add_graph(model, inputs)
         model.train()
 
     def save(self) -> None:
-        """Writes what is pending; the configuration is in config.yaml already, so no second copy of it."""
+        """Flush pending events. The configuration is in config.yaml already and is not saved again."""
         self.experiment.flush()
 
 
@@ -51,12 +51,11 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 class MetricsFile(Logger):
-    """metrics.csv: one row for each step at which something was logged, one column for each figure.
+    """metrics.csv: one row for each step at which something was logged, one column for each metric.
 
-    A figure that is first logged late widens the file. A resumed run drops the rows after its checkpoint.
-
-    `pending` is the row of the current step, which is written once another step begins. It belongs into a checkpoint:
-    what comes after it at the same step, the process may not live to see.
+    A metric that is first logged later adds a column. A resumed run drops the rows after its checkpoint. `pending` is
+    the row of the current step; it is written when the next step begins. It belongs into a checkpoint, because more
+    metrics of the same step may follow, and the process may be killed before they are written.
     """
 
     def __init__(self, path: Path, resumed_step: int | None = None) -> None:
@@ -65,7 +64,7 @@ class MetricsFile(Logger):
         self._columns: list[str] = []
         self.pending: dict[str, Any] = {}
         if resumed_step is not None and path.exists():
-            # a process that was killed may have left the beginning of a row
+            # a killed process may have left an incomplete row
             whole, _, _ = path.read_text().rpartition("\n")
             rows = [row for row in csv.DictReader(whole.splitlines()) if int(row["step"]) <= resumed_step]
             if rows:
@@ -86,7 +85,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        # what is logged at one step, by several callers, becomes one row
+        # the metrics of one step, logged by several callers, form one row
         if self.pending.get("step") != step:
             self.save()
         self.pending.update(metrics, step=step)
@@ -108,7 +107,7 @@ class MetricsFile(Logger):
         self.pending = {}
 
     def restore(self, pending: dict[str, Any]) -> None:
-        """Goes on with a row that a checkpoint holds; what the file has of that step is dropped."""
+        """Continue a row from a checkpoint; drop what the file has for that step."""
         if self.path.exists():
             with self.path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -120,7 +119,7 @@ class MetricsFile(Logger):
     def finalize(self, status: str) -> None:
         self.save()
 
-    @rank_zero_only  # what another process would rename away could be this one's
+    @rank_zero_only  # another process could rename the file away
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:

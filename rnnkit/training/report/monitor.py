@@ -1,4 +1,4 @@
-"""The metrics of the training loop, gathered without making the device wait."""
+"""Metrics of the training loop, accumulated without synchronizing with the device."""
 
 import time
 from typing import Any
@@ -13,27 +13,27 @@ from rnnkit.training.report.loggers import MetricsFile
 
 
 class Monitor(L.Callback):
-    """Logs the task's validation metrics, and the course of training every `every` optimizer steps.
+    """Logs the task's validation metrics, and training metrics every `every` optimizer steps.
 
-    `epoch` counts from 1, `seconds` is the time spent training so far. Under `train/`, since the last time: `loss`
-    (mean over the batches) and what the task derives from it, `learning_rate`, `gradient_norm` (mean, before
-    clipping), `clipped_share` (of the optimizer steps), the task's `training_state_metrics`, `padding` (the share of
-    the batches that is none of the data, where some is), `tokens_per_second` (valid time steps of all lanes and
-    processes; validation is not counted). Sums are kept on the device and read once per log line.
+    `epoch` counts from 1, `seconds` is the time spent in training. Under `train/`, since the last time: `loss` (mean
+    over the batches) and the task's `metrics_from_loss`, `learning_rate`, `gradient_norm` (mean, before clipping),
+    `clipped_share` (of the optimizer steps), the task's `training_state_metrics`, `padding` (the share of the batches
+    that is padding, if there is any), `tokens_per_second` (valid time steps of all rows and processes, without
+    validation). Sums are accumulated on the device and read once for each log line.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.latest: dict[str, float] = {}
-        """What was logged last of training."""
+        """The training metrics logged last."""
         self.validated: dict[str, float] = {}
-        """What was logged last of a validation."""
+        """The validation metrics logged last."""
         self.tokens = 0
-        """Valid time steps trained on since the run began, over all lanes and processes."""
+        """The number of valid time steps trained on since the run began, over all rows and processes."""
         self.epochs = 0
-        """Epochs begun."""
+        """The number of epochs begun."""
         self.seconds = 0.0
-        """Time spent training since the run began, validation not counted."""
+        """The time spent in training since the run began, without validation."""
         self._clock: float | None = None
         self._step = 0
         self._clear()
@@ -44,7 +44,7 @@ class Monitor(L.Callback):
         self._tokens_at, self._seconds_at = self.tokens, self.seconds
 
     def state_dict(self) -> dict[str, Any]:
-        # what has been summed up since the last line goes along, so that the next line is the same after a resume
+        # the sums since the last line are saved, so that the next line is the same after a resume
         counts = {"windows": self._windows, "updates": self._updates, "rectangle": self._rectangle}
         at = {"tokens_at": self._tokens_at, "seconds_at": self._seconds_at}
         logged = {"latest": self.latest, "validated": self.validated, "epochs": self.epochs}
@@ -53,7 +53,7 @@ class Monitor(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
         self._clear()
-        self._sums = dict(state_dict.get("sums", {}))  # the first checkpoints have none, and nothing that follows
+        self._sums = dict(state_dict.get("sums", {}))  # the first checkpoints have none
         for name in ("latest", "validated", "epochs"):
             setattr(self, name, state_dict.get(name, getattr(self, name)))
         for name in ("windows", "updates", "rectangle", "tokens_at", "seconds_at"):
@@ -64,7 +64,7 @@ class Monitor(L.Callback):
             if isinstance(logger, MetricsFile):
                 checkpoint["row"] = dict(logger.pending)
             else:
-                logger.save()  # a killed process would take what waits to be written with it
+                logger.save()  # pending rows would be lost if the process were killed
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:

@@ -1,4 +1,4 @@
-"""Pictures while a model trains: in TensorBoard and, the newest, as a file in the run folder."""
+"""Base class of figures that are drawn during training, for TensorBoard and as files in the run folder."""
 
 import gc
 import time
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECONDS = 10.0
-"""Least time between two pictures: one takes up to half a second, as long as many epochs of a small data set."""
+"""The least time between two figures: drawing takes up to half a second, as long as many epochs of a small data set."""
 
 
 class FigureCallback(L.Callback, ABC):
-    """Draws something after validations that are `SECONDS` apart and after the last one.
+    """Draws a figure after validations that are at least `SECONDS` apart, and after the last one.
 
-    In TensorBoard as `val/NAME` and, the newest, as `NAME.png` in the run folder. Without matplotlib there is one
-    warning and no picture.
+    It is logged to TensorBoard as `val/NAME`, and the latest is saved as `NAME.png` in the run folder. Without
+    matplotlib there is one warning and no figure.
     """
 
     name: str
-    """What is drawn, in one word."""
+    """The name of the figure, one word."""
 
     def __init__(self) -> None:
         self._drawn = -SECONDS
@@ -41,7 +41,7 @@ class FigureCallback(L.Callback, ABC):
 
     @abstractmethod
     def figure(self, trainer: L.Trainer, task: Any) -> "Figure | None":
-        """The picture, or None where there is nothing to draw; ImportError without matplotlib."""
+        """Return the figure, or None if there is nothing to draw; raise ImportError without matplotlib."""
 
     @rank_zero_only
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -63,7 +63,7 @@ class FigureCallback(L.Callback, ABC):
                 pixels = self._pixels(trainer, task)
         except ImportError:
             self._is_possible = False
-            message = f"no picture of the {self.name}: matplotlib is missing. Try: pip install 'rnnkit[viz]'"
+            message = f"no figure of the {self.name}: matplotlib is missing. Try: pip install 'rnnkit[viz]'"
             warnings.warn(message, stacklevel=2)
             return
         if pixels is None:
@@ -83,13 +83,13 @@ class FigureCallback(L.Callback, ABC):
 
 @contextmanager
 def collected_at_once() -> Iterator[None]:
-    """What is made and forgotten in the block is given back at its end, even where its parts hold on to each other.
+    """Free what is allocated and dropped in the block at its end, reference cycles included.
 
-    A drawing has thousands of such parts. Python's collector would look at them while they are needed, and again only
-    when torch's half million objects have become a quarter more: forty drawings later.
+    A figure consists of thousands of objects in cycles. Python's collector would run while they are in use, and next
+    only when the half million objects of torch have grown by a quarter: forty figures later.
     """
     was_enabled = gc.isenabled()
-    gc.disable()  # so that all of it is still of the youngest generation, which is quickly gone through
+    gc.disable()  # so that all objects stay in the youngest generation, which is collected quickly
     try:
         yield
     finally:
@@ -99,7 +99,7 @@ def collected_at_once() -> Iterator[None]:
 
 
 def rasterized(figure: "Figure") -> NDArray[np.uint8]:
-    """A figure as pixels [height, width, 3]."""
+    """Return a figure as pixels [height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

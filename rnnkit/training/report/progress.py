@@ -1,4 +1,4 @@
-"""The line that a person watches while a model trains."""
+"""The progress bar of training."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from rnnkit.training.report.monitor import Monitor
 
 
 class TimeLeft(ProgressColumn):
-    """Hours, minutes and seconds to the end, from the mean pace of this process."""
+    """Hours, minutes and seconds left, estimated from the mean pace of this process."""
 
     def render(self, task: BarTask) -> Text:
         done = task.completed - task.fields["begun"]
@@ -26,9 +26,10 @@ class TimeLeft(ProgressColumn):
 
 
 class TrainingProgress(ProgressBar):
-    """One live bar over the optimizer steps of the whole run: epoch, loss, tokens/s, time left; a line a validation.
+    """A progress bar over the optimizer steps of the run with epoch, loss, tokens/s and time left, and one line for
+    each validation.
 
-    Where the output is no terminal, the live bar is replaced by a line every half minute.
+    If the output is not a terminal, the bar is replaced by a line every half minute.
     """
 
     def __init__(self, monitor: Monitor) -> None:

@@ -1,1 +1,1 @@
-"""What makes resuming equal to never having stopped."""
+"""Exact resumption of a run."""

@@ -1,4 +1,4 @@
-"""What the callbacks of a run write into a checkpoint, as types."""
+"""Types of the callback states in a checkpoint."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -21,7 +21,7 @@ from rnnkit.training.run.templates import is_stored
 
 
 def is_number(value: Tensor) -> bool:
-    """Whether a tensor is one number."""
+    """Whether a tensor has one element."""
     return value.dim() == 0 and is_stored(value) and not value.is_complex()
 
 
@@ -29,7 +29,7 @@ Number = Annotated[Tensor, Predicate(is_number)]
 
 
 class MonitorState(TypedDict):
-    """The first checkpoints hold `tokens` and `seconds` only."""
+    """The state of `Monitor`; the first checkpoints have `tokens` and `seconds` only."""
 
     tokens: NonNegativeInt
     seconds: NonNegative
@@ -45,7 +45,7 @@ class MonitorState(TypedDict):
 
 
 class GeneratorStates(TypedDict):
-    """Of one process."""
+    """The state of the random number generators of one process."""
 
     torch: Tensor
     cuda: list[Tensor]
@@ -54,25 +54,25 @@ class GeneratorStates(TypedDict):
 
 
 class RandomStates(TypedDict):
-    """Of `RandomState`."""
+    """The state of `RandomState`."""
 
     processes: Annotated[list[GeneratorStates], MinLen(1)]
 
 
 class Budget(TypedDict):
-    """Of `TimeBudget`."""
+    """The state of `TimeBudget`."""
 
     elapsed: NonNegative
 
 
 class Skipped(TypedDict):
-    """Of `NonFiniteGuard`."""
+    """The state of `NonFiniteGuard`."""
 
     skipped: NonNegativeInt
 
 
 class Stopping(TypedDict):
-    """Of `EarlyStopping`."""
+    """The state of `EarlyStopping`."""
 
     wait_count: NonNegativeInt
     stopped_epoch: NonNegativeInt
@@ -83,7 +83,7 @@ class Stopping(TypedDict):
 
 
 class BestModels(TypedDict):
-    """Of `ModelCheckpoint`."""
+    """The state of `ModelCheckpoint`."""
 
     monitor: str | None
     best_model_score: Number | None
@@ -97,13 +97,13 @@ class BestModels(TypedDict):
 
 
 class Averaged(TypedDict):
-    """Of `WeightAveraging`."""
+    """The state of `WeightAveraging`."""
 
     latest_update_step: NonNegativeInt
 
 
 class AveragedOnceWorse(Averaged):
-    """Of `NonmonotonicAverage`."""
+    """The state of `NonmonotonicAverage`."""
 
     history: list[Real]
     triggered: bool
@@ -114,7 +114,7 @@ ALWAYS: dict[type[L.Callback], Any] = {
     RandomState: RandomStates | GeneratorStates,
     NonFiniteGuard: Skipped,
 }
-"""Callbacks of every run; of other callbacks of every run earlier versions had none."""
+"""Callbacks of every run. Checkpoints of earlier versions may lack the states of other callbacks."""
 STATES: dict[type[L.Callback], Any] = {
     **ALWAYS,
     TimeBudget: Budget,
@@ -123,13 +123,19 @@ STATES: dict[type[L.Callback], Any] = {
     NonmonotonicAverage: AveragedOnceWorse,
     WeightAveraging: Averaged,
 }
-"""By the class of a callback. The state of another one is its own affair."""
+"""Types by the class of a callback. The state of another callback is not checked."""
 
 
 def check_callbacks(states: Mapping[str, Any], trainer: L.Trainer, *, complete: bool) -> None:
-    """Raises ValueError, naming the place, for the state of a callback that it would not have written.
+    """Check that each callback state has the structure that the callback writes.
 
-    With `complete` none may be missing of those that every run has.
+    Args:
+        states: the states in the checkpoint.
+        trainer: the trainer with the callbacks.
+        complete: whether the states of all callbacks of every run must be present.
+
+    Raises:
+        ValueError: naming the place that differs.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         key = callback.state_key

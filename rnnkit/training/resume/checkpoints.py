@@ -10,10 +10,10 @@ from rnnkit.compat.lightning import begin_next_epoch
 
 
 class FixEpochCounterOnResume(L.Callback):
-    """Lets a run that is resumed from the last batch of an epoch begin the next one.
+    """Fixes the epoch count of a run that is resumed from the last batch of an epoch.
 
-    Lightning then counts the epoch as done, but goes on as if in its middle: the next epoch is never counted as begun,
-    and a second resume would start it from its first batch.
+    Lightning then counts the epoch as finished but continues as if in its middle: the next epoch is not counted as
+    begun, and a second resume would start it from its first batch.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -21,10 +21,10 @@ class FixEpochCounterOnResume(L.Callback):
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """One checkpoint file, rewritten after each validation; with a `monitor`, after those that are the best so far.
+    """One checkpoint file, rewritten after each validation; with a `monitor`, after each one that is the best so far.
 
-    It is exact there. At the end of an epoch Lightning's own counters are between two states, and a run resumed from
-    that moment can lose an epoch.
+    After a validation, a checkpoint can be resumed exactly. At the end of an epoch, Lightning's counters are between
+    two states, and a run resumed from there can lose an epoch.
     """
 
     def __init__(self, path: Path, monitor: str | None = None, mode: str = "min") -> None:
@@ -38,11 +38,11 @@ class RunCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from the best so far, also where the run folder has been moved or copied since."""
+        """Restore the best value so far, also if the run folder has been moved or copied."""
         own = Path(str(self.dirpath)) / f"{self.filename}.ckpt"
 
         def here(path: str) -> str:
-            # Lightning deletes what these name, once there is a better one: it can only be this file
+            # Lightning deletes the file named here when there is a better one: it must be this file
             return str(own) if path else path
 
         moved = {name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")}

@@ -1,4 +1,4 @@
-"""The state of an optimizer and of its schedule in a checkpoint, against that of new ones which have taken a step."""
+"""Checks of the optimizer and schedule states in a checkpoint against those of new ones after one step."""
 
 from typing import Any
 
@@ -10,17 +10,20 @@ from rnnkit.training.configuration.construct import construct
 from rnnkit.training.run.templates import check_alike
 
 ASSUMED_STEPS = 100
-"""Of the run that a schedule is made for: its state has the same structure for any number."""
+"""The number of steps for building the schedule: the structure of its state does not depend on it."""
 
 NEW = {"time_used"}
-"""Of schedules, what checkpoints of the first version do not hold."""
+"""Entries of schedule states that checkpoints of the first version lack."""
 
 
 def check_training_state(optimizers: Any, schedules: Any, config: DictConfig, model: nn.Module) -> None:
-    """Raises ValueError, naming the place, where a checkpoint holds the states of another optimizer or schedule.
+    """Check that a checkpoint has the states of the configured optimizer and schedule.
 
-    They are compared with those of the configuration, which take a step on parameters without memory. Of an optimizer
-    that cannot, or that is not of torch, only the groups of parameters are compared.
+    They are compared with those of new ones that take a step on parameters without memory. For an optimizer that cannot
+    do that, or is not from torch, only the parameter groups are compared.
+
+    Raises:
+        ValueError: naming the place that differs.
     """
     parameters = [torch.empty_like(p, device="meta").requires_grad_(p.requires_grad) for p in model.parameters()]
     optimizer = construct(config, "optimizer")(parameters)
@@ -41,17 +44,17 @@ def check_training_state(optimizers: Any, schedules: Any, config: DictConfig, mo
 
 
 def _step(optimizer: Any, parameters: list[torch.Tensor]) -> bool:
-    """Whether the optimizer has taken a step."""
+    """Whether the optimizer could take a step."""
     if not type(optimizer).__module__.startswith("torch.optim."):
         return False
     for parameter in parameters:
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
     for group in optimizer.param_groups:
-        group["fused"] = None if group.get("fused") is None else False  # which needs memory to work on
+        group["fused"] = None if group.get("fused") is None else False  # fused kernels need memory
     try:
         optimizer.step()
-    except Exception:  # one that looks at numbers
+    except Exception:  # an optimizer that reads values
         return False
     return True
 
@@ -68,7 +71,7 @@ def _check_groups(found: Any, expected: list[dict[str, Any]]) -> None:
 
 
 def _check_state(found: Any, expected: dict[Any, Any]) -> None:
-    """One parameter without a state has had no gradient yet."""
+    """Check the states; a parameter without a state has had no gradient yet."""
     place = "optimizer_states[0].state"
     if not isinstance(found, dict):
         raise ValueError(f"{place} is not a mapping")
@@ -79,7 +82,7 @@ def _check_state(found: Any, expected: dict[Any, Any]) -> None:
 
 
 def _check_shapes(found: Any, parameters: list[torch.Tensor]) -> None:
-    """Each tensor of a state is broadcast to its parameter."""
+    """Check that each tensor of a state can be broadcast to its parameter."""
     place = "optimizer_states[0].state"
     if not isinstance(found, dict):
         raise ValueError(f"{place} is not a mapping")

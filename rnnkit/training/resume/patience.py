@@ -1,4 +1,4 @@
-"""The end of a run whose validations no longer get better."""
+"""Early stopping that resumes exactly."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from lightning.pytorch import callbacks
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's, made exact: a run that is resumed ends where it would have ended.
+    """Lightning's early stopping, changed so that a resumed run ends where it would have ended.
 
-    It looks after validations only: at the end of its first epoch a resumed run may have none to look at. A run that
-    was killed after it had been told to end, and before it had, trains no further. And `patience` is that of the
-    configuration, so that a resumed run can be given more, where Lightning takes the checkpoint's.
+    It checks after validations only, because at the end of its first epoch a resumed run may have no metrics. A run
+    that was killed between the decision to stop and the stop trains no further. `patience` is that of the
+    configuration, so that a resumed run can have a larger one; Lightning restores it from the checkpoint.
     """
 
     def __init__(self, monitor: str, mode: str, patience: int) -> None:
-        # a monitor that is not finite is no better; whether the run goes back or stops is for NonFiniteGuard to decide
+        # a non-finite monitor is not an improvement; NonFiniteGuard decides about rollback and stop
         super().__init__(monitor, mode=mode, patience=patience, check_finite=False, check_on_train_epoch_end=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -23,7 +23,7 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     @property
     def is_over(self) -> bool:
-        """Whether the validations so far were enough without a better one."""
+        """Whether the validations so far are enough to stop."""
         return self.wait_count >= max(1, self.patience)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

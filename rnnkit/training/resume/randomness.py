@@ -1,4 +1,4 @@
-"""The state of the random number generators, kept in checkpoints."""
+"""States of the random number generators in checkpoints."""
 
 import random
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ import torch
 
 
 class RandomState(L.Callback):
-    """Dropout after a resume draws the masks that it would have drawn without the stop.
+    """Saves and restores random number generators, so that a resumed run draws the same numbers as without the stop.
 
-    Of torch (CPU and each CUDA device), Python and NumPy, of every process; restored when training begins, after
-    everything that draws numbers while models are built.
+    The generators are those of torch (CPU and each CUDA device), Python and NumPy, of every process. They are restored
+    when training begins, after all random numbers for building the model are drawn.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class RandomState(L.Callback):
         if not torch.distributed.is_initialized():
             return {"processes": [mine]}
         processes = [mine] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(processes, mine)  # each process draws numbers of its own
+        torch.distributed.all_gather_object(processes, mine)  # each process has its own generators
         return {"processes": processes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        processes = state_dict.get("processes", [state_dict])  # checkpoints of 0.1.0 hold the first one's
+        processes = state_dict.get("processes", [state_dict])  # version 0.1.0 saved those of the first process
         for mine in processes:
             check_generators(mine)
         self._restored = processes
@@ -45,12 +45,12 @@ class RandomState(L.Callback):
 
 
 def check_generators(state: Mapping[str, Any]) -> None:
-    """Raises ValueError, TypeError or RuntimeError for a state that generators do not take."""
+    """Raise ValueError, TypeError or RuntimeError for a state that the generators do not accept."""
     torch.Generator().set_state(state["torch"])
     random.Random().setstate(state["python"])
     np.random.RandomState().set_state(state["numpy"])
-    if not 0 <= state["numpy"][2] <= len(state["numpy"][1]):  # where to go on among the numbers: not looked at by NumPy
-        raise ValueError(f"a place at {state['numpy'][2]} among the numbers of NumPy's generator")
+    if not 0 <= state["numpy"][2] <= len(state["numpy"][1]):  # the position in the state: NumPy does not check it
+        raise ValueError(f"position {state['numpy'][2]} in the state of NumPy's generator")
 
 
 def _now() -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""A checkpoint is restored where its parts have the structure that the run itself would write; else one message says
-which part has not.
+"""Validation of checkpoints before they are restored: an error names the part that the run would not have written.
 
-Numbers of the right kind are believed: what is looked at is types, keys, shapes and ranges.
+Types, keys, shapes and ranges are checked; the values of numbers of the right kind are trusted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +32,7 @@ from rnnkit.training.run.storage import BEFORE_LAST, LAST
 from rnnkit.training.run.templates import check_alike, is_stored, same_kind
 
 OLDEST = Version("2.0")
-"""Of Lightning, whose checkpoints can be resumed."""
+"""The oldest version of Lightning whose checkpoints can be resumed."""
 RESTORED = {
     "resume_start": "content",
     "restore_model": "weights",
@@ -44,7 +43,7 @@ RESTORED = {
     "restore_optimizers": "optimizer_states",
     "restore_lr_schedulers": "lr_schedulers",
 }
-"""Methods with which Lightning restores a checkpoint, and the part that each restores."""
+"""The methods with which Lightning restores a checkpoint, and the part that each restores."""
 _STEPS = (
     ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed"),
     ("epoch_loop.manual_optimization.optim_step_progress", "total", "completed"),
@@ -62,7 +61,7 @@ Parts = TypedDict(
         "lr_schedulers": list[dict[str, Any]],
     },
 )
-"""Of every checkpoint, beside its weights."""
+"""The parts of every checkpoint, besides its weights."""
 
 
 class _Average(TypedDict):
@@ -70,7 +69,7 @@ class _Average(TypedDict):
 
 
 def check_parts_of(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Raises UserError for a file without the parts of a checkpoint, or with tensors whose numbers are not in it."""
+    """Raise UserError if the parts of a checkpoint are missing, or tensors do not store all their elements."""
     with _named(path):
         check({name: checkpoint[name] for name in Parts.__annotations__ if name in checkpoint}, Parts)
         _check_stored(checkpoint, "")
@@ -86,7 +85,7 @@ def check_parts_of(checkpoint: Mapping[str, Any], path: Path) -> None:
 def check_restorable(
     checkpoint: Mapping[str, Any], path: Path, config: DictConfig, trainer: L.Trainer, task: Task, data: Any
 ) -> None:
-    """Raises UserError, naming the file and the part, where a checkpoint is not what this run would have written."""
+    """Raise UserError, naming the file and the part, if this run would not have written the checkpoint."""
     with _named(path):
         _check_loops(checkpoint, trainer, data)
         check_callbacks(checkpoint["callbacks"], trainer, complete=checkpoint.get("rnnkit", {}).get("format", 1) > 1)
@@ -106,7 +105,7 @@ def check_restorable(
 
 @contextmanager
 def restoring(trainer: L.Trainer, path: Path) -> Iterator[None]:
-    """In the block, what goes wrong while Lightning restores a checkpoint is a UserError naming file and part."""
+    """Turn exceptions while Lightning restores a checkpoint into a UserError that names the file and the part."""
     connector = trainer._checkpoint_connector
     for method, part in RESTORED.items():
         setattr(connector, method, _guarded(getattr(connector, method), part, path))
@@ -143,13 +142,13 @@ def _named(path: Path) -> Iterator[None]:
 def _refusal(path: Path, fault: str) -> UserError:
     before = path.with_stem(BEFORE_LAST)
     fix = f"cp '{before}' '{path}'" if path.stem == LAST and before.exists() else "another run folder"
-    return UserError("run", "a checkpoint as the run itself writes it", f"'{path}', where {fault}", fix=fix)
+    return UserError("run", "a checkpoint written by the run itself", f"'{path}', where {fault}", fix=fix)
 
 
 def _check_stored(value: Any, place: str) -> None:
-    """Every tensor at any depth has all its numbers."""
+    """Check that every tensor, at any depth, stores all its elements."""
     if isinstance(value, Tensor) and not is_stored(value):
-        raise ValueError(f"{place} has no numbers of its own")
+        raise ValueError(f"{place} does not store all its elements")
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for name, part in parts:
         if isinstance(part, Tensor | Mapping | list | tuple):
@@ -157,7 +156,7 @@ def _check_stored(value: Any, place: str) -> None:
 
 
 def _check_steps(checkpoint: Mapping[str, Any]) -> None:
-    """The steps taken are those of the loops, unless a task takes its steps itself."""
+    """Check that the number of steps is that of the loops, unless the task steps its optimizers itself."""
     counts: list[Any] = []
     for way in _STEPS:
         count: Any = checkpoint["loops"].get("fit_loop")
@@ -175,7 +174,7 @@ def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer, data: Any) -
     found = checkpoint["loops"]
     own = dict(found.get("fit_loop", {}))
     state = own.get("state_dict")
-    if isinstance(state, Mapping):  # of the loaders, which the run reads anew
+    if isinstance(state, Mapping):  # the state of the data loaders, which the run creates anew
         loaders = state.get("combined_loader", [])
         check(loaders, list[dict[str, Any]], "loops.fit_loop.state_dict.combined_loader")
         for loader in loaders:
@@ -193,7 +192,7 @@ def _check_position(state: Any, data: Any) -> None:
 
 
 def _check_carry(leaves: Any, task: StreamTask, data: Any, processes: int) -> None:
-    """A state for each lane of each process, or none yet."""
+    """Check that there is a state for each lane of each process, or none yet."""
     check(leaves, list[Tensor], "carry")
     expected = state_leaves(task.model.initial_state(1))
     if leaves and len(leaves) != len(expected):

@@ -1,4 +1,4 @@
-"""The end of a run in good order, whether it comes by itself, by a signal or with a lost worker."""
+"""Orderly stops of a run: at its end, by a signal, or after the loss of a worker process."""
 
 import os
 import shutil
@@ -20,12 +20,12 @@ from rnnkit.errors import UserError
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
-class Interrupted(Exception):  # noqa: N818  it is no error
-    """Training was asked to stop; says what is left of it and how to go on."""
+class Interrupted(Exception):  # noqa: N818  not an error
+    """Raised if training was asked to stop; the message states what was saved and how to resume."""
 
 
 class ValidateAtTheEnd(L.Callback):
-    """Makes `trainer.max_steps` end with a validation and checkpoints, wherever in an epoch it falls."""
+    """Makes `trainer.max_steps` end with a validation and checkpoints, at any place in an epoch."""
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -35,21 +35,22 @@ class ValidateAtTheEnd(L.Callback):
 
 
 class SaveAndStop(Checkpoint):
-    """Writes `last.ckpt` every so many minutes, at the end of a step, and before the run stops.
+    """Writes `last.ckpt` at regular intervals, at the end of a step, and before the run stops.
 
-    It stops a run at the end of the step at hand, or of the validation. With `Interrupted` at SIGINT, SIGTERM and
-    SIGUSR1 (what batch systems send before they end a job), with a UserError where a loader worker was lost. A second
-    Ctrl-C stops at once. All processes of a distributed run stop at the same step.
+    It stops a run at the end of the current step or validation: with `Interrupted` at SIGINT, SIGTERM and SIGUSR1 (sent
+    by batch systems before they end a job), with a UserError after the loss of a loader worker. A second Ctrl-C stops
+    immediately. All processes of a distributed run stop at the same step.
 
-    A checkpoint at the end of a step that a validation follows would skip the validation when the run goes on. So the
-    validation is waited for, and with it the checkpoint that it writes: this callback must come after that one.
+    A checkpoint at the end of a step that is followed by a validation would skip the validation after a resume.
+    Therefore this callback waits for the validation and for the checkpoint that it writes: it must come after the
+    callback that writes it.
 
     Args:
-        checkpoint: `last.ckpt` in the run folder.
-        minutes: between two checkpoints.
+        checkpoint: the path of `last.ckpt` in the run folder.
+        minutes: the interval between two checkpoints.
 
     Raises:
-        UserError: for minutes that are none.
+        UserError: if `minutes` is not positive.
     """
 
     def __init__(self, checkpoint: Path, minutes: float) -> None:
@@ -75,7 +76,7 @@ class SaveAndStop(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step == self._step:  # gradients are being accumulated, and no checkpoint holds them
+        if trainer.global_step == self._step:  # gradients are accumulating, and no checkpoint has them
             return
         agreed = trainer.strategy.reduce_boolean_decision
         through = _is_through(trainer)
@@ -96,7 +97,7 @@ class SaveAndStop(Checkpoint):
             raise self._end(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._release()  # Lightning tears no callback down then
+        self._release()  # Lightning calls no teardown after an exception
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._release()
@@ -114,44 +115,45 @@ class SaveAndStop(Checkpoint):
     def _reason(self, trainer: L.Trainer) -> str | None:
         if self._asked:
             return "Stopped"
-        return _lost(trainer) and "Stopped, having lost a worker"
+        return _lost(trainer) and "Stopped after losing a worker"
 
     def _end(self, trainer: L.Trainer) -> Exception:
         folder = self.checkpoint.parents[1]
         lost = _lost(trainer)
         if lost is None or self._asked:
             why = self._reason(trainer) or "Stopped with another process of the run"
-            return Interrupted(f"{why}, nothing is lost. Go on with: rnnkit resume {folder}")
+            return Interrupted(f"{why}, nothing is lost. Resume with: rnnkit resume {folder}")
         return UserError(
             "data.workers",
-            "worker processes that live as long as they are needed",
-            f"one that did not ({lost}); last.ckpt holds all {trainer.global_step} steps",
+            "worker processes that stay alive",
+            f"one that died ({lost}); last.ckpt holds all {trainer.global_step} steps",
             fix=f"rnnkit resume {folder} data.workers=0",
         )
 
 
 @contextmanager
 def stopping_at_once(folder: Path, *, new: bool) -> Iterator[None]:
-    """Says what is left of a run that is stopped in its block by KeyboardInterrupt, before the first step or after.
+    """Report how to resume a run that KeyboardInterrupt stops in the block, at any time.
 
-    A `new` run that has neither a checkpoint nor a figure leaves nothing in its folder, unless other things lay there.
+    A `new` run without a checkpoint or metrics leaves nothing in its folder, unless other files were there.
 
-    Raises Interrupted.
+    Raises:
+        Interrupted: in place of KeyboardInterrupt and SystemExit.
     """
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     is_ours = new and is_first and all(path.name == ".lock" for path in folder.iterdir())
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:  # Lightning makes the one of the other
+    except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns the former into the latter
         last = folder / "checkpoints" / "last.ckpt"
         if last.exists():
             age = round(time.time() - last.stat().st_mtime)
-            said = f"Stopped at once; what is left is the last checkpoint, {age} s old"
-            raise Interrupted(f"{said}. Go on with: rnnkit resume {folder}") from error
+            message = f"Stopped immediately; the last checkpoint is {age} s old"
+            raise Interrupted(f"{message}. Resume with: rnnkit resume {folder}") from error
         if is_ours and not (folder / "metrics.csv").exists():
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise Interrupted("Stopped before the first checkpoint; there is nothing to go on from") from error
+        raise Interrupted("Stopped before the first checkpoint; there is nothing to resume") from error
 
 
 def _is_through(trainer: L.Trainer) -> bool:

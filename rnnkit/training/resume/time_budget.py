@@ -1,4 +1,4 @@
-"""The time that a run may take: it ends as by its last step, and the learning-rate schedule ends with it."""
+"""The time limit of a run, with which the learning-rate schedule ends too."""
 
 import math
 import time
@@ -14,17 +14,17 @@ from rnnkit.errors import UserError
 
 
 class TimeBudget(L.Callback):
-    """Ends a run when its time is used up, at the end of a step, with a validation; at least one step is trained.
+    """Ends a run when its time is used up, at the end of a step, with a validation; it trains at least one step.
 
-    Time counts from the start of each process, reading the data and validations included, and adds up over all of them:
-    it is part of the checkpoint. After each optimizer step, schedulers with a `time_used` are given the share of the
-    time that is used. All processes of a distributed run go by the slowest clock.
+    Time counts from the start of the process, includes data loading and validation, and is part of the checkpoint, so
+    that it adds up over resumes. After each optimizer step, `time_used` of the schedulers that have it is set to the
+    share of the time used. All processes of a distributed run follow the slowest clock.
 
     Args:
-        max_time: DD:HH:MM:SS, or what else Lightning takes for a time; None for no limit.
+        max_time: DD:HH:MM:SS, or another format that Lightning accepts; None for no limit.
 
     Raises:
-        UserError: for a time that is none.
+        UserError: if `max_time` is not a time.
     """
 
     def __init__(self, max_time: Any = None) -> None:
@@ -35,7 +35,7 @@ class TimeBudget(L.Callback):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run began."""
+        """The number of seconds since the run began."""
         return self._before + time.monotonic() - self._begun
 
     @property
@@ -44,7 +44,7 @@ class TimeBudget(L.Callback):
 
     @property
     def twice(self) -> str:
-        """Double the time, as DD:HH:MM:SS."""
+        """Twice the time, as DD:HH:MM:SS."""
         seconds = math.ceil(2 * self.seconds)
         return f"{seconds // 86400:02}:{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
@@ -62,7 +62,7 @@ class TimeBudget(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step != self._step:  # gradients are not being accumulated
+        if trainer.global_step != self._step:  # not during gradient accumulation
             self._step = trainer.global_step
             self._look(trainer)
 
@@ -85,7 +85,7 @@ class TimeBudget(L.Callback):
                 print(f"trainer.max_time is used up after step {trainer.global_step}")
             trainer.should_stop = True
             if trainer.check_val_every_n_epoch is not None:
-                trainer.check_val_every_n_epoch = 1  # in this epoch too
+                trainer.check_val_every_n_epoch = 1  # validates in this epoch too
 
 
 def _seconds(max_time: Any) -> float:

@@ -1,4 +1,4 @@
-"""A trained model comes back out of a run folder only where its sizes are those of its checkpoint, and fit."""
+"""Checks that the model of a run folder has the size of its checkpoint and fits into memory, before it is built."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +13,14 @@ from rnnkit.training.free_memory import free_memory
 from rnnkit.training.run.provenance import check_weights
 
 SPARE = 10
-"""Parameters that may be made for each weight in a checkpoint, and be shared or replaced; more are another model's."""
+"""The number of parameters that a model may create for each weight in the checkpoint, to be shared or replaced."""
 
 
 def check_fits(build: Callable[[], nn.Module], checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Build a model without memory for its weights, and refuse one that does not fit into what is free, or its file.
+    """Build a model without memory for its weights, and check that it fits into free memory and matches its checkpoint.
 
-    Raises UserError.
+    Raises:
+        UserError: if it does not.
     """
     try:
         with torch.device("meta"), _bounded(SPARE * (10 + len(checkpoint["state_dict"]))):
@@ -27,7 +28,7 @@ def check_fits(build: Callable[[], nn.Module], checkpoint: Mapping[str, Any], pa
     except UserError:
         raise
     except (RuntimeError, OverflowError, MemoryError) as error:
-        if "overflow" not in str(error).lower():  # of a class that looks at numbers: the run itself built it
+        if "overflow" not in str(error).lower():  # a class that reads values; the run could build it
             return
         raise UserError("run", "sizes that can be counted", str(error), fix="the config.yaml of the run") from error
     check_weights(expected, checkpoint, path)
@@ -35,7 +36,7 @@ def check_fits(build: Callable[[], nn.Module], checkpoint: Mapping[str, Any], pa
 
 @contextmanager
 def _bounded(most: int) -> Iterator[None]:
-    """UserError in the block as soon as what is built has too many parameters, or needs more than what is free."""
+    """Raise UserError in the block when what is built has too many parameters, or needs more than the free memory."""
     free, taken, made = free_memory(torch.device("cpu")), 0, 0
 
     def count(module: nn.Module, name: str, value: Tensor | None) -> None:
@@ -46,8 +47,8 @@ def _bounded(most: int) -> Iterator[None]:
         if made > most:
             raise UserError("run", "a model with the parameters of its checkpoint", "one with many more", fix=fix)
         if free is not None and taken > free:
-            expected = f"a model that fits into memory, of which {free / 2**30:,.1f} GiB are free"
-            got = f"one of {taken / 2**30:,.1f} GiB or more, {type(module).__name__}.{name} included"
+            expected = f"a model that fits into {free / 2**30:,.1f} GiB of free memory"
+            got = f"one of {taken / 2**30:,.1f} GiB or more, including {type(module).__name__}.{name}"
             raise UserError("run", expected, got, fix=fix)
 
     handle = nn.modules.module.register_module_parameter_registration_hook(count)

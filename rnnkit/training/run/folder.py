@@ -1,4 +1,4 @@
-"""A run folder from anybody: its configuration as plain values, and no way out of it for what is written."""
+"""Checks of a run folder from elsewhere: its configuration has values only, and nothing is written outside of it."""
 
 import os
 from collections.abc import Mapping
@@ -14,15 +14,16 @@ from rnnkit.plain_yaml import plain_text
 from rnnkit.renamed import renewed
 
 PARTS = ("task", "model", "data")
-"""Of a configuration, what every command builds."""
+"""The parts of a configuration that every command builds."""
 WRITTEN = ("", "checkpoints")
-"""The folders of a run that are written to."""
+"""The folders of a run that commands write to."""
 
 
 def read_config(path: Path) -> DictConfig:
-    """The config.yaml of a run, as plain values; nothing in it is looked up, built or resolved.
+    """Return the config.yaml of a run as plain values; nothing in it is imported, built or resolved.
 
-    Raises UserError for one that is damaged, too large, or refers to something: a run writes down values alone.
+    Raises:
+        UserError: if it is damaged, too large, or has references: a run writes values only.
     """
     try:
         config = OmegaConf.create(plain_text(path))
@@ -32,7 +33,7 @@ def read_config(path: Path) -> DictConfig:
         raise UserError("run", "a whole config.yaml", f"'{path}' ({error})", fix="another run") from error
     if reference is not None:
         got = f"{reference} in '{path}'"
-        raise UserError("run", "a config.yaml of values, as a run writes it", got, fix="the value in its place")
+        raise UserError("run", "a config.yaml with values only, as a run writes it", got, fix="the value in its place")
     if not (isinstance(config, DictConfig) and all(OmegaConf.is_dict(config.get(name)) for name in PARTS)):
         got = f"'{path}', which lacks them"
         raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
@@ -41,11 +42,12 @@ def read_config(path: Path) -> DictConfig:
 
 
 def check_named_files(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Refuse a checkpoint in which a callback remembers a file by a way around: callbacks delete what they replaced.
+    """Check that callbacks name files in their folder only: they delete the files that they replace.
 
-    Lightning's own rule, that the file is below the callback's folder, is one of names, which `..` gets past.
+    Lightning's own check compares names, which `..` gets around.
 
-    Raises UserError.
+    Raises:
+        UserError: naming the file.
     """
     states = checkpoint.get("callbacks", {})
     for state in states.values() if isinstance(states, Mapping) else ():
@@ -57,7 +59,7 @@ def check_named_files(checkpoint: Mapping[str, Any], path: Path) -> None:
 
 
 def _reference(value: object) -> str | None:
-    """The first `${...}` among plain values and their keys, which would be replaced by something else."""
+    """Return the first `${...}` in plain values and their keys, which would be replaced."""
     if isinstance(value, str):
         return value if "${" in value else None
     parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
@@ -65,16 +67,17 @@ def _reference(value: object) -> str | None:
 
 
 def check_files(folder: Path, *, written: bool) -> None:
-    """Refuse a run folder with a pipe or a device in it and, before it is `written` to, with a link to elsewhere.
+    """Check a run folder for pipes and devices and, if it is to be `written` to, for links to places outside of it.
 
-    Raises UserError naming the first.
+    Raises:
+        UserError: naming the first one.
     """
     for place in WRITTEN:
         try:
             entries = sorted(os.scandir(folder / place), key=lambda entry: entry.name)
         except FileNotFoundError:
             continue
-        except OSError:  # whoever writes there says what is wrong
+        except OSError:  # writing there raises its own error
             return
         for entry in entries:
             inside = Path(entry.path).resolve().is_relative_to(folder.resolve())

@@ -1,4 +1,4 @@
-"""One process at a time writes into a run folder."""
+"""A lock, so that only one process at a time writes to a run folder."""
 
 import contextlib
 import os
@@ -12,9 +12,10 @@ from rnnkit.errors import UserError
 
 @contextlib.contextmanager
 def run_lock(folder: Path, *, new: bool) -> Iterator[None]:
-    """Hold a run folder; it is free again when the block ends, however the process ends.
+    """Lock a run folder; it is unlocked when the block ends, however the process ends.
 
-    Raises UserError where another process holds it, and where a `new` run would write over one.
+    Raises:
+        UserError: if another process holds the lock, or a `new` run would overwrite another.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, run_lock(Path(folder), new=True):
@@ -23,7 +24,7 @@ def run_lock(folder: Path, *, new: bool) -> Iterator[None]:
     Traceback (most recent call last):
     rnnkit.errors.UserError: run_dir: expected a folder that no other run is using; got ...
     """
-    if int(os.environ.get("LOCAL_RANK", "0")):  # the other processes of a distributed run come with the first
+    if int(os.environ.get("LOCAL_RANK", "0")):  # the first process of a distributed run holds the lock for all
         yield
         return
     path = folder / ".lock"
@@ -39,7 +40,7 @@ def run_lock(folder: Path, *, new: bool) -> Iterator[None]:
 
 
 def no_folder(folder: Path | str, error: OSError) -> UserError:
-    """For a run folder that cannot be made, or not be written to."""
+    """Return the error for a run folder that cannot be created or written to."""
     name = str(folder)
     shown = name if len(name) < 100 else f"{name[:80]}... ({len(name)} characters)"
     why = "a link to nothing" if os.path.islink(name) and not os.path.exists(name) else error.strerror
@@ -50,7 +51,7 @@ def no_folder(folder: Path | str, error: OSError) -> UserError:
 
 @contextlib.contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """Makes a folder with those above it; those of them that are empty after an exception are removed again."""
+    """Create a folder with its parents; after an exception, remove those of them that are empty."""
     above: list[Path] = []
     try:
         try:
@@ -68,9 +69,9 @@ def _made(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system lets go of when the process dies, and that no process forked in the block inherits.
+    """Hold a lock that the system releases when the process dies, and that no process forked in the block inherits.
 
-    The file says which process holds it, and goes when the block ends.
+    The file names the process that holds it, and is removed when the block ends.
     """
     lock = FileLock(path)
     try:

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: what wrote it, from which data it learned, and whether it fits what is here."""
+"""The origin of a checkpoint: its version, what its data learned, and whether it matches the present data and model."""
 
 import json
 import math
@@ -19,15 +19,15 @@ from rnnkit.errors import UserError
 from rnnkit.training.run.templates import same_kind
 
 FORMAT = 2
-"""Of checkpoints. 1 is the first one, which told no number; it is read as well."""
+"""The format of checkpoints. Format 1, which was not recorded, is read as well."""
 LEARNED = ("vocabulary.json", "data.json")
-"""What data write of what they learned from the training split, by which the numbers in a model mean something."""
+"""The files of what the data learned from the training split, which define the meaning of the numbers in a model."""
 SHOWN = 3
-"""Differences that a message names."""
+"""The number of differences that a message names."""
 
 
 class Provenance(L.Callback):
-    """Puts into every checkpoint the version that writes it, and what its data learned, from the run folder."""
+    """Adds to every checkpoint the version that writes it and what its data learned, from the run folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,24 +40,24 @@ class Provenance(L.Callback):
 
 
 def read_learned(folder: Path) -> dict[str, str]:
-    """The files of `LEARNED` that a folder holds."""
+    """Return the contents of the files of `LEARNED` in a folder."""
     found = (folder / name for name in LEARNED if (folder / name).exists())
     return {path.name: path.read_text(encoding="utf-8", errors="backslashreplace") for path in found}
 
 
 def check_format(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """UserError for what is no checkpoint of a run, or is in a format that only a later version knows."""
+    """Raise UserError if a file is not a checkpoint of a run, or has the format of a later version."""
     weights, made = checkpoint.get("state_dict"), checkpoint.get("rnnkit", {"format": 1})
     if not (isinstance(weights, Mapping) and all(_is_weight(*pair) for pair in weights.items())):
         raise UserError("run", "a checkpoint of a run", f"'{path}', which holds no weights", fix="another run folder")
     if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learned(made.get("learnt", {}))):
-        got = f"'{path}', which does not say what wrote it"
+        got = f"'{path}', which does not record the version that wrote it"
         raise UserError("run", "a checkpoint of a run", got, fix="another run folder")
     if made["format"] > FORMAT:
         raise UserError(
             "run",
             f"a checkpoint that rnnkit {__version__} can read",
-            f"'{path}', which rnnkit {made.get('version')} wrote in a format of its own",
+            f"'{path}', which rnnkit {made.get('version')} wrote in a newer format",
             fix=f"pip install 'rnnkit>={made.get('version')}'",
         )
 
@@ -67,7 +67,7 @@ def _is_weight(name: object, value: object) -> bool:
 
 
 def _is_learned(texts: object) -> bool:
-    """Whether these are texts of the files of `LEARNED`, by name."""
+    """Whether a value maps names of files of `LEARNED` to their texts."""
     return isinstance(texts, Mapping) and all(
         name in LEARNED and isinstance(text, str) and _is_json(text) for name, text in texts.items()
     )
@@ -82,14 +82,14 @@ def _is_json(text: str) -> bool:
 
 
 def check_learned(checkpoint: Mapping[str, Any], folder: Path) -> None:
-    """UserError, naming the first entries, where a run folder does not hold what the data of its checkpoint learned.
+    """Raise UserError, naming the first entries, if a run folder lacks what the data of its checkpoint learned.
 
-    A checkpoint that does not tell is said to be one.
+    A notice is printed if the checkpoint does not record it.
     """
     there = read_learned(folder)
     for name in there if "learned" not in checkpoint.get("rnnkit", {}) else ():
         print(
-            f"'{folder / name}' is taken as it is: the checkpoint does not tell what its data learned", file=sys.stderr
+            f"'{folder / name}' is not checked: the checkpoint does not record what its data learned", file=sys.stderr
         )
     for name, found in _unlike(checkpoint, there):
         got = f"'{folder / name}', where {_listed(found)}"
@@ -97,8 +97,8 @@ def check_learned(checkpoint: Mapping[str, Any], folder: Path) -> None:
 
 
 def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
-    """UserError where data that were restored are not those that config.yaml tells of, by their sizes and facts."""
-    if not type(data).__module__.startswith("rnnkit."):  # one's own may know nothing before they are read
+    """Raise UserError if the sizes and facts of restored data are not those in config.yaml."""
+    if not type(data).__module__.startswith("rnnkit."):  # a user's data module may have none before it reads the data
         return
     for key, told in (("model", data.model_kwargs), ("task", data.task_kwargs)):
         node = OmegaConf.to_container(config[key])
@@ -111,7 +111,7 @@ def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
 
 
 def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn.Module) -> None:
-    """UserError where a run cannot go on from a checkpoint because the data or the model are others than they were."""
+    """Raise UserError if a run cannot resume from a checkpoint because the data or the model have changed."""
     with tempfile.TemporaryDirectory() as place:
         data.save(Path(place))
         here = read_learned(Path(place))
@@ -122,7 +122,7 @@ def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn
 
 
 def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any], path: Path) -> None:
-    """UserError, naming the first of them, where a checkpoint has other weights than a model."""
+    """Raise UserError, naming the first differences, if a checkpoint has other weights than a model."""
     found: Mapping[str, Tensor] = checkpoint["state_dict"]
     wrong = [
         f"{name} is {_size(found[name])} in the checkpoint and {_size(weight)} in the model"
@@ -130,7 +130,7 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
         if isinstance(found.get(name), Tensor) and isinstance(weight, Tensor) and found[name].shape != weight.shape
     ]
     wrong += [
-        f"{name} has no numbers in the checkpoint"
+        f"{name} does not store all its elements in the checkpoint"
         for name in expected.keys() & found.keys()
         if isinstance(found[name], Tensor) and (found[name].is_meta or found[name].layout != torch.strided)
     ]
@@ -150,12 +150,12 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
 def _unlike(
     checkpoint: Mapping[str, Any], here: Mapping[str, str], upgraded: Callable[[Any], Any] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Names of files of `LEARNED` that are not what they were, and where."""
+    """Yield the names of files of `LEARNED` that have changed, and their differences."""
     for name, text in checkpoint.get("rnnkit", {}).get("learnt", {}).items():
         if here.get(name, text) != text:
             try:
                 now, was = json.loads(here[name]), json.loads(text)
-            except (ValueError, RecursionError):  # whoever reads it for what it says tells that
+            except (ValueError, RecursionError):  # the data module reports an invalid file
                 continue
             found = list(differences(was if upgraded is None else upgraded(was), now))
             if found:
@@ -163,7 +163,7 @@ def _unlike(
 
 
 def differences(was: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Where two JSON values differ; numbers by more than other processors make of the same sums.
+    """Yield the differences of two JSON values; rounding differences between processors are ignored.
 
     >>> list(differences({"tokens": ["e", "a", "t"]}, {"tokens": ["e", "o"], "level": "char"}))
     ["tokens[1] is 'o' instead of 'a'", 'tokens has 2 entries instead of 3', "level is 'char' instead of nothing"]

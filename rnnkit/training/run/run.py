@@ -1,9 +1,9 @@
-"""A run folder: what is in it, and how a trained model comes back out of it.
+"""A run folder: its files, and restoring the trained model.
 
-config.yaml          the resolved configuration, sizes that the data decided included
+config.yaml          the resolved configuration, with sizes that depend on the data
 command.txt          the exact command
-vocabulary.json, data.json   written by the data: what was learned from the training split
-checkpoints/          best.ckpt and its weights as best.safetensors; last.ckpt and, once there is, before_last.ckpt
+vocabulary.json, data.json   written by the data module: what it learned from the training split
+checkpoints/          best.ckpt and its weights as best.safetensors; last.ckpt and, later, before_last.ckpt
 events.out.tfevents.*, metrics.csv, summary.json
 """
 
@@ -43,7 +43,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
-        """The run in an existing folder; UserError where there is none."""
+        """Return the run in an existing folder; raise UserError if there is none."""
         run = cls(Path(folder))
         if not run.config_file.is_file():
             missing = "which does not exist" if not run.folder.exists() else "which holds no config.yaml"
@@ -71,36 +71,36 @@ class Run:
         return self.folder / "checkpoints" / f"{name}.ckpt"
 
     def start(self, config: DictConfig) -> None:
-        """Writes the configuration and the command."""
+        """Write the configuration and the command."""
         with replacing(self.config_file) as part:
             part.write_text(OmegaConf.to_yaml(config, resolve=True))
         with (self.folder / "command.txt").open("a") as file:
             print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
 
     def config(self) -> DictConfig:
-        """The configuration that the run was started with; UserError where it is damaged or names code of strangers."""
+        """The configuration of the run; raises UserError if it is damaged or names code that is not allowed."""
         config = self.written_config()
         check_targets(config)
         return config
 
     def written_config(self) -> DictConfig:
-        """The configuration as values of which nobody knows yet whether anything may be built from them."""
+        """The configuration before `check_targets`: nothing may be built from it yet."""
         return read_config(self.config_file)
 
     def summarize(self, metrics: dict[str, Any]) -> None:
-        """Writes summary.json, with null for what is not a finite number."""
+        """Write summary.json, with null for numbers that are not finite."""
         with replacing(self.summary_file) as part:
             part.write_text(dumps(metrics, indent=2) + "\n")
 
     def summarized_step(self) -> int | None:
-        """The last step that summary.json tells of; None where there is no whole one."""
+        """Return the last step recorded in summary.json; None if the file is missing or incomplete."""
         try:
             return int(json.loads(self.summary_file.read_text())["steps"])
         except (OSError, ValueError, KeyError):
             return None
 
     def checkpoint(self, name: str = "best") -> dict[str, Any]:
-        """What a checkpoint holds, read without running any code from it."""
+        """Return the content of a checkpoint, read without running any code from it."""
         path = self.checkpoint_file(name)
         if not path.is_file():
             there = self._others(path)
@@ -116,12 +116,12 @@ class Run:
             raise UserError("run", "a whole checkpoint", got, fix=fix) from error
 
     def _others(self, path: Path) -> list[str]:
-        """The checkpoints beside this one, the newest first."""
+        """Return the other checkpoints, the newest first."""
         files = [file for file in path.parent.glob("*.ckpt") if file != path]
         return [file.stem for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)]
 
     def newest(self) -> tuple[Path, dict[str, Any]]:
-        """The file to go on from, and what it holds: last.ckpt or, where that is damaged, the one before."""
+        """Return the file to resume from and its content: last.ckpt or, if that is damaged, the one before it."""
         name = storage.LAST
         try:
             found = self.checkpoint(name)
@@ -129,13 +129,13 @@ class Run:
             if not self.checkpoint_file(storage.BEFORE_LAST).exists():
                 raise
             name = storage.BEFORE_LAST
-            print(f"{error.got}: going on from {name}.ckpt", file=sys.stderr)
+            print(f"{error.got}: resuming from {name}.ckpt", file=sys.stderr)
             found = self.checkpoint(name)
         check_format(found, self.checkpoint_file(name))
         return self.checkpoint_file(name), found
 
     def data(self, config: DictConfig | None = None) -> Any:
-        """The data, with what was learned when the model was trained; nothing is read yet."""
+        """Return the data module with what it learned in training; no data are read yet."""
         config = self.config() if config is None else config
         check_built(config, ["data"])
         data = construct(config, "data")
@@ -160,9 +160,10 @@ class Run:
                 raise UserError("run", "the vocabulary.json of config.yaml", got, fix="another run folder")
 
     def task(self, checkpoint: str = "best") -> Task:
-        """The trained task in eval mode, on the CPU. It has no optimizer, and none is imported.
+        """Return the trained task in eval mode, on the CPU. It has no optimizer, and none is imported.
 
-        Raises UserError where checkpoint, config.yaml and what the data learned do not belong together.
+        Raises:
+            UserError: if the checkpoint, config.yaml and what the data learned do not belong together.
         """
         config = self.config()
         check_built(config, ["task", "model"])
@@ -178,11 +179,11 @@ class Run:
 
 
 def build_task(config: DictConfig) -> Task:
-    """The untrained task that a configuration describes, the sizes that the data decide already in it.
+    """Return the untrained task of a configuration that already has the sizes that depend on the data.
 
-    It has no optimizer, schedule and clip, and what they are made of need not be installed.
+    It has no optimizer, schedule and clip, whose packages need not be installed.
     """
-    # a class of the user's may ask for these three
+    # a user's class may require these three arguments
     lacking = [name for name in ("optimizer", "schedule", "clip") if name in required(config, "task")]
     task = construct(config, "task", model=construct(config, "model"), **dict.fromkeys(lacking))
     if not isinstance(task, Task):
@@ -191,7 +192,7 @@ def build_task(config: DictConfig) -> Task:
 
 
 def build_trainable(config: DictConfig) -> Task:
-    """The task of `build_task` with the optimizer, the schedule and the clip of the configuration."""
+    """Return the task of `build_task` with the optimizer, the schedule and the clip of the configuration."""
     optimizer, schedule, clip = (construct(config, key) for key in ("optimizer", "schedule", "clipping"))
     task = build_task(config)
     task.train_with(optimizer, schedule, clip)
@@ -199,12 +200,12 @@ def build_trainable(config: DictConfig) -> Task:
 
 
 def without_clipping(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's weights without what clipping remembers of earlier gradients."""
+    """Return the weights of a task without the clipping history."""
     return {name: value for name, value in state_dict.items() if not name.startswith("clip.")}
 
 
 def _newest(folder: Path) -> str:
-    """A run that may have been meant."""
+    """Return the command for the newest run in a folder, which may be the one that the user meant."""
     configs = [*folder.glob("**/config.yaml"), *Path("runs").glob("**/config.yaml")]
     if not configs:
         return "rnnkit train"

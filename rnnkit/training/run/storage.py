@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, with a checksum inside, the last two of them kept."""
+"""Checkpoint files: written atomically, with a checksum inside; the previous one is kept."""
 
 import errno
 import hashlib
@@ -25,19 +25,19 @@ _LABEL = b"rnnkit sha256 "
 _COMMENT = len(_LABEL) + 64
 _LENGTH = struct.Struct("<H")
 _END = 22
-"""A zip archive, which a torch file is, ends with a record of so many bytes, the last of them the length of a comment,
-and the comment."""
+"""The size of the last record of a zip archive, which a torch file is. It ends with the length of a comment and the
+comment."""
 
 
 class DamagedFileError(Exception):
-    """A checkpoint file that is not what was written."""
+    """Raised for a checkpoint file that was changed or is incomplete."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """How Lightning writes and reads the checkpoints of a run.
+    """Lightning's input and output of the checkpoints of a run.
 
-    `last.ckpt` is replaced in one step once its successor is on the disk, and stays as `before_last.ckpt`. Beside
-    `best.ckpt` its weights lie as `best.safetensors`, for programs that have no rnnkit.
+    `last.ckpt` is replaced in one step when its successor is on the disk, and is kept as `before_last.ckpt`. The
+    weights of `best.ckpt` are also saved as `best.safetensors`, for programs without rnnkit.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -53,8 +53,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise UserError(
                 "run_dir",
                 room,
-                f"{error.strerror} while writing {path}; the checkpoints before it are whole",
-                fix=f"once there is: rnnkit resume {path.parents[1]}",
+                f"{error.strerror} while writing {path}; the checkpoints before it are intact",
+                fix=f"once there is one: rnnkit resume {path.parents[1]}",
             ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def write(checkpoint: Mapping[str, Any], path: Path, *, keep: Path | None = None) -> None:
-    """Write a checkpoint; what was in its place is there until the new file is on the disk, and then at `keep`.
+    """Write a checkpoint; the old file stays until the new one is on the disk, and is then moved to `keep`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -81,54 +81,56 @@ def write(checkpoint: Mapping[str, Any], path: Path, *, keep: Path | None = None
             file.flush()
             os.fsync(file.fileno())
         if keep is not None and path.exists():
-            # a second name for the old file, so that at no moment there is none
+            # a second name for the old file, so that there is a checkpoint at any time
             with replacing(keep) as second:
                 os.link(path, second)
     _sync_folder(path.parent)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A checkpoint, read as data: nothing in it can run code.
+    """Read a checkpoint as data: nothing in it can run code.
 
-    Raises DamagedFileError for a file that is cut short or was changed, OSError for one that cannot be read.
+    Raises:
+        DamagedFileError: if the file is truncated or was changed.
+        OSError: if it cannot be read.
     """
     content = bytearray(path.read_bytes())
     comment = bytes(content[-_COMMENT:])
     if comment.startswith(_LABEL):
         del content[-_COMMENT:]
         if content[-_LENGTH.size :] != _LENGTH.pack(_COMMENT):
-            raise DamagedFileError("its content is not what was written")
+            raise DamagedFileError("its content does not match its checksum")
         content[-_LENGTH.size :] = _LENGTH.pack(0)
         if hashlib.sha256(content).hexdigest().encode() != comment[len(_LABEL) :]:
-            raise DamagedFileError("its content is not what was written")
+            raise DamagedFileError("its content does not match its checksum")
     elif content[-_END:][:4] != b"PK\5\6" or content[-_LENGTH.size :] != b"\0\0":
-        # what torch itself writes, and 0.1 wrote, ends in a record without a comment
-        raise DamagedFileError("it is cut short or no checkpoint")
+        # files by torch itself, and by version 0.1, end with a record without a comment
+        raise DamagedFileError("it is truncated or not a checkpoint")
     _check_stored(content)
-    # torch's own messages advise to load the file with weights_only=False, which would run what is in it: not quoted
+    # torch's messages are not quoted: they advise to load the file with weights_only=False, which would run its code
     try:
         return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        named = f"{code[1]}, which is code" if code else "something else than tensors and plain values"
-        raise DamagedFileError(f"it holds what is no data: {named}") from None
+        named = f"{code[1]}, which is code" if code else "an object other than tensors and plain values"
+        raise DamagedFileError(f"it contains more than data: {named}") from None
     except Exception as error:
-        raise DamagedFileError(f"it is no checkpoint ({type(error).__name__})") from None
+        raise DamagedFileError(f"it is not a checkpoint ({type(error).__name__})") from None
 
 
 def _check_stored(content: bytearray) -> None:
-    """Refuse an archive that unpacks to more than it is; torch packs nothing."""
+    """Check that an archive does not unpack to more than its size; torch does not compress."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise DamagedFileError(f"it is no checkpoint ({type(error).__name__})") from None
+        raise DamagedFileError(f"it is not a checkpoint ({type(error).__name__})") from None
     if size > len(content):
         raise DamagedFileError("it unpacks to more than its size")
 
 
 def _without_twins(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Each tensor once, and the other names of those that are shared, which the format cannot hold twice."""
+    """Return each tensor once, and the other names of shared tensors, which the format cannot store twice."""
     first: dict[tuple[int, torch.Size], str] = {}
     kept: dict[str, Tensor] = {}
     names: dict[str, str] = {}
@@ -143,7 +145,7 @@ def _without_twins(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], di
 
 
 def _sync_folder(folder: Path) -> None:
-    """Puts the new name on the disk too; where folders cannot be opened for that, the system does it in time."""
+    """Write the new name to the disk; if folders cannot be opened for that, the system does it later."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,6 @@
-"""A value from a checkpoint against one that the run has just made: of the same structure, maybe other numbers."""
+"""Comparison of a value from a checkpoint with one that the run has just created: same structure, maybe other
+values.
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,10 +12,13 @@ from rnnkit.structure import LARGEST
 
 
 def check_alike(value: Any, template: Any, place: str) -> None:
-    """Raises ValueError, naming the first place where a value has another structure than a template.
+    """Check that a value has the structure of a template.
 
-    A mapping has the same keys, a list the same length, a tensor the same shape and kind of number. Counts are not
-    negative and fractions are numbers, infinite only where that of the template is. None may have become a plain value.
+    Mappings must have the same keys, lists the same length, tensors the same shape and kind of number. Counts must not
+    be negative, and floats must not be NaN, and infinite only if that of the template is. None must stay None.
+
+    Raises:
+        ValueError: naming the first place that differs.
 
     >>> check_alike({"step": -1}, {"step": 0}, "loop")
     Traceback (most recent call last):
@@ -38,11 +43,11 @@ def check_alike(value: Any, template: Any, place: str) -> None:
 
 
 def check_tensor(value: Any, template: Tensor, place: str) -> None:
-    """Raises ValueError for what is not a tensor of the same shape and kind of number, with all its numbers."""
+    """Check that a value is a tensor of the same shape and kind of number that stores all its elements."""
     if not isinstance(value, Tensor):
         raise ValueError(f"{place} is {_shown(value)}, which is not a tensor")
     if not is_stored(value):
-        raise ValueError(f"{place} has no numbers of its own")
+        raise ValueError(f"{place} does not store all its elements")
     if value.shape != template.shape:
         raise ValueError(f"{place} is of shape {tuple(value.shape)} instead of {tuple(template.shape)}")
     if not same_kind(value, template):
@@ -50,7 +55,7 @@ def check_tensor(value: Any, template: Tensor, place: str) -> None:
 
 
 def is_stored(value: Tensor) -> bool:
-    """Whether a tensor has a place in memory for each of its numbers, as every tensor that a run writes has.
+    """Whether a tensor has memory for each of its elements, as every tensor that a run writes has.
 
     >>> import torch
     >>> is_stored(torch.zeros(2, 3)), is_stored(torch.zeros(1).expand(10**11))
@@ -62,7 +67,7 @@ def is_stored(value: Tensor) -> bool:
 
 
 def same_kind(value: Tensor, template: Tensor) -> bool:
-    """Whether the numbers are both floating, both complex, or of one type."""
+    """Whether the elements are both floating, both complex, or of the same type."""
     if template.is_floating_point() or template.is_complex():
         return (value.is_floating_point(), value.is_complex()) == (
             template.is_floating_point(),

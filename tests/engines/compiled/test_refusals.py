@@ -13,7 +13,7 @@ from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
 from rnnkit.errors import UserError
 
-BATCH = "mixes the (lanes of a batch|batch into another axis)"
+BATCH = "mixes the (rows of a batch|batch into another axis)"
 
 
 def recurrent(change: Any) -> Any:
@@ -53,8 +53,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "conv",
     ),
     "decimals": (lambda c, x, h, a: a + torch.round(a, decimals=1), "round"),
-    "noise on weights": (lambda c, x, h, a: a + h @ torch.randn_like(c.u), "lanes share"),
-    "noise of all lanes": (lambda c, x, h, a: a + torch.rand(6), "lanes share"),
+    "noise on weights": (lambda c, x, h, a: a + h @ torch.randn_like(c.u), "the same for all rows"),
+    "noise of all lanes": (lambda c, x, h, a: a + torch.rand(6), "the same for all rows"),
     "a kept tensor": (lambda c, x, h, a: (setattr(c, "last", a), a)[1], "changes Written.last"),
     "a kept list": (lambda c, x, h, a: (c.log.append(a), a)[1], "changes Written.log"),
     "a count": (lambda c, x, h, a: (setattr(c, "count", c.count + 1), a / c.count)[1], "changes Written.count"),

@@ -61,7 +61,7 @@ def test_a_change_between_two_steps_is_noticed(name: str, written: Any) -> None:
     same_stream(cell)
     CHANGES[name](cell)
     if "hook" in name or name == "a method":
-        with pytest.raises(UserError, match="watches every step"):
+        with pytest.raises(UserError, match="needs every step"):
             same_stream(cell)
     else:
         same_stream(cell)

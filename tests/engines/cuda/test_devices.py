@@ -85,11 +85,11 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons == {
         "LSTMCell": "cuDNN has a kernel for this cell",
         "GRUCell": None,
-        "MinGRUCell": "on a GPU a linear recurrence is faster all at once",
+        "MinGRUCell": "on a GPU, the parallel engine is faster for a linear recurrence",
         "LayerNormLSTMCell": None,
     }
 
 
 def test_other_devices_are_refused() -> None:
     reason = refusal("compiled", Request(LSTMCell(3, H), torch.empty(2, 4, 3, device="meta"), None))
-    assert reason == "the compiler knows CPUs and CUDA devices, not meta"
+    assert reason == "the compiler supports CPUs and CUDA devices, not meta"

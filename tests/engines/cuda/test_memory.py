@@ -64,10 +64,12 @@ def test_what_stands_in_the_memory_reaches_nothing(as_its_loop: Any, reached: An
     x_BTI, state = torch.randn(5, 7, 3, dtype=torch.float64), reached(cell, 5)
     for _ in range(2):
         as_its_loop(cell, x_BTI, state, lengths=torch.tensor([7, 0, 3, 7, 1]))
-        rooms = [room for loop in loops_of(cell) for held in loop._chunks.values() for room in held.rooms.values()]
-        for room in rooms:
-            room.fill_(torch.nan if room.is_floating_point() else 1)
-    assert rooms
+        buffers = [
+            buffer for loop in loops_of(cell) for held in loop._chunks.values() for buffer in held.buffers.values()
+        ]
+        for buffer in buffers:
+            buffer.fill_(torch.nan if buffer.is_floating_point() else 1)
+    assert buffers
 
 
 @pytest.mark.usefixtures("taped")
@@ -134,7 +136,7 @@ def test_a_chunk_is_bounded(most: int, steps: int, monkeypatch: pytest.MonkeyPat
     loop = loops_of(cell)[0]
     (held,) = loop._chunks.values()
     assert held.steps == steps
-    assert steps == 1 or sum(held.rooms[argument].nbytes for argument in loop.slotted) <= most
+    assert steps == 1 or sum(held.buffers[argument].nbytes for argument in loop.slotted) <= most
 
 
 @pytest.mark.usefixtures("taped")

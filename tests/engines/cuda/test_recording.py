@@ -82,7 +82,7 @@ def test_a_capture_that_fails(
     graphs = Graphs(tape, failure)
     graphs.patch(monkeypatch)
     x_BTI, state = torch.randn(4, 7, 3, dtype=torch.float64), reached(cell, 4)
-    with pytest.warns(UserWarning, match=r"call by call, because .*: CUDA error: [a-z ]+$") as told:
+    with pytest.warns(UserWarning, match=r"without CUDA graphs, because .*: CUDA error: [a-z ]+$") as told:
         as_its_loop(cell, x_BTI, state)
     assert len(told) == 1
     assert graphs.streams == []

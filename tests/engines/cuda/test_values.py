@@ -131,7 +131,7 @@ def test_a_state_of_whole_numbers_alone(
     if device == "cuda":
         as_its_loop(cell, torch.randn(4, 5, 3), cell.initial_state(4), 1e-6)
         return
-    with pytest.warns(UserWarning, match="runs as a Python loop: no gradient passes through its state"):
+    with pytest.warns(UserWarning, match="runs as a Python loop: no gradient flows through its state"):
         assert refusal("compiled", Request(cell, torch.zeros(4, 5, 3), cell.initial_state(4))) is not None
 
 

@@ -136,7 +136,7 @@ def test_a_run_whose_operations_can_all_be_had_again_says_so_and_is_the_same_run
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["trainer.deterministic=true"], "trainer.deterministic: expected false, as the key deterministic has it"),
+        (["trainer.deterministic=true"], "trainer.deterministic: expected false, as in the key deterministic"),
         (["deterministic=true", "trainer.deterministic=false"], "trainer.deterministic: expected true"),
         (["deterministic=often"], "deterministic: expected true or false or warn; got 'often'"),
     ],

@@ -188,9 +188,7 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_built(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused([*small, "model.hidden_size=2000000"], tmp_path / "run", capsys)  # 58 TiB of weights
-    assert re.search(
-        r"model.hidden_size: expected at most .* GiB, which are free; got about [\d,.]+ GiB: weights", said
-    )
+    assert re.search(r"model.hidden_size: expected at most .* GiB of free memory; got about [\d,.]+ GiB: weights", said)
     free(monkeypatch, 20 * MIB)
     said = refused([*small, "model.hidden_size=3000"], tmp_path / "run", capsys)
     size = re.search(r"Try: (model.hidden_size=\d+), or check_memory=false", said)
@@ -212,7 +210,7 @@ def test_lanes_that_cannot_fit_are_refused_with_a_number_that_does(
     many = [*small, "data.lanes=96", "data.bptt_steps=64", "model.hidden_size=32"]
     said = refused(many, tmp_path / "run", capsys)
     assert re.search(
-        r"data.lanes: expected at most 4 MiB, which are free; got about \d+ MiB: .* for 96 lanes x 64", said
+        r"data.lanes: expected at most 4 MiB of free memory; got about \d+ MiB: .* for 96 lanes x 64", said
     )
     fix = re.search(r"Try: (data.lanes=(\d+)) (trainer.accumulate_grad_batches=(\d+)), or", said)
     assert fix is not None

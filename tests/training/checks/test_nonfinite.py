@@ -71,10 +71,12 @@ def test_a_bad_step_is_skipped_and_no_other(
     seen = poisoned(monkeypatch, range(7, 9))
     assert run(["train", *small, f"run_dir={tmp_path / 'run'}"]) == 0
     assert [step for step in range(1, 40) if same(seen[step - 1], seen[step])] == [8, 9]
-    said = re.findall(r"step (\d+): not finite, skipped; it begins in (.*?)\.", capsys.readouterr().err)
-    assert said == [("8", "nowhere: all is finite this time")]  # the poison was ours, not the model's
+    said = re.findall(
+        r"step (\d+): non-finite gradient; step skipped\. First non-finite value: (.*?)\.", capsys.readouterr().err
+    )
+    assert said == [("8", "none, all values are finite this time")]  # the poison was ours, not the model's
     callbacks = Run.open(tmp_path / "run").checkpoint("last")["callbacks"]
-    assert callbacks["NonFiniteGuard"] == {"skipped": 2}
+    assert callbacks["BadNumbers"] == {"skipped": 2}
 
 
 def test_after_too_many_the_run_goes_back_with_half_the_rate(
@@ -90,7 +92,8 @@ def test_after_too_many_the_run_goes_back_with_half_the_rate(
     ]
     assert run(["train", *overrides]) == 0
     assert (
-        "3 bad steps in a row: back to the weights of step 20, with half the learning rate" in capsys.readouterr().err
+        "3 consecutive non-finite gradients; restored the weights of step 20 and halved the learning rate"
+        in capsys.readouterr().err
     )
     assert same(seen[29], seen[20])
     groups = Run.open(tmp_path / "run").checkpoint("last")["optimizer_states"][0]["param_groups"]
@@ -103,8 +106,8 @@ def test_a_run_that_explodes_says_where_and_can_be_replayed(
     folder = tmp_path / "run"
     assert run(["train", *small, *EXPLODING, f"run_dir={folder}"]) == 2
     said = capsys.readouterr().err
-    assert "5 steps in a row without (no checkpoint to go back to)" in said
-    where = re.search(r"it begins in (.*)\. To see it again", said)
+    assert "5 consecutive steps without (no checkpoint to restore)" in said
+    where = re.search(r"First non-finite value: (.*)\. Reproduce with", said)
     assert where is not None
     assert re.fullmatch(r"the output of rnn, layer 1, time step \d+, lane \d", where[1])
     assert run(["replay", str(folder)]) == 0
@@ -206,12 +209,15 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     assert run(["train", *task, *own, *small, "run_dir=run"]) == 0
     told = capsys.readouterr().err
     place = "the output of input_dropout, time step 5, lane 2"
-    assert f"not finite, skipped; it begins in {place}." in told
+    assert f"non-finite gradient; step skipped. First non-finite value: {place}." in told
     if kind == "unknown":
-        assert f"The batch is not kept: it holds a own_{kind}.Unknown, which is neither a tensor nor a number" in told
+        assert (
+            f"The batch could not be saved: it holds a own_{kind}.Unknown, which is neither a tensor nor a number"
+            in told
+        )
         assert not (tmp_path / "run" / "bad_batch.pt").exists()
         return
-    assert "To see it again: rnnkit replay run" in told
+    assert "Reproduce with: rnnkit replay run" in told
     command = [sys.executable, "-m", "rnnkit", "replay", "run"]  # what this process has imported is not there
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -65,5 +65,5 @@ def test_reduce_on_plateau_counts_calls_without_a_better_figure() -> None:
 
 @pytest.mark.parametrize("name", ["warmup_share", "start", "final"])
 def test_shares_outside_0_and_1_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match=rf"schedule\.{name}: expected a share in \[0, 1\); got 1.5"):
+    with pytest.raises(UserError, match=rf"schedule\.{name}: expected a number in \[0, 1\); got 1.5"):
         one_cycle(optimizer(), 10, **{name: 1.5})

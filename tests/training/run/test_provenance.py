@@ -50,7 +50,7 @@ def test_a_later_format_names_the_version_that_wrote_it(
 ) -> None:
     changed(copy, format=provenance.FORMAT + 1, version="7.1.0")
     text = refused(capsys, command, str(copy))
-    assert "which rnnkit 7.1.0 wrote in a format of its own. Try: pip install 'rnnkit>=7.1.0'" in text
+    assert "which rnnkit 7.1.0 wrote in a newer format. Try: pip install 'rnnkit>=7.1.0'" in text
 
 
 def test_a_checkpoint_of_the_first_version_is_gone_on_from(copy: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_damaged_last_checkpoint_is_named_and_the_one_before_is_gone_on_from(
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
     assert run(["resume", str(copy)]) == 0
-    assert "last.ckpt', damaged (its content is not what was written): going on from before_last.ckpt" in (
+    assert "last.ckpt', damaged (its content does not match its checksum): resuming from before_last.ckpt" in (
         capsys.readouterr().err
     )
     again = dict(Run.open(copy).checkpoint("last")["state_dict"])

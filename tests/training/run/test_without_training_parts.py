@@ -117,7 +117,7 @@ def test_a_run_that_went_bad_is_replayed_without_them(
     assert run(["train", *small, "clipping=percentile", f"run_dir={tmp_path / 'run'}"]) == 2
     capsys.readouterr()
     assert run(["replay", str(tmp_path / "run")]) == 0
-    assert "nowhere: all is finite this time" in capsys.readouterr().out
+    assert "none, all values are finite this time" in capsys.readouterr().out
 
 
 def test_a_task_without_an_optimizer_predicts_and_is_not_trained() -> None:

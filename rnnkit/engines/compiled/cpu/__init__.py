@@ -1,1 +1,1 @@
-"""The loop as generated C++."""
+"""The time loop as generated C++."""

@@ -1,4 +1,4 @@
-"""Products of two tensors that both belong to a lane, and sums, as nested loops: in which order."""
+"""Loop orders for sums, and for products of two tensors that both belong to a row."""
 
 from collections.abc import Callable, Iterable
 from math import prod
@@ -11,13 +11,13 @@ from rnnkit.engines.compiled.cpu.index import Index
 from rnnkit.engines.compiled.trace.graphs import aten, batch_axis, operands, value
 
 MOST_TOTALS = 4096
-"""So many sums may be under way side by side, on the stack of a thread."""
+"""The largest number of simultaneous sums on the stack of a thread."""
 Loops = list[tuple[int, int]]
 """An axis and a size for each of some nested loops, the outermost first."""
 
 
 def terms(product: fx.Node) -> tuple[fx.Node, int]:
-    """What a product sums up, element by element, and the axis along which it does: [..., M, K, N], of which K."""
+    """Return the elementwise terms of a product [..., M, K, N], and the axis K that is summed."""
     if "terms" not in product.meta:
         left, right = operands(product)
         graph = product.graph
@@ -39,13 +39,13 @@ def _call(graph: fx.Graph, target: Callable[..., Tensor], *args: Any, **options:
 
 
 def lane_axis(node: fx.Node, axis: int) -> int:
-    """An axis of a value, among those of one lane's part."""
+    """Convert an axis of a value to an axis of one row."""
     batch = batch_axis(node)
     return axis - (batch is not None and batch < axis)
 
 
 def orders(shape: tuple[int, ...], summed: Iterable[int]) -> list[Loops]:
-    """The orders of loops in which sums over some axes may be taken, those without many sums side by side first.
+    """Return the loop orders in which sums over some axes can be computed, those with few simultaneous sums first.
 
     >>> orders((4, 5, 6), [1])
     [[(0, 4), (2, 6), (1, 5)], [(0, 4), (1, 5), (2, 6)], [(1, 5), (0, 4), (2, 6)]]
@@ -69,5 +69,5 @@ def _totals(order: tuple[int, ...], summed: set[int], shape: tuple[int, ...]) ->
 
 
 def leaps(places: Iterable[Index], innermost: str) -> int:
-    """How many of these elements do not follow one another in memory in the innermost loop."""
+    """Return how many of these elements are not contiguous in memory along the innermost loop."""
     return sum(place.terms.get(innermost, 0) not in (0, 1) for place in places)

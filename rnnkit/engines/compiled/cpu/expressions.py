@@ -16,7 +16,7 @@ REGISTER = {
     torch.int64: "int64_t",
     torch.int32: "int32_t",
 }
-"""The type in which a value is computed."""
+"""The C++ type in which a value of each dtype is computed."""
 
 EXPENSIVE = {
     "exp",
@@ -37,19 +37,19 @@ EXPENSIVE = {
 
 
 def register_type(dtype: torch.dtype) -> str:
-    """The C++ type of a value; raises `Untraceable` for one the compiler does not know."""
+    """Return the C++ type of a value; raise `Untraceable` for a dtype that is not supported."""
     if dtype not in REGISTER:
-        raise Untraceable(f"it computes in {dtype}, which the compiler does not know")
+        raise Untraceable(f"it computes in {dtype}, which the compiler does not support")
     return REGISTER[dtype]
 
 
 def memory_type(dtype: torch.dtype) -> str:
-    """The C++ type in which a value is stored between steps; raises `Untraceable` likewise."""
+    """Return the C++ type in which a value is stored between steps; raise `Untraceable` likewise."""
     return "bf16" if dtype == torch.bfloat16 else register_type(dtype)
 
 
 def literal(number: float | bool, kind: str) -> str:
-    """A Python number in a C++ type.
+    """Return a Python number in a C++ type.
 
     >>> literal(1, "float"), literal(float("-inf"), "double"), literal(True, "bool")
     ('1.0f', '-(double)INFINITY', 'true')
@@ -66,7 +66,7 @@ def literal(number: float | bool, kind: str) -> str:
 
 
 def pointwise(name: str, arguments: list[str], options: dict[str, Any]) -> str | None:
-    """The expression; None where this is no pointwise operation that is known."""
+    """Return the C++ expression of a pointwise operation; None for other operations."""
     if name in ("add", "sub") and options.keys() <= {"alpha"}:
         sign = "+" if name == "add" else "-"
         left, right = arguments

@@ -1,6 +1,6 @@
 """The C++ function that runs one direction's time loop.
 
-Every thread takes some lanes through all the steps, so that no step waits for another thread.
+Every thread runs all steps for some rows, so that no step waits for another thread.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from rnnkit.engines.compiled.trace.graphs import arguments, features, opname, va
 
 
 class Total(NamedTuple):
-    """A reduction in C++: before the reduced loops, within them, after them, and its variable where it is one sum."""
+    """A reduction in C++: code before, in and after the reduced loops, and its variable if it is a single sum."""
 
     begin: str
     step: str
@@ -27,9 +27,9 @@ class Total(NamedTuple):
 
 
 def by_level(lines: list[str], loops: int) -> list[list[str]]:
-    """Statements by the number of loops around them: those that need no inner loop stand outside of it.
+    """Sort statements by the number of loops around them, moving those that do not need an inner loop out of it.
 
-    A compiler would have to know that what the loop writes is not what they read.
+    A compiler could not do this, since it would have to exclude aliasing.
 
     >>> by_level(["const float v0 = a[i0];", "const float v1 = v0 * b[i1];", "const float v2 = v0 * v0;"], 2)
     [[], ['const float v0 = a[i0];', 'const float v2 = v0 * v0;'], ['const float v1 = v0 * b[i1];']]
@@ -47,9 +47,9 @@ def by_level(lines: list[str], loops: int) -> list[list[str]]:
 
 
 class Writer:
-    """Writes the function of a schedule; after `text()`, `arguments` are its pointers in order.
+    """Generates the function of a schedule; after `text()`, `arguments` are its pointers in order.
 
-    * `backward`: time runs the other way; `packed`: weights are packed first, which many steps pay back.
+    With `backward`, time runs backward. With `packed`, weights are packed first, which pays off for many steps.
     """
 
     def __init__(self, name: str, schedule: Schedule, *, backward: bool = False, packed: bool = True) -> None:
@@ -68,7 +68,7 @@ class Writer:
         return list(self.names)
 
     def text(self) -> str:
-        """The function `name`."""
+        """Generate the function `name`."""
         body: list[str] = []
         for number, nests in enumerate(self.schedule.stages):
             self.rows = {}
@@ -77,9 +77,9 @@ class Writer:
                 body += ["for (long b = lo; b < hi; ++b) {", *self.rows.values(), *lines, "}"]
             body += [self._product(node) for node in self.schedule.products if self.schedule.stage[node] == number]
         packing = [self._packing(node, number) for number, node in enumerate(self.schedule.products) if self.packed]
-        rooms = [
-            f"Scratch<{register_type(value(node).dtype)}> room_{name}((hi - lo) * {self._width(node)}); "
-            f"{register_type(value(node).dtype)}* const {name} = room_{name}.data;"
+        buffers = [
+            f"Scratch<{register_type(value(node).dtype)}> buffer_{name}((hi - lo) * {self._width(node)}); "
+            f"{register_type(value(node).dtype)}* const {name} = buffer_{name}.data;"
             for node, name in self.locals.items()
         ]
         pointers = [
@@ -92,14 +92,14 @@ class Writer:
                 f'extern "C" void {self.name}(long T, long B, long reverse, long threads, void* const* pointers, '
                 "const long* strides) {",
                 *pointers,
-                *(room for room, _ in packing),
+                *(buffer for buffer, _ in packing),
                 "#pragma omp parallel num_threads(threads)",
                 "{",
                 "const long thread = omp_get_thread_num(), count = omp_get_num_threads();",
                 *(call for _, call in packing),
                 "#pragma omp barrier",
                 "const long lo = B * thread / count, hi = B * (thread + 1) / count;",
-                *rooms,
+                *buffers,
                 "for (long n = 0; n < T; ++n) {",
                 f"const long t = {t}, before = t + reverse, after = t + 1 - reverse, now = n & 1, next = now ^ 1;",
                 *body,
@@ -110,10 +110,10 @@ class Writer:
             ]
         )
 
-    # Loops.
+    # loops
 
     def _nest(self, nest: Nest) -> list[str]:
-        """The C++ of some loops."""
+        """Generate the C++ of nested loops."""
         reader = self.schedule.reader(nest, self._load)
         writes: list[str] = []
         sums: list[Total] = []
@@ -139,7 +139,7 @@ class Writer:
         return ["{", *around, *begin, *body, *end, *["}"] * outer, "}"]
 
     def _reduction(self, task: Task, result: str, number: int) -> Total:
-        """A sum, or what is the largest or the smallest: one, or one for each iteration of the loops within."""
+        """Generate a sum, maximum or minimum: one, or one for each iteration of the inner loops."""
         node, name = task.node, f"total{number}"
         kind, operation = register_type(value(node).dtype), opname(node)
         count = prod(size for size, reduced in zip(task.sizes, task.reduced, strict=True) if reduced)
@@ -180,12 +180,12 @@ class Writer:
         return lines
 
     def _load(self, node: fx.Node, place: Index) -> str:
-        """One element from memory."""
+        """Load one element from memory."""
         schedule = self.schedule
         home = schedule.known.get(node)
         if home is None and (node in schedule.products or schedule.has_scratch(node)):
             element = f"{self._local_row(node)}[{place}]"
-            # Products are written in full precision.
+            # products are stored in full precision
             return self._rounded(node, element) if node in schedule.products else element
         home = home or schedule.written_home(node)
         assert home is not None
@@ -194,10 +194,10 @@ class Writer:
     def _rounded(self, node: fx.Node, expression: str) -> str:
         return f"to_bf16({expression})" if memory_type(value(node).dtype) == "bf16" else expression
 
-    # Products.
+    # products
 
     def _product(self, node: fx.Node) -> str:
-        """The call of one product for the thread's lanes."""
+        """Generate the call of one product for the thread's rows."""
         lanes, weights = self.schedule.products[node]
         S, groups, N, K = self._sizes(node)
         home = self.schedule.in_place(lanes)
@@ -217,7 +217,7 @@ class Writer:
         return f"for (long g = 0; g < {groups}; ++g) {call}{c} + g * {N}, {ldc});"
 
     def _sizes(self, node: fx.Node) -> tuple[str, int, int, int]:
-        """Type, number of products side by side, columns, and length of the sums."""
+        """Return type, number of batched products, columns, and length of the sums."""
         _, weights = self.schedule.products[node]
         _, right = arguments(node)
         shape = value(weights).shape
@@ -225,7 +225,9 @@ class Writer:
         return register_type(value(node).dtype), (shape[0] if len(shape) == 3 else 1), N, K
 
     def _packing(self, node: fx.Node, number: int) -> tuple[str, str]:
-        """Where a product's packed weights live, and the call that packs them; strides come in threes."""
+        """Declare the buffer of a product's packed weights, and generate the call that packs them; strides are
+        triples.
+        """
         _, weights = self.schedule.products[node]
         S, groups, N, K = self._sizes(node)
         source = self._name(Argument("weight", weights))
@@ -233,18 +235,18 @@ class Writer:
         k, n = (1, 2) if weights is arguments(node)[1] else (2, 1)
         size = f"packed_size<{S}, {N}, {K}>()"
         return (
-            f"Scratch<{S}> room_{name}({groups} * {size}); {S}* const {name} = room_{name}.data;",
+            f"Scratch<{S}> buffer_{name}({groups} * {size}); {S}* const {name} = buffer_{name}.data;",
             f"for (long g = 0; g < {groups}; ++g) pack<{S}, {N}, {K}>({source} + g * strides[{at}], strides[{at + k}], "
             f"strides[{at + n}], {name} + g * {size}, thread, count);",
         )
 
-    # Names and places.
+    # names and places
 
     def _name(self, argument: Argument) -> str:
         return self.names.setdefault(argument, f"p{len(self.names)}")
 
     def _first_row(self, place: Place, width: int, lane: str) -> str:
-        """The pointer to a lane's features."""
+        """Return the pointer to the features of a row."""
         base, kind = self._name(place.argument), place.argument.kind
         if kind == "shared":
             return base
@@ -254,7 +256,7 @@ class Writer:
         return f"{base} + {at} * {width}"
 
     def _row(self, place: Place) -> str:
-        """The name of the pointer to the present lane's features."""
+        """Return the name of the pointer to the features of the current row."""
         name = f"{self._name(place.argument)}_{place.at or 'row'}"
         self.rows[name] = (
             f"{'' if place in self.outputs else 'const '}{self._memory(place.argument)}* const {name} = "

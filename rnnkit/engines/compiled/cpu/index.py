@@ -1,11 +1,11 @@
-"""Where in a tensor an element stands, as a formula in the variables of a loop."""
+"""Positions of elements in tensors, as formulas in loop variables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
 class Split(Exception):  # noqa: N818
-    """A loop variable runs over several axes at once: its loop should be one for each."""
+    """Raised if a loop variable runs over several axes at once: the loop should be split into one for each axis."""
 
     def __init__(self, variable: str, inner: int) -> None:
         self.variable = variable
@@ -14,7 +14,7 @@ class Split(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Index:
-    """A sum of multiples of loop variables and a constant.
+    """A linear combination of loop variables and a constant.
 
     >>> str(Index({"i": 4, "j": 1}) + 2)
     '4 * i + j + 2'
@@ -42,9 +42,10 @@ class Index:
         return " + ".join([*parts, str(self.constant)] if self.constant or not parts else parts)
 
     def divided(self, inner: int, ranges: dict[str, int], loose: bool = False) -> tuple["Index", "Index"]:
-        """Quotient and remainder by `inner`, where every variable stays below its range.
+        """Return quotient and remainder by `inner`, for variables below their ranges.
 
-        Raises `Split` where they are no such sums; if `loose`, they become variables of their own.
+        Raises:
+            Split: if they are not linear; if `loose`, they become new variables instead.
 
         >>> [str(part) for part in Index({"i": 8, "j": 1}, 1).divided(4, {"i": 3, "j": 2})]
         ['2 * i', 'j + 1']
@@ -63,7 +64,7 @@ class Index:
 
 
 def flat(index: Sequence[Index], shape: Sequence[int]) -> Index:
-    """The place in row-major order."""
+    """Return the position in row-major order."""
     place = Index()
     for at, size in zip(index, shape, strict=True):
         place = place * size + at
@@ -71,7 +72,7 @@ def flat(index: Sequence[Index], shape: Sequence[int]) -> Index:
 
 
 def unflat(place: Index, shape: Sequence[int], ranges: dict[str, int], loose: bool = False) -> list[Index]:
-    """The inverse of `flat`."""
+    """Return the index of a position, the inverse of `flat`."""
     index: list[Index] = []
     for size in reversed(shape[1:]):
         place, rest = (place, Index()) if size == 1 else place.divided(size, ranges, loose)

@@ -1,4 +1,4 @@
-"""A compiled step on a CPU: its text and its library, the buffers of a window, the calls of its loops."""
+"""A compiled step on a CPU: its source, its library, the buffers of a window, and the calls of its loops."""
 
 import ctypes
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from rnnkit.engines.window import Window
 
 @cache
 def runtime() -> str:
-    """What every generated text begins with."""
+    """Return the C++ runtime, the beginning of every generated source."""
     return tiles() + resources.files(__package__).joinpath("runtime.hpp").read_text()
 
 
@@ -37,32 +37,32 @@ class Kernel(Differentiable):
         super().__init__(step, twin, backward=backward, states=states)
 
     def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Writer:
-        """The function of a loop, whose text joins the source."""
+        """Generate the function of a loop and add it to the source."""
         writer = Writer(name, Schedule(known, written), backward=name == "backward")
         self.source += writer.text()
         return writer
 
     @cached_property
     def library(self) -> ctypes.CDLL:
-        """The compiled text."""
+        """The compiled library."""
         return toolchain.load(self.source)
 
     def prepare(self) -> None:
-        """Compile the text, or find it compiled."""
+        """Compile the source, or find it in the cache."""
         _ = self.library
 
     def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
-        """All steps of x, [T * B, I], in the order of time."""
+        """Return all steps of x, [T * B, I], in order of time."""
         return x_BTI.transpose(0, 1).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
     def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
-        """The inverse: [B, T, I]."""
+        """Return [B, T, I], the inverse of `rows`."""
         return x_NI.view(shape.T, shape.B, *x_NI.shape[1:]).transpose(0, 1)
 
     def forward(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
-        """Outputs, final state, all states, and the values of the nodes that are saved."""
+        """Return outputs, final state, all states, and the values of the saved nodes."""
         step, direction = self.step, self.partition.forward
         T, B, reverse = shape
         values: Values = dict(zip(self.inputs, inputs, strict=True))
@@ -71,27 +71,27 @@ class Kernel(Differentiable):
             values[step.valid], values[step.fresh] = (mask_BT.t().reshape(T * B) for mask_BT in masks_BT)
         self.run_once(values, B)
         self.run_for_all(direction.before, values, T, B)
-        rooms: dict[Argument, Tensor] = {}
+        buffers: dict[Argument, Tensor] = {}
         for old, kept in zip(step.state, self.kept, strict=True):
             leaf = values[old]
-            room = leaf.new_empty(T + 1 if kept else 2, *leaf.shape)
-            room[T * reverse if kept else 0] = leaf
-            rooms[Argument("history" if kept else "turn", old)] = room
+            buffer = leaf.new_empty(T + 1 if kept else 2, *leaf.shape)
+            buffer[T * reverse if kept else 0] = leaf
+            buffers[Argument("history" if kept else "turn", old)] = buffer
         for node in direction.stored:
-            rooms[Argument("step", node)] = _room(node, T * B)
-        self._run(self.forward_loop, self.library.forward, values, rooms, (T, B, reverse))
-        values.update({node: by_row(rooms[Argument("step", node)], node) for node in direction.stored})
+            buffers[Argument("step", node)] = _buffer(node, T * B)
+        self._run(self.forward_loop, self.library.forward, values, buffers, (T, B, reverse))
+        values.update({node: by_row(buffers[Argument("step", node)], node) for node in direction.stored})
         ends = []
         for old, kept in zip(step.state, self.kept, strict=True):
-            room = rooms[Argument("history" if kept else "turn", old)]
-            ends.append(room[(0 if reverse else T) if kept else T & 1].clone())
-        histories = self._histories(rooms)
+            buffer = buffers[Argument("history" if kept else "turn", old)]
+            ends.append(buffer[(0 if reverse else T) if kept else T & 1].clone())
+        histories = self._histories(buffers)
         self._show_states(values, histories, T, reverse)
         self.run_for_all(direction.after, values, T, B)
         y = rows_first(self.at_all_steps(step.y, values, T), step.y)
         y_BTO = y.view(T, B, value(step.y).shape[1]).transpose(0, 1)
         values.update(histories)
-        # They are handed out, and may be written into.
+        # results may be modified by the caller
         after = [histories[old][1 - reverse :][:T] for old in step.state] if self.returns_states else []
         states = [history.transpose(0, 1).clone() for history in after]
         spare = [values[node] for node in (*direction.before.outputs, *direction.stored)]
@@ -106,12 +106,12 @@ class Kernel(Differentiable):
         state_grads: list[Tensor],
         states_grads: list[Tensor],
     ) -> list[Tensor | None]:
-        """The gradients of x, state, initial state, context and weights."""
+        """Return the gradients of x, state, initial state, context and weights."""
         step, direction = self.step, self.partition.backward
         assert direction is not None
         T, B, reverse = shape
         histories = {old: values[old] for old in step.state if old in values}
-        rooms = {Argument("history", old): room for old, room in histories.items()}
+        buffers = {Argument("history", old): buffer for old, buffer in histories.items()}
         self._show_states(values, histories, T, reverse)
         if step.y_grad is not None:
             values[step.y_grad] = self.rows(y_grad_BTO, shape).to(value(step.y_grad).dtype)
@@ -121,27 +121,27 @@ class Kernel(Differentiable):
         self.run_for_all(direction.before, values, T, B)
         for entering, grad in zip(step.state_grad, state_grads, strict=True):
             if entering is not None and grad.is_floating_point():
-                room = rooms[Argument("turn", entering)] = grad.new_empty(2, *grad.shape)
-                room[0] = grad
+                buffer = buffers[Argument("turn", entering)] = grad.new_empty(2, *grad.shape)
+                buffer[0] = grad
         for node in direction.stored:
-            rooms[Argument("step", node)] = _room(node, T * B)
+            buffers[Argument("step", node)] = _buffer(node, T * B)
         threads = _threads(B)
         for node in direction.summed:
-            rooms[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=wide(node))
+            buffers[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=wide(node))
         for initial, leaving in zip(step.initial, step.initial_grads, strict=True):
             if leaving is not None:
-                rooms[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=wide(initial))
+                buffers[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=wide(initial))
         for node in self.partition.late_sums:
-            rooms[Argument("lane sum", node)] = torch.zeros(B, *features(node), dtype=wide(node))
-        self._run(self.backward_loop, self.library.backward, values, rooms, shape)
-        values.update({node: by_row(rooms[Argument("step", node)], node) for node in direction.stored})
+            buffers[Argument("lane sum", node)] = torch.zeros(B, *features(node), dtype=wide(node))
+        self._run(self.backward_loop, self.library.backward, values, buffers, shape)
+        values.update({node: by_row(buffers[Argument("step", node)], node) for node in direction.stored})
         sums = {
-            node: rooms[Argument("sum", node)].sum(0).to(value(node).dtype).unsqueeze(batch_axis(node) or 0)
+            node: buffers[Argument("sum", node)].sum(0).to(value(node).dtype).unsqueeze(batch_axis(node) or 0)
             for node in direction.summed
         }
         self.run_for_all(direction.after, values, T, B, sums)
         late = self.late_grads(
-            values, {node: rooms[Argument("lane sum", node)] for node in self.partition.late_sums}, B
+            values, {node: buffers[Argument("lane sum", node)] for node in self.partition.late_sums}, B
         )
         found = values | late
         x_grads = [None if grad is None else rows_first(values[grad], grad) for grad in step.x_grads]
@@ -152,28 +152,28 @@ class Kernel(Differentiable):
         return [
             *x_grads,
             *(
-                rooms[Argument("turn", node)][T & 1] if node is not None and value(node).is_floating_point() else None
+                buffers[Argument("turn", node)][T & 1] if node is not None and value(node).is_floating_point() else None
                 for node in step.state_grad
             ),
             *(
-                None if grad is None else rooms[Argument("lane sum", node)].to(value(node).dtype)
+                None if grad is None else buffers[Argument("lane sum", node)].to(value(node).dtype)
                 for node, grad in zip(step.initial, step.initial_grads, strict=True)
             ),
             *context_grads,
             *weight_grads,
         ]
 
-    def _histories(self, rooms: dict[Argument, Tensor]) -> Values:
+    def _histories(self, buffers: dict[Argument, Tensor]) -> Values:
         return {
-            old: rooms[Argument("history", old)] for old, kept in zip(self.step.state, self.kept, strict=True) if kept
+            old: buffers[Argument("history", old)] for old, kept in zip(self.step.state, self.kept, strict=True) if kept
         }
 
     def _show_states(self, values: Values, histories: Values, T: int, reverse: int) -> None:
-        """The states before and after every step, as parts of their histories."""
+        """Set the states before and after every step, as views of their histories."""
         pairs = [(old, new) for old, new in zip(self.step.state, self.step.new_state, strict=True) if old in histories]
         for old, new in pairs:
             values[new] = by_row(histories[old][1 - reverse : 1 - reverse + T].flatten(0, 1), new)
-        # Last, because a new state may be another's old one.
+        # last, because the new state of one may be the old state of another
         for old, _ in pairs:
             values[old] = by_row(histories[old][reverse : reverse + T].flatten(0, 1), old)
 
@@ -182,14 +182,14 @@ class Kernel(Differentiable):
         writer: Writer,
         function: Any,
         values: Values,
-        rooms: dict[Argument, Tensor],
+        buffers: dict[Argument, Tensor],
         shape: tuple[int, int, int],
     ) -> None:
         """Call a generated function with a pointer for each argument."""
         tensors = []
         for argument in writer.arguments:
-            if argument in rooms:
-                tensors.append(rooms[argument])
+            if argument in buffers:
+                tensors.append(buffers[argument])
             elif argument.kind == "weight":
                 factor = values[argument.node]
                 tensors.append(factor.float() if factor.dtype == torch.bfloat16 else factor)
@@ -206,7 +206,7 @@ class Kernel(Differentiable):
         function(T, B, reverse, ctypes.c_long(_threads(shape[1])), pointers, (ctypes.c_long * len(strides))(*strides))
 
 
-def _room(node: fx.Node, rows: int) -> Tensor:
+def _buffer(node: fx.Node, rows: int) -> Tensor:
     return BUFFERS.take((rows, *features(node)), value(node).dtype)
 
 

@@ -1,4 +1,4 @@
-"""The C++ statements that compute one element of a value inside a loop."""
+"""Generation of the C++ statements that compute one element of a value inside a loop."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -13,15 +13,17 @@ from rnnkit.engines.compiled.trace.graphs import Untraceable, batch_axis, featur
 from rnnkit.engines.compiled.trace.pointwise import POINTWISE
 
 Where = list[Index | None]
-"""An element of one lane: an index for every axis, None for the batch."""
+"""An element of one row: an index for every axis, None for the batch."""
 
 
 class Reader:
-    """Reads elements within one loop body, each once; `lines` are the statements so far.
+    """Reads elements in one loop body, each once; `lines` are the statements so far.
 
-    * `ranges`: how far each loop variable runs.
-    * `loose`: divide indices at run time where nested loops cannot spare it.
-    * `load`: the expression for an element that stands in memory by now; None where it must be computed.
+    Args:
+        known: the variables of elements that have been read.
+        ranges: the range of each loop variable.
+        loose: divide indices at run time if nested loops cannot avoid it.
+        load: returns the expression of an element in memory, or None if it must be computed.
     """
 
     def __init__(self, ranges: dict[str, int], load: Callable[[fx.Node, Index], str | None], loose: bool) -> None:
@@ -33,9 +35,11 @@ class Reader:
         self.computed: list[fx.Node] = []
 
     def read(self, node: fx.Node, where: Where) -> str:
-        """The variable or literal that holds the element.
+        """Return the variable or literal of the element.
 
-        Raises `Split` where the loop should run over more axes, `Untraceable` for an operation that is not known.
+        Raises:
+            Split: if the loop should be split over axes.
+            Untraceable: for an operation that is not supported.
         """
         if is_constant(node):
             return literal(_constant(node), register_type(value(node).dtype))
@@ -55,7 +59,7 @@ class Reader:
         return self.known[key]
 
     def at(self, node: fx.Node, index: Sequence[Index]) -> Where:
-        """The index of one lane's part, with the batch in its place."""
+        """Return the index of an element of one row, with the batch at its place."""
         where: Where = list(index)
         axis = batch_axis(node)
         if axis is not None:
@@ -65,7 +69,7 @@ class Reader:
     def _compute(self, node: fx.Node, where: Where, kind: str) -> str:
         name = opname(node)
         if name not in POINTWISE:
-            raise Untraceable(f"it uses {name or node.target}, which the compiler does not know")
+            raise Untraceable(f"it uses {name or node.target}, which the compiler does not support")
         tensors = [arg for arg in node.args if isinstance(arg, fx.Node)]
         kinds = [k for k in (register_type(value(arg).dtype) for arg in tensors) if k != "bool"]
         number = kinds[0] if kinds and kind == "bool" else kind
@@ -90,17 +94,17 @@ class Reader:
         else:
             settings: dict[str, Any] = dict(node.kwargs)
             if settings.get("alpha", 1) != 1:
-                # A bare Python number would make all of a float's arithmetic double.
+                # a Python number would convert float arithmetic to double
                 settings["alpha"] = literal(settings["alpha"], number)
             expression = pointwise(name, arguments, settings)
         if expression is None:
-            raise Untraceable(f"it uses {name}, which the compiler does not know")
+            raise Untraceable(f"it uses {name}, which the compiler does not support")
         if name == "div" and kind in ("float", "double") and "int64_t" in kinds:
             expression = f"({kind}){expression}"
         return f"to_bf16({expression})" if value(node).dtype == torch.bfloat16 else expression
 
     def _through(self, node: fx.Node, where: Where) -> tuple[fx.Node, Where] | None:
-        """Where a view shows an element of; None for what is no view."""
+        """Return the element that a view refers to; None if the node is not a view."""
         if node.target is operator.getitem:
             return _part(node, where)
         source, *rest = operands(node) or (None,)
@@ -137,7 +141,7 @@ class Reader:
 
 
 def _broadcast(source: fx.Node, where: Where) -> Where:
-    """The element of a smaller tensor that stands against one of a larger."""
+    """Return the element of a smaller tensor that is broadcast to one of a larger tensor."""
     shape, axis = value(source).shape, batch_axis(source)
     last = where[len(where) - len(shape) :]
     return [
@@ -147,7 +151,7 @@ def _broadcast(source: fx.Node, where: Where) -> Where:
 
 
 def _part(node: fx.Node, where: Where) -> tuple[fx.Node, Where]:
-    """Through one part of a split."""
+    """Return the element of the tensor that was split."""
     split, number = operands(node)
     source, *rest = operands(split)
     name = opname(split)
@@ -155,7 +159,7 @@ def _part(node: fx.Node, where: Where) -> tuple[fx.Node, Where]:
         axis = (rest[0] if rest else 0) % value(source).dim()
         return source, [*where[:axis], Index({}, number), *where[axis:]]
     if name not in ("split", "split_with_sizes"):
-        raise Untraceable(f"it uses {name}, which the compiler does not know")
+        raise Untraceable(f"it uses {name}, which the compiler does not support")
     sizes = rest[0]
     axis = (rest[1] if len(rest) > 1 else 0) % value(source).dim()
     begin = sum(sizes[:number]) if isinstance(sizes, (list, tuple)) else number * sizes

@@ -1,5 +1,5 @@
-// What every generated kernel is made of besides tiles: products with packed weights, and the functions of pointwise code.
-// Pointwise functions are free of branches, so that the compiler can vectorize the loops they stand in.
+// The runtime of generated kernels: products with packed weights, and pointwise functions.
+// Pointwise functions have no branches, so that the compiler can vectorize the loops that call them.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -14,12 +14,12 @@ constexpr long padded(long n) {
 
 constexpr int MOST_ROWS = VECTOR_BYTES == 64 ? 6 : 4;
 
-// Scratch of one call, given back when it ends.
+// Scratch memory of one call, freed at its end.
 template <class S>
 struct Scratch {
   S* data;
   explicit Scratch(long n) {
-    // Room for the vectors that a product writes beyond its last column.
+    // Extra space, because a product writes whole vectors beyond its last column.
     long bytes = (padded<S>(n) + Vector<S>::lanes) * (long)sizeof(S);
     data = static_cast<S*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
   }
@@ -28,7 +28,7 @@ struct Scratch {
   Scratch& operator=(const Scratch&) = delete;
 };
 
-// Weights [K, N] with any strides, in panels that a product reads from the first to the last byte.
+// Packs weights [K, N] with any strides into panels that a product reads sequentially.
 template <class S, int N, int K>
 constexpr long packed_size() {
   return padded<S>(N) * K;
@@ -65,7 +65,7 @@ static void panel(int rows, const S* a, long lda, const S* b, S* c, long ldc) {
   }
 }
 
-// c [rows, N] = a [rows, K] times packed weights; rows of c have room for whole vectors.
+// c [rows, N] = a [rows, K] times packed weights; rows of c have space for whole vectors.
 template <class S, int N, int K>
 static void product(int rows, const S* a, long lda, const S* packed, S* c, long ldc) {
   constexpr int L = Vector<S>::lanes;
@@ -74,7 +74,7 @@ static void product(int rows, const S* a, long lda, const S* packed, S* c, long 
   if constexpr (rest > 0) panel<S, rest, K>(rows, a, lda, packed + (long)full * K * PANEL * L, c + full * PANEL * L, ldc);
 }
 
-// The same from weights as they lie, for a few rows that do not pay for packing.
+// The same with unpacked weights, for a few rows, where packing does not pay off.
 template <class S, int N, int K>
 static void product_in_place(int rows, const S* a, long lda, const S* w, long stride_k, long stride_n, S* c, long ldc) {
   for (int m = 0; m < rows; ++m, a += lda, c += ldc) {
@@ -116,7 +116,7 @@ struct bf16 {
 };
 static inline float to_bf16(float value) { return bf16(value); }
 
-// The functions below are polynomials through Chebyshev points, exact to a few units in the last place of a float.
+// The functions below are polynomials through Chebyshev points, accurate to a few units in the last place of a float.
 static inline float from_bits(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, 4);
@@ -132,7 +132,7 @@ static inline uint32_t to_bits(float value) {
 static inline float exp_(float x) {
   const float limited = x < -104.f ? -104.f : (x > 89.f ? 89.f : x);
   const float n = std::rint(limited * 1.44269504f);
-  // ln 2 in two parts, the first of which has few bits: n times it is exact.
+  // ln 2 in two parts; the first one has few bits, so that its product with n is exact.
   const float r = (limited - n * 0.693359375f) + n * 2.12194440e-4f;
   float p = 1.989108046e-4f;
   p = p * r + 1.393373072e-3f;
@@ -150,7 +150,7 @@ static inline double exp_(double x) { return std::exp(x); }
 static inline float sigmoid_(float x) { return 1.f / (1.f + exp_(-x)); }
 static inline double sigmoid_(double x) { return 1. / (1. + std::exp(-x)); }
 
-// Near zero an odd polynomial, which loses no digits there.
+// An odd polynomial near zero, which is accurate there.
 static inline float tanh_(float x) {
   const float a = std::fabs(x), s = x * x;
   float p = -6.094554966e-3f;
@@ -185,7 +185,7 @@ static inline float log_(float x) {
 }
 static inline double log_(double x) { return std::log(x); }
 
-// With u = 1 + x rounded, ln u x / (u - 1) makes up for the rounding (Kahan).
+// With u = 1 + x rounded, ln u x / (u - 1) corrects the rounding error (Kahan).
 static inline float log1p_(float x) {
   const float u = 1.f + x, d = u - 1.f;
   const float y = log_(u) * (x / (d == 0.f ? 1.f : d));

@@ -1,7 +1,7 @@
-"""In which loops and in which order one step of a graph is computed, and what of it is written down.
+"""The loops and the order in which one step of a graph is computed, and the values that are stored.
 
-A value is written down only where it must be: for a product, after a reduction, for what comes after the time loop. All
-else is computed where it is read, and values of one shape share a loop.
+A value is stored only if necessary: for a product, after a reduction, or for use after the time loop. All other values
+are computed where they are read, and values of one shape share a loop.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from rnnkit.engines.compiled.trace.graphs import (
 )
 
 BROADCAST = 4
-"""From how many times on the same costly element is not computed again."""
+"""The number of repetitions from which on a costly element is stored instead of recomputed."""
 FLATTENING = {
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.unsqueeze.default,
     aten.squeeze.dims, aten.squeeze.dim,
@@ -42,8 +42,8 @@ FLATTENING = {
 
 @dataclass
 class Task:
-    """One value to compute for every lane and to write down; a reduction sums up over its `axes`, a part of a
-    concatenation lies `offset` further along them.
+    """One value to compute and store for every row; a reduction sums over its `axes`, a part of a concatenation is
+    shifted by `offset` along them.
     """
 
     node: fx.Node
@@ -59,11 +59,11 @@ class Task:
 
     @property
     def ranges(self) -> dict[str, int]:
-        """The loop variables."""
+        """The loop variables and their ranges."""
         return {f"i{n}": size for n, size in enumerate(self.sizes)}
 
     def index(self) -> list[Index]:
-        """A lane's element of the source, in the loop variables."""
+        """The element of the source, as a function of the loop variables."""
         shape = features(self.source)
         order = [*self.order, *(axis for axis in range(len(shape)) if axis not in self.order)]
         place = flat([Index({name: 1}) for name in self.ranges], self.sizes)
@@ -81,21 +81,21 @@ class Nest:
 
     @property
     def around(self) -> tuple[int, int]:
-        """How many loops are around the reduced ones, and how many are not within them."""
+        """Return the number of loops around the reduced ones, and the number of those that are not inside them."""
         if not any(self.reduced):
             return len(self.sizes), len(self.sizes)
         return self.reduced.index(True), len(self.reduced) - self.reduced[::-1].index(True)
 
 
 class Schedule:
-    """The loops and products of one step: `stages` of loops, each followed by the `products` that it makes possible.
+    """The loops and products of one step: `stages` of loops, each followed by the `products` whose factors it computes.
 
-    * `known`: what may be read, and where it stands; `written`: what to compute, and where to put it.
+    `known` are the values that can be read, and their places; `written` the values to compute, and their places.
     """
 
     def __init__(self, known: dict[fx.Node, Place], written: list[tuple[fx.Node, Place]]) -> None:
         if not written:
-            raise Untraceable("no gradient passes through its state, and so none of its steps needs the other")
+            raise Untraceable("no gradient flows through its state, so its steps are independent")
         self.known = known
         self.written: dict[fx.Node, list[Place]] = {}
         for node, place in written:
@@ -116,7 +116,7 @@ class Schedule:
             self.scratch |= repeated
 
     def _schedule(self) -> list[list[Nest]]:
-        """The loops of each stage; the products of a stage follow its loops."""
+        """Return the loops of each stage; the products of a stage follow its loops."""
         self.ready: dict[fx.Node, int] = {}
         self.tasks: dict[fx.Node, list[Task]] = {}
         self.stage: dict[fx.Node, int] = {}
@@ -135,17 +135,17 @@ class Schedule:
         return stages
 
     def has_scratch(self, node: fx.Node) -> bool:
-        """Whether a value stands in the thread's own memory."""
+        """Whether a value is stored in the thread's scratch memory."""
         whole = node in self.sums or node.target in REDUCTIONS or node.target is aten.cat.default
         return node in self.nodes and (node in self.scratch or whole) and self.written_home(node) is None
 
     def written_home(self, node: fx.Node) -> Place | None:
-        """An argument to read a value from that the loop itself has written."""
+        """Return an argument that the loop itself has written and from which a value can be read."""
         places = self.written.get(node, [])
         return next((place for place in places if place.argument.kind in ("step", "next", "history", "turn")), None)
 
     def in_place(self, lanes: fx.Node) -> Place | str | None:
-        """Where a product finds its factor: an argument, or the scratch that holds it anyway; None for nowhere."""
+        """Return where a product finds its factor: an argument, or scratch memory; None if it must be copied."""
         if memory_type(value(lanes).dtype) == "bf16":
             return "scratch" if lanes in self.products or self.has_scratch(lanes) else None
         if lanes in self.known and self.known[lanes].argument.kind != "shared":
@@ -177,11 +177,11 @@ class Schedule:
         return [Task(node, node)]
 
     def is_reduction(self, task: Task) -> bool:
-        """Whether a task sums up or picks the largest over its axes."""
+        """Whether a task is a sum or a maximum over its axes."""
         return task.source is not task.node and (task.node in self.sums or task.node.target in REDUCTIONS)
 
     def _place(self, task: Task, stages: list[list[Nest]]) -> None:
-        """Put a task into the first loops of its shape that come after all that it reads."""
+        """Add a task to the first loops of its shape after all values that it reads."""
         reads = self._loops(task)
         task.stage = max([self.ready.get(node, 0) for node, _ in reads] + [self.ready.get(task.source, 0)])
         earliest = 0
@@ -192,7 +192,7 @@ class Schedule:
                     same = alike and place == flat(other.index(), features(other.source))
                     earliest = max(earliest, other.position + (not same))
         for position, nest in enumerate(stages[task.stage]):
-            # A sum over an axis of one element has no loop, and stands in no other's.
+            # a sum over an axis of one element has no loop, and belongs to no other loops
             sums = [self.is_reduction(other) and not any(other.reduced) for other in (*nest.tasks, task)]
             same = nest.reduced == task.reduced or not (any(sums) or (any(nest.reduced) and any(task.reduced)))
             alike = nest.sizes == task.sizes and nest.tasks[0].loose == task.loose
@@ -205,7 +205,7 @@ class Schedule:
         stages[task.stage].append(Nest(task.sizes, task.reduced, [task]))
 
     def _loops(self, task: Task) -> list[tuple[fx.Node, Index]]:
-        """Give a task its loops, in the order that reads memory best; what it then reads of values written here."""
+        """Choose the loops of a task, in the order with the best memory access; return its reads of stored values."""
         summed = task.axes if self.is_reduction(task) else ()
         tried: list[Any] = []
         for loops in orders(features(task.source), summed):
@@ -219,7 +219,7 @@ class Schedule:
         return [(node, place) for node, place in reads if node not in self.known]
 
     def _tried(self, task: Task, loops: Loops, summed: tuple[int, ...]) -> list[tuple[fx.Node, Index]]:
-        """Give a task these loops, some of them as two; what it then reads of memory."""
+        """Set the loops of a task, splitting some; return its reads of stored values."""
         task.loose = False
         while True:
             task.sizes = [size for _, size in loops]
@@ -235,7 +235,7 @@ class Schedule:
                     loops[n : n + 1] = [(axis, size // split.inner), (axis, split.inner)]
 
     def _reads(self, task: Task) -> list[tuple[fx.Node, Index]]:
-        """What a task reads of values that stand in memory."""
+        """Return the reads of stored values by a task."""
         found: list[tuple[fx.Node, Index]] = []
 
         def load(node: fx.Node, place: Index) -> str | None:
@@ -252,11 +252,11 @@ class Schedule:
         return self.has_scratch(node) or self.written_home(node) is not None
 
     def read(self, reader: Reader, task: Task) -> str:
-        """The variable that holds a task's element."""
+        """Return the variable of a task's element."""
         return reader.read(task.source, reader.at(task.source, task.index()))
 
     def _repeated(self) -> set[fx.Node]:
-        """Costly values that more than one loop computes, or one loop at several places, or many times."""
+        """Return costly values that would be computed several times, in one loop or in several."""
         counts: dict[fx.Node, int] = {}
         for nests in self.stages:
             for nest in nests:
@@ -265,14 +265,14 @@ class Schedule:
                     self.read(reader, task)
                 iterations = prod(nest.sizes)
                 for node in reader.computed:
-                    # What stands against a larger value is computed once for each of its elements.
+                    # a broadcast value is computed once for each element of the larger one
                     again = BROADCAST * prod(features(node)) < iterations
                     if (opname(node) in EXPENSIVE or (again and opname(node) == "div")) and not self._is_home(node):
                         counts[node] = counts.get(node, 0) + 1 + again
         return {node for node, count in counts.items() if count > 1}
 
     def reader(self, nest: Nest, load: Callable[[fx.Node, Index], str]) -> Reader:
-        """A reader for the body of some loops, which loads what is known or done by then."""
+        """Return a reader for the body of some loops, which loads values that are known or computed by then."""
         first = nest.tasks[0]
 
         def load_if_done(node: fx.Node, place: Index) -> str | None:
@@ -286,11 +286,11 @@ class Schedule:
         return Reader(first.ranges, load_if_done, first.loose)
 
     def _factors(self, product: fx.Node) -> tuple[fx.Node, fx.Node]:
-        """The factor that belongs to the lanes, and the weights."""
+        """Return the factor that belongs to the rows, and the weights."""
         left, right = arguments(product)
         lanes, weights = (left, right) if batch_axis(right) is None else (right, left)
         if weights not in self.known:
-            raise Untraceable("it multiplies by a matrix that is made anew in every step")
+            raise Untraceable("it multiplies by a matrix that is computed in every step")
         while lanes not in self.known and lanes.target in FLATTENING and self._keeps_order(lanes):
             lanes = arguments(lanes)[0]
         return lanes, weights

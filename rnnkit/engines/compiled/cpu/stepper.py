@@ -1,4 +1,4 @@
-"""One step without gradients, as in a live stream: all of it in one call."""
+"""One step without gradients, for live streams, in a single call."""
 
 import ctypes
 from typing import Any
@@ -37,9 +37,10 @@ from rnnkit.engines.compiled.trace.step import Step, structured
 
 
 class Stepper:
-    """A step of one cell with the weights and options it has now.
+    """A step of one cell with its current weights and options.
 
-    Raises `Untraceable` where a step needs more than one call.
+    Raises:
+        Untraceable: if a step needs more than one call.
     """
 
     def __init__(self, cell: Cell[Any], step: Step, weights: dict[str, Tensor], state: Any) -> None:
@@ -63,7 +64,7 @@ class Stepper:
             for owner in (own_parameters(module), own_buffers(module), own_modules(module))
             for name, held in owner.items()
         ]
-        # Attributes and not modules: whoever held the cell would keep it alive.
+        # tensors, not modules: a reference to the cell would keep it alive
         attributes = [vars(module) for module in cell.modules()]
         self._attributes = [(held, held["training"], contents(held), held.get("forward")) for held in attributes]
         self._readings = readings(cell)
@@ -72,12 +73,12 @@ class Stepper:
         ]
         self._type, self._leaves = type(state), [(leaf.dtype, leaf.shape[1:]) for leaf in state_leaves(state)]
         self._x_dtype, self._input_size = value(step.x[0]).dtype, cell.input_size
-        # The factors of a product are read in float where they are bfloat16.
+        # bfloat16 factors of a product are read as float
         factors = {
             weights: values[weights].float() if values[weights].dtype == torch.bfloat16 else values[weights]
             for _, weights in schedule.products.values()
         }
-        # Copies must live as long as their addresses are used.
+        # copies must live as long as their addresses are used
         self._held: list[Tensor] = []
         addresses = []
         for argument in program.arguments:
@@ -102,7 +103,7 @@ class Stepper:
         self._y, self._ends = results.index(step.y), [results.index(node) for node in step.new_state]
 
     def fits(self, x_B1I: Tensor, state: Any) -> bool:
-        """Whether this is the step for these arguments, and the cell still is as it was: its weights, its options."""
+        """Whether this step fits the arguments, and the weights and options of the cell have not changed."""
         if (
             type(state) is not self._type
             or type(x_B1I) is not Tensor
@@ -125,14 +126,14 @@ class Stepper:
                 for held, mode, given, forward in self._attributes
             )
             and not any(self._hooks)
-            and self._readings.hold()
+            and self._readings.are_unchanged()
         )
 
     def __call__(self, x_B1I: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step: [B, 1, I] and the state give [B, 1, O] and the next state."""
+        """Run one step: map x [B, 1, I] and the state to the output [B, 1, O] and the new state."""
         given = [x_B1I.contiguous(), *(leaf.contiguous() for leaf in state_leaves(state))]
         lanes = x_B1I.shape[0]
-        # A list of its own: other threads may be taking steps of the same cell.
+        # a new list: other threads may run steps of the same cell
         addresses = list(self._addresses)
         for n, at in self._inputs:
             addresses[at] = given[n].data_ptr()
@@ -141,5 +142,5 @@ class Stepper:
             found.append(torch.empty(lanes, *shape, dtype=dtype))
             addresses[at] = found[-1].data_ptr()
         self._function(1, lanes, 0, 1, self._array(*addresses), self._strides)
-        # The state must stay as it is when the output is written into.
+        # the output may be modified in place, so the state must not share its memory
         return torch.stack((found[self._y],), 1), structured(state, [found[n] for n in self._ends])

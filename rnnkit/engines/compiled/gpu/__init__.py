@@ -1,1 +1,1 @@
-"""The loop as chunks of CUDA graphs."""
+"""The time loop as chunks of CUDA graphs."""

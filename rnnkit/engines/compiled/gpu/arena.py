@@ -1,4 +1,4 @@
-"""Memory at fixed addresses that loops use in turn, because none leaves anything in it."""
+"""Memory at fixed addresses that loops share, because none keeps data in it."""
 
 import threading
 from collections.abc import Hashable, Iterable
@@ -12,7 +12,7 @@ ALIGNMENT, SMALLEST = 512, 1 << 20
 
 
 class Shape(NamedTuple):
-    """What a tensor must be like."""
+    """Sizes, strides and dtype of a tensor."""
 
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
@@ -20,19 +20,19 @@ class Shape(NamedTuple):
 
     @classmethod
     def of(cls, sizes: Iterable[int], dtype: torch.dtype) -> "Shape":
-        """A contiguous one."""
+        """Return a contiguous shape."""
         return cls.like(torch.empty(tuple(sizes), dtype=dtype, device="meta"))
 
     @classmethod
     def like(cls, tensor: Tensor) -> "Shape":
-        """One in the order in memory of another, without gaps."""
+        """Return a shape with the memory order of a tensor, without gaps."""
         meta = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
         like = torch.empty_like(meta, memory_format=torch.preserve_format)
         return cls(tuple(like.shape), like.stride(), like.dtype)
 
     @property
     def bytes(self) -> int:
-        """What it takes, up to where the next one may begin."""
+        """The size in memory, up to the beginning of the next tensor."""
         numbers = (
             0 if 0 in self.sizes else 1 + sum((n - 1) * by for n, by in zip(self.sizes, self.strides, strict=True))
         )
@@ -40,20 +40,20 @@ class Shape(NamedTuple):
 
 
 class Arena:
-    """One block; what stands in it is a loop's own while that holds the `lock`."""
+    """One block of memory; a loop may use it while it holds the `lock`."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.lock = threading.Lock()
-        # Zeros, so that lanes that are in no batch compute with numbers at first.
+        # zeros, so that unused rows compute with finite numbers at first
         self._block = torch.zeros(size, dtype=torch.uint8, device=device)
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size in bytes."""
         return self._block.numel()
 
     def tensors(self, shapes: Iterable[Shape]) -> list[Tensor]:
-        """Tensors side by side, from the beginning of the block.
+        """Return tensors one after another from the beginning of the block.
 
         >>> arena = Arena(1024, torch.device("cpu"))
         >>> one, two = arena.tensors([Shape.of([2, 3], torch.float32), Shape.of([4], torch.bool)])
@@ -69,9 +69,9 @@ class Arena:
 
 
 def arena_for(place: Hashable, size: int, device: torch.device) -> Arena:
-    """The block of a place, a device's stream for one; a larger one where that is too small, beside those in use.
+    """Return the block of a place, such as a stream of a device; a larger one if it is too small.
 
-    The size is rounded up to a power of two, so that loops of about one size share theirs.
+    The size is rounded up to a power of two, so that loops of similar size share a block.
     """
     with _arenas_lock:
         arena = _arenas.get(place)

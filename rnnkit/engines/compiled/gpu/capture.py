@@ -1,4 +1,4 @@
-"""Work that is always the same, on the same memory, as something that a GPU repeats by itself."""
+"""Capture of work on fixed memory as CUDA graphs."""
 
 import functools
 import threading
@@ -14,45 +14,46 @@ Work = Callable[[], None]
 
 
 class Recorder(Protocol):
-    """Turns work into a repetition of it."""
+    """Interface of recorders, which turn work into a function that repeats it."""
 
     def record(self, work: Work) -> Work | None:
-        """What does the work again, with the values that its tensors have by then, each time it is called.
+        """Return a function that repeats the work with the current values of its tensors; None if it cannot be
+        recorded.
 
-        The work may be done here, any number of times, which must change nothing; its tensors stay where they are.
-        None where it cannot be recorded, which was told in a warning with the reason.
+        The work may run here any number of times, which must have no other effects. Its tensors keep their addresses.
+        If it cannot be recorded, a warning gives the reason.
         """
 
 
 class Direct:
-    """Does the work itself, call by call: on a CPU, and within a recording of the caller's own."""
+    """Runs the work itself, operation by operation: on a CPU, and inside a capture by the caller."""
 
     def record(self, work: Work) -> Work:
-        """The work."""
+        """Return the work."""
         return work
 
 
 class CudaGraphs:
-    """CUDA graphs for one stream. No two of them run at a time, so they share the memory of what lives within one."""
+    """CUDA graphs for one stream. They do not run concurrently, so they share a memory pool."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self._stream = stream
         self._renew()
 
     def record(self, work: Work) -> Work | None:
-        """A graph's replay, on the stream that is the current one then."""
-        # A capture that fails at its end leaves its own stream the current one.
+        """Capture a graph and return its replay on the current stream."""
+        # a capture that fails at its end leaves its own stream current
         with _recording, torch.cuda.stream(self._stream):
             try:
                 self._warm_up(work)
                 graph = torch.cuda.CUDAGraph()
-                # A loader's thread that pins memory meanwhile would break a capture in the global mode.
+                # in the global mode, a loader thread that pins memory would break the capture
                 with torch.cuda.graph(graph, self._pool, self._side, capture_error_mode="thread_local"):
                     work()
             except Exception as error:
-                # The pool may still be held by the capture that failed.
+                # the failed capture may still hold the pool
                 self._renew()
-                warn_once(f"time loops run call by call, because no CUDA graph could be made: {first_line(error)}")
+                warn_once(f"time loops run without CUDA graphs, because the capture failed: {first_line(error)}")
                 return None
         return graph.replay
 
@@ -61,9 +62,10 @@ class CudaGraphs:
         self._side = torch.cuda.Stream(self._stream.device)
 
     def _warm_up(self, work: Work) -> None:
-        """Do it once before: libraries are set up, kernels loaded and tuned, none of which a capture allows.
+        """Run the work once before: it initializes libraries and loads and tunes kernels, which a capture does not
+        allow.
 
-        On another stream than the capture's: the memory that cuBLAS asks for on that is then the pool's, and lives as
+        On another stream than that of the capture: otherwise the workspace of cuBLAS would be in the pool and live as
         long as the graphs.
         """
         stream = torch.cuda.Stream(self._stream.device)
@@ -74,16 +76,16 @@ class CudaGraphs:
 
 
 _recording = threading.Lock()
-"""CUDA graphs are made one at a time in a process."""
+"""One CUDA graph at a time can be captured in a process."""
 
 
 def recorder_for(device: torch.device) -> Recorder:
-    """The recorder for what runs on a device's current stream."""
+    """Return the recorder for the current stream of a device."""
     return _recorder_of(torch.cuda.current_stream(device)) if device.type == "cuda" else Direct()
 
 
 def is_capturing(device: torch.device) -> bool:
-    """Whether the caller is making a CUDA graph, of which all that is done now becomes a part."""
+    """Whether the caller is capturing a CUDA graph, of which all current work becomes a part."""
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 

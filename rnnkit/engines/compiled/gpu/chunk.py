@@ -1,7 +1,7 @@
-"""The work of one loop on a few steps, in memory that is always the same.
+"""One loop over a few steps, in memory at fixed addresses.
 
-A recorded loop reads and writes fixed addresses. So whatever a window's steps read is copied in and whatever they write
-is copied out, some steps at a time; what autograd keeps never lies here, and a second window may follow at once.
+A captured loop reads and writes fixed addresses. So inputs are copied in and outputs are copied out, some steps at a
+time. Tensors saved by autograd are never stored here, and the next window can follow at once.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ from rnnkit.engines.compiled.trace.graphs import batch_axis, features, value
 
 MOST_STEPS = 64
 MOST_BYTES = 96 << 20
-"""For the steps of a chunk, unless one alone needs more; with the weights of a large layer that is 128 MiB."""
+"""The memory for the steps of a chunk, unless a single step needs more; with the weights of a large layer 128 MiB."""
 
 Buffers = dict[Argument, Tensor]
 Step = Callable[..., Any]
 
 
 class Chunk:
-    """One loop on `lanes` lanes, for as many steps at a time as `steps`, a power of two.
+    """One loop over `lanes` rows, for up to `steps` steps at a time, a power of two.
 
-    * `arena_of`: gives memory of a size; `step_on`: makes a function of one step's views of it, as `Loop.module` does.
-    * `failed`: some of its steps could not be recorded, and are taken call by call.
+    `arena_of` returns memory of a size. `step_on` makes a function of views of one step, as `Loop.module` does.
+    `failed` is true if some steps could not be captured and run operation by operation.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Chunk:
         step_on: Callable[[list[Tensor]], Step],
         recorder: Recorder,
     ) -> None:
-        # Not the loop itself: a GPU's memory should go with the last reference, not with the next garbage collection.
+        # not the loop itself: GPU memory should be freed with the last reference, not by garbage collection
         self._backward, self._recorder = loop.backward, recorder
         self._recorded: dict[int, Callable[[], None]] = {}
         self.failed = False
@@ -49,13 +49,13 @@ class Chunk:
             self.steps //= 2
             shapes = _shapes(loop, lanes, self.steps)
         self.arena = arena_of(sum(shape.bytes for shape in shapes.values()))
-        self.rooms: Buffers = dict(zip(shapes, self.arena.tensors(shapes.values()), strict=True))
+        self.buffers: Buffers = dict(zip(shapes, self.arena.tensors(shapes.values()), strict=True))
         slots = loop.slots()
         self._views = [self._views_of_step(slots, k) for k in range(self.steps)]
         self._step = step_on(self._views[0])
 
     def run(self, steps: int) -> None:
-        """The first so many steps, in the order of the loop's direction."""
+        """Run the first `steps` steps, in the direction of the loop."""
         if steps not in self._recorded:
             work = partial(self._run, steps)
             recorded = self._recorder.record(work)
@@ -71,17 +71,17 @@ class Chunk:
     def _views_of_step(self, slots: list[tuple[fx.Node, Argument, int]], k: int) -> list[Tensor]:
         views = []
         for node, argument, offset in slots:
-            room = self.rooms[argument]
+            buffer = self.buffers[argument]
             if argument.kind == "shared":
-                views.append(room)
+                views.append(buffer)
             else:
-                lanes_first = room if argument.kind == "lane" else room[k + offset]
+                lanes_first = buffer if argument.kind == "lane" else buffer[k + offset]
                 views.append(lanes_first.movedim(0, batch_axis(node) or 0))
         return views
 
 
 def _shapes(loop: Loop, lanes: int, steps: int) -> dict[Argument, Shape]:
-    """Of a chunk's buffers: a slot for every step, and for what passes from step to step one more."""
+    """Return the shapes of a chunk's buffers: a slot for every step, and one more for carries."""
     slots: dict[str, list[int]] = {"lane": [], "step": [steps]}
     return {
         argument: Shape.like(value(argument.node))
@@ -94,7 +94,7 @@ def _shapes(loop: Loop, lanes: int, steps: int) -> dict[Argument, Shape]:
 
 
 def pieces(steps: int, most: int) -> list[tuple[int, int]]:
-    """A number of steps as stretches (begin, length): of `most`, then of the powers of two below it.
+    """Split a number of steps into segments (begin, length): of `most`, then of the powers of two below it.
 
     >>> pieces(70, 32)
     [(0, 32), (32, 32), (64, 4), (68, 2)]
@@ -109,9 +109,9 @@ def pieces(steps: int, most: int) -> list[tuple[int, int]]:
 
 
 def rounded(lanes: int) -> int:
-    """So many lanes that few numbers serve all: a multiple of 16, and at most a quarter more where they are many.
+    """Round up a number of rows so that few different numbers occur: to a multiple of 16, by at most a quarter.
 
-    A slot's address is then a multiple of 16 bytes, as fused code wants it.
+    The address of a slot is then a multiple of 16 bytes, which fused kernels need.
 
     >>> [rounded(lanes) for lanes in (1, 16, 20, 64, 65, 100, 128, 129, 1000)]
     [16, 16, 32, 64, 80, 112, 128, 160, 1024]

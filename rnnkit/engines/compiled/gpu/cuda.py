@@ -1,6 +1,6 @@
-"""A compiled step on a GPU: what is hoisted as torch's operations, the loops as CUDA graphs of fused steps.
+"""A compiled step on a GPU: hoisted parts as torch operations, the loops as CUDA graphs of fused steps.
 
-Values lie in the order in which steps are taken; where time runs backwards, input and output are turned round.
+Values are stored in the order of the steps; if time runs backward, inputs and outputs are reversed.
 """
 
 from collections.abc import Sequence
@@ -21,32 +21,32 @@ from rnnkit.engines.window import Window
 
 
 class GraphKernel(Differentiable):
-    """A step in one mode, as two loops of ATen operations that are recorded and repeated."""
+    """A step in one mode, as two loops of ATen operations that are captured and replayed."""
 
     def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> CudaGraphLoop:
-        """The loop, as a graph that runs."""
+        """Return the loop as a CUDA graph."""
         return CudaGraphLoop(known, written, backward=name == "backward")
 
     def prepare(self) -> None:
-        """Refuse to crawl."""
+        """Raise an error if the loops would be slower than the Python loop."""
         if self.forward_loop.is_slow_fallback or (
             self.partition.backward is not None and self.backward_loop.is_slow_fallback
         ):
             raise toolchain.CompilerError("neither Inductor nor CUDA graphs work here")
 
     def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
-        """All steps of x, [T * B, I], in the order in which they are taken."""
+        """Return all steps of x, [T * B, I], in the order of the steps."""
         return _in_order(x_BTI, bool(shape.reverse)).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
     def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
-        """The inverse: [B, T, I]."""
+        """Return [B, T, I], the inverse of `rows`."""
         return _in_time(x_NI.view(shape.T, shape.B, *x_NI.shape[1:]), bool(shape.reverse))
 
     def forward(
         self, inputs: Sequence[Tensor], window: Window, shape: Shape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
-        """Outputs, final state, all states, and the values of the nodes that are saved."""
-        # Memory that outlives an inference mode must not be that mode's; the graph itself says where it casts.
+        """Return outputs, final state, all states, and the values of the saved nodes."""
+        # memory that outlives an inference mode must not consist of inference tensors; the graph has its own casts
         with torch.inference_mode(False), torch.no_grad(), torch.autocast(inputs[0].device.type, enabled=False):
             return self._forward(inputs, window, shape)
 
@@ -58,7 +58,7 @@ class GraphKernel(Differentiable):
         state_grads: list[Tensor],
         states_grads: list[Tensor],
     ) -> list[Tensor | None]:
-        """The gradients of x, state, initial state, context and weights."""
+        """Return the gradients of x, state, initial state, context and weights."""
         with torch.no_grad():
             return self._backward(values, shape, y_grad_BTO, state_grads, states_grads)
 
@@ -74,17 +74,17 @@ class GraphKernel(Differentiable):
             values[step.valid], values[step.fresh] = (mask_TB.reshape(T * B) for mask_TB in ordered)
         self.run_once(values, B)
         self.run_for_all(direction.before, values, T, B)
-        rooms = self._rooms(loop, values, T, B)
+        buffers = self._buffers(loop, values, T, B)
         by_state = {argument.node: argument for argument in loop.carries}
         keep = [argument for argument in loop.carries if argument.kind == "history"]
-        ends = loop.run(rooms, {by_state[old]: values[old] for old in step.state}, T, B, keep)
-        values.update(_stored(direction.stored, rooms))
-        histories = {argument.node: rooms[argument] for argument in keep}
+        ends = loop.run(buffers, {by_state[old]: values[old] for old in step.state}, T, B, keep)
+        values.update(_stored(direction.stored, buffers))
+        histories = {argument.node: buffers[argument] for argument in keep}
         self._show_states(values, histories)
         self.run_for_all(direction.after, values, T, B)
         y_TBO = rows_first(self.at_all_steps(step.y, values, T), step.y).view(T, B, value(step.y).shape[1])
         values.update(histories)
-        # They are handed out, and may be written into.
+        # results may be modified by the caller
         after = [histories[old][1:] for old in step.state] if self.returns_states else []
         states = [_in_time(history, window.reverse).clone() for history in after]
         return _in_time(y_TBO, window.reverse), [ends[by_state[old]] for old in step.state], states, values
@@ -108,7 +108,7 @@ class GraphKernel(Differentiable):
                 values[node] = self.rows(grad, shape)
         self._show_states(values, histories)
         self.run_for_all(direction.before, values, T, B)
-        rooms = self._rooms(loop, values | histories, T, B)
+        buffers = self._buffers(loop, values | histories, T, B)
         entering = dict(zip(step.state_grad, state_grads, strict=True))
         carries = {
             argument: entering[argument.node]
@@ -116,8 +116,8 @@ class GraphKernel(Differentiable):
             else y_grad_BTO.new_zeros(B, *features(argument.node), dtype=buffer_dtype(argument))
             for argument in loop.carries
         }
-        ends = loop.run(rooms, carries, T, B)
-        values.update(_stored(direction.stored, rooms))
+        ends = loop.run(buffers, carries, T, B)
+        values.update(_stored(direction.stored, buffers))
         sums = {node: _summed(node, values, ends) for node in direction.summed}
         self.run_for_all(direction.after, values, T, B, sums)
         late = self.late_grads(values, {node: ends[Argument("lane sum", node)] for node in self.partition.late_sums}, B)
@@ -132,8 +132,8 @@ class GraphKernel(Differentiable):
             *(None if grad is None else found[grad] for grad in (*step.context_grads, *step.weight_grads.values())),
         ]
 
-    def _rooms(self, loop: CudaGraphLoop, values: Values, T: int, B: int) -> Buffers:
-        """What a loop reads, as its buffers have it."""
+    def _buffers(self, loop: CudaGraphLoop, values: Values, T: int, B: int) -> Buffers:
+        """Return the values that a loop reads, in the layout of its buffers."""
         return {
             argument: rows_first(values[argument.node], argument.node).view(T, B, *features(argument.node))
             if argument.kind == "step"
@@ -144,33 +144,33 @@ class GraphKernel(Differentiable):
         }
 
     def _show_states(self, values: Values, histories: Values) -> None:
-        """The states before and after every step, as parts of their histories."""
+        """Set the states before and after every step, as views of their histories."""
         pairs = [(old, new) for old, new in zip(self.step.state, self.step.new_state, strict=True) if old in histories]
         for old, new in pairs:
             values[new] = by_row(histories[old][1:].flatten(0, 1), new)
-        # Last, because a new state may be another's old one.
+        # last, because the new state of one may be the old state of another
         for old, _ in pairs:
             values[old] = by_row(histories[old][:-1].flatten(0, 1), old)
 
 
 def _in_order(x_BTF: Tensor, reverse: bool) -> Tensor:
-    """[T, B, ...], step by step as they are taken."""
+    """Return [T, B, ...] in the order of the steps."""
     x_TBF = x_BTF.transpose(0, 1)
     return x_TBF.flip(0) if reverse else x_TBF
 
 
 def _in_time(x_TBF: Tensor, reverse: bool) -> Tensor:
-    """[B, T, F], from the first step in time to the last."""
+    """Return [B, T, F] in order of time."""
     return (x_TBF.flip(0) if reverse else x_TBF).transpose(0, 1)
 
 
-def _stored(nodes: list[fx.Node], rooms: Buffers) -> Values:
-    """What a loop has written, by rows."""
-    return {node: by_row(rooms[Argument("step", node)].flatten(0, 1), node) for node in nodes}
+def _stored(nodes: list[fx.Node], buffers: Buffers) -> Values:
+    """Return the values that a loop has written, by rows."""
+    return {node: by_row(buffers[Argument("step", node)].flatten(0, 1), node) for node in nodes}
 
 
 def _summed(node: fx.Node, values: Values, ends: Buffers) -> Tensor:
-    """The sum over all lanes and steps, with one row for the batch."""
+    """Return the sum over all rows and steps, with a batch axis of size one."""
     axis = batch_axis(node) or 0
     total = ends.get(Argument("sum", node))
     if total is None:

@@ -1,4 +1,4 @@
-"""A loop over windows of any size, as repetitions of a few of its steps."""
+"""A loop over windows of any size, by repetition of captured chunks."""
 
 import threading
 from collections import OrderedDict
@@ -21,13 +21,13 @@ from rnnkit.engines.compiled.trace.graphs import features
 Pairs = list[tuple[Tensor, Tensor]]
 
 MOST_CHUNKS = 8
-"""So many numbers of lanes, rounded, have memory and recordings at a time: the last ones used."""
+"""The number of batch sizes, rounded, that have memory and captures at a time: the most recently used ones."""
 
 
 class CudaGraphLoop(Loop):
-    """A loop that runs: over any number of steps and lanes, from any thread and stream.
+    """A loop that runs over any number of steps and rows, from any thread and stream.
 
-    * `is_slow_fallback`: steps were neither fused nor recorded, which is slower than the Python loop.
+    `is_slow_fallback` is true if steps are neither fused nor captured, which is slower than the Python loop.
     """
 
     def __init__(self, known: dict[fx.Node, Place], written: Written, *, backward: bool) -> None:
@@ -38,59 +38,59 @@ class CudaGraphLoop(Loop):
         self.is_slow_fallback = False
         self._lock = threading.Lock()
 
-    def run(self, rooms: Buffers, carries: Buffers, T: int, B: int, keep: Sequence[Argument] = ()) -> Buffers:
-        """Take all steps of a window, from the carries given to those returned.
+    def run(self, buffers: Buffers, carries: Buffers, T: int, B: int, keep: Sequence[Argument] = ()) -> Buffers:
+        """Run all steps of a window, from the given carries to the returned ones.
 
-        * `rooms`: the inputs, [T, B, F...] ("history": [T + 1, B, F...], "lane": [B, F...]). The outputs are added, and
-          of the carries in `keep` the values before and after all steps.
+        `buffers` has the inputs, [T, B, F...] ("history": [T + 1, B, F...], "lane": [B, F...]). The outputs are added,
+        and the values before and after all steps of the carries in `keep`.
         """
         if not carries:
             return {}
         like = next(iter(carries.values()))
         for argument in (*self.outputs, *keep):
             steps = T + (argument in keep)
-            rooms[argument] = like.new_empty(steps, B, *features(argument.node), dtype=buffer_dtype(argument))
+            buffers[argument] = like.new_empty(steps, B, *features(argument.node), dtype=buffer_dtype(argument))
         for argument in keep:
-            rooms[argument][0] = carries[argument]
+            buffers[argument][0] = carries[argument]
         with self._lock:
             chunk = self._chunk(B, like.device)
-        # From here on the memory is this window's: another thread would mix its steps in.
+        # from here on the memory belongs to this window: another thread would interfere
         with chunk.arena.lock:
-            held = chunk.rooms
-            _copy(self._at_all_steps(held, rooms, B))
+            held = chunk.buffers
+            _copy(self._at_all_steps(held, buffers, B))
             stretches = pieces(T, chunk.steps)
             for begin, K in reversed(stretches) if self.backward else stretches:
                 first, last = (K, 0) if self.backward else (0, K)
-                read = self._at_steps(held, rooms, begin, K, B)
+                read = self._at_steps(held, buffers, begin, K, B)
                 _copy([*read, *((held[argument][first, :B], carries[argument]) for argument in self.carries)])
                 chunk.run(K)
                 carries = {argument: held[argument][last, :B] for argument in self.carries}
-                written = [(rooms[argument][begin : begin + K], held[argument][:K, :B]) for argument in self.outputs]
+                written = [(buffers[argument][begin : begin + K], held[argument][:K, :B]) for argument in self.outputs]
                 after = slice(begin + 1, begin + K + 1)
-                _copy([*written, *((rooms[argument][after], held[argument][1 : K + 1, :B]) for argument in keep)])
+                _copy([*written, *((buffers[argument][after], held[argument][1 : K + 1, :B]) for argument in keep)])
             ends = {argument: carry.clone() for argument, carry in carries.items()}
         self.is_slow_fallback |= chunk.failed and rounded(B) in self._unfused
         return ends
 
-    def _at_all_steps(self, held: Buffers, rooms: Buffers, B: int) -> Pairs:
-        """What is the same at all steps: where it goes, and where it is."""
-        shared = [(held[argument], rooms[argument]) for argument in self.inputs if argument.kind == "shared"]
-        return shared + [(held[argument][:B], rooms[argument]) for argument in self.inputs if argument.kind == "lane"]
+    def _at_all_steps(self, held: Buffers, buffers: Buffers, B: int) -> Pairs:
+        """Return destinations and sources of values that are constant over the steps."""
+        shared = [(held[argument], buffers[argument]) for argument in self.inputs if argument.kind == "shared"]
+        return shared + [(held[argument][:B], buffers[argument]) for argument in self.inputs if argument.kind == "lane"]
 
-    def _at_steps(self, held: Buffers, rooms: Buffers, begin: int, K: int, B: int) -> Pairs:
-        """What some steps read: where it goes, and where it is."""
+    def _at_steps(self, held: Buffers, buffers: Buffers, begin: int, K: int, B: int) -> Pairs:
+        """Return destinations and sources of the values that some steps read."""
         slots = {a: K + (a.kind == "history") for a in self.inputs if a.kind in ("step", "history")}
-        return [(held[a][:count, :B], rooms[a][begin : begin + count]) for a, count in slots.items()]
+        return [(held[a][:count, :B], buffers[a][begin : begin + count]) for a, count in slots.items()]
 
     def _chunk(self, B: int, device: torch.device) -> Chunk:
-        """The chunk for so many lanes here and now: the one of before, or a new one."""
+        """Return the chunk for a number of rows on the current device and stream, an existing one or a new one."""
         lanes = rounded(B)
         if is_capturing(device):
-            # A capture of the caller's own: memory from its pool, and nothing that waits for the device.
+            # inside a capture by the caller: memory from its pool, and no synchronization
             plain = self._steps.get(lanes) or self.whole(self.module(lanes))
             return Chunk(self, lanes, partial(Arena, device=device), lambda _: plain, Direct())
         stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
-        # A recording holds fast its stream, and whether products are in TF32.
+        # a capture fixes its stream, and whether products use TF32
         key = (lanes, stream, torch.backends.cuda.matmul.fp32_precision if stream is not None else "")
         if key not in self._chunks:
             arena_of = partial(arena_for, (device, stream), device=device)
@@ -111,7 +111,7 @@ class CudaGraphLoop(Loop):
 
 
 def _copy(pairs: Pairs) -> None:
-    """Each second tensor into the first, in one call."""
+    """Copy each second tensor to the first, in one call."""
     if pairs:
         to, source = zip(*pairs, strict=True)
         foreach_copy_(to, source)

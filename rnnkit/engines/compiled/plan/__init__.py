@@ -1,1 +1,1 @@
-"""What is hoisted, what is kept, and the order of the loop."""
+"""The plan of a compiled step: hoisting, saved values and the order of the loop."""

@@ -1,4 +1,4 @@
-"""Where values stand: what a loop is given, and at which step of it."""
+"""Places of values: the arguments of a loop, and the step at which they are read or written."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import fx
 
 @dataclass(frozen=True)
 class Argument:
-    """A pointer that the generated function takes; its kind says where step t, lane b and feature f stand.
+    """A pointer argument of the generated function; its kind defines the layout of step t, row b and feature f.
 
     * "step": [T, B, F]; "lane" and "next": [B, F]; "shared": [F].
     * "history": [T + 1, B, F], a state before and after every step; "turn": [2, B, F], a carry in alternation.
@@ -21,7 +21,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands in memory: an argument, at the step that the C++ expression `at` names, or scratch."""
+    """The place of a value in memory: an argument at the step given by the C++ expression `at`, or scratch memory."""
 
     argument: Argument
     at: str = ""

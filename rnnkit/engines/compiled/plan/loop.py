@@ -24,20 +24,20 @@ from rnnkit.engines.compiled.trace.graphs import (
 
 
 class Loop:
-    """A loop in the order in which its steps are taken forward: step k is between the slots k and k + 1 of a carry.
+    """A loop in the order of its steps: step k is between the slots k and k + 1 of a carry.
 
-    * `inputs`: what is there before the loop runs; `carries`: what one step hands on to the next, the sums over steps
-      among it; `outputs`: what the loop writes for every step.
-    * `last`: products that only the next step reads, such as a state's gradient. They are left out of `module` and come
-      after it, straight into their slots: two factors and a result, as positions in `slots`.
+    `inputs` exist before the loop; `carries` are passed from one step to the next, including sums over steps; `outputs`
+    are written by every step. `last` are products that only the next step reads, such as a state's gradient. They are
+    not in `module` but run after it, directly into their slots: two factors and a result, as positions in `slots`.
 
-    Raises `Untraceable` where a step cannot stand in a loop.
+    Raises:
+        Untraceable: if a step cannot be part of a loop.
     """
 
     def __init__(self, known: dict[fx.Node, Place], written: Written, *, backward: bool) -> None:
         self.backward = backward
         stored = {node for node, place in written if place.argument.kind == "step"}
-        # What is stored for every step anyway is summed from there.
+        # values that are stored at every step anyway are summed from there
         self.written = [(node, place) for node, place in written if place.argument.kind != "sum" or node not in stored]
         reached = ancestors([node for node, _ in self.written], lambda node: node in known)
         in_order = [node for node in self.written[0][0].graph.nodes if node in reached] if self.written else []
@@ -53,18 +53,18 @@ class Loop:
 
     @property
     def arguments(self) -> list[Argument]:
-        """All the buffers."""
+        """All buffers."""
         return list(dict.fromkeys([*self.inputs, *self.carries, *self.outputs]))
 
     @property
     def slotted(self) -> list[Argument]:
-        """Those that have a slot for every step."""
+        """The buffers with a slot for every step."""
         return [argument for argument in self.arguments if argument.kind not in ("shared", "lane")]
 
     def slots(self) -> list[tuple[fx.Node, Argument, int]]:
-        """What the arguments of `module` show: a node's value in a buffer, at slot k or at slot k + 1.
+        """Return the arguments of `module`: a node's value in a buffer, at slot k or at slot k + 1.
 
-        First what is read, then the sums so far, then what is written.
+        Inputs come first, then the sums so far, then outputs.
         """
         begin, end = (1, 0) if self.backward else (0, 1)
         offsets = {"t": 0, "before": 0, "after": 1, "now": begin, "next": end, "": 0}
@@ -74,7 +74,7 @@ class Loop:
         return [*read, *sums, *written]
 
     def module(self, lanes: int) -> fx.GraphModule:
-        """The step for a number of lanes, without its `last` products: a function of views, one for each of `slots`."""
+        """Return the step for a number of rows, without its `last` products: a function of views, one for each slot."""
         graph = fx.Graph()
         copies: dict[fx.Node, Any] = {node: graph.placeholder(f"read_{n}") for n, node in enumerate(self.known)}
         sums = {
@@ -90,14 +90,14 @@ class Loop:
                 continue
             result = copies[node]
             if _is_sum(place):
-                # Type promotion makes it wide.
+                # type promotion makes it wide
                 result = graph.call_function(aten.add.Tensor, (sums[place.argument], result))
             graph.call_function(aten.copy_.default, (target, result))
         graph.output(())
         return fx.GraphModule({}, graph)
 
     def whole(self, step: Callable[..., object]) -> Callable[..., object]:
-        """What `module` does, or a compiled form of it, and then the last products."""
+        """Return `module`, or a compiled form of it, followed by the last products."""
         last = self.last
         if not last:
             return step
@@ -118,7 +118,7 @@ class Loop:
         for node, at in written:
             alone = results.count(node) == 1 and not inside & set(node.users) and node in inside
             if alone and node.target is aten.mm.default and batch_axis(node) == 0:
-                # A factor that the step itself writes is in its slot by then.
+                # a factor that the step itself writes is in its slot by then
                 left, right = (places.get(factor, dict(written).get(factor)) for factor in operands(node))
                 if left is not None and right is not None:
                     found.append((left, right, at))
@@ -126,16 +126,16 @@ class Loop:
 
     def _check(self, node: fx.Node) -> None:
         if node.op != "call_function":
-            raise Untraceable("a value of a step is not there when its loop runs")
+            raise Untraceable("a value of a step is not available when its loop runs")
         if is_random(node):
             raise Untraceable(f"it uses {opname(node)} of a value that depends on its state")
         is_shared = isinstance(node.meta.get("val"), torch.Tensor) and batch_axis(node) is None
         if is_shared and any(batch_axis(source) is not None for source in arguments(node)):
-            raise Untraceable("a step mixes the lanes of its batch")
+            raise Untraceable("a step mixes the rows of its batch")
 
 
 def buffer_dtype(argument: Argument) -> torch.dtype:
-    """The type that a buffer keeps numbers in: sums over many steps are wide."""
+    """Return the dtype of a buffer: sums over many steps are wide."""
     return wide(argument.node) if argument.kind in ("sum", "lane sum") else value(argument.node).dtype
 
 

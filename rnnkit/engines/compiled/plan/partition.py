@@ -1,10 +1,10 @@
-"""Which part of a step runs inside the time loop, and which once for all steps, before it or after it.
+"""The partition of a step into the time loop and what runs once for all steps, before or after it.
 
-Both directions are cut alike. What does not depend on the carry (the state; backwards, the state's gradient) and is
-worth it, products above all, runs before the loop on all [T * B] rows at once; what the carry does not depend on runs
-after it. A product of two per-step values that ends without a batch axis, a weight's gradient, is of the second kind:
-over all rows it is at once the product and the sum over time. Between the directions, the values to keep are a minimum
-cut.
+Both directions are partitioned alike. What does not depend on the carry (the state; in the backward pass, its gradient)
+and is costly, above all products, runs before the loop on all [T * B] rows at once. What the carry does not depend on
+runs after it. A product of two per-step values without a batch axis, such as the gradient of a weight, is of the second
+kind: over all rows, it is the product and the sum over time at once. The values to save between the directions are a
+minimum cut.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,7 +47,7 @@ class Hoisted:
     function: Callable[..., list[Tensor]]
 
     def run(self, rows: int, values: dict[fx.Node, Tensor], sums: dict[fx.Node, Tensor] | None = None) -> None:
-        """Compute the outputs, into `values`."""
+        """Compute the outputs and add them to `values`."""
         if self.outputs:
             given = [*(values[node] for node in self.inputs), *((sums or {})[node] for node in self.summed)]
             values.update(zip(self.outputs, self.function(rows, *given), strict=True))
@@ -55,10 +55,10 @@ class Hoisted:
 
 @dataclass
 class Direction:
-    """What runs before, in and after one time loop.
+    """The parts that run before, in and after one time loop.
 
-    The loop may read the `known` values, and writes the `stored` ones for every step; of the `summed` ones it writes
-    the sum over all lanes and steps.
+    The loop reads `known` values, writes the `stored` ones at every step, and the sum over all rows and steps of the
+    `summed` ones.
     """
 
     before: Hoisted
@@ -70,11 +70,11 @@ class Direction:
 
 @dataclass
 class Partition:
-    """A step, cut.
+    """The partition of a step.
 
-    * `weights`: what depends on parameters alone, once; `context`: what depends on the context alone, once for each
-      lane, which makes it one of the `per_lane` values;
-    * `late`: the gradients that are taken from sums over all steps, of `late_sums`, once for each lane.
+    `weights` computes once what depends on parameters only; `context` computes once for each row what depends on the
+    context only, which is then one of the `per_lane` values. `late` computes gradients from the sums of `late_sums`
+    over all steps, once for each row.
     """
 
     weights: Hoisted
@@ -87,9 +87,10 @@ class Partition:
 
 
 def partition(step: Step) -> Partition:
-    """Cut a step.
+    """Partition a step.
 
-    Raises `Untraceable` where something falls outside of the pattern.
+    Raises:
+        Untraceable: if the step does not fit the pattern.
     """
     grads = [*step.weight_grads.values(), *step.x_grads, *step.state_grads, *step.initial_grads, *step.context_grads]
     needed = ancestors([step.y, *step.new_state, *grads])
@@ -116,13 +117,13 @@ def partition(step: Step) -> Partition:
         results=[step.y, *kept],
         known=inputs | set(step.new_state),
     )
-    # The loop itself computes the new state.
+    # the loop itself computes the new state
     forward.known -= set(step.new_state) - inputs
     if not any(node is not None for node in grads):
         return Partition(prologue, context, per_lane, forward, None, _extract([], lambda _: False), [])
     end = late(step, tangents, moves)
     known = inputs | set(kept) | set(step.new_state)
-    # Of the forward direction the loop computes again what is not kept.
+    # the backward loop recomputes the values of the forward direction that are not saved
     again = (ancestors(tangents, known.__contains__) & set(free)) - known
     backward = _direction(
         is_worth,
@@ -138,10 +139,10 @@ def partition(step: Step) -> Partition:
 
 
 class _Hoisting:
-    """Which values are worth to be computed for all steps at once: as a call, `is_worth(node)`.
+    """A predicate `is_worth(node)`: whether a value should be computed for all steps at once.
 
-    Of a product within the lanes and of one that reads more of a context than it would have to, all steps would need a
-    copy of the context each.
+    Products within rows, and products that would read an expanded context, are not: they would need a copy of the
+    context for each step.
     """
 
     def __init__(self, step: Step, context: set[fx.Node]) -> None:
@@ -157,11 +158,13 @@ class _Hoisting:
 
 
 def weight_values(step: Step, calls: list[fx.Node], needed: set[fx.Node]) -> tuple[Hoisted, set[fx.Node]]:
-    """What a step makes of its weights alone, and those of these values, weights included, that the rest reads."""
+    """Return the part that depends on weights only, and those of its values, weights included, that other parts
+    read.
+    """
     weights = set(step.weights.values())
     constant = [node for node in calls if batch_axis(node) is None and not is_constant(node)]
     if descendants([*step.x, *step.state, *step.context]) & set(constant):
-        raise Untraceable("a step mixes the lanes of its batch")
+        raise Untraceable("a step mixes the rows of its batch")
     inner = set(constant)
     used = {node for node in (*weights, *constant) if any(u in needed and u not in inner for u in _readers(node))}
     return _extract([node for node in constant if node in used], lambda node: node in weights), used
@@ -176,7 +179,7 @@ def _direction(
     known: set[fx.Node],
     passing: set[fx.Node] = frozenset(),  # type: ignore[assignment]
 ) -> Direction:
-    """Cut one direction, whose loop hands `carry` on as `carried`; `passing` values are there only in their step."""
+    """Partition one direction, whose loop maps `carry` to `carried`; `passing` values exist in their step only."""
     inside, feeding = descendants(carry), ancestors(carried)
     batched = {node for node in calls if batch_axis(node) is not None}
     hoisted = [node for node in calls if node in batched and is_worth(node) and node not in inside]
@@ -190,7 +193,7 @@ def _direction(
     known = known | set(hoisted)
 
     def is_loops(node: fx.Node) -> bool:
-        """Whether the loop computes it: views and what is cheap without the carry are done again outside."""
+        """Whether the loop computes a value: views and cheap values without the carry are recomputed outside."""
         return node in batched and node not in late and not is_view(node)
 
     wanted = list(dict.fromkeys(node for node in results if node is not None and node not in known - passing))
@@ -209,7 +212,7 @@ def _sums_rows(node: fx.Node) -> bool:
 
 
 def _readers(node: fx.Node) -> Iterable[fx.Node]:
-    """What reads a node's value, through the tuple of a split."""
+    """Yield the readers of a node's value, through the tuple of a split."""
     for user in node.users:
         yield from [user] if user.op == "output" or is_tensor(user) else user.users
 
@@ -217,7 +220,7 @@ def _readers(node: fx.Node) -> Iterable[fx.Node]:
 def _cheapest_cut(
     step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node], once: set[fx.Node]
 ) -> list[fx.Node]:
-    """What the forward loop keeps for the backward one, in the fewest bytes; pointwise work between is done again."""
+    """Return the values to save for the backward loop, in the fewest bytes; pointwise operations are recomputed."""
     at_hand = {*step.x, *step.state, *step.initial, *step.new_state, *step.context, *once, step.valid, step.fresh}
     graph = networkx.DiGraph()
     inner = {*free, *(node for node in at_hand if node is not None)}
@@ -234,13 +237,13 @@ def _cheapest_cut(
             graph.add_edge((node, "out"), "sink")
     if "sink" not in graph or "source" not in graph:
         return []
-    # Of equal cuts this is the one nearest to the sink: what is costly to compute lies before it.
+    # of equal cuts, this is the one nearest to the sink: costly values are before it
     _, (before, after) = networkx.minimum_cut(graph, "source", "sink")
     return [node for node in free if (node, "in") in before and (node, "out") in after and node not in at_hand]
 
 
 def _extract(outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iterable[fx.Node] = ()) -> Hoisted:
-    """The part of the graph that ends at `outputs` and begins where `stop` says, for any number of rows."""
+    """Return the part of the graph that ends at `outputs` and begins at `stop`, for any number of rows."""
     sums = set(sums)
     part = fx.Graph()
     rows = part.placeholder("rows")
@@ -267,10 +270,10 @@ def _extract(outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iter
 
 
 def copy_of(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, Any], rows: Any) -> fx.Node:
-    """A node again in another graph, for so many rows in place of the trace's."""
+    """Copy a node to another graph, with another number of rows."""
     copy = graph.node_copy(node, copies.__getitem__)
     copy.args = fx.node.map_aggregate(copy.args, lambda arg: rows if arg == ROWS and type(arg) is int else arg)
     if copy.target in (aten.view.default, aten._unsafe_view.default):
-        # Copies that changed no value are gone from the graph, and with them the strides a view relied on.
+        # no-op copies have been removed from the graph, and with them the strides that a view relied on
         copy.target = aten.reshape.default
     return copy

@@ -1,4 +1,4 @@
-"""What is compiled of a step: its two loops, where every value of them stands, and what is kept between them."""
+"""The plan of a compiled step: its two loops, the places of all values, and the values that are saved."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -14,9 +14,10 @@ Written = list[tuple[fx.Node, Place]]
 
 
 class Plan(ABC):
-    """A step's partition, and its two loops as whoever runs them writes them.
+    """The partition of a step and its two loops, which subclasses generate.
 
-    Raises `Untraceable` where the step cannot be compiled.
+    Raises:
+        Untraceable: if the step cannot be compiled.
     """
 
     def __init__(self, step: Step, *, backward: bool, states: bool) -> None:
@@ -24,7 +25,7 @@ class Plan(ABC):
         self.returns_states = states
         self.partition = partition(step)
         forward, after = self.partition.forward, self.partition.forward.after
-        # A state is kept for every step where something is to read it.
+        # a state is stored at every step if anything reads it
         self.kept = [
             backward or states or step.y in (old, new) or new in after.inputs or old in after.inputs
             for old, new in zip(step.state, step.new_state, strict=True)
@@ -43,7 +44,7 @@ class Plan(ABC):
 
     @abstractmethod
     def loop(self, name: str, known: dict[fx.Node, Place], written: Written) -> Any:
-        """What computes the `written` values of a step from the `known` ones; its `arguments` are what it is given."""
+        """Return the loop that computes the `written` values of a step from the `known` ones; it has `arguments`."""
 
     def _place(self, node: fx.Node, direction: Direction) -> Place:
         if batch_axis(node) is None:
@@ -78,13 +79,13 @@ class Plan(ABC):
         return zero
 
     def _saved(self, direction: Direction) -> list[fx.Node]:
-        """What the backward direction reads of the forward one."""
+        """Return the values of the forward direction that the backward direction reads."""
         made = {*direction.before.outputs, *direction.after.outputs, *direction.stored, *self.partition.late_sums}
         wanted = [
             argument.node for argument in self.backward_loop.arguments if argument.kind not in ("sum", "lane sum")
         ]
         wanted += direction.before.inputs + direction.after.inputs + self.partition.late.inputs
-        # A new state is read from the history of the old one.
+        # a new state is read from the history of the old one
         history = dict(zip(self.step.new_state, self.step.state, strict=True)) | {old: old for old in self.step.state}
         wanted = [history.get(node, node) for node in wanted if node not in made and node not in self.step.tangents]
         return list(dict.fromkeys(wanted))

@@ -1,4 +1,4 @@
-"""Products over all steps at once, and the large buffers that they and the loops work in."""
+"""Products over all steps at once, and the pool of large buffers for them and for the loops."""
 
 import ctypes
 import functools
@@ -16,11 +16,11 @@ from rnnkit.engines import toolchain
 
 FUNCTIONS = {torch.float32: "matmul_float", torch.float64: "matmul_double"}
 NARROW = 96
-"""Fewest rows and columns of a sum over long columns for which our packing is worth it."""
+"""The smallest number of rows and columns for which our packing of long sums is faster."""
 
 
 def matmul(a_MK: Tensor, b_KN: Tensor) -> Tensor:
-    """The product [M, N], by whichever is faster here: our own kernel, or torch's.
+    """Return the product [M, N], by our own kernel or torch's, whichever is faster.
 
     >>> torch.equal(matmul(torch.eye(2), torch.ones(2, 3)), torch.ones(2, 3))
     True
@@ -54,17 +54,17 @@ def _library() -> ctypes.CDLL | None:
     try:
         return toolchain.load(tiles() + resources.files("rnnkit.engines").joinpath("kernels/matmul.cpp").read_text())
     except toolchain.CompilerError as error:
-        warnings.warn(f"products are left to torch: {error}", stacklevel=2)
+        warnings.warn(f"products are computed by torch: {error}", stacklevel=2)
         return None
 
 
 def tiles() -> str:
-    """What products are made of, in C++."""
+    """Return the C++ source of the product kernels."""
     return resources.files("rnnkit.engines").joinpath("kernels/tile.hpp").read_text()
 
 
 class BufferPool:
-    """Buffers that are passed on: memory fresh from the system costs a page fault every few KiB, at every step anew."""
+    """A pool of buffers for reuse: new memory from the system has a page fault for every few KiB, in every step."""
 
     MOST = 8
     SMALLEST = 1 << 16
@@ -75,7 +75,7 @@ class BufferPool:
         self._sizes: list[int] | None = None
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """An uninitialized tensor."""
+        """Return an uninitialized tensor."""
         size = prod(shape)
         with self._lock:
             for n, spare in enumerate(self._free):
@@ -84,9 +84,9 @@ class BufferPool:
         return torch.empty(shape, dtype=dtype)
 
     def give(self, tensors: Iterable[Tensor], used: Iterable[Tensor | None]) -> None:
-        """Take back those tensors that none of the `used` ones shares its memory with; the giver keeps no others."""
+        """Return tensors to the pool if they share no memory with the `used` ones; the caller must drop them."""
         if torch.is_inference_mode_enabled():
-            return  # no backward pass could keep them
+            return  # no backward pass could save them
         kept = {tensor.untyped_storage().data_ptr() for tensor in used if tensor is not None}
         for tensor in tensors:
             storage = tensor.untyped_storage()
@@ -112,7 +112,7 @@ class BufferPool:
             self._sizes = None
 
     def clear(self) -> None:
-        """Let go of all that is kept."""
+        """Free all buffers."""
         self._free.clear()
 
 

@@ -1,8 +1,8 @@
-"""What is the same at all steps of a window: what depends on its context alone, and sums over steps.
+"""Values that are constant over the steps of a window, because they depend on the context only; and sums over steps.
 
-What is made of a context and of weights is made once. Backwards it is turned round: where a gradient reaches the
-context, or a weight through it, by products with what is the same at all steps, the sum over steps is taken before
-them, and they are taken once.
+Values of a context and of weights are computed once. In the backward pass, if a gradient flows to the context, or to a
+weight through it, by products with constant values, the sum over steps is computed before the products, so that they
+are computed once.
 """
 
 from collections.abc import Iterable
@@ -27,14 +27,14 @@ from rnnkit.engines.compiled.trace.step import Step
 
 
 def moving(step: Step) -> set[fx.Node]:
-    """What differs from step to step."""
+    """Return the nodes whose values differ from step to step."""
     masks = [step.valid, step.fresh]
     drawn = [node for node in step.graph.nodes if is_random(node)]
     return descendants([*step.x, *step.state, *step.initial, *masks, *step.tangents, *drawn])
 
 
 def made_once(steady: set[fx.Node], needed: set[fx.Node]) -> list[fx.Node]:
-    """Of what is steady, the values that a step reads, itself or through views."""
+    """Return the constant values that a step reads, directly or through views."""
     bases: dict[fx.Node, None] = {}
     for node in needed:
         if node in steady and is_tensor(node) and any(user in needed and user not in steady for user in node.users):
@@ -47,23 +47,23 @@ def made_once(steady: set[fx.Node], needed: set[fx.Node]) -> list[fx.Node]:
 
 
 class Cut(NamedTuple):
-    """What a gradient is made of: the values to sum up over steps, and whether a product follows."""
+    """The origin of a gradient: the values to sum over steps, and whether a product follows."""
 
     product: bool
     summed: tuple[fx.Node, ...]
 
 
 class Sums:
-    """Where sums over steps may be taken on the way to a gradient."""
+    """The places where sums over steps can be computed on the way to a gradient."""
 
     def __init__(self, tangents: set[fx.Node], moving: set[fx.Node]) -> None:
         self._tangents, self._moving = tangents, moving
         self._cuts: dict[fx.Node, Cut] = {}
 
     def cut(self, node: fx.Node) -> Cut:
-        """The values from which on a gradient is a linear function that no step has to itself.
+        """Return the values of which a gradient is a linear function that is constant over the steps.
 
-        Without a product in it, it is not worth a cut: the gradient itself is summed up.
+        Without a product in the function, the cut is not worthwhile: the gradient itself is summed.
         """
         if node not in self._cuts:
             parts = [self.cut(source) for source in arguments(node) if source in self._tangents]
@@ -75,7 +75,7 @@ class Sums:
         return self._cuts[node]
 
     def _is_linear(self, node: fx.Node) -> bool:
-        """Whether it is a linear function of gradients, the same at all steps."""
+        """Whether a node is a linear function of gradients that is constant over the steps."""
         name, sources = opname(node), arguments(node)
         slopes = [source for source in sources if source in self._tangents]
         if any(source in self._moving for source in sources if source not in self._tangents):
@@ -105,14 +105,16 @@ class Sums:
 
 
 def _whole(node: fx.Node) -> fx.Node:
-    """What a view of all its elements shows."""
+    """Return the node that a view shows completely."""
     while is_view(node) and is_tensor(node) and value(arguments(node)[0]).numel() == value(node).numel():
         node = arguments(node)[0]
     return node
 
 
 class Late(NamedTuple):
-    """The end of a backward pass: `grads` are made of `sums` over the steps, and of what all rows have together."""
+    """The end of a backward pass: `grads` are computed from `sums` over the steps, and from values without a batch
+    axis.
+    """
 
     grads: list[fx.Node]
     sums: list[fx.Node]
@@ -120,7 +122,7 @@ class Late(NamedTuple):
 
 
 def late(step: Step, tangents: set[fx.Node], moving: set[fx.Node]) -> Late:
-    """What gradients are taken from sums over steps."""
+    """Return the gradients that are computed from sums over steps."""
     context = [grad for grad in step.context_grads if grad is not None]
     if not step.context:
         return Late([], [], [])

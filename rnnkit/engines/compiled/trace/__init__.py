@@ -1,1 +1,1 @@
-"""A step as a graph, with what it depends on."""
+"""Traces of a step, and everything that they depend on."""

@@ -1,4 +1,4 @@
-"""Whether a traced step treats its lanes independently, which is what lets all steps of a window run side by side."""
+"""A check that a traced step computes its rows independently, so that all steps of a window can run as one batch."""
 
 import operator
 from collections.abc import Iterable
@@ -36,13 +36,13 @@ WITHIN_LANES = {
     aten.slice_backward.default,
     operator.getitem,
 }
-"""Operations, besides views and pointwise ones, that leave lanes apart where the batch is an axis of their result."""
+"""Operations, besides views and pointwise ones, that keep rows apart if the batch is an axis of their result."""
 
 
 def check_lanes(nodes: Iterable[fx.Node], tangents: set[fx.Node]) -> None:
-    """Raise `Untraceable` where a lane could see another, or where lanes share what must differ between steps.
+    """Raise `Untraceable` if rows depend on each other, or share values that must differ between steps.
 
-    A gradient, one of the `tangents`, may sum over the lanes: what all of them share has one.
+    Gradients, `tangents` and their descendants, may be summed over the rows: shared values have a single gradient.
     """
     for node in nodes:
         if node.op != "call_function" or not is_tensor(node):
@@ -50,17 +50,17 @@ def check_lanes(nodes: Iterable[fx.Node], tangents: set[fx.Node]) -> None:
         batch = batch_axis(node)
         sources = [source for source in arguments(node) if batch_axis(source) is not None]
         if batch is None and is_random(node):
-            raise Untraceable("it draws random numbers that its lanes share, anew in every step")
+            raise Untraceable("it draws random numbers in every step that are the same for all rows")
         if batch is None and sources and node not in tangents:
-            raise Untraceable("it mixes the lanes of a batch")
+            raise Untraceable("it mixes the rows of a batch")
         if any(type(arg) in (int, float) and arg == ROWS for arg in (*operands(node), *node.kwargs.values())):
             raise Untraceable("it computes with the batch size")
         if batch is None:
             continue
         if node.target is operator.getitem and opname(operands(node)[0]) not in SPLITS:
-            raise Untraceable(f"it uses {opname(operands(node)[0])}, which the compiler does not know")
+            raise Untraceable(f"it uses {opname(operands(node)[0])}, which the compiler does not support")
         if not (is_view(node) or is_random(node) or node.target in WITHIN_LANES or opname(node) in POINTWISE):
-            raise Untraceable(f"it uses {opname(node)}, which the compiler does not know")
+            raise Untraceable(f"it uses {opname(node)}, which the compiler does not support")
         if sources and _is_reshaping(node) and _before(sources[0]) != _before(node):
             raise Untraceable("a step mixes the batch into another axis")
 
@@ -70,5 +70,5 @@ def _is_reshaping(node: fx.Node) -> bool:
 
 
 def _before(node: fx.Node) -> Any:
-    """How many elements lie between two lanes' parts, seen from the left."""
+    """Return the number of elements between the parts of two rows, from the left."""
     return prod(value(node).shape[: batch_axis(node)])

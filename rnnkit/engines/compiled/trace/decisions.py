@@ -1,4 +1,4 @@
-"""Whether a step decides by what a trace fixes: the batch size, its input's layout, whether gradients are recorded."""
+"""Detection of steps that depend on what a trace fixes: batch size, input layout, recording of gradients."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,19 +11,19 @@ from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines.compiled.trace.graphs import Untraceable
 
 RTOL, ATOL = 0.05, 1e-3
-"""Sizes and layouts change the last digits of a product; a decision changes more."""
+"""Sizes and layouts change the last digits of a product; a different branch changes more."""
 
 
 def check_decisions(
     step: Callable[[list[Tensor], Any], Any], given: list[Tensor], state: Any, device: torch.device
 ) -> None:
-    """Take a step of equal lanes in several ways, in which one lane should come out the same.
+    """Run a step of equal rows in several ways that should give the same result for a row.
 
-    * `given`: what it reads besides the state, each [B, ...], the input first.
+    `given` are the values that it reads besides the state, each [B, ...], the input first. Steps that draw random
+    numbers are not checked, nor are ways that torch rejects.
 
-    A step that draws random numbers is not looked at, and neither is a way in which torch refuses it.
-
-    Raises `Untraceable` where the numbers differ.
+    Raises:
+        Untraceable: if the results differ.
     """
     random = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     usual: list[Tensor] | None = None
@@ -37,7 +37,7 @@ def check_decisions(
                 usual = usual or found
                 for one, other in zip(usual, found, strict=True):
                     if one.shape != other.shape or not torch.allclose(one, other.to(one.dtype), RTOL, ATOL):
-                        raise _Decides(f"its step decides by {what}")
+                        raise _Decides(f"its step depends on {what}")
     except _Decides as reason:
         raise Untraceable(str(reason)) from None
     finally:

@@ -1,4 +1,4 @@
-"""Python values as keys: equal as long as nothing in them has changed."""
+"""Python values as keys for comparison: two keys are equal if nothing in the value has changed."""
 
 import functools
 import types
@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
 DEPTH = 4
-"""How many objects within objects are looked into; collections do not count."""
+"""The nesting depth of objects that is inspected; collections do not count."""
 OWN = frozenset({*vars(nn.Module()), "forward"})
-"""What every module has: parameters, hooks and a forward, which are looked at by themselves."""
+"""Attributes of every module (parameters, hooks, forward), which are compared separately."""
 
 
 def contents(attributes: dict[str, Any]) -> dict[str, Hashable]:
-    """Of a module's attributes, those that its class has given it."""
+    """Return the attributes of a module that its class has added."""
     return {name: frozen(value) for name, value in attributes.items() if name not in OWN}
 
 
 def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hashable:
-    """Numbers as they are; collections, functions and plain objects by what they hold; anything else by identity.
+    """Return a key: numbers by value; collections, functions and plain objects by content; others by identity.
 
     >>> limits = {"low": [0.5]}
     >>> before = frozen(limits)
@@ -36,7 +36,7 @@ def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hash
     if kind in (bool, int, str, type(None)):
         return kind, value
     if isinstance(value, NUMBERS):
-        # A zero has a sign.
+        # zeros have a sign
         return kind, value or repr(value)
     seen = set() if seen is None else seen
     if isinstance(value, (type, Tensor, types.ModuleType)) or id(value) in seen or depth == 0:
@@ -69,14 +69,14 @@ def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hash
         return id(value), attributes
     hasher: Any = kind.__hash__
     try:
-        # A date, a fraction, a built-in function: values, whose places in memory are used again.
+        # dates, fractions, built-in functions: values, whose addresses are reused
         return (kind, hash(value), value) if hasher is not object.__hash__ else id(value)
     except TypeError:
         return id(value)
 
 
 def _attributes(value: Any, depth: int, seen: set[int]) -> tuple[Hashable, ...]:
-    """What an object holds by name."""
+    """Return the attributes of an object by name."""
     held = getattr(value, "__dict__", None)
     found = dict(held) if type(held) is dict else {}
     for kind in type(value).__mro__:
@@ -88,7 +88,7 @@ def _attributes(value: Any, depth: int, seen: set[int]) -> tuple[Hashable, ...]:
 
 
 def closure(function: types.FunctionType) -> list[Any]:
-    """What a function has taken from where it was defined; a variable without a value has none here either."""
+    """Return the variables that a function closes over, except those without a value."""
     found = []
     for cell in function.__closure__ or ():
         with suppress(ValueError):
@@ -97,7 +97,7 @@ def closure(function: types.FunctionType) -> list[Any]:
 
 
 class _Same:
-    """Equal to itself alone, and holding what it stands for, so that no other object takes its place in memory."""
+    """A key that equals only itself; it keeps its object alive, so that no other object gets the same address."""
 
     __slots__ = ("held",)
 

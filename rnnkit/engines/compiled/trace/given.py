@@ -1,4 +1,4 @@
-"""What a step is given besides its state and its weights: an input, and a context that is the same at all steps."""
+"""The inputs of a step besides its state and weights: the input, and a context that is constant over the steps."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ from rnnkit.engines.compiled.trace.step import structured
 
 
 class Given(NamedTuple):
-    """One step's input and the context, as trees of tensors.
+    """The input of one step and the context, as trees of tensors.
 
-    * `of_lanes`: for each tensor of the context, whether its first axis is the batch. One that all lanes share is taken
-      for a weight, of a name of its own.
+    `of_lanes` states for each tensor of the context whether its first axis is the batch. Other tensors are treated as
+    weights, with names of their own.
     """
 
     x: Any
@@ -23,7 +23,7 @@ class Given(NamedTuple):
 
     @classmethod
     def of(cls, x: Any, context: Any, of_lanes: tuple[bool, ...]) -> "Given":
-        """With the first step of an x [B, T, ...], if there is any."""
+        """Return the inputs with the first step of x [B, T, ...], if there is one."""
         first = map_state(lambda leaf: leaf.detach()[:, :1].flatten(0, 1).requires_grad_(leaf.requires_grad), x)
         return cls(first, context, of_lanes)
 
@@ -34,46 +34,46 @@ class Given(NamedTuple):
 
     @property
     def lane_context(self) -> list[Tensor]:
-        """The tensors of the context that belong to lanes."""
+        """The tensors of the context that belong to rows."""
         return [leaf for leaf, own in zip(context_leaves(self.context), self.of_lanes, strict=True) if own]
 
     @property
     def shared_context(self) -> dict[str, Tensor]:
-        """Those that do not, by name."""
+        """The other tensors of the context, by name."""
         leaves = context_leaves(self.context)
         return {_name(n): leaves[n] for n, own in enumerate(self.of_lanes) if not own}
 
     @property
     def shared_names(self) -> list[str]:
-        """Their names."""
+        """The names of the other tensors of the context."""
         return [_name(n) for n, own in enumerate(self.of_lanes) if not own]
 
     def x_of(self, leaves: list[Tensor]) -> Any:
-        """An input of these tensors."""
+        """Return an input with these tensors."""
         return structured(self.x, leaves)
 
     def context_of(self, lanes: list[Tensor], weights: dict[str, Tensor]) -> Any:
-        """A context of the tensors of lanes, and of those among the weights."""
+        """Return a context with these tensors of rows, and others from the weights."""
         own = iter(lanes)
         leaves = iter([next(own) if mine else weights[_name(n)] for n, mine in enumerate(self.of_lanes)])
         return tree_map(lambda leaf: next(leaves) if isinstance(leaf, Tensor) else leaf, self.context)
 
     def like(self, function: Callable[[Tensor], Tensor]) -> "Given":
-        """The same with other tensors."""
+        """Return the same structure with other tensors."""
         context = tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, self.context)
         return Given(map_state(function, self.x), context, self.of_lanes)
 
 
 def context_leaves(context: Any) -> list[Tensor]:
-    """The tensors of a context, which may be absent in parts."""
+    """Return the tensors of a context, parts of which may be None."""
     return [leaf for leaf in tree_leaves(context) if isinstance(leaf, Tensor)]
 
 
 def kind_of(tree: Any) -> Hashable:
-    """The structure of a tree of tensors, to be compared."""
+    """Return the structure of a tree of tensors, for comparison."""
     return (type(tree), *map(kind_of, tree)) if isinstance(tree, tuple) else tree is None
 
 
 def _name(n: int) -> str:
-    # No parameter has a colon in its name.
+    # no parameter name has a colon
     return f"context:{n}"

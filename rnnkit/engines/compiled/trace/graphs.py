@@ -1,4 +1,4 @@
-"""What the compiler asks of a traced graph, and what it tidies in it."""
+"""Queries and simplifications of traced graphs."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -12,11 +12,11 @@ aten = torch.ops.aten
 OpOverload: Any = type(aten.add.Tensor)
 
 ROWS = 1_000_003
-"""The batch size of a trace: a prime that no layer has, so that an axis of this size is the batch and no other is."""
+"""The batch size of a trace: a large prime, so that an axis of this size must be the batch."""
 
 
 class Untraceable(Exception):  # noqa: N818
-    """The reason why a cell cannot be compiled."""
+    """Raised if a cell cannot be compiled, with the reason."""
 
 
 SAME = {
@@ -24,7 +24,7 @@ SAME = {
     aten.lift_fresh.default, aten._to_copy.default, aten.to.dtype, aten.expand.default, aten.view.default,
     aten._unsafe_view.default, aten.reshape.default, aten.permute.default,
 }  # fmt: skip
-"""Operations that change nothing where shape, dtype and device come out as they went in."""
+"""Operations that are no-ops if shape, dtype and device do not change."""
 VIEWS = {
     aten.view.default, aten._unsafe_view.default, aten.reshape.default, aten.permute.default, aten.expand.default,
     aten.unsqueeze.default, aten.squeeze.dims, aten.squeeze.dim, aten.slice.Tensor, aten.select.int, operator.getitem,
@@ -33,24 +33,24 @@ EMPTY = {aten.empty.memory_format, aten.empty_permuted.default}
 CONSTANTS = {aten.full.default, aten.scalar_tensor.default, aten.full_like.default}
 REDUCTIONS = {aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default}
 PRODUCTS = {aten.mm.default, aten.bmm.default, aten.matmul.default, aten.tensordot.default}
-"""As torch traces them; a `matmul` and a `tensordot` are those over rows of which every lane has several."""
+"""Products as torch traces them; `matmul` and `tensordot` are products of rows that have several vectors each."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in short."""
+    """Return the first line of an error message."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
 
 def value(node: fx.Node) -> Tensor:
-    """The fake tensor that stands for a node's value."""
+    """Return the fake tensor of a node."""
     found = node.meta["val"]
     assert isinstance(found, Tensor)
     return found
 
 
 def batch_axis(node: fx.Node) -> int | None:
-    """Which axis is the batch; None for what all lanes share."""
+    """Return the batch axis; None for values that all rows share."""
     if "batch" not in node.meta:
         node.meta["batch"] = _batch_axis(value(node).shape)
     axis: int | None = node.meta["batch"]
@@ -65,63 +65,63 @@ def _batch_axis(shape: torch.Size) -> int | None:
 
 
 def features(node: fx.Node) -> tuple[int, ...]:
-    """The shape of one lane's part."""
+    """Return the shape of one row."""
     axis = batch_axis(node)
     return tuple(size for i, size in enumerate(value(node).shape) if i != axis)
 
 
 def is_tensor(node: fx.Node) -> bool:
-    """Whether its value is one tensor, not the tuple of a split."""
+    """Whether the value of a node is one tensor, not the tuple of a split."""
     return isinstance(node.meta.get("val"), Tensor)
 
 
 def is_view(node: fx.Node) -> bool:
-    """Whether it only shows values of another in another shape."""
+    """Whether a node is a view of another value."""
     return node.target in VIEWS
 
 
 def is_constant(node: fx.Node) -> bool:
-    """Whether it is one number, known now."""
+    """Whether a node is a constant number."""
     return node.target in CONSTANTS
 
 
 def is_costly(node: fx.Node) -> bool:
-    """Whether it is better run once for all steps: products, and random numbers, which come from torch's generator."""
+    """Whether a node should run once for all steps: products, and random numbers, which come from torch's generator."""
     return node.target in PRODUCTS or is_random(node)
 
 
 def is_within_lanes(node: fx.Node) -> bool:
-    """Whether it multiplies what is a lane's own by what is a lane's own, such as a memory by a query."""
+    """Whether a node multiplies two values that belong to a row, such as a memory and a query."""
     return node.target in PRODUCTS and all(batch_axis(factor) is not None for factor in (node, *arguments(node)))
 
 
 def is_random(node: fx.Node) -> bool:
-    """Whether it draws numbers."""
+    """Whether a node draws random numbers."""
     target = node.target
     seeded = isinstance(target, OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
     return seeded and is_tensor(node)
 
 
 def opname(node: fx.Node) -> str:
-    """The operation's name in ATen; empty for what is none."""
+    """Return the name of the ATen operation; empty for other nodes."""
     target: Any = node.target
     return str(target.overloadpacket.__name__) if isinstance(target, OpOverload) else ""
 
 
 def operands(node: fx.Node) -> tuple[Any, ...]:
-    """The operation's arguments, numbers and lists among them."""
+    """Return the arguments of the operation, including numbers and lists."""
     return node.args
 
 
 def arguments(node: fx.Node) -> list[fx.Node]:
-    """The nodes it reads, through the tuple of a split."""
+    """Return the nodes that an operation reads, through the tuple of a split."""
     if node.target is operator.getitem:
         return arguments(operands(node)[0])
     return node.all_input_nodes
 
 
 def reach(nodes: Iterable[fx.Node | None], onward: Callable[[fx.Node], Iterable[fx.Node]]) -> set[fx.Node]:
-    """All nodes to be reached, the first ones included."""
+    """Return all nodes that can be reached, including the first ones."""
     seen: set[fx.Node] = set()
     pending = [node for node in nodes if node is not None]
     while pending:
@@ -133,17 +133,17 @@ def reach(nodes: Iterable[fx.Node | None], onward: Callable[[fx.Node], Iterable[
 
 
 def ancestors(nodes: Iterable[fx.Node | None], stop: Callable[[fx.Node], bool] = lambda _: False) -> set[fx.Node]:
-    """What the nodes are computed from, themselves included, up to where `stop` says."""
+    """Return the nodes and everything they are computed from, up to nodes for which `stop` is true."""
     return reach(nodes, lambda node: [] if stop(node) else node.all_input_nodes)
 
 
 def descendants(nodes: Iterable[fx.Node | None]) -> set[fx.Node]:
-    """What is computed from the nodes, themselves included."""
+    """Return the nodes and everything that is computed from them."""
     return reach(nodes, lambda node: node.users)
 
 
 def simplify(graph: fx.Graph) -> None:
-    """Drop what changes nothing, and write sums of padded slices as the concatenations they are."""
+    """Remove no-ops, and replace sums of padded slices by concatenations."""
     for node in list(graph.nodes):
         if node.target is aten.copy.default:
             _as_conversion(graph, node)
@@ -163,7 +163,7 @@ def simplify(graph: fx.Graph) -> None:
 
 
 def _as_conversion(graph: fx.Graph, node: fx.Node) -> None:
-    """What was written into a tensor in place is the written value, in that tensor's shape and dtype."""
+    """Replace an in-place copy into a tensor by a conversion of the value to the tensor's shape and dtype."""
     with graph.inserting_before(node):
         wide = graph.call_function(aten.expand.default, (node.args[1], list(value(node).shape)))
         wide.meta["val"] = value(operands(node)[1]).expand(value(node).shape)
@@ -173,7 +173,7 @@ def _as_conversion(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _draw_by_shape(graph: fx.Graph, node: fx.Node) -> None:
-    """`rand_like(h)` looks at nothing of h but its shape: without h it can be drawn for all steps at once."""
+    """Make `rand_like(h)` independent of h: with the shape alone, it can be drawn for all steps at once."""
     options: dict[str, Any] = {"dtype": value(node).dtype, "device": value(node).device}
     draw = {"rand_like": aten.rand.default, "randn_like": aten.randn.default}.get(opname(node))
     if draw is not None:
@@ -202,7 +202,7 @@ def _changes_nothing(node: fx.Node) -> bool:
 
 
 def _paddings(node: Any) -> list[fx.Node] | None:
-    """The slice_backward nodes that a tree of additions is made of; None where there is anything else."""
+    """Return the slice_backward nodes in a tree of additions; None if the tree has other nodes."""
     if not isinstance(node, fx.Node):
         return None
     if node.target is aten.slice_backward.default:

@@ -1,7 +1,7 @@
-"""Axes into which torch has merged the batch, written as two axes again.
+"""Separation of axes into which torch has merged the batch with another axis.
 
-`linear(x_BSD)` is a product of [B * S, D], and an attention of several heads one of B * heads matrices. Every lane has
-S or heads rows of its own in it: with the batch as an axis of its own the rest of the compiler need not know.
+`linear(x_BSD)` is a product of [B * S, D], and attention with several heads one of B * heads matrices. Every row has S
+or heads vectors there. With a separate batch axis, the rest of the compiler needs no special cases.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ MIXED = "a step mixes the batch into another axis"
 
 
 def separate(graph: fx.Graph) -> bool:
-    """Rewrite every operation on a merged axis; whether there was any.
+    """Rewrite every operation on a merged axis; return whether there was any.
 
-    Raises `Untraceable` where that cannot be done.
+    Raises:
+        Untraceable: if that is impossible.
     """
     apart = _Apart(graph)
     for node in list(graph.nodes):
@@ -31,7 +32,7 @@ def separate(graph: fx.Graph) -> bool:
 
 
 def merged_axis(node: Any) -> int | None:
-    """Which axis holds the rows of all lanes one after another; None for none."""
+    """Return the axis that has the vectors of all rows in sequence; None if there is none."""
     found = node.meta.get("val") if isinstance(node, fx.Node) else None
     if not isinstance(found, Tensor):
         return None
@@ -42,18 +43,18 @@ def merged_axis(node: Any) -> int | None:
 
 
 class _Apart:
-    """The rewritten nodes of a graph: `new` has each merged node's counterpart with one more axis."""
+    """The rewritten nodes of a graph: `new` maps each merged node to its counterpart with one more axis."""
 
     def __init__(self, graph: fx.Graph) -> None:
         self.graph = graph
         self.new: dict[fx.Node, fx.Node] = {}
 
     def concerns(self, node: fx.Node) -> bool:
-        """Whether it has a merged axis, or reads one."""
+        """Whether a node has a merged axis, or reads one."""
         return merged_axis(node) is not None or any(source in self.new for source in node.all_input_nodes)
 
     def rewrite(self, node: fx.Node) -> None:
-        """Write one operation again."""
+        """Rewrite one operation."""
         with self.graph.inserting_before(node):
             result = self._rewritten(node)
         if tuple(value(result).shape) != _split(value(node).shape):
@@ -110,7 +111,7 @@ class _Apart:
             (M, rows), N = value(left).shape[-2:], value(right).shape[-1]
             if last == 1 and rows // ROWS * (M + N) < M * N:
                 return self._call(aten.tensordot.default, self._apart(left), self._apart(right), [1, 2], [0, 1])
-            # Of little it is less to keep a lane's own sum than the factors.
+            # if there is little, storing the sum of each row needs less memory than the factors
             front = [a, *(axis for axis in range(last + 2) if axis != a)]
             by_lane = self._call(aten.permute.default, self._apart(left), front)
             front = [b, *(axis for axis in range(last + 2) if axis != b)]
@@ -124,12 +125,12 @@ class _Apart:
         raise Untraceable(MIXED)
 
     def _matmul(self, left: fx.Node, right: fx.Node) -> fx.Node:
-        # An outer product is pointwise.
+        # an outer product is pointwise
         outer = value(left).shape[-1] == 1
         return self._call(aten.mul.Tensor if outer else aten.matmul.default, left, right)
 
     def _turned(self, matrix: fx.Node) -> fx.Node:
-        """The transpose, merged or not."""
+        """Return the transpose, merged or not."""
         rank = value(matrix).dim()
         order = [*range(rank - 2), rank - 1, rank - 2]
         turned = self._call(aten.permute.default, matrix, order)
@@ -149,7 +150,7 @@ class _Apart:
         within: Sequence[int] = [*wide, merged + 1] if merged in axes else wide  # type: ignore[operator]
         result = self._call(node.target, self._apart(source), sorted(within), False)
         if merged in axes:
-            # Lanes last: what remains of each is small.
+            # rows last: the rest of each is small
             at = merged - sum(axis < merged for axis in wide)  # type: ignore[operator]
             result = self._call(node.target, result, [at], False)
         return self._reshaped(result, _split(value(node).shape))
@@ -158,7 +159,7 @@ class _Apart:
         return self.new.get(node, node)
 
     def _aligned(self, source: fx.Node, node: fx.Node, rank: int) -> fx.Node:
-        """An operand that stands against an operation's merged axis: with two axes there, too."""
+        """Separate the axis of an operand that is broadcast to a merged axis."""
         if source in self.new:
             return self.new[source]
         merged = merged_axis(node)

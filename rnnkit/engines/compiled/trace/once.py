@@ -1,4 +1,4 @@
-"""Warnings that are told once in a process."""
+"""Warnings that are issued once per process."""
 
 import functools
 import warnings
@@ -6,5 +6,5 @@ import warnings
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Tell it, unless it was told before."""
+    """Issue a warning, unless it was issued before."""
     warnings.warn(message, stacklevel=2)

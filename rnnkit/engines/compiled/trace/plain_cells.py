@@ -1,4 +1,4 @@
-"""torch's own cells, written out: on a GPU each is one fused kernel, which a trace could not look into."""
+"""torch's own cells in basic operations: on a GPU each is one fused kernel, which a trace cannot decompose."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def _gru_cell(
 
 
 class PlainCells(TorchFunctionMode):
-    """Within it `nn.LSTMCell` and `nn.GRUCell` compute the same in operations that the compiler knows.
+    """A mode in which `nn.LSTMCell` and `nn.GRUCell` compute the same in operations that the compiler supports.
 
     >>> cell, x_BI = torch.nn.GRUCell(3, 5), torch.randn(2, 3)
     >>> expected = cell(x_BI)

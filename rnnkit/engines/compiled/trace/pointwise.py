@@ -1,4 +1,4 @@
-"""Operations that compute each element of their result from one element of each argument."""
+"""Names of pointwise operations."""
 
 POINTWISE = {
     "_to_copy", "abs", "acos", "add", "asin", "atan", "atan2", "bitwise_and", "bitwise_not", "bitwise_or",
@@ -7,4 +7,4 @@ POINTWISE = {
     "maximum", "minimum", "mul", "ne", "neg", "pow", "reciprocal", "relu", "round", "rsqrt", "sigmoid", "sign",
     "sin", "sinh", "sqrt", "square", "sub", "tan", "tanh", "trunc", "where",
 }  # fmt: skip
-"""By the names of ATen; each back end spells all of them."""
+"""ATen names; each back end implements all of them."""

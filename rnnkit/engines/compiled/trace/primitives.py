@@ -1,4 +1,4 @@
-"""Composite operations in terms of the few that the compiler knows."""
+"""Decompositions of composite operations into those that the compiler supports."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 @functools.cache
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """The table for a trace."""
+    """Return the decomposition table of a trace."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     more = [
         aten.native_layer_norm, aten.native_dropout, aten._softmax, aten._log_softmax,
@@ -60,7 +60,7 @@ def _var_mean(
 def _layer_norm(
     x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """In the dtype of x or in float32, as torch computes it."""
+    """Compute in the dtype of x or in float32, as torch does."""
     axes = list(range(x.dim() - len(shape), x.dim()))
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     mean = wide.sum(axes, keepdim=True) / _numel(shape)
@@ -79,7 +79,7 @@ def _addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
 
 
 def _bmm(a: Tensor, b: Tensor) -> Any:
-    # An outer product is pointwise.
+    # an outer product is pointwise
     return a * b if a.shape[2] == 1 else NotImplemented
 
 
@@ -101,12 +101,12 @@ def _numel(shape: list[int]) -> int:
 
 
 def _slice_backward(grad: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int) -> Any:
-    # Left whole: a sum of them is a concatenation, which `graphs.simplify` finds.
+    # not decomposed: a sum of them is a concatenation, which `graphs.simplify` detects
     if step == 1:
         return NotImplemented
     dim %= len(sizes)
     start = max(start + sizes[dim], 0) if start < 0 else start
-    # Each element with step - 1 zeros after it, as one axis; the last of them may stand outside.
+    # each element followed by step - 1 zeros, as one axis; the last zeros may be outside
     spread = torch.cat([grad.unsqueeze(dim + 1), *[torch.zeros_like(grad).unsqueeze(dim + 1)] * (step - 1)], dim + 1)
     spread = spread.flatten(dim, dim + 1)
     width = min(spread.shape[dim], sizes[dim] - start)

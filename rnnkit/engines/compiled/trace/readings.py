@@ -1,4 +1,4 @@
-"""The globals, class attributes and environment that a step reads, itself or through Python functions that it calls."""
+"""The globals, class attributes and environment variables that a step reads, also through functions that it calls."""
 
 import copy
 import dis
@@ -19,37 +19,37 @@ from rnnkit.engines.compiled.trace.frozen import DEPTH, closure, frozen
 from rnnkit.engines.compiled.trace.graphs import Untraceable
 
 LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy"}) - {"__main__"}
-"""Packages whose functions and settings are taken to stay as they are."""
+"""Packages whose functions and settings are assumed to be constant."""
 COLLECTIONS = (list, dict, set, deque)
 _FIELD = type(vars(namedtuple("_Named", "field"))["field"])
 FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, _FIELD)
-"""What changes only by being replaced."""
+"""Types whose instances are immutable."""
 ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
-"""Names in `os` by which a step may ask for variables of the environment, of which all are then looked at."""
+"""Names in `os` that give access to environment variables; if a step uses one, all variables are compared."""
 MISSING = object()
 Place = tuple[Mapping[str, Any], str]
 
 
 class Readings:
-    """What is read, by name, from which namespace; another `key` whenever any of it has changed.
+    """The values that a step reads, by name and namespace; `key` changes whenever one of them does.
 
-    Names are found in the bytecode, without running anything. These are more than a step reads, and all that it may
-    read, except under names that are made up as it runs.
+    Names are found in the bytecode, without running it. They include more than a step reads, and all that it can read,
+    except under names that are computed at run time.
     """
 
     def __init__(self, cell: Cell[Any]) -> None:
         places = list(_Search(cell).places.values())
         self.key: Hashable = tuple(frozen(_at(place)) for place in places)
         self.names = [name for _, name in places]
-        # A plain function changes only by being replaced, or by being given another code.
+        # a plain function changes only by being replaced, or if its code is replaced
         fixed = [(*place, _at(place)) for place in places if _is_fixed(_at(place))]
         self._fixed = fixed
         self._codes = [(value, value.__code__) for *_, value in fixed if _is_users(value)]
         self._others = [place for place in places if not _is_fixed(_at(place))]
         self._values = self._of_others()
 
-    def hold(self) -> bool:
-        """Whether everything is as it was."""
+    def are_unchanged(self) -> bool:
+        """Whether nothing has changed."""
         for namespace, name, value in self._fixed:
             if namespace.get(name, MISSING) is not value:
                 return False
@@ -60,7 +60,7 @@ class Readings:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Put back what is changed meanwhile, and raise `Untraceable` with its name."""
+        """Restore values that change in the block, and raise `Untraceable` with their name."""
         copies = [copy.copy(_at(place)) if type(_at(place)) in COLLECTIONS else None for place in self._others]
         changed: list[str] = []
         try:
@@ -83,9 +83,9 @@ class Readings:
 
 
 def readings(cell: Cell[Any]) -> Readings:
-    """What a cell's step reads now."""
+    """Return the values that the step of a cell reads at present."""
     found = _readings.get(cell)
-    if found is None or not found.hold():
+    if found is None or not found.are_unchanged():
         found = _readings[cell] = Readings(cell)
     return found
 
@@ -94,7 +94,7 @@ _readings: "WeakKeyDictionary[Cell[Any], Readings]" = WeakKeyDictionary()
 
 
 class _Search:
-    """Goes from the modules of a cell through functions, classes and objects to everything that has a name there."""
+    """A search from the modules of a cell through functions, classes and objects for all named values."""
 
     def __init__(self, cell: Cell[Any]) -> None:
         self.places: dict[tuple[int, str], Place] = {}
@@ -105,7 +105,7 @@ class _Search:
         while self._pending:
             while self._pending:
                 self._visit(*self._pending.pop())
-            # A class may have something of a name that was met after it.
+            # a class may have an attribute whose name is found later
             for owner in list(self._owners.values()):
                 self._look_up(owner)
 
@@ -129,7 +129,7 @@ class _Search:
         self._pending += [(value, depth) for value in values if not isinstance(value, (Tensor, str, int, float))]
 
     def _read(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
-        """The names in some bytecode: its globals, and what may be attributes of anything."""
+        """Collect the names in bytecode: globals, and possible attributes of any object."""
         names = {*code.co_names, *(constant for constant in code.co_consts if isinstance(constant, str))}
         self._names |= names
         if names & ENVIRONMENT:
@@ -141,15 +141,15 @@ class _Search:
                 self._reach([sys.modules.get(instruction.argval)], DEPTH)
 
     def _look_up(self, owner: type | types.ModuleType) -> None:
-        """What a class or a module of the user's has under the names met so far."""
+        """Look up the collected names in a class or module of the user."""
         kinds = [kind for kind in (owner.__mro__ if isinstance(owner, type) else (owner,)) if not _is_library(kind)]
         found: set[str] = set()
         for n, kind in enumerate(kinds):
-            # What one class has, those after it are asked for by super alone.
+            # attributes of a later class in the MRO are accessible only by super if an earlier class has them
             names = (self._names | _unnamed(kind)) & vars(kind).keys() - (set() if "super" in self._names else found)
             found |= names
             for name in names:
-                # Of that name a class before this one may come to have something too.
+                # an earlier class may get an attribute of that name later
                 for one in kinds[: n + 1]:
                     self._add(vars(one), name, one)
 
@@ -189,12 +189,12 @@ def _is_library(value: Any) -> bool:
 
 
 def _codes(code: types.CodeType) -> list[types.CodeType]:
-    """A function's bytecode and that of what is defined inside it."""
+    """Return the bytecode of a function and of functions defined inside it."""
     return [code, *(part for inner in code.co_consts if isinstance(inner, types.CodeType) for part in _codes(inner))]
 
 
 def _unnamed(kind: Any) -> set[str]:
-    """Members that may be called without being named: operators, and the two directions of an autograd function."""
+    """Return members that are called without a name: operators, and both methods of an autograd function."""
     if not isinstance(kind, type) or issubclass(kind, (nn.Module, tuple)):
         return set()
     return {
@@ -203,7 +203,7 @@ def _unnamed(kind: Any) -> set[str]:
 
 
 def _parts(value: Any) -> list[Any]:
-    """What a collection holds, and what a function is made of."""
+    """Return the items of a collection, and the parts of a function."""
     if isinstance(value, dict):
         return list(value.values())
     if isinstance(value, (list, tuple, set, frozenset, deque)):

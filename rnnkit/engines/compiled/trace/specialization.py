@@ -1,4 +1,4 @@
-"""What a trace of a cell depends on besides its inputs: when any of it has changed, the trace is another."""
+"""The specialization key of a trace: everything that it depends on besides its inputs."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -13,11 +13,13 @@ from rnnkit.engines.compiled.trace.readings import readings
 
 
 def condition(cell: Cell[Any], weights: dict[str, Tensor], device: torch.device) -> Hashable:
-    """The modules' modes and options, what they read from outside, shapes and dtypes of weights, torch's settings."""
+    """Return modes and options of modules, the outside values they read, shapes and dtypes of weights, torch's
+    settings.
+    """
     modules = tuple((id(type(module)), module.training, *contents(vars(module)).items()) for module in cell.modules())
     tensors = tuple((tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in weights.values())
     autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-    # A default device is one of the modes that functions of torch go through.
+    # a default device is a mode that functions of torch go through
     default = torch.get_default_device() if len_torch_function_stack() else None
     settings = (autocast, torch.get_default_dtype(), device, default)
     return modules, readings(cell).key, tensors, settings

@@ -1,4 +1,4 @@
-"""What a trace is: one step and its backward, with names for what goes in and what comes out."""
+"""A traced step with its backward pass, and names for its inputs and outputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from rnnkit.compat.torch import tree_flatten, tree_unflatten
 
 @dataclass
 class Step:
-    """A traced step. `None` stands where there is no such value: no gradient, no tangent, no mask.
+    """A traced step. `None` stands for a value that does not exist: no gradient, no tangent, no mask.
 
-    * `weights`: parameters and buffers by name, and what of a context belongs to no lane; `x`, `state`, `context`, and
-      for a masked step `initial` (what a fresh lane starts from), `valid` and `fresh` [B];
-    * `y_grad`, `state_grad`, `states_grad`: the tangents that enter the backward step, of the output, of the new state
-      as the next step has it, and as it is returned for every step;
+    * `weights`: parameters and buffers by name, and tensors of the context that do not belong to rows; `x`, `state`,
+      `context`, and for a masked step `initial` (the initial state of a reset row), `valid` and `fresh` [B].
+    * `y_grad`, `state_grad`, `states_grad`: the incoming gradients of the output, of the new state from the next step,
+      and of the state that is returned at every step.
     * `y`, `new_state`: the results; `weight_grads`, `x_grads`, `state_grads`, `initial_grads`, `context_grads`.
     """
 
@@ -41,16 +41,16 @@ class Step:
 
     @property
     def tangents(self) -> list[fx.Node]:
-        """All tangents that enter the backward step."""
+        """All incoming gradients of the backward step."""
         return [node for node in (self.y_grad, *self.state_grad, *self.states_grad) if node is not None]
 
 
 def named(
     graph: fx.Graph, inputs: dict[str, Any], tangents: dict[str, Any], asks: dict[str, Any], backward: bool
 ) -> Step:
-    """A graph's inputs and outputs under their names.
+    """Return the inputs and outputs of a graph under their names.
 
-    `asks` has a truth for every input, in their structure: whether its gradient is among the outputs.
+    `asks` has the structure of the inputs, and states for each whether its gradient is among the outputs.
     """
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     spec = tree_flatten((inputs, tangents))[1]
@@ -90,6 +90,6 @@ def named(
 
 
 def structured(structure: Any, leaves: list[Tensor]) -> Any:
-    """The leaves in the structure of a state."""
+    """Arrange the leaves in the structure of a state."""
     remaining = iter(leaves)
     return map_state(lambda _: next(remaining), structure)

@@ -46,13 +46,14 @@ def trace(
     backward: bool,
     states: bool = False,
 ) -> Step:
-    """Trace one step of a cell as its twin has it, with gradients for whatever asks for them.
+    """Trace one step of a cell, by its twin, with gradients of all inputs that require them.
 
-    * `y_dtype`: of the output.
-    * `weights`: all tensors that the step reads besides those of its lanes, computed ones too.
-    * `masked`: lanes may end early or begin anew within a window; `states`: all states are results.
+    `y_dtype` is the dtype of the output. `weights` are all tensors that the step reads besides those of its rows,
+    computed weights included. `masked` means that rows may end early or be reset within a window, `states` that all
+    states are results.
 
-    Raises `Untraceable` where the cell does what a graph cannot hold, such as a decision that depends on values.
+    Raises:
+        Untraceable: if a graph cannot represent the step, for example if its control flow depends on values.
     """
     mode = FakeTensorMode()
     with mode, torch.no_grad():
@@ -88,7 +89,7 @@ def trace(
         if masked:
             y_BO = y_BO.masked_fill(~given["valid"][:, None], 0)
             after = select_rows(given["valid"], after, before)
-        # The carry keeps the type it had, as `scan` promises.
+        # the carry keeps its dtype, as `scan` guarantees
         kept = [new.to(old.dtype) for new, old in zip(state_leaves(after), state_leaves(before), strict=True)]
         return y_BO, kept
 
@@ -116,20 +117,20 @@ def trace(
         return [results["y"], *results["state"], *(results["grads"] or [])]
 
     try:
-        # Not under the hooks of a checkpoint around the scan, which count what is saved, nor of a search for NaN.
+        # without the hooks of a checkpoint around the scan, which count saved tensors, and without anomaly detection
         hooks, quiet = (
             torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is),
             torch.autograd.set_detect_anomaly(False),
         )
-        # Attention in single operations, which can be looked into.
+        # attention in single operations, which can be analyzed
         with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
-                raise Untraceable("its step writes into a weight, a buffer, its input or its state")
+                raise Untraceable("its step modifies a weight, a buffer, its input or its state")
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
-        raise Untraceable("a decision, a shape or a Python number in its step depends on values") from error
+        raise Untraceable("control flow, a shape or a Python number in its step depends on values") from error
     except Untraceable:
         raise
     except Exception as error:
@@ -144,7 +145,7 @@ def trace(
     _copy_results(traced_step)
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     needed = ancestors([output])
-    # In order, so that the reason is the same in every run.
+    # in order, so that the reason is the same in every run
     in_order = [node for node in traced.graph.nodes if node in needed]
     check_lanes(in_order, descendants(traced_step.tangents))
     return traced_step
@@ -162,7 +163,7 @@ def _check_same(before: Any, after: Any) -> None:
 
 
 def _asking(given: dict[str, Any], asks: dict[str, Any]) -> dict[str, Any]:
-    """The inputs, new leaves of autograd where a gradient is asked for."""
+    """Return the inputs, as new autograd leaves if a gradient is requested."""
 
     def leaf(tensor: Tensor, asked: bool) -> Tensor:
         return tensor.detach().requires_grad_() if asked else tensor
@@ -192,10 +193,10 @@ def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[T
 
 
 def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
-    """`torch.tensor(0.5)` within a step is that number; a longer constant would have to be kept somewhere."""
+    """Replace `torch.tensor(0.5)` in a step by the number; larger constants would have to be stored."""
     constant = getattr(traced, str(node.target))
     if not isinstance(constant, Tensor):
-        raise Untraceable(f"its step reads a {type(constant).__name__}, which the compiler does not know")
+        raise Untraceable(f"its step reads a {type(constant).__name__}, which the compiler does not support")
     if constant.numel() != 1:
         shape = list(constant.shape)
         raise Untraceable(f"its step makes a constant tensor of shape {shape}, which should be a buffer of the cell")
@@ -208,7 +209,7 @@ def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _copy_results(step: Step) -> None:
-    """A result that is the context itself becomes a value of its own, which every step has."""
+    """Copy a result that is the context itself, so that every step has it as a value."""
     (output,) = (node for node in step.graph.nodes if node.op == "output")
 
     def own(result: fx.Node) -> fx.Node:

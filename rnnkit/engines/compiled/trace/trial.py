@@ -1,4 +1,4 @@
-"""One step for real, before any is traced: a trace forgives what torch refuses, and sees nothing but tensors."""
+"""A trial step before the trace: a trace accepts code that torch rejects, and detects only effects on tensors."""
 
 import random
 from collections.abc import Callable
@@ -17,22 +17,21 @@ from rnnkit.engines.compiled.trace.step import structured
 from rnnkit.engines.compiled.trace.twin import Twin
 
 LANES = 2
-"""One would not do for a normalization over lanes, which a trace refuses with a better reason."""
+"""With one row, normalization over the batch would fail; the trace rejects it with a better reason."""
 
 
 class Unsteppable(Exception):  # noqa: N818
-    """The reason why not even one step can be taken."""
+    """Raised if a single step fails, with the reason."""
 
 
 def try_step(
     twin: Twin, given: Given, state: Any, weights: dict[str, Tensor], *, backward: bool
 ) -> tuple[torch.dtype, Any]:
-    """Take a step of few lanes twice, with its gradients.
+    """Run a step of few rows twice, with its gradients; return the dtype of the output, and a state in stable dtypes.
 
-    The dtype of the output, and the state in the dtypes that it keeps from step to step.
-
-    Raises `Unsteppable` where torch refuses the step, by its dtypes for one, `Untraceable` where it depends on more
-    than its arguments, or where the state keeps no dtype.
+    Raises:
+        Unsteppable: if torch rejects the step, for example because of its dtypes.
+        Untraceable: if the step depends on more than its arguments, or its state does not keep its dtype.
     """
     device = next(iter(state_leaves(state))).device
     before = map_state(_few_lanes, state)
@@ -54,19 +53,19 @@ def try_step(
         return [result.detach() for result in results]
 
     versions = _versions(arguments)
-    # Not under the hooks of a checkpoint around the scan, whose backward pass would come here again.
+    # without the hooks of a checkpoint around the scan, whose backward pass would run this code again
     hooks = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
     with hooks, torch.autograd.set_detect_anomaly(False), torch.set_grad_enabled(backward), twin.unchanged():
         first, second = _with_the_same_randomness(step, device)
     if versions != _versions(arguments):
-        raise Untraceable("its step writes into a weight, a buffer, its input or its state")
+        raise Untraceable("its step modifies a weight, a buffer, its input or its state")
     if not all(torch.equal(one.nan_to_num(), two.nan_to_num()) for one, two in zip(first, second, strict=True)):
-        raise Untraceable("its step depends on more than its arguments: taken twice, it gives different numbers")
+        raise Untraceable("its step depends on more than its arguments: two calls give different results")
     narrows = torch.is_autocast_enabled(device.type)
     for old, new in zip(state_leaves(before), first[1:], strict=False):
         widest = torch.promote_types(old.dtype, new.dtype)
         if widest != old.dtype:
-            # So it is in the loop too, from the second step on.
+            # the loop does the same from the second step on
             wide = map_state(lambda leaf, as_leaf: leaf.to(as_leaf.dtype), state, structured(state, first[1:]))
             return try_step(twin, given, wide, weights, backward=backward)
         if old.dtype != new.dtype and not narrows:
@@ -75,7 +74,7 @@ def try_step(
 
 
 def try_ways(twin: Twin, given: Given, state: Any, weights: dict[str, Tensor]) -> None:
-    """Take a step in other ways, for a reason that no trace sees; raises `Untraceable` as `check_decisions` does."""
+    """Run a step in other ways, to detect what a trace cannot; raise `Untraceable` as `check_decisions` does."""
     before = map_state(_few_lanes, state)
     device = next(iter(state_leaves(state))).device
     copies = {name: tensor.detach() for name, tensor in weights.items()}
@@ -91,7 +90,7 @@ def try_ways(twin: Twin, given: Given, state: Any, weights: dict[str, Tensor]) -
 
 
 def _few_of(given: Given) -> tuple[list[Tensor], list[Tensor]]:
-    """Few lanes of an input, of ones half as large where it has numbers, and of the context."""
+    """Return a few rows of an input, of ones half as large, and of the context."""
     x = [_few_lanes(leaf) for leaf in given.x_leaves]
     x = [torch.full_like(leaf, 0.5) if leaf.is_floating_point() else leaf for leaf in x]
     return x, [_few_lanes(leaf) for leaf in given.lane_context]
@@ -103,14 +102,15 @@ def _few_lanes(leaf: Tensor) -> Tensor:
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:
-    """How often each was written into, which nobody counts in inference mode."""
+    """Return the version counters of tensors; inference tensors have none."""
     return [0 if tensor.is_inference() else version_of(tensor) for tensor in tensors]
 
 
 def _with_the_same_randomness(step: Callable[[], list[Tensor]], device: torch.device) -> list[list[Tensor]]:
-    """What two steps give from the same random numbers, which are then as if none had been drawn.
+    """Return the results of two steps with the same random numbers, and restore the generators.
 
-    Raises `Untraceable` where any are drawn that are not torch's: a trace would take them for constants.
+    Raises:
+        Untraceable: if a step draws from other generators than torch's: a trace would make constants of them.
     """
     ours = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     others = random.getstate(), np.random.get_state()
@@ -122,12 +122,12 @@ def _with_the_same_randomness(step: Callable[[], list[Tensor]], device: torch.de
             if ours[1] is not None:
                 torch.cuda.set_rng_state(ours[1], device)
         if repr((random.getstate(), np.random.get_state())) != repr(others):
-            raise Untraceable("its step draws random numbers that are not torch's")
+            raise Untraceable("its step draws random numbers from another source than torch")
     except Untraceable:
         raise
     except Exception as error:
         torch.set_rng_state(ours[0])
-        raise Unsteppable(f"a step of it fails ({first_line(error)})") from error
+        raise Unsteppable(f"a step fails ({first_line(error)})") from error
     finally:
         random.setstate(others[0])
         np.random.set_state(others[1])

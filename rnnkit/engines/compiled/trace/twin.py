@@ -1,4 +1,4 @@
-"""A cell's step as a function of all tensors that it reads: on a copy, which no other thread meets meanwhile."""
+"""The step of a cell as a function of all tensors that it reads, on a copy of the cell that no other thread uses."""
 
 import copy
 import threading
@@ -19,16 +19,20 @@ from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.trace.readings import readings
 from rnnkit.engines.compiled.trace.step import structured
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.weights import ComputedWeight, held
+from rnnkit.engines.weights import ComputedWeight, fixed_weights
 from rnnkit.engines.window import Window
 
 
 class Twin:
-    """A copy of a cell as it is now: its modes, its options, and none of its tensors, which it is given at each call.
+    """A copy of a cell in its present mode and with its present options, but without tensors, which each call passes.
 
-    * `state`: the structure of its states; `given`: what it is given besides.
+    Args:
+        cell: the cell.
+        state: the structure of its states.
+        given: its other inputs.
 
-    Raises `Untraceable` where an attribute cannot be copied.
+    Raises:
+        Untraceable: if an attribute cannot be copied.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class Twin:
         tensors = (*weights.values(), *cell.parameters(), *cell.buffers())
         memo: dict[int, Any] = {id(tensor): _placeholder(tensor) for tensor in tensors}
         try:
-            # What is made within inference mode is of no use outside of it.
+            # tensors created in inference mode cannot be used outside of it
             with torch.inference_mode(False), torch.no_grad():
                 self.cell: Cell[State] = copy.deepcopy(cell, memo)
         except Exception as error:
@@ -56,7 +60,7 @@ class Twin:
     def __call__(
         self, weights: dict[str, Tensor], x_leaves: list[Tensor], state: Any, lane_context: list[Tensor]
     ) -> tuple[Tensor, Any]:
-        """One step with these weights, computed ones among them."""
+        """Run one step with these weights, including computed ones."""
         x, context = self.given.x_of(x_leaves), self.given.context_of(lane_context, weights)
         stepped: tuple[Tensor, Any] = self._called(weights, lambda cell: _step(cell, x, state, context))
         return stepped
@@ -72,7 +76,7 @@ class Twin:
         *,
         states: bool,
     ) -> Result:
-        """The Python loop over a window; `first` are the tensors of what a lane begins anew with."""
+        """Run the Python loop over a window; `first` are the tensors of the initial state for resets."""
         x, context = self.given.x_of(x_leaves), self.given.context_of(lane_context, weights)
 
         def run(cell: Cell[Any]) -> Any:
@@ -86,12 +90,12 @@ class Twin:
         other = {*self._computed, *self.given.shared_names}
         stored = {f"cell.{name}": tensor for name, tensor in weights.items() if name not in other}
         computed = [ComputedWeight(name, source, weights[name]) for name, source in self._computed.items()]
-        with self._lock, held(computed):
+        with self._lock, fixed_weights(computed):
             return functional_call(self._loop, stored, (function,))
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Raise `Untraceable` where a step leaves something behind, in the cell or in a global: a list, a count."""
+        """Raise `Untraceable` if a step changes the cell or a global, such as a list or a counter."""
         before = {module: contents(vars(module)) for module in self.cell.modules()}
         with readings(self.cell).undisturbed():
             yield
@@ -103,7 +107,7 @@ class Twin:
 
 
 class _Loop(nn.Module):
-    """Whatever is done with a cell, as a module's forward, during which other tensors can stand for the cell's."""
+    """A module whose forward calls a cell, so that other tensors can replace those of the cell."""
 
     def __init__(self, cell: Cell[Any]) -> None:
         super().__init__()
@@ -114,7 +118,7 @@ class _Loop(nn.Module):
 
 
 class _Stepped(Cell[Any]):
-    """A cell with an initial state that is given."""
+    """A cell with a given initial state."""
 
     def __init__(self, cell: Cell[Any], initial: Any) -> None:
         super().__init__()
@@ -133,7 +137,7 @@ def _step(cell: Cell[Any], x: Any, state: Any, context: Any) -> tuple[Tensor, An
 
 
 def _placeholder(tensor: Tensor) -> Tensor:
-    """A tensor of the same kind without memory."""
+    """Return a tensor of the same kind without memory."""
     with torch.inference_mode(False), torch.no_grad():
         empty = torch.empty_like(tensor, device="meta")
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty

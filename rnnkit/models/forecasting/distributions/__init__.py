@@ -1,4 +1,4 @@
-"""What the raw numbers of a forecaster mean: a value, quantiles or a distribution, each with its loss."""
+"""Outputs of forecasters: values, quantiles or distributions, each with its loss."""
 
 from rnnkit.models.forecasting.distributions.gaussian import Gaussian
 from rnnkit.models.forecasting.distributions.negative_binomial import NegativeBinomial

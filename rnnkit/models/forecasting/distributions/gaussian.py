@@ -11,11 +11,11 @@ from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.output import Output, located, log_scale, raw, scale_of, standardized
 
 NARROWEST = 1e-3
-"""The least standard deviation, as a share of the scale: an outlier then costs no more than a loss can bear."""
+"""The smallest standard deviation, as a share of the scale, which bounds the loss of outliers."""
 
 
 class Gaussian(Output):
-    r"""Mean and standard deviation, by the negative log-likelihood in nats.
+    r"""A normal distribution, trained by the negative log-likelihood in nats.
 
     .. math::
         L = \frac{(x - \mu)^2}{2 \sigma^2} + \ln \sigma + \tfrac{1}{2} \ln 2 \pi, \qquad
@@ -64,5 +64,5 @@ class Gaussian(Output):
         return scale_of(parameters) * deviation_BNC * inner_BNC
 
     def _moments(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
-        """Mean and deviation on the scale of the window."""
+        """Return mean and standard deviation on the scale of the window."""
         return raw(parameters, 0), softplus(raw(parameters, 1)) + NARROWEST

@@ -1,4 +1,4 @@
-"""What samples say of the distribution that they are drawn from."""
+"""Quantiles and scores computed from samples."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def quantiles_of_samples(samples_SBNC: Tensor, levels: Sequence[float]) -> Tensor:
-    """[Q, B, N, C], with linear interpolation between the samples.
+    """Return quantiles [Q, B, N, C], with linear interpolation between the samples.
 
     >>> quantiles_of_samples(torch.arange(5.0).view(5, 1, 1, 1), [0.5, 0.875]).flatten().tolist()
     [2.0, 3.5]
@@ -23,12 +23,12 @@ def quantiles_of_samples(samples_SBNC: Tensor, levels: Sequence[float]) -> Tenso
 
 
 def crps_of_samples(samples_SBNC: Tensor, targets_BNC: Tensor) -> Tensor:
-    r"""[B, N, C], the continuous ranked probability score, estimated without bias (Zamo & Naveau 2018).
+    r"""Return the continuous ranked probability score [B, N, C], estimated without bias (Zamo & Naveau 2018).
 
     .. math::
         \frac{1}{S} \sum_i |x_i - y| - \frac{1}{2 S (S - 1)} \sum_{i,j} |x_i - x_j|
 
-    For a single sample it is the absolute error.
+    For a single sample, it is the absolute error.
 
     >>> crps_of_samples(torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), torch.full((1, 1, 1), 2.0)).item()
     0.0
@@ -37,7 +37,7 @@ def crps_of_samples(samples_SBNC: Tensor, targets_BNC: Tensor) -> Tensor:
     error_BNC = (samples_SBNC - targets_BNC).abs().mean(0)
     if S == 1:
         return error_BNC
-    # in order, the i-th sample is the larger one of i pairs and the smaller one of S - 1 - i
+    # sorted, the i-th sample is the larger one of i pairs and the smaller one of S - 1 - i
     weights_S = 2 * torch.arange(S, device=samples_SBNC.device, dtype=samples_SBNC.dtype) - (S - 1)
     spread_BNC: Tensor = torch.tensordot(weights_S, samples_SBNC.sort(0).values, 1) / (S * (S - 1))
     return error_BNC - spread_BNC

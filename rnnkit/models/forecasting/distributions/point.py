@@ -1,4 +1,4 @@
-"""One value a step, and no word on how sure it is."""
+"""Point forecasts: one value for each step, without uncertainty."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -15,15 +15,16 @@ ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss,
 
 
 class Point(Output):
-    r"""A value, by its squared error, its absolute error or Huber's (1964), squared up to one unit.
+    r"""A value, trained by its squared error, absolute error or Huber loss (1964; squared up to one unit).
 
     .. math::
         (\hat x - x)^2, \qquad |\hat x - x|, \qquad
         \tfrac{1}{2} d^2 \;\text{for}\; d = |\hat x - x| \le 1, \; d - \tfrac{1}{2} \;\text{else}
 
-    A single sample, it has neither quantiles nor intervals; its score as a distribution is the absolute error.
+    It has neither quantiles nor intervals. Its continuous ranked probability score is the absolute error.
 
-    Raises UserError for an unknown error.
+    Raises:
+        UserError: if the error is unknown.
 
     >>> output = Point("mae")
     >>> parameters = Parameters(torch.zeros(1, 2, 1, 1), location=torch.ones(1, 1), scale=torch.ones(1, 1))

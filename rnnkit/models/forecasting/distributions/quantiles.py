@@ -1,4 +1,4 @@
-"""Some quantiles, each by its pinball loss."""
+"""Quantiles, trained by the pinball loss."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from rnnkit.ranges import Level
 
 
 class Quantiles(Output):
-    r"""Quantiles of given levels (Koenker & Bassett 1978), with no assumption on the distribution.
+    r"""Quantiles of given levels (Koenker & Bassett 1978), without an assumption about the distribution.
 
     .. math::
         L = \frac{2}{Q} \sum_q \max(q (x - \hat x_q), (q - 1) (x - \hat x_q))
 
-    That is the continuous ranked probability score but for the levels between, and is reported as such. Quantiles that
-    come out in the wrong order are sorted when they are asked for (Chernozhukov et al. 2010). The mean is taken to be
-    the median; between levels, quantiles lie on a line.
+    The loss approximates the continuous ranked probability score, and is reported as that score. Quantiles in the wrong
+    order are sorted when they are requested (Chernozhukov et al. 2010). The median is used as the mean. Quantiles
+    between levels are interpolated linearly.
 
-    Raises UserError for levels outside (0, 1), and without the median.
+    Raises:
+        UserError: if a level is not in (0, 1), or the median is missing.
 
     >>> output = Quantiles([0.1, 0.5, 0.9])
     >>> raw = torch.tensor([1.0, 0.0, 2.0]).view(1, 1, 1, 3)
@@ -38,7 +39,7 @@ class Quantiles(Output):
     ) -> None:
         self.levels = sorted(set(levels))
         if not self.levels or not 0 < self.levels[0] <= self.levels[-1] < 1 or 0.5 not in self.levels:
-            expected = "levels between 0 and 1, 0.5 among them"
+            expected = "levels between 0 and 1, including 0.5"
             raise UserError("output.levels", expected, str(list(levels)), fix="output.levels=[0.1,0.5,0.9]")
         self.size = self.moving = len(self.levels)
 
@@ -51,7 +52,7 @@ class Quantiles(Output):
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         raise UserError(
             "output",
-            "a distribution that can be sampled, from which paths are drawn step by step",
+            "a distribution that can be sampled step by step",
             "Quantiles",
             fix="output=student_t, or model=direct_forecaster",
         )

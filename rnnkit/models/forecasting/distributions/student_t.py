@@ -1,4 +1,4 @@
-"""Student's t distribution, whose tails bear outliers."""
+"""Student's t distribution, whose heavy tails are robust against outliers."""
 
 import math
 
@@ -12,7 +12,7 @@ from rnnkit.models.forecasting.distributions.output import Output, located, log_
 
 
 class StudentT(Output):
-    r"""Location, scale and degrees of freedom, by the negative log-likelihood in nats.
+    r"""Student's t distribution, trained by the negative log-likelihood in nats.
 
     .. math::
         L = \tfrac{\nu + 1}{2} \ln \left( 1 + \tfrac{z^2}{\nu} \right) + \ln \sigma + \tfrac{1}{2} \ln (\nu \pi)
@@ -22,8 +22,8 @@ class StudentT(Output):
         \mu = m + s \, r_1, \quad \sigma = s \, (\mathrm{softplus}(r_2) + 10^{-3}), \quad
         \nu = 2 + \mathrm{softplus}(r_3)
 
-    With more than two degrees of freedom it has a variance. Quantiles and the continuous ranked probability score are
-    taken from samples.
+    With more than two degrees of freedom, the variance exists. Quantiles and the continuous ranked probability score
+    are computed from samples.
 
     >>> parameters = Parameters(torch.zeros(1, 1, 1, 3), location=torch.zeros(1, 1), scale=torch.ones(1, 1))
     >>> StudentT().sample(parameters, 5).shape
@@ -52,5 +52,5 @@ class StudentT(Output):
         return located(parameters, middle_BNC + spread_BNC * radius * torch.cos(2 * math.pi * v))
 
     def _of(self, parameters: Parameters) -> tuple[Tensor, Tensor, Tensor]:
-        """Location, scale and degrees of freedom, the first two on the scale of the window."""
+        """Return location, scale and degrees of freedom, the first two on the scale of the window."""
         return raw(parameters, 0), softplus(raw(parameters, 1)) + NARROWEST, 2 + softplus(raw(parameters, 2))
