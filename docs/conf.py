@@ -9,6 +9,8 @@ author = project_copyright = "the authors of rnnkit"
 release = version = rnnkit.__version__
 html_title = f"rnnkit {version}"
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 exclude_patterns = ["_build"]
 extensions = [
     "myst_parser",
