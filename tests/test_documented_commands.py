@@ -18,7 +18,7 @@ from typing import Any
 
 import own_files as own
 import pytest
-from documented import PAGES, groups, help_groups
+from documented import PAGES, blocks, groups, help_groups
 
 from rnnkit.cli import run
 from rnnkit.cli.configuration import defaults
@@ -159,6 +159,9 @@ def prepare(words: list[str], corpus: Path, folder: Path) -> None:
             own.write_own(name, folder)
     if any("my_lab" in word for word in words):
         own.write_package(folder)
+        if any("Parities" in word for word in words):
+            page = next(page for page in PAGES if page.name == "extending.md")
+            (folder / "my_lab" / "__init__.py").write_text("\n".join(blocks(page, "python")[:-1]))
         for name in [name for name in sys.modules if name.split(".")[0] == "my_lab"]:
             del sys.modules[name]
 
