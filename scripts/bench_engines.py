@@ -94,7 +94,7 @@ def linear(report: Report, given: argparse.Namespace) -> None:
     ratio = Ratio("time a step at T = 65,536", "at T = 4,096", None, 1.0, below=True)
     title = f"linear: minGRU auto, B, I, H = 8, 256, 256, threads {torch.get_num_threads()}, forward + backward"
     found = [(ratio, per_step[1] / per_step[0])]
-    report.compute_metrics("growth", title, "ms", milliseconds, found, threads=torch.get_num_threads())
+    report.figures("growth", title, "ms", milliseconds, found, threads=torch.get_num_threads())
 
 
 def cells(report: Report, given: argparse.Namespace) -> None:
@@ -129,7 +129,7 @@ def memory(report: Report, given: argparse.Namespace) -> None:
                 ratios.append(Ratio(marked, "nn.LSTM", None, 0.33, below=True))
         found = [(ratio, mebibytes[ratio.name] / mebibytes[ratio.against]) for ratio in ratios]
         title = f"memory: T, B, I, H = {size}, peak of one training step"
-        report.compute_metrics("memory", title, "MiB", mebibytes, found, size=size)
+        report.figures("memory", title, "MiB", mebibytes, found, size=size)
         if knows_checkpoints:
             _price_of_checkpoints(report, size, names, every, given)
 
@@ -160,7 +160,7 @@ def compile(report: Report, given: argparse.Namespace) -> None:
                 seconds[f"{name}, {attempt}"] = value
                 aim = 5 if attempt == "first in all" else None
                 found.append((Ratio(f"{name}, {attempt}", "", floor, aim, below=True), value))
-    report.compute_metrics("compile", "compile: the first training step beyond a usual one", "seconds", seconds, found)
+    report.figures("compile", "compile: the first training step beyond a usual one", "seconds", seconds, found)
 
 
 def inference(report: Report, given: argparse.Namespace) -> None:
@@ -211,7 +211,7 @@ def cuda(report: Report, given: argparse.Namespace) -> None:
                         seconds[label],
                     )
                 )
-    report.compute_metrics("cuda", "cuda: the first training step beyond a usual one", "seconds", seconds, found)
+    report.figures("cuda", "cuda: the first training step beyond a usual one", "seconds", seconds, found)
 
 
 def on_device(report: Report, given: argparse.Namespace, device: str, sizes: Sequence[Size], clock: Clock) -> None:

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnkit.cells.base import Cell
-from rnnkit.cells.state import map_state
 from rnnkit.errors import UserError
 
 
@@ -125,6 +124,9 @@ def check_state(cell: Cell[Any], state: Any, batch_size: int) -> None:
     The initial state is created once for each cell, so that random initial states draw no numbers in each call of
     `scan`.
     """
+    if torch.compiler.is_compiling():
+        _check_structure("state", state, cell.initial_state(1), batch_size)
+        return
     known = _structures.get(cell)
     if known is not None:
         try:
@@ -132,8 +134,8 @@ def check_state(cell: Cell[Any], state: Any, batch_size: int) -> None:
         except UserError:
             known = None  # the cell may have been changed
     if known is None:
-        with torch.random.fork_rng([leaf.device for leaf in cell.parameters() if leaf.is_cuda][:1]):
-            _structures[cell] = map_state(lambda leaf: torch.empty_like(leaf, device="meta"), cell.initial_state(1))
+        with torch.no_grad(), torch.random.fork_rng([leaf.device for leaf in cell.parameters() if leaf.is_cuda][:1]):
+            _structures[cell] = cell.initial_state(1)
         _check_structure("state", state, _structures[cell], batch_size)
 
 

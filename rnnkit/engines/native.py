@@ -88,7 +88,7 @@ def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, 
 
 def run(request: Request) -> Result:
     """Run the kernel, once if no row is reset inside the window."""
-    cell, x_BTI, state, window, _, wanted = request
+    cell, x_BTI, state, window, _, wanted, _ = request
     if not _one_dtype(cell, x_BTI, state):
         # raises torch's own error, whatever a kernel would do
         return reference.run(request)

@@ -18,15 +18,15 @@ def unsupported(request: Request) -> str | None:
 
 def run(request: Request) -> Result:
     """Run the steps one by one; at padded steps the state is kept and the output is zero."""
-    cell, x, state, window, context, wanted = request
-    B, T = request.first.shape[:2]
+    cell, x, state, window, context, wanted, _ = request
+    T = request.first.shape[1]
     step = cell if context is None else partial(cell, context=context)
     valid_BT = None
     if window.lengths is not None:
         valid_BT = valid_steps(window.lengths, T)
         x = without_padding(x, window.lengths)
     # once for each call, as in the other engines: its random numbers are the same for all sequences of a row
-    initial = None if window.fresh is None else cell.initial_state(B)
+    initial = None if window.fresh is None else request.fresh_state()
     outputs: list[Tensor] = []
     states: list[Any] = []
     for t in reversed(range(T)) if window.reverse else range(T):

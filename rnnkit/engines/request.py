@@ -19,6 +19,7 @@ class Request(NamedTuple):
         window: padding, resets and direction.
         context: constant over the call; None if the cell is called without one.
         states: whether the state after every step is requested.
+        initial: the state from which rows start anew; None if no row does, or for the cell's own.
     """
 
     cell: Cell[Any]
@@ -27,6 +28,11 @@ class Request(NamedTuple):
     window: Window = FULL
     context: Any = None
     states: bool = False
+    initial: Any = None
+
+    def fresh_state(self) -> Any:
+        """Return the state from which rows start anew; `scan` draws it once, so that it is the same for all chunks."""
+        return self.cell.initial_state(self.first.shape[0]) if self.initial is None else self.initial
 
     @property
     def first(self) -> Tensor:

@@ -190,7 +190,8 @@ def _request(
             state = select_rows(reset_BT, cell.initial_state(B), state)
         state = cell.begin(state)
     window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
-    return Request(cell, x, state, window, context, states)
+    initial = None if window.fresh is None else cell.initial_state(B)
+    return Request(cell, x, state, window, context, states, initial)
 
 
 def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoint_every: int | None) -> Result:

@@ -249,7 +249,7 @@ def test_inputs_of_several_tensors_that_do_not_fit(x: Any, message: str) -> None
 @pytest.mark.parametrize(
     ("context", "message"),
     [
-        (None, r"context: expected what DotAttention.forward reads; got None"),
+        (None, r"context: expected the context of DotAttention.forward; got None"),
         ([torch.zeros(3)], r"context: expected a tensor, None, or a tuple of them; got list"),
         (Memory(torch.zeros(B, 2, 3), "x"), r"context.lengths: expected a tensor"),  # type: ignore[arg-type]
     ],

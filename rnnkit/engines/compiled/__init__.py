@@ -74,7 +74,7 @@ def prepare(request: Request) -> str | None:
 
 def run(request: Request) -> Result:
     """Run the compiled loop, or the Python loop if compilation has failed."""
-    cell, x, state, window, _, _ = request
+    cell, x, state, window, *_ = request
     kernel, given, weights = _kernel(request)
     if isinstance(kernel, _Failure):
         # raises torch's own error
@@ -95,7 +95,7 @@ def run(request: Request) -> Result:
         request = request._replace(x=without_padding(x, window.lengths))
     # without a reset the initial state is not read, and must not draw random numbers that the loop does not draw
     fresh = request.masked and window.fresh is not None
-    initial = cell.initial_state(request.first.shape[0]) if fresh else state if request.masked else None
+    initial = request.fresh_state() if fresh else state if request.masked else None
     return kernel(request, given, initial, weights)  # type: ignore[no-any-return]
 
 
