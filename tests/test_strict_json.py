@@ -46,4 +46,6 @@ def test_predictions_keep_all_digits_and_leave_out_what_is_not_finite(
         assert [strictly(line)["value"] for line in lines] == [100000000.78183149, None, None, 1e-30]  # type: ignore[index]
     else:
         assert lines == ["id,value", "0,100000000.78183149", "1,", "2,", "3,1e-30"]
-    assert [record.getMessage() for record in caplog.records] == ["not finite and left empty from row 2 on: value"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "non-finite numbers are left empty, first in row 2: value"
+    ]

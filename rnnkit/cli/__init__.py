@@ -1,8 +1,8 @@
-"""`rnnkit COMMAND ...`: argument in, exit code out.
+"""The `rnnkit COMMAND ...` command line.
 
-Exit codes: 0 done, 1 a fault of rnnkit, 2 a mistake that the user can repair, 130 stopped ahead of the end, by Ctrl-C,
-SIGTERM, SIGUSR1 or the time limit.
-Commands are imported when they are called, so that help and mistakes need no torch.
+Exit codes: 0 success, 1 an internal error, 2 a user error, 130 stopped early by Ctrl-C, SIGTERM, SIGUSR1 or the time
+limit.
+A command is imported when it is called, so that help and usage errors do not import torch.
 """
 
 import os
@@ -10,21 +10,21 @@ import sys
 from importlib import import_module
 
 from rnnkit import __version__
-from rnnkit.cli.signals import like_ctrl_c
+from rnnkit.cli.signals import interrupt_on_signals
 from rnnkit.cli.suggestions import nearest
-from rnnkit.cli.surroundings import without_settings_of_the_folder
+from rnnkit.cli.surroundings import ignore_local_matplotlibrc
 from rnnkit.errors import UserError
 
 COMMANDS = {
     "train": "train a model:                rnnkit train experiment=tiny_shakespeare",
-    "resume": "go on with a run:             rnnkit resume runs/RUN trainer.max_epochs=20",
-    "evaluate": "measure a model on a split:   rnnkit evaluate runs/RUN --split test",
-    "predict": "label or forecast new data:   rnnkit predict runs/RUN --input FILE --output FILE",
-    "generate": "let a model write:            rnnkit generate runs/RUN --prompt 'def '",
-    "explain": "which engine runs, and why:   rnnkit explain model/cell=gru",
-    "replay": "look at a batch that failed:  rnnkit replay runs/RUN",
-    "board": "TensorBoard on all runs:      rnnkit board",
-    "data": "data sets by name:            rnnkit data list",
+    "resume": "resume a run:                 rnnkit resume runs/RUN trainer.max_epochs=20",
+    "evaluate": "evaluate a model on a split:  rnnkit evaluate runs/RUN --split test",
+    "predict": "predict on new data:          rnnkit predict runs/RUN --input FILE --output FILE",
+    "generate": "generate text:                rnnkit generate runs/RUN --prompt 'def '",
+    "explain": "show the engine of each cell: rnnkit explain model/cell=gru",
+    "replay": "rerun a non-finite batch:     rnnkit replay runs/RUN",
+    "board": "TensorBoard for all runs:     rnnkit board",
+    "data": "list or download data sets:   rnnkit data list",
 }
 
 HELP = f"""rnnkit {__version__}: recurrent networks, from one step of a cell to a trained model.
@@ -32,22 +32,22 @@ HELP = f"""rnnkit {__version__}: recurrent networks, from one step of a cell to 
 Commands:
 {chr(10).join(f"  {name:<9} {text}" for name, text in COMMANDS.items())}
 
-rnnkit COMMAND --help tells more. Any command takes debug=true to show where an error came from.
+Run rnnkit COMMAND --help for the arguments of a command. Every command accepts debug=true to print tracebacks.
 """
 
 LESS = "data.batch_size=1 or data.lanes=1, a smaller model.hidden_size, or a machine with more memory"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command and exits with its code."""
+    """Run one command and exit with its code."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command; its exit code."""
+    """Run one command and return its exit code."""
     debug = "debug=true" in arguments
     try:
-        with like_ctrl_c():
+        with interrupt_on_signals():
             return _dispatch([argument for argument in arguments if argument != "debug=true"])
     except UserError as error:
         if debug:
@@ -58,23 +58,23 @@ def run(arguments: list[str]) -> int:
         print("rnnkit: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # the reader of our output has gone (`| head`); Python must not try to flush it once more at exit
+        # the reader of the pipe has exited (`| head`); Python must not flush stdout again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if debug:
             raise
-        if _is_of_memory(error):
-            enough = UserError("memory", "enough for this command", str(error) or "too little", fix=LESS)
-            print(f"rnnkit: {enough}", file=sys.stderr)
+        if _is_out_of_memory(error):
+            shortage = UserError("memory", "enough for this command", str(error) or "too little", fix=LESS)
+            print(f"rnnkit: {shortage}", file=sys.stderr)
             return 2
         print(f"rnnkit: {type(error).__name__}: {error}", file=sys.stderr)
-        print("rnnkit: this was not foreseen; debug=true shows where it happened", file=sys.stderr)
+        print("rnnkit: internal error; run again with debug=true for the traceback", file=sys.stderr)
         return 1
 
 
-def _is_of_memory(error: Exception) -> bool:
-    """Whether Python or torch, which raises RuntimeError, has got no memory."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether the error is an out-of-memory error. Python raises MemoryError; torch raises RuntimeError."""
     words = ("can't allocate memory", "out of memory")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
@@ -89,5 +89,5 @@ def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise UserError("command", f"one of {', '.join(COMMANDS)}", name, fix=f"rnnkit {nearest(name, COMMANDS)}")
-    without_settings_of_the_folder()
+    ignore_local_matplotlibrc()
     return int(import_module(f"rnnkit.cli.{name}").run(rest) or 0)

@@ -1,4 +1,4 @@
-"""An argument parser whose complaints are ours: one message, exit code 2."""
+"""An argument parser that raises UserError."""
 
 import argparse
 from typing import NoReturn
@@ -7,17 +7,17 @@ from rnnkit.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UserError instead of printing the usage."""
+    """An `ArgumentParser` that raises UserError instead of printing its usage."""
 
     def __init__(self, command: str, description: str) -> None:
         super().__init__(f"rnnkit {command}", description=description, allow_abbrev=False)
 
     def add_device(self) -> None:
-        """`--device`, where the model computes."""
-        self.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (cpu)")
+        """Add `--device`, the device on which the model runs."""
+        self.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps (default: cpu)")
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(self.prog, "arguments as in its help", message, fix=f"{self.prog} --help")
+        raise UserError(self.prog, "the arguments that its help lists", message, fix=f"{self.prog} --help")
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         return self.parse_args(arguments)

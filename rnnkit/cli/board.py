@@ -1,4 +1,4 @@
-"""`rnnkit board`."""
+"""The `rnnkit board` command."""
 
 import socket
 from pathlib import Path
@@ -8,10 +8,10 @@ from rnnkit.errors import UserError
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
-    parser = Parser("board", "TensorBoard on all runs, on this machine only.")
-    parser.add_argument("folder", nargs="?", default="runs", help="a folder of runs, or one run (runs)")
-    parser.add_argument("--port", type=int, default=6006, help="6006")
+    """Run the command and return its exit code."""
+    parser = Parser("board", "Start TensorBoard for all runs. It is reachable from this machine only.")
+    parser.add_argument("folder", nargs="?", default="runs", help="a folder of runs, or one run (default: runs)")
+    parser.add_argument("--port", type=int, default=6006, help="port of the web server (default: 6006)")
     given = parser.parse(arguments)
     folder = Path(given.folder)
     if not folder.is_dir():
@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
 
     board = program.TensorBoard()
     board.configure(argv=["tensorboard", "--logdir", str(folder), "--port", str(given.port), "--host", "localhost"])
-    print(f"TensorBoard on {folder}: http://localhost:{given.port}  (Ctrl-C ends it)", flush=True)
+    print(f"TensorBoard for {folder}: http://localhost:{given.port}  (stop with Ctrl-C)", flush=True)
     return int(board.main() or 0)
 
 

@@ -1,4 +1,4 @@
-"""What every command that is given a configuration does before it acts on it."""
+"""Checks of a composed configuration, shared by all commands that take one."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -11,12 +11,17 @@ from rnnkit.cli.typed import typed_values
 
 
 def check(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse what may not run and what does not fit, and put values in the place of references.
+    """Check the classes and values of a configuration and resolve its references, in place.
 
-    Classes come first: nothing is imported before it is known to be allowed. Values are checked while references to
-    other keys still stand there, so that a message names the key that the user sets. Then no value can change any more.
+    Classes are checked first, because a class must not be imported before it is known to be allowed. Values are
+    checked before references are resolved, so that a message names the key that the user sets.
 
-    Raises UserError.
+    Args:
+        config: the composed configuration.
+        overrides: the `KEY=VALUE` arguments of the command line.
+
+    Raises:
+        UserError: a class is not allowed, or a value does not fit its key.
     """
     from rnnkit.training.configuration.monitored import settled_mode
     from rnnkit.training.configuration.schema import check_configuration
@@ -28,5 +33,5 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
     drop_options_of_replaced_classes(config, overrides)
     check_configuration(config)
     with open_dict(config):
-        config.monitor_mode = settled_mode(config)  # to which other keys refer
+        config.monitor_mode = settled_mode(config)  # other keys refer to it
     resolve(config)

@@ -1,4 +1,4 @@
-"""The configuration folder, and what is said when a key or a choice does not exist."""
+"""The configuration folder, and error messages for unknown keys and choices."""
 
 import re
 import shlex
@@ -10,17 +10,17 @@ from typing import Any
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 
-CAN_BE_LEFT_OUT = ("averaging", "clipping", "debug", "experiment", "schedule")
-"""Groups of which a run needs none."""
-PLAIN_KEYS = ("callbacks", "deterministic", "monitor", "patience", "run_dir", "seed")
-"""What is no group, and every run needs all the same."""
+OPTIONAL_GROUPS = ("averaging", "clipping", "debug", "experiment", "schedule")
+"""Groups that a run can leave out."""
+REQUIRED_KEYS = ("callbacks", "deterministic", "monitor", "patience", "run_dir", "seed")
+"""Keys that are not groups and that every run needs."""
 
 CHOICES_WITH_NAMES = ("model/characters", "model/pooling", "model/scaling")
-"""Groups whose choices a model also takes by their names, as values: the earlier spelling."""
+"""Groups whose choices can also be given as values of a key. This is an earlier spelling."""
 
 
 def config_folder() -> Path:
-    """`configs/`: inside the package where it was installed, beside it in a checkout."""
+    """The `configs/` folder. It is inside an installed package, and next to the package in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
@@ -37,7 +37,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Every key of a nested configuration, dotted."""
+    """All keys of a nested configuration, in dotted form."""
     for name, value in config.items():
         yield f"{prefix}{name}"
         if isinstance(value, Mapping):
@@ -45,36 +45,40 @@ def keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """UserError for `model.cell=gru`, a choice set as a value, and `averaging=null`, which Hydra takes for a choice."""
+    """Check the overrides that select choices.
+
+    Raises:
+        UserError: a choice is set as a value (`model.cell=gru`), or a group is set to null (`averaging=null`).
+    """
     known = groups()
     overrides = list(overrides)
     _check_left_out(overrides, known)
     for key, _, value in (item.partition("=") for item in overrides):
-        if key == "run_dir" and not value.strip("'\" "):  # of a sweep, Hydra would write beside it before we are asked
+        if key == "run_dir" and not value.strip("'\" "):  # in a sweep, Hydra would write files before our checks run
             raise UserError("run_dir", "the name of a new folder", repr(value), fix="run_dir=runs/mine")
         group = key.replace(".", "/")
         if group in CHOICES_WITH_NAMES and "." in key and value in known[group]:
-            print(f"rnnkit: {key}={value} is now {group}={value}, and taken as such", file=sys.stderr)
+            print(f"rnnkit: {key}={value} is deprecated; using {group}={value}", file=sys.stderr)
         elif "." in key and value in known.get(group, []):
             expected = f"its keys, such as {key}._target_, or a choice with a slash"
             raise UserError(key, expected, repr(value), fix=f"{group}={value}")
     for group in (item.removesuffix("=null") for item in overrides if item.endswith("=null")):
         if group in known:
-            fix = f"~{group}, which leaves it out" if group in CAN_BE_LEFT_OUT else f"{group}={known[group][0]}"
+            fix = f"~{group}, which leaves it out" if group in OPTIONAL_GROUPS else f"{group}={known[group][0]}"
             raise UserError(group, f"one of {', '.join(known[group])}", "null", fix=fix)
 
 
 def _check_left_out(overrides: list[str], known: Mapping[str, Any]) -> None:
-    """UserError for `~data`, since a run needs data: Hydra would complain of the keys that it has no more."""
+    """Raise UserError for `~data` and the like. Hydra itself would report only missing keys."""
     for override in overrides:
         name = override[1:].partition("=")[0]
-        if override.startswith("~") and name not in CAN_BE_LEFT_OUT and name in (*known, *PLAIN_KEYS):
+        if override.startswith("~") and name not in OPTIONAL_GROUPS and name in (*known, *REQUIRED_KEYS):
             fix = shlex.join(["rnnkit", "train", *(item for item in overrides if item != override)])
             raise UserError(name, "a value, which every run needs", "none", fix=fix)
 
 
-def explained(error: Exception, overrides: list[str]) -> UserError:
-    """Hydra's complaint about overrides as one message that says what may have been meant."""
+def as_user_error(error: Exception, overrides: list[str]) -> UserError:
+    """Convert an error of Hydra about overrides into a UserError with a suggestion."""
     message = str(error)
     if match := re.search(r"Could not find '([^']+)'", message):
         group, _, choice = match[1].rpartition("/")
@@ -92,7 +96,7 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
     cause = error.__cause__ or error
     if match := re.search(r"full_key: (\S+)", f"{message}\n{cause}"):
         reason = str(cause).splitlines()[0]
-        return UserError(match[1], "a value of the kind that stands there", reason, fix=f"leaving out {match[1]}")
+        return UserError(match[1], "a value of the same type as the default", reason, fix=f"leaving out {match[1]}")
     bad = re.search(r"Error parsing override '([^']*)'", message)
     shown = bad[1] if bad else " ".join(overrides)
     return UserError(
@@ -101,17 +105,17 @@ def explained(error: Exception, overrides: list[str]) -> UserError:
 
 
 def unknown_choice(group: str, choice: str) -> UserError:
-    """For `model/cell=gruu`."""
+    """The error for an unknown choice, such as `model/cell=gruu`."""
     choices = groups().get(group, [])
     if group.startswith("hydra/"):
-        expected = "a choice of Hydra's own that is installed"
+        expected = "an installed choice of this Hydra group"
         return UserError(group, expected, repr(choice), fix=f"leaving out {group}={choice}")
     fix = f"{group}={nearest(choice, choices)}" if choices else "rnnkit train --help"
     return UserError(group, f"one of {', '.join(choices) or 'no choices'}", repr(choice), fix=fix)
 
 
 def unknown_key(key: str, overrides: list[str]) -> UserError:
-    """For `optimizer.lrr=1` and `model/cel=gru`."""
+    """The error for an unknown key or group, such as `optimizer.lrr=1` and `model/cel=gru`."""
     value = next((item.split("=", 1)[1] for item in overrides if item.lstrip("+").split("=")[0] == key), "...")
     usual = defaults(overrides)
     group = key.split(".")[0]
@@ -119,23 +123,27 @@ def unknown_key(key: str, overrides: list[str]) -> UserError:
         return _unused_group(group, f"{key}={value}")
     if "/" in key:
         near = nearest_keys(key, groups())
-        expected = f"a group of choices such as {', '.join(near or sorted(groups()))}"
+        expected = f"a configuration group such as {', '.join(near or sorted(groups()))}"
     else:
         near = nearest_keys(key, {*keys(usual), *groups()})
-        # `cell=gru` means the group that has a gru, not a key that looks alike
+        # prefer a group that has the given choice: for `cell=gru`, a group with a `gru`
         near.sort(key=lambda name: value not in groups().get(name, []))
-        expected = f"a key of the configuration such as {', '.join(near)}" if near else "a key of the configuration"
-    fix = f"{near[0]}={value}" if near else f"+{key}={value}, if it is meant as a new argument"
+        expected = f"a configuration key such as {', '.join(near)}" if near else "a configuration key"
+    fix = f"{near[0]}={value}" if near else f"+{key}={value}, to add a new key"
     return UserError(key, expected, "a key that does not exist", fix=fix)
 
 
 def _unused_group(group: str, override: str) -> UserError:
-    """For `output=point` and `model/pooling=max` in a task without them, and `averaging.decay=0.9` without any."""
+    """The error for a key of a group that the configuration does not use.
+
+    Examples are `output=point` and `model/pooling=max` in a task without that group, and `averaging.decay=0.9` where
+    no averaging is chosen.
+    """
     owner, _, part = group.rpartition("/")
     models = "|".join(_with_default("model", part)) if owner == "model" else ""
     tasks = _with_default("task", rf"/model: ({models})\b" if models else f"/{group}")
     if tasks:
-        expected = f"a task that has it, {' or '.join(tasks)}"
+        expected = f"a task with this group: {' or '.join(tasks)}"
         return UserError(group, expected, "another task", fix=f"task={tasks[0]} {override}")
     choices = groups()[group]
     expected = f"one of {', '.join(choices)} to be chosen first"
@@ -143,14 +151,14 @@ def _unused_group(group: str, override: str) -> UserError:
 
 
 def _with_default(group: str, pattern: str) -> list[str]:
-    """The choices of a group that have such a line among their defaults."""
+    """The choices of a group whose defaults list has a line that matches the pattern."""
     files = sorted((config_folder() / group).glob("*.yaml"))
     line = pattern if ":" in pattern else f"{pattern}:"
     return [file.stem for file in files if re.search(rf"^ *- {line}", file.read_text(), flags=re.MULTILINE)]
 
 
 def defaults(overrides: list[str]) -> dict[str, Any]:
-    """The configuration before any KEY=VALUE, the choices of groups among the overrides already made."""
+    """The configuration with the group choices of the overrides, but without their KEY=VALUE arguments."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException

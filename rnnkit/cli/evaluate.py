@@ -1,4 +1,4 @@
-"""`rnnkit evaluate runs/RUN`."""
+"""The `rnnkit evaluate` command."""
 
 import math
 import sys
@@ -12,14 +12,16 @@ from rnnkit.strict_json import dumps
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
-    parser = Parser("evaluate", "Measure a trained model over a whole split.")
-    parser.add_argument("run", help="the folder of the run")
-    parser.add_argument("--split", help="train, valid or test; by default test where there is one, else valid")
+    """Run the command and return its exit code."""
+    parser = Parser("evaluate", "Evaluate a trained model on a split.")
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--split", help="train, valid or test (default: test if the run has a test split, else valid)")
     parser.add_argument("--checkpoint", default="best", help="best or last (default: best)")
-    parser.add_argument("--data", metavar="PATH", help="another file to measure on, in place of the run's own splits")
+    parser.add_argument("--data", metavar="PATH", help="a file to evaluate on instead of the splits of the run")
     parser.add_argument(
-        "--lanes", type=int, help="language models: parts read side by side, each from a fresh state (1)"
+        "--lanes",
+        type=int,
+        help="language models: split the text into N parallel streams, each from the initial state (default: 1)",
     )
     parser.add_device()
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -51,7 +53,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _text(task: Any, counts: dict[str, int], measured: dict[str, float]) -> str:
-    """How much was measured, the metrics in a column, and the details of the task."""
+    """The number of evaluated items, the metrics in a column, and the details of the task."""
     from rnnkit.tasks.metrics.table import shown
 
     width = max(len(key) for key in measured)

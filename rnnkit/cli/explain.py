@@ -1,4 +1,4 @@
-"""`rnnkit explain [KEY=VALUE ...]`."""
+"""The `rnnkit explain` command."""
 
 import warnings
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import check_choices, config_folder, explained
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder
 from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
 from rnnkit.cli.replaced import options_of_typed_classes
@@ -16,15 +16,17 @@ from rnnkit.renamed import renewed_choices
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
+    """Run the command and return its exit code."""
     parser = Parser(
         "explain",
-        "Tell, layer by layer, which engine `rnnkit train` would run with these overrides, and why no faster one. "
-        "Nothing is trained or written.",
+        "Show the engine that `rnnkit train` would choose for each layer, and the reasons against faster engines. "
+        "The command does not train and writes no files.",
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for rnnkit train: model/cell=gru")
-    parser.add_argument("--config-dir", metavar="FOLDER", help="a folder with choices of your own")
-    given = parser.parse_intermixed_args(arguments)  # options may stand anywhere, as for rnnkit train
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="overrides as for rnnkit train, such as model/cell=gru"
+    )
+    parser.add_argument("--config-dir", metavar="FOLDER", help="a folder with your own configuration files")
+    given = parser.parse_intermixed_args(arguments)  # options may come between overrides, as for rnnkit train
     quiet()
     config = _composed(given.overrides, given.config_dir)
     from rnnkit.cli.checking import check
@@ -35,7 +37,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _composed(overrides: list[str], folder: str | None) -> Any:
-    """The configuration that `rnnkit train` would run."""
+    """The configuration that `rnnkit train` would use."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
@@ -49,23 +51,23 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"), checked_compositions():
         try:
-            # what is explained is never run, and needs no folder
+            # this command does not run anything and needs no run folder
             return compose("train", [*own, "run_dir=runs/explained", *options_of_typed_classes(overrides)])
         except UserError:
             raise
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise explained(error, overrides) from error
+            raise as_user_error(error, overrides) from error
 
 
 def _lines(config: Any) -> Iterator[str]:
-    """What is printed: the window, then each layer with its engine, and below it why no faster one."""
+    """The printed lines: the window, then each layer with its engine and the reasons against faster engines."""
     import torch
 
     from rnnkit.cells import state_leaves
     from rnnkit.engines import ENGINES, explain
     from rnnkit.training.configuration.construct import construct
 
-    # What a precision and a device mean is Lightning's to say.
+    # Lightning resolves the precision and the device.
     trainer = construct(config, "trainer", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     precision, device = trainer.precision_plugin, trainer.strategy.root_device
     data = construct(config, "data")
@@ -76,7 +78,7 @@ def _lines(config: Any) -> Iterator[str]:
     where = f"{precision.precision} on {device}{threads}"
     layers = dict(_layers(model))
     if not layers:
-        raise UserError("model", "a model with a cell inside", type(model).__name__, fix="model=language_model")
+        raise UserError("model", "a model that contains a cell", type(model).__name__, fix="model=language_model")
     if task is None:
         lanes, steps = config.data.lanes // trainer.world_size, config.data.bptt_steps
         scans = {cell: _window(cell, lanes, steps, device) for cell in layers.values()}
@@ -92,7 +94,7 @@ def _lines(config: Any) -> Iterator[str]:
             yield f"{name:<{width}}  {_described(cell)}: not run by this batch"
             continue
         x, options = scans[cell]
-        # A warning would say what is printed anyway.
+        # A warning would repeat the printed lines.
         with precision.forward_context(), warnings.catch_warnings(action="ignore"):
             found = explain(cell, x, **options)
         B, T = state_leaves(x)[0].shape[:2]
@@ -103,7 +105,7 @@ def _lines(config: Any) -> Iterator[str]:
 
 
 def _task(config: Any, data: Any) -> Any:
-    """The untrained task for data that have to be read."""
+    """The untrained task, for data that must be read first."""
     from omegaconf import open_dict
 
     from rnnkit.training.run.run import build_task
@@ -116,7 +118,7 @@ def _task(config: Any, data: Any) -> Any:
 
 
 def _window(cell: Any, lanes: int, steps: int, device: Any) -> tuple[Any, dict[str, Any]]:
-    """The input of a full window, as `_scans` has it."""
+    """The input of a full window, in the form that `_scans` returns."""
     import torch
 
     dtype = next((parameter.dtype for parameter in cell.parameters()), torch.get_default_dtype())
@@ -124,7 +126,7 @@ def _window(cell: Any, lanes: int, steps: int, device: Any) -> tuple[Any, dict[s
 
 
 def _scans(task: Any, batch: Any) -> dict[Any, tuple[Any, dict[str, Any]]]:
-    """What each cell is given in a training step, x and the options of `scan`; the last time, where it runs often."""
+    """For each cell, `x` and the options of its last `scan` call in a training step."""
     import torch
     from lightning.fabric.utilities import move_data_to_device
 
@@ -150,7 +152,7 @@ def _scans(task: Any, batch: Any) -> dict[Any, tuple[Any, dict[str, Any]]]:
 
 
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """Every cell that a model may take over time, by its place there."""
+    """The cells that the model can scan, with their names in the model."""
     from rnnkit.cells import Cell
     from rnnkit.layers import RNN
 
@@ -168,7 +170,7 @@ def _layers(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _described(cell: Any) -> str:
-    """A cell and its sizes, with all that is wrapped around it."""
+    """A cell with its sizes and its wrappers, as text."""
     from rnnkit.cells import Wrapper
 
     inner = _described(cell.cell) if isinstance(cell, Wrapper) else f"{cell.input_size}, {cell.output_size}"
@@ -176,16 +178,17 @@ def _described(cell: Any) -> str:
 
 
 def _model(config: Any, data: Any) -> Any:
-    """The untrained model; the data are read only where their sizes reach a recurrent layer.
+    """The untrained model. The data are read only if a recurrent layer depends on their sizes.
 
-    What the model's constructor needs and the configuration lacks, such as `vocabulary_size`, only the data know. Two
-    numbers stand in for it: where the recurrent layers come out the same with both, they do not depend on it.
+    Some arguments of the model's constructor, such as `vocabulary_size`, come from the data. The model is built twice
+    with two different placeholders. If the recurrent layers have equal sizes both times, they do not depend on the
+    data.
     """
     from rnnkit.training.configuration.construct import construct, required
 
     try:
         unknown = required(config, "model")
-    except (TypeError, ValueError):  # construct says what is wrong with the target
+    except (TypeError, ValueError):  # construct reports the error of the target
         unknown = []
     if not unknown:
         return construct(config, "model")

@@ -1,4 +1,4 @@
-"""The folder of a run: where it will be, and what Hydra leaves where nothing came of it."""
+"""The run folder: its path, and the removal of empty folders that Hydra leaves."""
 
 import contextlib
 from collections.abc import Sequence
@@ -9,7 +9,11 @@ from rnnkit.errors import UserError
 
 
 def run_folder(config: Any) -> Path:
-    """The folder that `run_dir` names; UserError for one that has no name. Nothing is made yet."""
+    """The path that `run_dir` names. The folder is not created.
+
+    Raises:
+        UserError: `run_dir` is empty.
+    """
     name = config.get("run_dir")
     if not isinstance(name, str) or not name.strip():
         got = "null" if name is None else repr(name)
@@ -19,7 +23,7 @@ def run_folder(config: Any) -> Path:
 
 
 def remove_empty(folders: Sequence[Path], *, is_all: bool) -> None:
-    """Remove the folders of runs of a sweep that left nothing; if these are all, the sweep's too."""
+    """Remove the empty run folders of a sweep, and the sweep's own folder if all its runs are empty."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -31,6 +35,6 @@ def remove_empty(folders: Sequence[Path], *, is_all: bool) -> None:
             (sweep / "multirun.yaml").unlink()
             sweep.rmdir()
             for path in sweep.parents:
-                if here not in path.parents:  # only what lies below the folder where the command is typed
+                if here not in path.parents:  # only folders below the working directory
                     return
                 path.rmdir()

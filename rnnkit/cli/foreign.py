@@ -1,8 +1,8 @@
-"""Choices of a folder of somebody else's: they may set what a run computes, not what Hydra does around it.
+"""Checks of configuration files from a foreign `--config-dir`.
 
-Hydra's own node of a configuration can run code (callbacks, logging, launchers), set environment variables and say
-where files go, and Hydra acts on it before it calls us. So each composition is checked as it is made, those of a sweep
-as well: the node must be what our own files and the command line make of it without the folder.
+Such files may change what a run computes, but not the `hydra` node. The `hydra` node can run code (callbacks, logging,
+launchers), set environment variables and choose output folders, and Hydra acts on it before it calls us. Therefore
+every composition is checked, including those of a sweep: the node must equal the one composed without the folder.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,24 +15,24 @@ from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
 
 OF_A_JOB = {"runtime": None, "overrides": None, "job": ("override_dirname", "config_name")}
-"""Parts of Hydra's node that say which job it is. Hydra fills them in itself, except for choices, which are checked."""
+"""Keys of the `hydra` node that describe the job. Hydra sets them itself; the choices among them are checked."""
 
 
 @contextmanager
 def checked_compositions() -> Iterator[None]:
-    """In the block, Hydra reads no YAML that is not plain, and composes nothing in which a folder has set its node."""
+    """Make Hydra reject YAML with tags and compositions in which a foreign folder changes the `hydra` node."""
     from hydra.core.plugins import Plugins
 
     from rnnkit.compat.hydra import ConfigLoaderImpl, SourcesRegistry, file_of
 
-    Plugins.instance()  # it imports its own plugins a second time: only then is the class the one that reads
+    Plugins.instance()  # it imports its plugins again; only then is this the class that reads
     files = SourcesRegistry.instance().resolve("file")
     compose, read = ConfigLoaderImpl.load_configuration, files.load_config
     usual: dict[tuple[str, ...], Any] = {}
 
     def composing(self: Any, *arguments: Any, **options: Any) -> Any:
         config = compose(self, *arguments, **options)
-        # the first time Hydra only looks whether to sweep, and composes again before it acts on anything
+        # the first composition only decides whether to sweep; Hydra composes again before it acts
         acts = options.get("validate_sweep_overrides", True)
         if acts and any(_is_foreign(source) for source in config.hydra.runtime.config_sources):
             overrides = options["overrides"] if "overrides" in options else arguments[1]
@@ -56,14 +56,14 @@ def checked_compositions() -> Iterator[None]:
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Refuse an option of Hydra's with which it unpickles a file."""
+    """Raise UserError for the option of Hydra that unpickles a file."""
     for argument in arguments:
         if argument.startswith("--experimental-rerun"):
             raise UserError(argument, "an option of rnnkit train", "one that is not", fix="rnnkit resume runs/RUN")
 
 
 def resolve(config: Any) -> None:
-    """Put values in the place of every reference, so that what is checked is what will be built."""
+    """Resolve all references, so that the checked values are the values that are built."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -71,9 +71,7 @@ def resolve(config: Any) -> None:
         OmegaConf.resolve(config)
     except (OmegaConfBaseException, RecursionError) as error:
         got = str(error).partition("\n")[0]
-        raise UserError(
-            "configuration", "references to keys that are there", got, fix="rnnkit train --cfg job"
-        ) from error
+        raise UserError("configuration", "references to existing keys", got, fix="rnnkit train --cfg job") from error
 
 
 def _is_foreign(source: Any) -> bool:
@@ -90,7 +88,7 @@ def _check_plain(path: Path) -> None:
 
 
 def _check(config: Any, overrides: Sequence[str], usual: Any) -> None:
-    """UserError where Hydra's node, or the run folder, is not what it would be without the folder's files."""
+    """Raise UserError if the foreign files change the `hydra` node or the run folder."""
     from omegaconf import OmegaConf
 
     here, there = (OmegaConf.to_container(node.hydra, resolve=False) for node in (config, usual))
@@ -115,7 +113,7 @@ def _typed_for_hydra(overrides: Sequence[str]) -> tuple[str, ...]:
 
 
 def _without_the_folder(typed: Sequence[str], compose: Any) -> Any:
-    """What Hydra composes from our files alone, with the settings of its own that were typed."""
+    """The configuration composed from our files alone, with the `hydra` settings of the command line."""
     from hydra.types import RunMode
 
     from rnnkit.compat.hydra import ConfigLoaderImpl, create_config_search_path
@@ -126,14 +124,14 @@ def _without_the_folder(typed: Sequence[str], compose: Any) -> Any:
 
 
 def _of_every_job(node: Any) -> dict[str, Any]:
-    """Hydra's node without what differs from job to job."""
+    """The `hydra` node without the keys that differ between jobs."""
     kept = {name: value for name, value in node.items() if OF_A_JOB.get(name, ()) is not None}
     kept["job"] = {name: value for name, value in node["job"].items() if name not in OF_A_JOB["job"]}  # type: ignore[operator]
     return kept
 
 
 def _differences(here: Any, there: Any, key: str) -> Iterator[str]:
-    """Keys whose values differ."""
+    """The keys whose values differ."""
     if isinstance(here, Mapping) and isinstance(there, Mapping):
         for name in {**here, **there}:
             if name not in here or name not in there:
@@ -145,13 +143,13 @@ def _differences(here: Any, there: Any, key: str) -> Iterator[str]:
 
 
 def _at(node: Any, parts: Sequence[str]) -> Any:
-    """The value at a key; None where there is none."""
+    """The value at a key; None if the key does not exist."""
     for part in parts:
         node = node.get(part) if isinstance(node, Mapping) else None
     return node
 
 
 def _refusal(key: str, value: Any) -> UserError:
-    expected = "a folder of choices that sets neither the run folder nor anything of Hydra's own"
-    by_hand = f", or ++{key}={value} typed, if you want it" if isinstance(value, str | int | float) else ""
+    expected = "a configuration folder that sets neither the run folder nor a key of Hydra"
+    by_hand = f", or ++{key}={value} on the command line" if isinstance(value, str | int | float) else ""
     return UserError(key, expected, repr(value), fix=f"another folder{by_hand}")

@@ -1,4 +1,4 @@
-"""`rnnkit generate runs/RUN --prompt TEXT`."""
+"""The `rnnkit generate` command."""
 
 import sys
 from typing import Any
@@ -9,19 +9,26 @@ from rnnkit.errors import UserError
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
-    parser = Parser("generate", "Let a trained language model go on with a text. It is printed as it is produced.")
-    parser.add_argument("run", help="the folder of the run")
-    parser.add_argument("--prompt", action="append", help="text to go on with; several give several texts")
-    parser.add_argument("--length", type=int, default=400, help="characters, bytes or words to write (400)")
-    parser.add_argument(
-        "--temperature", type=float, default=1.0, help="below 1: more likely text; 0: the likeliest (1)"
+    """Run the command and return its exit code."""
+    parser = Parser(
+        "generate", "Continue a text with a trained language model. Tokens are printed as they are sampled."
     )
-    parser.add_argument("--top-k", type=int, default=0, help="draw among the k likeliest tokens; 0: all (0)")
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--prompt", action="append", help="text to continue; repeat for several continuations")
+    parser.add_argument("--length", type=int, default=400, help="number of tokens to generate (default: 400)")
     parser.add_argument(
-        "--top-p", type=float, default=1.0, help="draw among the likeliest that add up to p; 1: all (1)"
+        "--temperature", type=float, default=1.0, help="below 1: more probable text; 0: greedy decoding (default: 1)"
     )
-    parser.add_argument("--seed", type=int, help="the same seed gives the same text; by default another each time")
+    parser.add_argument(
+        "--top-k", type=int, default=0, help="sample from the k most probable tokens; 0: from all (default: 0)"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="sample from the most probable tokens whose probabilities sum to p; 1: from all (default: 1)",
+    )
+    parser.add_argument("--seed", type=int, help="random seed; the same seed gives the same text (default: random)")
     parser.add_argument("--checkpoint", default="best", help="best or last (default: best)")
     parser.add_device()
     given = parser.parse(arguments)

@@ -1,4 +1,4 @@
-"""`rnnkit predict runs/RUN --input FILE --output FILE`."""
+"""The `rnnkit predict` command."""
 
 import contextlib
 import os
@@ -13,18 +13,24 @@ from rnnkit.errors import UserError
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
+    """Run the command and return its exit code."""
     parser = Parser(
         "predict",
-        "Say what a trained model makes of new sequences: a file in the format that the model was trained on, whose "
-        "targets may be missing and are not looked at.",
+        "Predict on new sequences. The input is a file in the format of the training data. Targets may be missing; "
+        "they are ignored.",
     )
-    parser.add_argument("run", help="the folder of the run")
-    parser.add_argument("--input", default="-", help="a file, or - for standard input, answered as it comes (-)")
-    parser.add_argument("--output", default="-", help="a file, or - for standard output (-)")
-    parser.add_argument("--format", help="csv, jsonl and others; by default from the name of the output, else jsonl")
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument(
+        "--input", default="-", help="a file, or - for standard input, which is processed as it arrives (default: -)"
+    )
+    parser.add_argument("--output", default="-", help="a file, or - for standard output (default: -)")
+    parser.add_argument(
+        "--format", help="csv, jsonl or another format of the task (default: the extension of the output, else jsonl)"
+    )
     parser.add_argument("--checkpoint", default="best", help="best or last (default: best)")
-    parser.add_argument("--batch-size", type=int, help="sequences at a time; 1 for standard input, else the run's")
+    parser.add_argument(
+        "--batch-size", type=int, help="sequences per batch (default: 1 for standard input, else as in the run)"
+    )
     parser.add_device()
     given = parser.parse(arguments)
     source = None if given.input == "-" else Path(given.input)
@@ -52,7 +58,15 @@ def run(arguments: list[str]) -> int:
 
 
 def _check_output(output: Path, source: Path | None) -> None:
-    """UserError for a folder, and for what is read itself, by whatever path; a source of None is standard input."""
+    """Check that the output is not a folder and not the input itself, by whatever path.
+
+    Args:
+        output: the output file.
+        source: the input file; None is standard input.
+
+    Raises:
+        UserError: predictions cannot be written there.
+    """
     got = None
     if output.is_dir():
         got = f"'{output}', a folder"
@@ -60,7 +74,7 @@ def _check_output(output: Path, source: Path | None) -> None:
         inside = os.path.realpath(output).startswith(os.path.join(os.path.realpath(source), ""))
         got = f"'{output}', a file of the input" if inside else None
     elif output.is_file():
-        # a standard input that is no file of the system's has no number
+        # a standard input that is not a file of the system has no file descriptor
         with contextlib.suppress(OSError, ValueError, AttributeError):
             read = os.fstat(sys.stdin.fileno()) if source is None else source.stat()
             got = f"'{output}', which is the input" if os.path.samestat(output.stat(), read) else None
@@ -70,7 +84,7 @@ def _check_output(output: Path, source: Path | None) -> None:
 
 @contextlib.contextmanager
 def _sink(output: str) -> Iterator[TextIO]:
-    """Standard output; a file that appears when it is whole; a device or a pipe as it is."""
+    """The open output: standard output, a device or a pipe, or a file that appears only when it is complete."""
     from rnnkit.files import replacing
 
     if output == "-":

@@ -1,4 +1,4 @@
-"""`model.cell._target_=my_lab.Cell`: the options of the class that was there before."""
+"""Options of a class that an override of `_target_` replaces, as in `model.cell._target_=my_lab.Cell`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from rnnkit.errors import UserError
 
 
 def options_of_typed_classes(overrides: Sequence[str]) -> list[str]:
-    """The overrides, with `++` before options of a class that is typed: Hydra knows those of the class before only.
+    """The overrides, with `++` before the options of a replacing class. Hydra knows only those of the replaced class.
 
     >>> options_of_typed_classes(["model.cell._target_=my_lab.Cell", "model.cell.leak=0.5", "seed=2"])
     ['model.cell._target_=my_lab.Cell', '++model.cell.leak=0.5', 'seed=2']
@@ -24,10 +24,11 @@ def options_of_typed_classes(overrides: Sequence[str]) -> list[str]:
 
 
 def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Take out of each node whose `_target_` is typed the options that the new class does not take, and name them.
+    """Remove and report the options that a class named on the command line does not accept.
 
-    They were chosen with the class that was there before. Options that are typed themselves stay, and are refused later
-    where the class does not take them. Call it when the typed classes are known to be allowed: they are imported.
+    These options belong to the replaced class. Options given on the command line are kept; if the class does not
+    accept them, a later check reports it. The classes are imported, so call this only after they are known to be
+    allowed.
     """
     from rnnkit.training.configuration.construct import locate
     from rnnkit.training.configuration.signatures import signature_of
@@ -40,7 +41,7 @@ def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str
             continue
         try:
             signature = signature_of(locate(node_key, node._target_))
-        except UserError:  # the schema tells
+        except UserError:  # the schema check reports it
             continue
         others = [
             str(name)
@@ -54,4 +55,4 @@ def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str
         with open_dict(node):
             for name in others:
                 del node[name]
-        print(f"{node_key}: {node._target_} does not take {', '.join(others)} of the class that it replaces: left out")
+        print(f"{node_key}: options of the replaced class dropped, {node._target_} does not take {', '.join(others)}")

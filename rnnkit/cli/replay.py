@@ -1,4 +1,4 @@
-"""`rnnkit replay runs/RUN`."""
+"""The `rnnkit replay` command."""
 
 import contextlib
 
@@ -8,13 +8,13 @@ from rnnkit.errors import UserError
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
+    """Run the command and return its exit code."""
     parser = Parser(
         "replay",
-        "Run the batch again at which a gradient was not finite, with its weights, carry and random numbers, and say "
-        "where it goes wrong.",
+        "Run the batch with a non-finite gradient again, with the same weights, carried state and random numbers, and "
+        "print the first non-finite value.",
     )
-    parser.add_argument("run", help="the folder of the run")
+    parser.add_argument("run", help="the run folder")
     given = parser.parse(arguments)
     quiet()
     import hydra
@@ -29,13 +29,15 @@ def run(arguments: list[str]) -> int:
     run = Run.open(given.run)
     path = run.folder / "bad_batch.pt"
     if not path.is_file():
-        raise UserError("run", "a run that met a bad batch", f"no {path}", fix="rnnkit evaluate, if it trained well")
+        raise UserError(
+            "run", "a run with a non-finite batch", f"no {path}", fix="rnnkit evaluate, if the training succeeded"
+        )
     try:
         case = storage.read(path)
     except storage.DamagedFileError as error:
         raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({error})", fix="another run") from error
     config = run.config()
-    with contextlib.suppress(Exception):  # a type of inputs that it does not import is named below
+    with contextlib.suppress(Exception):  # an input type that it does not import is reported below
         hydra.utils.get_object(config.data._target_)
     try:
         case["state_dict"] = without_clipping(case["state_dict"])
@@ -46,7 +48,7 @@ def run(arguments: list[str]) -> int:
         found = replay(task, case, batch)
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         got = f"'{path}' ({type(error).__name__}: {error})"
-        raise UserError("run", "a bad_batch.pt of the run's model", got, fix="another run") from error
-    print(f"step {case['step']}, {lanes} lanes x {steps} steps: not finite; it begins in")
+        raise UserError("run", "a bad_batch.pt of this run's model", got, fix="another run") from error
+    print(f"step {case['step']}, {lanes} lanes x {steps} steps: non-finite gradient. First non-finite value:")
     print(f"  {found}")
     return 0

@@ -1,4 +1,4 @@
-"""`rnnkit resume runs/RUN [KEY=VALUE ...]`."""
+"""The `rnnkit resume` command."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
 
 FIXED = ("model", "task", "optimizer", "averaging", "seed", "run_dir")
-"""What last.ckpt holds or is named after: a change would be ignored or would not fit."""
+"""Keys that a resumed run cannot change: they are stored in last.ckpt or decide its layout or its file name."""
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
-    parser = Parser("resume", "Go on with a run from checkpoints/last.ckpt, in the same folder.")
-    parser.add_argument("run", help="the folder of the run")
+    """Run the command and return its exit code."""
+    parser = Parser("resume", "Resume a run from checkpoints/last.ckpt, in the same folder.")
+    parser.add_argument("run", help="the run folder")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.max_epochs=20")
     given = parser.parse(arguments)
     quiet()
@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _apply(config: Any, override: str) -> None:
-    """Changes one existing key."""
+    """Change one existing key."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""What a batch system sends before it ends a job."""
+"""Signals that a batch system sends before it ends a job."""
 
 import signal
 import threading
@@ -7,16 +7,18 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGUSR1 raise KeyboardInterrupt in the block, which then can tidy up; training has its own handlers.
+def interrupt_on_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM and SIGUSR1 in the block, so that it can clean up.
+
+    Training installs its own handlers.
 
     >>> import os
     >>> try:
-    ...     with like_ctrl_c():
+    ...     with interrupt_on_signals():
     ...         os.kill(os.getpid(), signal.SIGTERM)
     ... except KeyboardInterrupt:
-    ...     print("tidied up")
-    tidied up
+    ...     print("cleaned up")
+    cleaned up
     """
     names = ("SIGTERM", "SIGUSR1") if threading.current_thread() is threading.main_thread() else ()
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

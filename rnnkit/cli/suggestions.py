@@ -1,11 +1,11 @@
-"""What may have been meant."""
+"""Suggestions for misspelled words and keys."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that looks most like `word`.
+    """The known word that is most similar to `word`.
 
     >>> nearest("trian", ["resume", "train"])
     'train'
@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def nearest_keys(key: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The keys that look most like a dotted `key`, judged whole and by their last part.
+    """The keys that are most similar to a dotted `key`, as a whole or in their last part.
 
     >>> nearest_keys("model.hiden_size", ["model.hidden_size", "model.dropout", "seed"])[0]
     'model.hidden_size'
@@ -23,10 +23,10 @@ def nearest_keys(key: str, known: Iterable[str], most: int = 3) -> list[str]:
     'optimizer.lr'
     """
 
-    def likeness(candidate: str) -> float:
+    def similarity(candidate: str) -> float:
         whole = difflib.SequenceMatcher(None, key, candidate).ratio()
         last = difflib.SequenceMatcher(None, key.split(".")[-1], candidate.split(".")[-1]).ratio()
         return max(whole, 0.9 * last)
 
-    ranked = sorted(known, key=likeness, reverse=True)
-    return [candidate for candidate in ranked[:most] if likeness(candidate) > 0.5]
+    ranked = sorted(known, key=similarity, reverse=True)
+    return [candidate for candidate in ranked[:most] if similarity(candidate) > 0.5]

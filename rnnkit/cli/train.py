@@ -1,4 +1,4 @@
-"""`rnnkit train [KEY=VALUE ...]`."""
+"""The `rnnkit train` command."""
 
 import math
 import os
@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnkit.cli.configuration import check_choices, config_folder, explained, groups
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
 from rnnkit.cli.replaced import options_of_typed_classes
@@ -19,15 +19,15 @@ from rnnkit.renamed import renewed_choices
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
-Trains a model and leaves a run folder. Without arguments: a character-level LSTM on the Python standard library.
+Train a model and write a run folder. The default is a character-level LSTM on the Python standard library.
 
   rnnkit train model/cell=gru model.num_layers=3 optimizer.lr=2e-3 data.path=my_corpus.txt
   rnnkit train experiment=tiny_shakespeare
-  rnnkit train task=tagging                           other tasks, each with data of its own to start with
+  rnnkit train task=tagging                           another task, with its own default data
   rnnkit train --multirun model/cell=elman,lstm,gru seed=1,2,3
-  rnnkit train model.cell._target_=my_lab.cells.MyCell        a class of your own, from the folder you stand in
-  RNNKIT_ALLOW=my_lab rnnkit train --config-dir my_lab/conf model/cell=mine   choices of your own
-  rnnkit train --cfg job                                      print the whole configuration and stop
+  rnnkit train model.cell._target_=my_lab.cells.MyCell        your own class, from the working directory
+  RNNKIT_ALLOW=my_lab rnnkit train --config-dir my_lab/conf model/cell=mine   your own configuration files
+  rnnkit train --cfg job                                      print the whole configuration and exit
 
 Choices:
 {choices}
@@ -42,12 +42,12 @@ class Result(NamedTuple):
     folder: Path
     overrides: list[str]
     monitor: str
-    best: float  # of the monitor; NaN where nothing was measured
-    largest_first: bool  # whether the best is the largest
+    best: float  # value of the monitor; NaN where it was never computed
+    largest_first: bool  # whether larger is better
 
 
 def run(arguments: list[str]) -> int:
-    """The command; its exit code."""
+    """Run the command and return its exit code."""
     if "-h" in arguments or "--help" in arguments:
         choices = "\n".join(f"  {group + '=':<12} {', '.join(names)}" for group, names in groups().items())
         print(HELP.format(choices=choices), end="")
@@ -72,16 +72,16 @@ def _train(arguments: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     register()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors to us instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     command = list(sys.argv)
     results: list[Result] = []
     failures: list[Exception] = []
-    nothing_came_of: list[Path] = []
+    empty_folders: list[Path] = []
 
     @hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")
     def task(config: DictConfig) -> float:
-        """The best value of the monitor, which a sweeper may optimize; NaN for a run that failed."""
-        sys.argv = command  # what Lightning starts again for each process of a distributed run
+        """Train, and return the best value of the monitor for a sweeper; NaN if the run failed."""
+        sys.argv = command  # Lightning runs this command for each further process of a distributed run
         settings = HydraConfig.get()
         is_one_of_many = settings.mode == RunMode.MULTIRUN
         overrides = list(settings.overrides.task)
@@ -94,12 +94,12 @@ def _train(arguments: list[str]) -> int:
             best = math.nan if found is None else found
             results.append(Result(folder, overrides, config.monitor, best, config.monitor_mode == "max"))
             return best
-        except Exception as error:  # kept from Hydra, which would print it its own way
+        except Exception as error:  # otherwise Hydra would print it in its own format
             failures.append(error)
             if is_one_of_many:
                 print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
             if is_one_of_many and not results:
-                nothing_came_of.append(Path(settings.runtime.output_dir))
+                empty_folders.append(Path(settings.runtime.output_dir))
             return math.nan
 
     sys.argv = [command[0], *options_of_typed_classes(arguments)]
@@ -108,15 +108,15 @@ def _train(arguments: list[str]) -> int:
             task()
     except UserError:
         raise
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # all of them Hydra's own
-        raise explained(error, [item for item in arguments if not item.startswith("-")]) from error
-    except OSError as error:  # Hydra makes the folder of a sweep itself
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # all raised by Hydra
+        raise as_user_error(error, [item for item in arguments if not item.startswith("-")]) from error
+    except OSError as error:  # Hydra creates the folder of a sweep itself
         from rnnkit.training.run.lock import no_folder
 
         raise no_folder(error.filename, error) from error
     finally:
         sys.argv = command
-    remove_empty(nothing_came_of, is_all=not results)
+    remove_empty(empty_folders, is_all=not results)
     if len(results) > 1:
         _print_table(results)
     if failures:
@@ -137,7 +137,7 @@ def _run_one(config: Any, overrides: list[str], folder: Path) -> dict[str, Any]:
 
 
 def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[str, Any]:
-    """Trains, and says what came of it; exits with 130 where training was asked to stop."""
+    """Train and print the result. Exit with code 130 if training was interrupted."""
     from lightning.pytorch.utilities import rank_zero_only
 
     from rnnkit.training import fit
@@ -146,15 +146,15 @@ def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[s
     try:
         metrics = fit(config, folder, resume=resume)
     except Interrupted as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one of the processes of a distributed run says it
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # only one process of a distributed run prints it
             print(stop)
         sys.exit(130)
-    rank_zero_only(_report)(folder, metrics)  # of processes side by side one speaks
+    rank_zero_only(_report)(folder, metrics)  # only one process prints
     return metrics
 
 
 def _report(folder: Path, metrics: dict[str, Any]) -> None:
-    """The result of a run, and what to type next."""
+    """Print the result of a run and the next commands."""
     best = {name: value for name, value in metrics.items() if name.startswith("best_") and value is not None}
     shown = "  ".join(f"{name.replace('_', ' ', 1)} {value:.4f}" for name, value in best.items())
     minutes, seconds = divmod(round(metrics["seconds"]), 60)
@@ -171,14 +171,14 @@ def _report(folder: Path, metrics: dict[str, Any]) -> None:
 
 
 def _typed(folder: Path) -> str:
-    """A folder as an argument of a shell's command line, where a dash would begin an option."""
+    """A folder as a quoted argument of a shell command. A leading dash would start an option."""
     return shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
 
 
 def _print_table(results: list[Result]) -> None:
     shared = set.intersection(*(set(result.overrides) for result in results))
     print("\nAll runs, best first:")
-    for monitor in dict.fromkeys(result.monitor for result in results):  # several where the tasks differ
+    for monitor in dict.fromkeys(result.monitor for result in results):  # several if the tasks differ
         for result in sorted((one for one in results if one.monitor == monitor), key=_rank):
             own = " ".join(override for override in result.overrides if override not in shared)
             best = "-" if math.isnan(result.best) else f"{result.best:.4f}"
@@ -186,7 +186,7 @@ def _print_table(results: list[Result]) -> None:
 
 
 def _rank(result: Result) -> tuple[bool, float]:
-    """Smallest first; last what was not measured."""
+    """Sort key: best first, runs without a value last."""
     return math.isnan(result.best), -result.best if result.largest_first else result.best
 
 

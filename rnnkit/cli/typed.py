@@ -1,14 +1,14 @@
-"""What stands on the command line itself, and so has its user's consent."""
+"""Values given on the command line. The user has approved them by typing them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
 def typed_values(overrides: Iterable[str]) -> dict[str, Any]:
-    """The values of `KEY=VALUE`, by dotted key; those of `KEY={a: 1}` each by a key of its own.
+    """The values of `KEY=VALUE` arguments by dotted key. A mapping `KEY={a: 1}` is flattened to `KEY.a`.
 
-    A choice, `model=mine`, is a value as well, but none that a key of the composed configuration has: what the chosen
-    file says has not been typed.
+    A choice such as `model=mine` is included by the name of its group. The contents of the chosen file are not, because
+    the user did not type them.
 
     >>> typed_values(["model.cell._target_=my_lab.Cell", "+callbacks.mine={_target_: my_lab.Callback, every: 2}"])
     {'model.cell._target_': 'my_lab.Cell', 'callbacks.mine._target_': 'my_lab.Callback', 'callbacks.mine.every': 2}
@@ -21,7 +21,7 @@ def typed_values(overrides: Iterable[str]) -> dict[str, Any]:
     for override in overrides:
         try:
             parsed = parser.parse_override(override)
-        except HydraException:  # an option, or what Hydra itself complains of
+        except HydraException:  # an option, or an override that Hydra itself reports
             continue
         if not parsed.is_delete():
             found.update(_leaves(parsed.key_or_group, parsed.value()))

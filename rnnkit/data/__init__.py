@@ -1,6 +1,6 @@
-"""Files in, batches out: every batch is a `SequenceBatch`.
+"""Data modules that read files and yield batches of type `SequenceBatch`.
 
-Names are imported when they are first used, because `rnnkit data list` must not wait for torch and Lightning.
+Names are imported on first use, so that `rnnkit data list` does not import torch and Lightning.
 """
 
 from importlib import import_module

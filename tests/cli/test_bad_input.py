@@ -9,15 +9,15 @@ import pytest
 from omegaconf import OmegaConf
 
 from rnnkit.cli import run
-from rnnkit.cli.configuration import CAN_BE_LEFT_OUT, groups
+from rnnkit.cli.configuration import OPTIONAL_GROUPS, groups
 
 BAD_OVERRIDES = {
-    "optimizer.lrr=1": r"optimizer\.lrr: expected a key .* got a key that does not exist\. Try: optimizer\.lr=1",
+    "optimizer.lrr=1": r"optimizer\.lrr: expected a configuration key .* does not exist\. Try: optimizer\.lr=1",
     "optimzer.lr=1": r"optimzer\.lr: .* Try: optimizer\.lr=1",
     "trainer.max_epoch=2": r"trainer\.max_epoch: .* Try: trainer\.max_epochs=2",
     "model.cell.forgetbias=1": r"model\.cell\.forgetbias: .* Try: model\.cell\.forget_bias=1",
     "model/cell=gruu": r"model/cell: expected one of .*elman, gru,.*lstm.*; got 'gruu'\. Try: model/cell=gru",
-    "model/cel=gru": r"model/cel: expected a group .* Try: model/cell=gru",
+    "model/cel=gru": r"model/cel: expected a configuration group .* Try: model/cell=gru",
     "cell=gru": r"cell: .* Try: model/cell=gru",
     "experiment=tiny_shakespear": r"experiment: .* Try: experiment=tiny_shakespeare",
     "lr": r"overrides: expected KEY=VALUE pairs; got lr",
@@ -37,8 +37,8 @@ BAD_OVERRIDES = {
     "data=nothing": r"data: expected one of .*got 'nothing'",
     "clipping.max_norm=-1": r"clipping\.max_norm: expected a number above 0; got -1",
     "trainer.max_epochs=-1": r"trainer\.max_epochs: expected a number of epochs or steps, .*got neither",
-    "output=student_t": r"output: expected a task that has it, forecasting; .* Try: task=forecasting output=student_t",
-    "output.error=mae": r"output: expected a task that has it.* Try: task=forecasting output\.error=mae",
+    "output=student_t": r"output: expected a task with this group: forecasting; .* task=forecasting output=student_t",
+    "output.error=mae": r"output: expected a task with this group.* Try: task=forecasting output\.error=mae",
     "averaging=null": r"averaging: expected one of ema, nonmonotonic; got null\. Try: ~averaging",
     "model.cell=gru": r"model\.cell: expected .* a choice with a slash; got 'gru'\. Try: model/cell=gru$",
     "model=tagger": r"model: expected a model for language_modeling; got Tagger, .* Try: task=tagging$",
@@ -100,7 +100,7 @@ def test_texts_that_cannot_be_trained_on(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("group", CAN_BE_LEFT_OUT)
+@pytest.mark.parametrize("group", OPTIONAL_GROUPS)
 def test_groups_that_a_run_can_do_without(group: str, small: list[str], tmp_path: Path) -> None:
     """What the message on `averaging=null` advises."""
     asked = [*small, "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.log_every_n_steps=1"]

@@ -100,7 +100,7 @@ def test_the_data_are_read_where_they_matter(
         ("model.hidden_size=x", r"model\.hidden_size: expected a whole number, 1 or more; got 'x'"),
         ("model.cell._target_=my_lab.Cell", r"model\.cell\._target_: expected something that can be imported"),
         ("model._target_=my_lab.Model", r"model\._target_: expected something that can be imported"),
-        ("model._target_=torch.nn.Identity", r"model: expected a model with a cell inside; got Identity"),
+        ("model._target_=torch.nn.Identity", r"model: expected a model that contains a cell; got Identity"),
         ("data.lanes=0", r"data\.lanes: expected a whole number, 1 or more; got 0"),
         ("--config-dir=nowhere", r"--config-dir: expected a folder"),
         ("--layers", r"unrecognized arguments: --layers"),

@@ -171,6 +171,6 @@ def test_a_part_that_a_model_does_not_have_is_told_with_a_task_that_has_it(
 ) -> None:
     assert run(["train", override]) == 2
     said = capsys.readouterr().err
-    assert "a task that has it" in said
+    assert "a task with this group" in said
     fix = said.partition("Try: ")[2].split()
     assert run(["train", *fix, "--cfg", "job"]) == 0

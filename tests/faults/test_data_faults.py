@@ -227,7 +227,7 @@ def test_arrays_that_unpack_to_huge_ones_are_refused(tmp_path: Path, monkeypatch
     np.savez_compressed(path, x=np.zeros((4, 1 << 20)), y=["a", "b"] * 2)
     with zipfile.ZipFile(path) as found:
         assert sum(member.file_size for member in found.infolist()) > 32 << 20
-    with pytest.raises(UserError, match=r"a file that packs real data; got a\.npz, whose [\d,]+ bytes unpack to"):
+    with pytest.raises(UserError, match=r"a plausible compression ratio; got a\.npz, whose [\d,]+ bytes unpack to"):
         SeriesLabelData(path=path).setup()
 
 

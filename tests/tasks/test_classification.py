@@ -167,9 +167,9 @@ def test_a_run_is_evaluated_with_intervals_and_predicts(
     assert run(["evaluate", str(trained), "--split", "valid"]) == 0
     assert "baseline: always" in capsys.readouterr().out
     (tmp_path / "series.csv").write_text("value\n" + "".join(f"{t % 3}\n" for t in range(50)))
-    files = ["--input", str(tmp_path / "series.csv"), "--output", str(tmp_path / "said.csv")]
+    files = ["--input", str(tmp_path / "series.csv"), "--output", str(tmp_path / "predictions.csv")]
     assert run(["predict", str(trained), *files]) == 0
-    with (tmp_path / "said.csv").open(newline="") as file:
+    with (tmp_path / "predictions.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["id"] == "series.csv"
     shares = {name.removeprefix("p_"): float(share) for name, share in row.items() if name.startswith("p_")}

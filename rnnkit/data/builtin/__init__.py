@@ -1,1 +1,1 @@
-"""Data sets that the package makes itself, or reads with rules of their own."""
+"""Generated data sets, and data sets with their own file formats."""

@@ -1,4 +1,4 @@
-"""C-MAPSS: how long will a turbofan engine still run?"""
+"""C-MAPSS: the remaining useful life of turbofan engines."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from annotated_types import MinLen
 from numpy.typing import NDArray
 
 from rnnkit.data.io.sources import Paths, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.numbers import numbers
 from rnnkit.data.labeled.series import SeriesLabelData
@@ -23,24 +23,24 @@ SENSORS = 21
 
 
 class CMAPSSData(SeriesLabelData):
-    """The turbofan engines of Saxena et al. 2008, each a series with its remaining life at every step.
+    """Turbofan engines of Saxena et al. 2008. Each engine is a series with its remaining life at every step.
 
-    In the files a row is a flight: number of the engine, number of the flight, 3 settings and 21 measurements. Training
-    engines run until they fail, so that with T flights the remaining life at flight t is T - t, at most `cap`: early on
-    nothing can be known of it (Heimes 2008). Validation takes whole engines. Engines of the test split are seen up to
-    some flight before; what they had left then, not capped, stands in the file `remaining`, and only that step has a
-    target.
+    A row of the files is a flight: index of the engine, index of the flight, 3 settings and 21 measurements. Training
+    engines run until they fail. With T flights, the remaining life at flight t is T - t, capped at `cap`, because it
+    cannot be predicted early on (Heimes 2008). The validation split consists of whole engines. Test engines are
+    recorded up to some flight before their failure. The file `remaining` has their remaining lives at that flight, not
+    capped, and only that step has a target.
 
     Args:
-        remaining: the remaining lives of the test engines, one a line; None takes that of `dataset`, or RUL_FD001.txt
-            beside test_FD001.txt.
-        cap: flights; None for no cap.
-        sensors: numbers of the measurements that are read, from 1; None reads all of them, and the settings.
-        others: see `SeriesLabelData`; the layout of tables does not matter.
+        remaining: the file with the remaining lives of the test engines, one per line. None uses the file of `dataset`,
+            or RUL_FD001.txt next to test_FD001.txt.
+        cap: the largest remaining life of a training target, in flights; None for no cap.
+        sensors: the measurements to read, from 1. None reads all measurements and the settings.
+        others: see `SeriesLabelData`. The options for the layout of tables have no effect.
 
     Raises:
-        UserError: with the line, for a row without 26 numbers, flights that do not follow each other, more or fewer
-            remaining lives than engines, and sensors that there are not.
+        UserError: a row does not have 26 numbers, the flights are not consecutive, the number of remaining lives
+            differs from the number of engines, or a sensor does not exist. The message has the line.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CMAPSSData(SeriesLabelData):
         engines = (
             self._engines(path, "--input")
             if path is not None
-            else iter(_engines("".join(arriving()), "standard input", "--input", self._read_columns))
+            else iter(_engines("".join(stdin_lines()), "standard input", "--input", self._read_columns))
         )
         return (engine._replace(inputs=self.encode_inputs(engine)) for engine in engines)
 
@@ -93,7 +93,7 @@ class CMAPSSData(SeriesLabelData):
         found = self.origin.found()
         paths = self.remaining or found.get("remaining", (None, ""))[0] or _beside(test)
         if paths is None:
-            got = f"none beside {test}"
+            got = f"none next to {test}"
             fix = "data.remaining=RUL_FD001.txt"
             raise UserError("data.remaining", "the remaining lives of the test engines", got, fix=fix)
         (document,) = read(paths, argument="data.remaining")
@@ -101,13 +101,16 @@ class CMAPSSData(SeriesLabelData):
         if len(cells) != engines:
             got = f"{len(cells)} in {document.name}"
             raise UserError(
-                "data.remaining", f"{engines} numbers, one for each engine", got, fix="the file of this test"
+                "data.remaining",
+                f"{engines} numbers, one for each engine",
+                got,
+                fix="the file that belongs to this test split",
             )
         return numbers(cells, lambda index: f"{document.name} line {index + 1}", "data.remaining")
 
 
 def _beside(test: Paths) -> Path | None:
-    """The file of remaining lives that lies with test_FD001.txt and is named like it."""
+    """The file of remaining lives next to test_FD001.txt, with the matching name."""
     if not isinstance(test, str | os.PathLike) or "test_" not in Path(test).name:
         return None
     name = Path(test).name.replace("test_", "RUL_").removesuffix(".gz")
@@ -125,7 +128,9 @@ def _engines(text: str, name: str, argument: str, columns: Sequence[int]) -> lis
     wrong = next(((number, row) for number, row in rows if len(row) != COLUMNS), None)
     if wrong is not None or not rows:
         got = f"{len(wrong[1])} at {name} line {wrong[0]}" if wrong else f"no row in {name}"
-        raise UserError(argument, f"{COLUMNS} numbers in every row", got, fix=f"{argument}=train_FD001.txt or the like")
+        raise UserError(
+            argument, f"{COLUMNS} numbers in every row", got, fix=f"{argument}=train_FD001.txt or a similar file"
+        )
     flat = [cell for _, row in rows for cell in row]
     values_NI = numbers(flat, lambda index: f"{name} line {rows[index // COLUMNS][0]}", argument).reshape(-1, COLUMNS)
     starts = [0, *(np.flatnonzero(np.diff(values_NI[:, 0])) + 1).tolist(), len(rows)]

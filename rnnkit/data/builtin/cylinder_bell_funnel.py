@@ -1,4 +1,4 @@
-"""Cylinder, bell, funnel: three shapes in noise, drawn as often as wanted."""
+"""Cylinder-bell-funnel: generated series of three shapes in noise."""
 
 from typing import Annotated, Any
 
@@ -16,15 +16,17 @@ SHAPES = ("cylinder", "bell", "funnel")
 
 
 class CylinderBellFunnel(SeriesLabelData):
-    """Series of the benchmark of Saito 1994 (`cylinder_bell_funnel`), drawn in equal numbers; needs no file.
+    """Series of the benchmark of Saito 1994 (see `cylinder_bell_funnel`), in equal numbers per class. Needs no file.
 
     Args:
-        train_size, valid_size, test_size: series of each split.
-        draw: which series these are; another number draws others.
-        others: see `SeriesLabelData`; with `path` or `train` files are read in place.
+        train_size: number of training series.
+        valid_size: number of validation series.
+        test_size: number of test series.
+        draw: seed of the generated series.
+        others: see `SeriesLabelData`. With `path` or `train`, files are read instead.
 
     Raises:
-        UserError: for a split that has not one series of each shape.
+        UserError: a split is too small to have one series of each shape.
 
     >>> data = CylinderBellFunnel(train_size=30, valid_size=9, test_size=9)
     >>> data.setup()
@@ -64,15 +66,15 @@ class CylinderBellFunnel(SeriesLabelData):
 
 
 def cylinder_bell_funnel(shape_N: Tensor, generator: torch.Generator) -> Tensor:
-    r"""A series of 128 steps [N, T] for each number of a shape: 0 cylinder, 1 bell, 2 funnel (Saito 1994).
+    r"""Draw a series of 128 steps [N, T] for each shape: 0 cylinder, 1 bell, 2 funnel (Saito 1994).
 
     .. math::
         c(t) &= (6 + \eta) \, \chi_{[a,b]}(t) + \epsilon(t) \\
         b(t) &= (6 + \eta) \, \chi_{[a,b]}(t) \, (t - a) / (b - a) + \epsilon(t) \\
         f(t) &= (6 + \eta) \, \chi_{[a,b]}(t) \, (b - t) / (b - a) + \epsilon(t)
 
-    for t from 1 to 128, :math:`\eta` and :math:`\epsilon(t)` standard normal, a a whole number from 16 to 32 and b - a
-    one from 32 to 96, all of equal probability; :math:`\chi` is 1 from a to b and else 0.
+    for t from 1 to 128. :math:`\eta` and :math:`\epsilon(t)` are standard normal. The integers a and b - a are uniform
+    on 16 to 32 and on 32 to 96. :math:`\chi` is 1 from a to b and 0 elsewhere.
 
     >>> cylinder_bell_funnel(torch.tensor([0, 1, 2]), torch.Generator().manual_seed(0)).shape
     torch.Size([3, 128])

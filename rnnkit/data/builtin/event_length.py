@@ -1,4 +1,4 @@
-"""The default of regression: how long something lasted, in a noisy series."""
+"""The default data of the regression task: the length of an event in a noisy series."""
 
 from typing import Any, Literal
 
@@ -9,16 +9,16 @@ from rnnkit.data.labeled.series import SeriesLabelData
 
 
 class EventLength(SeriesLabelData):
-    r"""Noise in which, once, a cylinder, bell or funnel stands (Saito 1994); the target is its length in steps.
+    r"""Noise with one cylinder, bell or funnel (Saito 1994). The target is the length of that event in steps.
 
     .. math:: x_t = \epsilon_t + (6 + \eta) \, s_t \, [a \le t < b], \qquad y = b - a
 
-    with :math:`s_t` constant, rising from 0 to 1 or falling from 1 to 0, and standard normal :math:`\eta` and
-    :math:`\epsilon_t`. Series have 64 to 128 steps, events 8 to 48, anywhere. The beginning of a bell and the end of a
-    funnel drown in the noise, so that nobody can be exact.
+    where :math:`s_t` is constant, rises from 0 to 1 or falls from 1 to 0, and :math:`\eta` and :math:`\epsilon_t` are
+    standard normal. Series have 64 to 128 steps and events 8 to 48, at random positions. The start of a bell and the
+    end of a funnel are hidden in the noise, so that no predictor can be exact.
 
-    2,000 series for training, 500 for validation, 500 for test, the same on every machine and for every seed. Files of
-    one's own, and predictions, are those of `SeriesLabelData`.
+    There are 2,000 training, 500 validation and 500 test series, equal on every machine and for every seed. Other
+    files, and predictions, have the formats of `SeriesLabelData`.
 
     >>> data = EventLength()
     >>> data.setup()

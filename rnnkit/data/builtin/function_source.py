@@ -1,4 +1,4 @@
-"""Functions of Python's standard library: from which package is this one?"""
+"""Functions of Python's standard library, with the package of each as its class."""
 
 import ast
 import textwrap
@@ -7,25 +7,25 @@ from pathlib import Path
 
 from rnnkit.data.catalog import python_source
 from rnnkit.data.io.sources import read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.tables import suffix_of
 from rnnkit.data.labeled.text import TextLabelData
 from rnnkit.errors import UserError
 
 PACKAGES = ("asyncio", "email", "http", "importlib", "multiprocessing", "tkinter", "unittest", "xml")
-"""Those with the most functions, in several files each, of Python 3.11 to 3.13."""
+"""The packages with the most functions, in several files each, in Python 3.11 to 3.13."""
 
 
 class FunctionSource(TextLabelData):
-    """Functions and methods of eight packages of the standard library, as text, and the package of each; needs no file.
+    """Source text of functions and methods of eight packages of the standard library. Needs no file.
 
-    A file and all its functions are in one split. They differ a little between Python versions; a package that an
-    installation lacks, as many lack tkinter, is no class there. Prediction also reads Python files, function by
-    function.
+    The class is the package. All functions of a file are in the same split. The functions differ slightly between
+    Python versions. A package that is not installed, such as tkinter on many systems, is not a class. Prediction also
+    reads Python files, function by function.
 
     Args:
-        others: see `TextLabelData`; with `path` or `train` files are read in place.
+        others: see `TextLabelData`. With `path` or `train`, files are read instead.
 
     >>> data = FunctionSource(level="char", max_length=256)
     >>> data.setup()
@@ -46,7 +46,7 @@ class FunctionSource(TextLabelData):
         if path is not None and suffix_of(path.name) != ".py":
             yield from super().read_inputs(path)
             return
-        name, text = ("standard input", "".join(arriving())) if path is None else read(path, argument="--input")[0]
+        name, text = ("standard input", "".join(stdin_lines())) if path is None else read(path, argument="--input")[0]
         try:
             found = list(functions(text))
         except (SyntaxError, ValueError) as error:
@@ -56,7 +56,7 @@ class FunctionSource(TextLabelData):
 
 
 def functions(text: str) -> Iterator[tuple[int, str]]:
-    r"""The functions of a module and the methods of its classes: first line and source, those within another not alone.
+    r"""The first line and the source of each function and method of a module. Nested functions are not separate.
 
     >>> list(functions("class A:\n    @property\n    def f(self):\n        return 1\n"))
     [(3, 'def f(self):\n    return 1')]

@@ -1,4 +1,4 @@
-"""The Mackey-Glass equation: a chaotic series that needs no download."""
+"""Chaotic time series of the Mackey-Glass equation."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,32 +11,33 @@ from rnnkit.errors import UserError
 from rnnkit.ranges import PositiveInt, Seed
 
 STEPS_PER_UNIT = 10
-"""Integration steps in a unit of time."""
+"""Integration steps per unit of time."""
 WASHOUT = 1000
-"""Units of time before the first that is given out, in which a series forgets where it began."""
+"""Units of time that are discarded at the start, so that the series does not depend on its initial history."""
 
 
 @dataclass(frozen=True)
 class MackeyGlass:
-    r"""Series of the delay equation of Mackey & Glass (Science 197:287, 1977), sampled once in a unit of time.
+    r"""Series of the delay equation of Mackey & Glass (Science 197:287, 1977), sampled once per unit of time.
 
     .. math::
         \dot{x}(t) = \frac{\beta \, x(t - \tau)}{1 + x(t - \tau)^n} - \gamma \, x(t),
         \qquad \beta = 0.2, \; \gamma = 0.1, \; n = 10
 
-    With :math:`\tau = 17` it is mildly chaotic, the usual benchmark of echo-state networks. Jaeger & Haas (Science
-    304:78, 2004) train on 3,000 steps and report the root mean square of the error 84 steps ahead over independent
-    continuations, divided by the standard deviation of the series, NRMSE84: :math:`10^{-4.2}` with a reservoir of 1,000
-    units that runs freely from step to step, :math:`10^{-1.7}` the best before it.
+    With :math:`\tau = 17` the series is mildly chaotic and is the usual benchmark of echo-state networks. Jaeger & Haas
+    (Science 304:78, 2004) train on 3,000 steps. They report NRMSE84, the root mean square error 84 steps ahead over
+    independent continuations, divided by the standard deviation of the series: :math:`10^{-4.2}` for a free-running
+    reservoir of 1,000 units, compared to :math:`10^{-1.7}` for the best earlier method.
 
-    Integrated by the Runge-Kutta method of fourth order in tenths of a unit. All that the equation needs of the past
-    lies a delay back, so that over one delay it is linear in x and the steps of a whole delay are taken at once.
+    The integration uses the fourth-order Runge-Kutta method with a step of 0.1. The equation depends on the past only
+    through the delayed value. Within one delay it is therefore linear in x, and all steps of one delay are computed at
+    once.
 
     Args:
-        series: how many, each from a constant history of its own, drawn between 0.5 and 1.5.
-        steps: units of time that each is long.
+        series: number of series. Each starts from its own constant history, drawn between 0.5 and 1.5.
+        steps: length of each series in units of time.
         tau: the delay, a multiple of 0.1.
-        seed: decides the histories.
+        seed: seed of the histories.
 
     >>> series = MackeyGlass(series=2, steps=300)()
     >>> list(series), series["0"].shape, bool(0.2 < series["0"].min() < series["0"].max() < 1.4)
@@ -58,7 +59,7 @@ class MackeyGlass:
             raise UserError("data.generator.tau", "a multiple of 0.1", repr(self.tau), fix="data.generator.tau=17.0")
 
     def __call__(self) -> dict[str, NDArray[np.float64]]:
-        """From the name of each series to its values, [steps, 1]."""
+        """Generate the series: a dict from the name of each series to its values [steps, 1]."""
         history_S = np.random.default_rng(self.seed).uniform(0.5, 1.5, self.series)
         x_KS = integrate(history_S, self.tau, (WASHOUT + self.steps) * STEPS_PER_UNIT)
         sampled = x_KS[WASHOUT * STEPS_PER_UNIT :][::STEPS_PER_UNIT][: self.steps]
@@ -66,9 +67,9 @@ class MackeyGlass:
 
 
 def integrate(history_S: NDArray[np.float64], tau: float, count: int) -> NDArray[np.float64]:
-    """[count + 1, S], the solutions in steps of a tenth that begin at 0 and were constant before.
+    """Integrate from constant histories in steps of 0.1. The solutions [count + 1, S] start at time 0.
 
-    Half-way between two steps the delayed value is that of the cubic through both with their slopes.
+    Midway between two steps, the delayed value is interpolated by the cubic Hermite polynomial.
     """
     beta, gamma, power, h = 0.2, 0.1, 10, 1 / STEPS_PER_UNIT
     delay = round(tau * STEPS_PER_UNIT)

@@ -1,4 +1,4 @@
-"""The default data of the tagging task: every name in functions of the Python standard library, tagged by its role."""
+"""The default data of the tagging task: names in functions of Python's standard library, with their roles as tags."""
 
 import ast
 import builtins
@@ -19,13 +19,14 @@ ROLES = (
     *("function", "class", "parameter", "local", "global", "import", "builtin"),
     *("attribute", "method", "keyword", "O"),
 )
-"""What a name refers to; behind a dot an attribute or, where it is called, a method; keyword is as in f(keyword=1)."""
+"""The roles of names. A name after a dot is an attribute or, if it is called, a method; a keyword is as in
+f(keyword=1)."""
 
 FILES = 110
-"""Of more than 600: what a few minutes of training can make use of."""
+"""The number of files to use, of more than 600. It is small enough for a few minutes of training."""
 
 LONGEST = 200
-"""Tokens of a function; longer ones are no part of the data."""
+"""The largest number of tokens of a function. Longer functions are skipped."""
 
 _BUILTINS = frozenset(dir(builtins))
 _PLACEHOLDERS = {tokenize.STRING: '""', tokenize.NUMBER: "0"}
@@ -33,10 +34,10 @@ _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tok
 
 
 class PythonNames(TagData):
-    """Every name in functions of Python's standard library, tagged by its role; needs no file.
+    """Functions of Python's standard library as sentences, with the role of each name as its tag. Needs no file.
 
     Args:
-        others: see `TagData`; with `path` or `train` files are read in place.
+        others: see `TagData`. With `path` or `train`, files are read instead.
     """
 
     def own_splits(self) -> dict[str, list[Sentence]]:
@@ -44,7 +45,7 @@ class PythonNames(TagData):
 
 
 def read(valid_fraction: float, test_fraction: float) -> dict[str, list[Sentence]]:
-    """The functions of some files of the library, each a sentence, in splits of whole files by their names' hashes."""
+    """Read the functions of some files of the library as sentences. The hash of its name assigns a file to a split."""
     documents = sorted(python_source.documents(), key=lambda document: _hash(document.name))[:FILES]
     tested, validated = (round(FILES * fraction) for fraction in (test_fraction, valid_fraction))
     splits = {
@@ -60,10 +61,10 @@ def read(valid_fraction: float, test_fraction: float) -> dict[str, list[Sentence
 
 
 def functions(document: Document) -> list[Sentence]:
-    r"""The functions and methods of a module that stand in no other function, their tokens tagged.
+    r"""The functions and methods of a module as tagged sentences. Nested functions are part of the outer function.
 
-    Comments and layout are left out, strings and numbers have one token each. The role of a name is what it refers to
-    where it stands: the scopes are resolved as Python does. What is no name, keywords of the language among it, is O.
+    Comments and whitespace are dropped. Strings and numbers are one token each. The role of a name is determined by the
+    scoping rules of Python. Tokens that are not names, including the keywords of the language, have the tag O.
 
     >>> [sentence] = functions(Document("a.py", "import os\ndef f(path, *, deep=False):\n    x = os.stat(path)\n"))
     >>> [(token, tag) for token, tag in zip(sentence.tokens, sentence.tags) if tag != "O"]
@@ -72,10 +73,10 @@ def functions(document: Document) -> list[Sentence]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the module's own: escapes that are none
+            warnings.simplefilter("ignore")  # the module's own warnings, such as invalid escapes
             tree = ast.parse(document.text)
         tokens = list(tokenize.generate_tokens(io.StringIO(document.text).readline))
-    except (SyntaxError, tokenize.TokenError):  # a file of the library that is wrong on purpose
+    except (SyntaxError, tokenize.TokenError):  # a library file with an intentional syntax error
         return []
     roles = _Roles(tree)
     sentences = []
@@ -92,13 +93,13 @@ def functions(document: Document) -> list[Sentence]:
         inside = [token for token in tokens[first:place] if token.type not in _LAYOUT]
         if len(inside) <= LONGEST:
             words = [_PLACEHOLDERS.get(token.type, token.string) for token in inside]
-            sentences.append(Sentence(words, roles.of_all(inside)))
+            sentences.append(Sentence(words, roles.roles_of(inside)))
     return sentences
 
 
 @dataclass
 class _Scope:
-    """What the names of a module, class or function are, unless a scope around it knows better."""
+    """The roles of the names that a module, class or function binds."""
 
     start: tuple[int, int]
     end: tuple[int, int]
@@ -116,7 +117,7 @@ class _Scope:
 
 
 class _Roles(ast.NodeVisitor):
-    """The scopes of a module, and the names whose place alone says what they are."""
+    """A visitor that collects the scopes of a module, and the names whose position determines their role."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.fixed: dict[tuple[int, int], str] = {}
@@ -124,8 +125,8 @@ class _Roles(ast.NodeVisitor):
         self.module = self.scope = _Scope((0, 0), (1 << 40, 0))
         self.visit(tree)
 
-    def of_all(self, tokens: Sequence[tokenize.TokenInfo]) -> list[str]:
-        """The roles of tokens that follow each other."""
+    def roles_of(self, tokens: Sequence[tokenize.TokenInfo]) -> list[str]:
+        """The roles of consecutive tokens."""
         roles, before, import_end = [], "", (0, 0)
         for token in tokens:
             import_end = self.imports.get(token.start, import_end)
@@ -146,7 +147,7 @@ class _Roles(ast.NodeVisitor):
             scope = inner
             around.append(scope)
         for scope in reversed(around):
-            # the names of a class are not seen in its functions
+            # names of a class are not visible in its functions
             if token.string in scope.names and (not scope.is_class or scope is around[-1]):
                 return scope.names[token.string]
         return "builtin" if token.string in _BUILTINS else "global"
@@ -239,7 +240,7 @@ class _Roles(ast.NodeVisitor):
         is_class: bool = False,
     ) -> None:
         around = self.scope
-        # what stands before the body belongs to the scope around, but for the parameters' own names
+        # everything before the body belongs to the enclosing scope, except the names of the parameters
         self.scope = _Scope((body[0].lineno, body[0].col_offset), _end(node), is_class)
         for argument in arguments:
             self.scope.bind(argument.arg, "parameter")

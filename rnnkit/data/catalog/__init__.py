@@ -1,4 +1,4 @@
-"""The data sets that are known by name: where they come from, where they lie on this machine."""
+"""Named data sets: their sources and their location on this machine."""
 
 import difflib
 import hashlib
@@ -23,7 +23,7 @@ DATA_SETS: Mapping[str, DataSet] = {**TEXTS, **LABELED, **SERIES, **TAGGING}
 
 
 class Row(NamedTuple):
-    """A line of `rnnkit data list`. `size` is in bytes; `where` is a folder, or None where the set is not here."""
+    """A line of `rnnkit data list`. `size` is in bytes; `where` is a folder, or None if not downloaded."""
 
     name: str
     description: str
@@ -33,12 +33,13 @@ class Row(NamedTuple):
 
 
 def find(name: str) -> dict[str, Path]:
-    """Where the files of a data set lie, by the argument of the data module that each of them is.
+    """The local files of a data set, by the argument of the data module to which each belongs.
 
-    Looked for in the folders of the environment variable RNNKIT_DATA, then in the user's cache. Only that the files
-    exist is looked at; their content was checked when `get` fetched them.
+    The search covers the folders of the environment variable RNNKIT_DATA, then the user's cache. Only the existence of
+    the files is checked; `get` verified their content when it downloaded them.
 
-    Raises UserError when there is no data set of that name or it is not on this machine.
+    Raises:
+        UserError: there is no data set of that name, or it is not on this machine.
 
     >>> find("python_stdlib")
     {}
@@ -51,21 +52,27 @@ def find(name: str) -> dict[str, Path]:
             "data.dataset",
             f"the files of {name}",
             f"no {', '.join(lacking)} in {' or '.join(map(str, _folders()))}",
-            fix=_both_ways(name),
+            fix=_download_or_own(name),
         )
     return found
 
 
 def get(name: str) -> dict[str, Path]:
-    """Download what is missing of a data set into the user's cache and check all of it; the result is that of `find`.
+    """Download the missing files of a data set into the user's cache and verify all files.
 
-    Raises UserError when there is no data set of that name, no network, or a file of other content.
+    Returns:
+        The same as `find`.
+
+    Raises:
+        UserError: there is no data set of that name, no network, or a file has other content.
     """
     for file in _data_set(name).files:
         here = _locate(file)
         if here is None:
             if file.url is None:
-                raise UserError("name", "a set that can be fetched", f"{name}, which cannot", fix=_own_folder(name))
+                raise UserError(
+                    "name", "a data set that can be downloaded", f"{name}, which cannot", fix=_own_folder(name)
+                )
             path = _cache() / file.names[0]
             download(file.url, path, sha256=file.sha256, size=file.size, instead=_own_folder(name))
         elif hashlib.sha256(read_bytes(here, "data set file")).hexdigest() != file.sha256:
@@ -79,7 +86,7 @@ def get(name: str) -> dict[str, Path]:
 
 
 def rows() -> list[Row]:
-    """The lines of `rnnkit data list`: every data set, its size and whether it is here."""
+    """The lines of `rnnkit data list`: all data sets with their sizes and locations."""
     return [Row(name, data.description, data.license, *_size_and_place(data)) for name, data in DATA_SETS.items()]
 
 
@@ -115,7 +122,7 @@ def _cache() -> Path:
         raise UserError("RNNKIT_CACHE", "a folder to keep data sets in", f"none, and {error}", fix=fix) from error
 
 
-def _both_ways(name: str) -> str:
+def _download_or_own(name: str) -> str:
     own = _own_folder(name)
     fetched = all(file.url for file in DATA_SETS[name].files)
     return f"rnnkit data get {name}, or {own}" if fetched else own

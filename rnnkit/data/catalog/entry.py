@@ -1,23 +1,23 @@
-"""What the catalog says of a data set."""
+"""Entries of the catalog of data sets."""
 
 from typing import NamedTuple
 
 
 class File(NamedTuple):
-    """One file of a data set. Size in bytes and SHA-256 are those of the unpacked content.
+    """One file of a data set. Its size in bytes and its SHA-256 are those of the decompressed content.
 
-    `url` is None where no single file can be fetched; the description then says where the set is to be had.
+    `url` is None if the file cannot be downloaded by itself; the description then names the source.
     """
 
-    part: str  # the argument of the data module that it is: "path" (to be split), "train", "valid" or "test"
-    names: tuple[str, ...]  # below a data folder, each also with .gz behind it; the first is where a download goes
+    part: str  # argument of the data module: "path" (to be split), "train", "valid" or "test"
+    names: tuple[str, ...]  # paths in a data folder, also with .gz appended; downloads use the first
     url: str | None
     size: int
     sha256: str
 
 
 class DataSet(NamedTuple):
-    """A data set by name. No `files`: it needs none."""
+    """A named data set. A data set without `files` needs no download."""
 
     description: str
     license: str

@@ -1,4 +1,4 @@
-"""Sequences with a class or a number each."""
+"""Data sets of sequences with one class or number each."""
 
 from rnnkit.data.catalog.entry import GITHUB, DataSet, File
 
@@ -60,7 +60,7 @@ LABELED: dict[str, DataSet] = {
         ),
     ),
     "japanese_vowels": DataSet(
-        "which of nine speakers says a vowel: 270 and 370 series of 12 channels (Kudo et al. 1999)",
+        "nine speakers of two vowels: 270 and 370 series of 12 channels (Kudo et al. 1999)",
         "CC BY 4.0 (UCI)",
         (
             _file(
@@ -126,7 +126,7 @@ LABELED: dict[str, DataSet] = {
         ),
     ),
     "ecg5000": DataSet(
-        "heartbeats, normal or abnormal: 500 and 4,500; the test file was rebuilt, in an order of its own",
+        "heartbeats, normal or abnormal: 500 and 4,500; the test file was rebuilt in another order",
         "UCR archive, from PhysioNet (ODC-By 1.0)",
         (
             _file(

@@ -1,4 +1,4 @@
-"""The corpus that every machine has: the source text of the Python standard library."""
+"""A corpus that needs no download: the source text of the Python standard library."""
 
 import os
 import sysconfig
@@ -7,7 +7,7 @@ from pathlib import Path
 from rnnkit.data.io.sources import Document
 from rnnkit.errors import UserError
 
-# not the library's own text, written by a machine, about other things than the library, or not in every installation
+# third-party or generated modules, and modules that are not part of every installation
 LEFT_OUT_FOLDERS = frozenset(
     (
         *("site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip"),
@@ -23,12 +23,13 @@ def root() -> Path:
 
 
 def documents() -> list[Document]:
-    """The modules of the running interpreter's standard library, in name order; some 8 MB.
+    """The modules of the interpreter's standard library, sorted by name. They have about 8 MB.
 
-    Only modules written in plain ASCII are taken (29 of 30): that leaves a vocabulary of 96 characters, where the
-    rest would add a hundred that occur a few times each. The corpus differs a little between Python versions.
+    Only ASCII modules are included (29 of 30). They have a vocabulary of 96 characters; the other modules would add
+    about a hundred rare characters. The corpus differs slightly between Python versions.
 
-    Raises UserError where the interpreter comes without its source, as some packaged applications do.
+    Raises:
+        UserError: the interpreter has no source files, as in some packaged applications.
 
     >>> "this.py" in {document.name for document in documents()}
     True

@@ -1,4 +1,4 @@
-"""Time series for forecasting."""
+"""Data sets of time series for forecasting."""
 
 from rnnkit.data.catalog.entry import GITHUB, DataSet, File
 
@@ -53,7 +53,7 @@ SERIES: dict[str, DataSet] = {
             File(
                 "path",
                 ("exchange_rate/exchange_rate.txt",),
-                None,  # the source has it packed only
+                None,  # the source has only a compressed file
                 546_336,
                 "0127465b51e3cd3c360f8eb2be30cfd294689a2a55903eb8245aafc396626c7f",
             ),

@@ -1,4 +1,4 @@
-"""Sentences for tagging."""
+"""Data sets of sentences for tagging."""
 
 from rnnkit.data.catalog.entry import GITHUB, DataSet, File
 
@@ -9,7 +9,7 @@ _WNUT = f"{GITHUB}/leondz/emerging_entities_17/e52a2d2a71ac1a051ca2d532eef28653c
 
 TAGGING: dict[str, DataSet] = {
     PYTHON_NAMES: DataSet(
-        "every name in functions of Python's standard library, tagged by its role; needs no download", "PSF-2.0"
+        "names in the functions of Python's standard library with their roles as tags; needs no download", "PSF-2.0"
     ),
     "ud_english_ewt": DataSet(
         "Universal Dependencies 2.16, English Web Treebank: 254,818 words with parts of speech, features and relations",

@@ -1,4 +1,4 @@
-"""Text for language models."""
+"""Text corpora for language models."""
 
 from rnnkit.data.catalog.entry import GITHUB, DataSet, File
 

@@ -1,1 +1,1 @@
-"""Texts of any size: read once, block by block, into a store of numbers that lies in memory or on disk."""
+"""Text corpora of any size, stored in memory or on disk."""

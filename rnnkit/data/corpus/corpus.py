@@ -1,4 +1,4 @@
-"""Documents, stored as they are read."""
+"""A corpus of documents that are stored while they are read."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,11 +16,11 @@ from rnnkit.data.tokenizers import Tokenizer
 from rnnkit.data.tokenizers.byte import as_bytes
 
 READ = 1 << 22
-"""Bytes of a text that are read back at a time."""
+"""Bytes of a stored text that are read at a time."""
 
 
 class Block(NamedTuple):
-    """A piece of a text: where its bytes stand in the store, and its measure."""
+    """A piece of a text: the range of its bytes in the store, and its measure."""
 
     start: int
     stop: int
@@ -28,19 +28,20 @@ class Block(NamedTuple):
 
 
 class Document(NamedTuple):
-    """One file's text. `name` is its path below the folder or glob that it was found by: the same on every machine."""
+    """The text of one file. `name` is its path relative to the given folder or glob: equal on every machine."""
 
     name: str
     blocks: list[Block]
-    newline: bool  # one was added, because its last line lacked it
+    newline: bool  # whether a newline was added after its last line
 
 
 class Corpus:
-    r"""The text of files, as UTF-8 (`content`); memory does not grow with them.
+    r"""The text of files as UTF-8 bytes (`content`), with bounded memory.
 
-    Every file is read once, so that what happens to it later does no harm.
+    Every file is read only once, so that later changes to it have no effect.
 
-    `kind` is the class of the tokenizer, which decides how files are read and where a text may be cut.
+    Args:
+        kind: the class of the tokenizer. It determines how files are read and where a text may be split.
 
     >>> from rnnkit.data import CharTokenizer
     >>> corpus = Corpus(CharTokenizer)
@@ -54,10 +55,14 @@ class Corpus:
         self.content = Store()
 
     def read(self, paths: Paths, argument: str) -> list[Document]:
-        """Read files as `rnnkit.data.io.sources.read` does, and raise what it raises."""
+        """Read files under the rules of `rnnkit.data.io.sources.read`.
+
+        Raises:
+            UserError: as `rnnkit.data.io.sources.read`.
+        """
         found = files(paths, argument)
         for file in found:
-            with suppress(OSError):  # whoever reads the file tells what is wrong with it
+            with suppress(OSError):  # reading the file raises the error
                 self.content.expected += file.path.stat().st_size if file.path.is_file() else 0
         documents = []
         notes = Findings()
@@ -84,7 +89,7 @@ class Corpus:
         return documents
 
     def add(self, name: str, texts: Iterable[str]) -> Document:
-        """Store a document that comes in pieces; a last line without its newline gets one, unless any bytes will do."""
+        """Store a document from its pieces. A missing last newline is added, unless the tokenizer accepts any bytes."""
         blocks, ended = [], False
         for text in filter(None, texts):
             ended = text.endswith("\n")
@@ -95,10 +100,10 @@ class Corpus:
         return Document(name, blocks, newline)
 
     def joined(self, documents: Sequence[Document]) -> list[Block]:
-        """The documents as one text.
+        """The documents joined to one text.
 
-        Where a file's last line lacks its newline, there is one between it and the next file; for a tokenizer whose
-        texts end with a line also behind the last file. Raw bytes get none.
+        If the last line of a file has no newline, one is inserted before the next file. If the tokenizer ends a line at
+        the end of a text, one is also added after the last file. Raw bytes are joined unchanged.
         """
         blocks = [block for document in documents for block in document.blocks]
         if not self.kind.ends_lines and documents and documents[-1].newline:
@@ -106,9 +111,12 @@ class Corpus:
         return blocks
 
     def cut(self, blocks: Sequence[Block], characters: int) -> tuple[list[Block], list[Block]]:
-        """What is before and what is behind a cut after so many characters.
+        """Split a text after a number of characters.
 
-        Unless the tokenizer may cut anywhere, the cut moves on to the end of its line.
+        Unless the tokenizer allows splits anywhere, the split moves to the end of the line.
+
+        Returns:
+            The blocks before and after the split.
         """
         if characters == 0:
             return [], [*blocks]
@@ -120,9 +128,9 @@ class Corpus:
         return [*blocks], []
 
     def texts(self, blocks: Sequence[Block]) -> Iterator[str]:
-        """The text in parts, each of which has the tokens that it has in the whole."""
+        """The text in parts that can be tokenized separately."""
         held = b""
-        for start, stop in pieces(blocks):
+        for start, stop in byte_ranges(blocks):
             for begin in range(start, stop, READ):
                 held += self.content.read(begin, min(begin + READ, stop)).tobytes()
                 end = self._last_place_to_cut(held)
@@ -138,7 +146,7 @@ class Corpus:
         return Block(start, len(self.content), Measure.of(text, codes_of(text)))
 
     def _cut(self, block: Block, characters: int) -> tuple[Block, ...] | None:
-        """The block in two, or whole where the cut is at its end; None: the cut is in a block that follows."""
+        """The block split in two, or whole if the split is at its end; None if the split is in a later block."""
         if characters > block.measure.characters:
             return None
         content = self.content.read(block.start, block.stop).tobytes()
@@ -155,14 +163,14 @@ class Corpus:
         return tuple(Block(*place) for place in zip(places, places[1:], measures, strict=False))
 
     def _last_place_to_cut(self, content: bytes) -> int:
-        """Behind the last line that has ended, before the last blank where none has; 0 where there is no such place."""
+        """The position after the last newline, or before the last space if there is no newline, or 0."""
         if self.kind.cuts_anywhere:
             return _whole_characters(content)
         return content.rfind(b"\n") + 1 or _last_single_blank(content)
 
 
-def pieces(blocks: Iterable[Block]) -> list[tuple[int, int]]:
-    """From where to where the blocks are stored, those that follow each other as one."""
+def byte_ranges(blocks: Iterable[Block]) -> list[tuple[int, int]]:
+    """The byte ranges of the blocks in the store. Adjacent ranges are merged."""
     found: list[tuple[int, int]] = []
     for block in blocks:
         if found and found[-1][1] == block.start:
@@ -173,7 +181,7 @@ def pieces(blocks: Iterable[Block]) -> list[tuple[int, int]]:
 
 
 def _whole_characters(content: bytes) -> int:
-    """How many bytes there are without a last character that may go on."""
+    """The number of bytes without a last character that may be incomplete."""
     end = len(content)
     while end and len(content) - end < 3 and content[end - 1] & 0xC0 == 0x80:
         end -= 1
@@ -181,7 +189,7 @@ def _whole_characters(content: bytes) -> int:
 
 
 def _last_single_blank(content: bytes) -> int:
-    """The place of the last blank between two printable characters; 0 where there is none."""
+    """The position of the last space between two printable characters; 0 if there is none."""
     place = content.rfind(b" ", 0, -1)
     while place > 0 and not (33 <= content[place - 1] < 127 and 33 <= content[place + 1] < 127):
         place = content.rfind(b" ", 0, place)

@@ -1,4 +1,4 @@
-"""Text for language models: from a name or path to windows."""
+"""The data module for language models."""
 
 import difflib
 from collections.abc import Sequence
@@ -27,11 +27,14 @@ from rnnkit.ranges import Fraction, Level, PositiveInt, VocabularySize
 
 @dataclass(frozen=True)
 class TextSplit:
-    """One split: its `tokens` [N] int32, and how long it is in units that do not depend on the tokenizer.
+    """One split: its tokens, and its length in units that do not depend on the tokenizer.
 
-    The tokens of a large corpus lie on disk: they have a length, and slices of them are tensors. `words` counts one for
-    the end of every line, as perplexities of the literature do. `unknown` is the number of tokens that are `<unk>`. A
-    loss summed over the split, divided by one of these counts, is a loss per such unit.
+    A loss summed over the split, divided by one of these lengths, is a loss per such unit.
+
+    Attributes:
+        tokens: ids [N], int32. Those of a large corpus are on disk: they have a length, and slices are tensors.
+        unknown: the number of `<unk>` tokens.
+        words: the number of words. The end of every line counts as one, as for perplexities in the literature.
     """
 
     tokens: Tensor | StoredTokens
@@ -42,38 +45,45 @@ class TextSplit:
 
     @property
     def units(self) -> dict[str, int]:
-        """How long it is, by the name of the unit."""
+        """The length of the split by the name of the unit."""
         return {"char": self.characters, "byte": self.bytes, "word": self.words}
 
 
 class TextData(LightningDataModule):
-    """A text corpus of any size as windows for truncated BPTT.
+    """A data module that reads a text corpus of any size and yields windows for truncated BPTT.
 
-    What is read, the first of these that is given:
+    The text comes from `path`, from `train` and `valid`, or from `dataset`; the first that is given is used.
 
-    * `path`: a file, a folder, a glob or a list of these, divided into splits by `valid_fraction` and `test_fraction`
-      (see `rnnkit.data.corpus.splits.split`; a `test_fraction` of 0 makes no test split);
-    * `train`, `valid` and, if wanted, `test`: the same kinds of path, each a split. With a `tokenizer` any one of
-      them will do, because nothing has to be learned from the training text;
-    * `dataset`: a name of `rnnkit data list`.
+    Files are read once, block by block. Up to 64 Mi bytes of text, then as many tokens, are kept in memory. More are
+    kept in a temporary file in the folder of TMPDIR: the text while it is encoded, and one to four bytes per token.
+    Each process of a distributed run has its own file.
 
-    `level` is what a token is: "char", "byte", "word" or "subword". Characters or words seen fewer than `min_count`
-    times in the training text, and all but the `vocabulary_size` most frequent, are unknown. Of subwords there are
-    `vocabulary_size` (8,000 where it is None). A `tokenizer`, one of another text or of a trained model, replaces the
-    three.
+    Args:
+        dataset: a name of `rnnkit data list`.
+        path: a file, a folder, a glob or a list of these, to divide into splits (see
+            `rnnkit.data.corpus.splits.split`).
+        train: the training text, as for `path`. With a `tokenizer`, any single split is sufficient.
+        valid: the validation text, as for `path`.
+        test: the test text, as for `path`; optional.
+        level: the kind of token: "char", "byte", "word" or "subword".
+        min_count: characters or words with fewer occurrences in the training text become unknown.
+        vocabulary_size: the number of most frequent characters or words to keep; None keeps all. For subwords, the
+            number of tokens; None is 8,000.
+        valid_fraction: the fraction of `path` for validation.
+        test_fraction: the fraction of `path` for test; 0 makes no test split.
+        lanes: parallel streams of a training window, over all processes.
+        bptt_steps: time steps of a training window.
+        random_steps: whether to vary the lengths of training windows; `bptt_steps` is then their mean.
+        eval_lanes: parallel streams of a validation or test window, over all processes; fewer if the split is short.
+        tokenizer: the tokenizer of another text or of a trained model. It replaces `level`, `min_count` and
+            `vocabulary_size`.
 
-    Training windows have `lanes` lanes of `bptt_steps` steps, with `random_steps` on average only; validation and test
-    windows `eval_lanes` lanes, or fewer where the split is short. All lanes are totals over the processes of a
-    distributed run.
+    Attributes:
+        splits: after `setup`, a `TextSplit` for each of "train", "valid" and "test".
 
-    Files are read once, block by block. Up to 64 Mi bytes of text, then as many tokens, are kept in memory, more in a
-    temporary file in the folder that TMPDIR names: the text itself while it is encoded, and one to four bytes for each
-    token. Each process of a distributed run has its own.
-
-    After `setup`: `tokenizer`, and `splits` from "train", "valid", "test" to `TextSplit`.
-
-    Raises UserError for a number below 1, an unknown level or data set, paths that exclude each other, and in `setup`
-    for files that cannot be read, splits that are too short and a disk without room for the temporary file.
+    Raises:
+        UserError: a number is below 1, the level or data set is unknown, or paths exclude each other. In `setup`: a
+            file cannot be read, a split is too short, or the disk has no space for the temporary file.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +98,7 @@ class TextData(LightningDataModule):
     """
 
     task = "language_modeling"
-    task_kwargs: dict[str, Any] = {}  # noqa: RUF012  the task needs none
+    task_kwargs: dict[str, Any] = {}  # noqa: RUF012  the task has no such arguments
 
     def __init__(
         self,
@@ -139,30 +149,31 @@ class TextData(LightningDataModule):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer given or, after `setup`, the one built on the training split."""
+        """The given tokenizer or, after `setup`, the one trained on the training split."""
         if self._tokenizer is None:
             raise RuntimeError("TextData has no tokenizer before setup()")
         return self._tokenizer
 
     @property
     def model_kwargs(self) -> dict[str, int]:
-        """What only the data know and a model's constructor needs; after `setup`."""
+        """Arguments of the model's constructor that depend on the data. Available after `setup`."""
         return {"vocabulary_size": len(self.tokenizer)}
 
     def save(self, folder: Path) -> None:
-        """Write what a trained model needs of its data to be used again, `vocabulary.json`, into `folder`."""
+        """Write the vocabulary to `vocabulary.json` in `folder`."""
         self.tokenizer.save(folder / "vocabulary.json")
 
     def load(self, folder: Path) -> None:
-        """Take back what `save` wrote; any one split will do then, because nothing has to be learned.
+        """Load the vocabulary that `save` wrote. Any single split is then sufficient.
 
-        Raises UserError when it is not there or damaged.
+        Raises:
+            UserError: the file is missing or damaged.
         """
         self._tokenizer = load_tokenizer(folder / "vocabulary.json")
         self.level = self._tokenizer.level
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and encode the text, once; for training (`stage` "fit" or None) see that it is long enough."""
+        """Read, split and encode the text once. For training (`stage` "fit" or None), check that it is long enough."""
         if not self.splits:
             if self._tokenizer is None:
                 self.origin.require_both("corpus.txt")
@@ -180,7 +191,7 @@ class TextData(LightningDataModule):
     def train_dataloader(self) -> Windows:
         """Windows of `lanes` lanes and `bptt_steps` steps over the training split."""
         rank, world_size = self._process()
-        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # the same windows again and again
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # repeats the same windows
         windows = Windows(
             self._split("train").tokens,
             self.lanes,
@@ -197,13 +208,13 @@ class TextData(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training text, for a checkpoint."""
-        # Lightning keeps the state of loaders too, but loses it where a schedule has asked for the number of steps
+        # Lightning also stores the state of loaders, but loses it if a schedule asked for the number of steps
         if self._training is None:
             return {}
         return {"position": self._training.state_dict(self.trainer.num_training_batches if self.trainer else None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Lets the next training windows begin where `state_dict` was taken."""
+        """Start the next training windows at the position of `state_dict`."""
         self._position = state["position"]
 
     def val_dataloader(self) -> Windows:
@@ -215,26 +226,28 @@ class TextData(LightningDataModule):
         return self.windows("test", self.eval_lanes, self.bptt_steps)
 
     def loader(self, split: str, lanes: PositiveInt = 1) -> Windows:
-        """Long windows for evaluation over any split, by default in one lane: each token is predicted from all before.
+        """Long windows for the evaluation of any split. With one lane, each token is predicted from all tokens before.
 
-        Raises UserError when there is no such split.
+        Raises:
+            UserError: there is no such split.
         """
         return self.windows(split, lanes, max(self.bptt_steps, 512))
 
     def counts(self, split: str) -> dict[str, int]:
-        """What an evaluation of a split predicts: its tokens but the first, and how many are unknown to the model."""
+        """The numbers of predicted tokens (all but the first) and of unknown tokens in an evaluation of a split."""
         text = self._split(split)
         return {"tokens": len(text.tokens) - 1, "unknown": text.unknown}
 
     def windows(self, split: str, lanes: PositiveInt, steps: int) -> Windows:
-        """Windows over any split; fewer `lanes` where the split has not a token for each.
+        """Windows over any split, with fewer `lanes` if the split is too short for all of them.
 
-        Raises UserError when there is no such split.
+        Raises:
+            UserError: there is no such split.
         """
         tokens, units = self._split(split).tokens, self._split(split).units
         rank, world_size = self._process()
         lanes = min(lanes, len(tokens) - 1)
-        lanes += -lanes % world_size  # lanes may be empty, processes may not
+        lanes += -lanes % world_size  # a lane may be empty, but not a process
         return Windows(tokens, lanes, steps, rank=rank, world_size=world_size, units=units)
 
     def _parts(self, corpus: Corpus) -> dict[str, list[Block]]:
@@ -255,7 +268,7 @@ class TextData(LightningDataModule):
         if len(tokens) < 2:
             raise UserError(
                 f"{name} split",
-                "two tokens at least",
+                "at least two tokens",
                 f"{len(tokens)}",
                 fix=f"a longer text, or data.{name}=another.txt",
             )
@@ -265,10 +278,8 @@ class TextData(LightningDataModule):
 
     def _check_vocabulary(self, tokenizer: Tokenizer) -> None:
         if len(tokenizer) == 1 and tokenizer.unknown is not None:
-            expected = f"a number of times that a {self.level} of the training text occurs"
-            raise UserError(
-                "data.min_count", expected, f"{self.min_count}, and none occurs so often", fix="data.min_count=1"
-            )
+            expected = f"at most the count of the most frequent {self.level} of the training text"
+            raise UserError("data.min_count", expected, f"{self.min_count}, which is more", fix="data.min_count=1")
 
     def _check_training_length(self) -> None:
         predictions = len(self._split("train").tokens) - 1

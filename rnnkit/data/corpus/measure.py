@@ -1,4 +1,4 @@
-"""How long a text is, in units that do not depend on a tokenizer."""
+"""Lengths of texts in units that do not depend on a tokenizer."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -15,13 +15,13 @@ _PAST_THE_LAST_BLANK = 0x3001
 
 
 class Measure(NamedTuple):
-    """The length of a piece of text that is not empty, and what decides whether a word goes on in the next piece."""
+    """The length of a nonempty piece of text, with its first and last characters to detect words across pieces."""
 
     characters: int
     bytes: int
-    words: int  # what stands between blanks
+    words: int  # separated by whitespace
     newlines: int
-    opens: bool  # with a character that is no blank
+    opens: bool  # whether the first character is not whitespace
     closes: bool
     ends_line: bool  # the last character is a newline
 
@@ -47,7 +47,7 @@ class Measure(NamedTuple):
 
 
 class Length(NamedTuple):
-    """The length of a text. `words` counts one for the end of every line, as perplexities of the literature do."""
+    """The length of a text. The end of every line counts as a word, as for perplexities in the literature."""
 
     characters: int
     bytes: int
@@ -68,7 +68,7 @@ class Length(NamedTuple):
 
 
 def codes_of(text: str) -> NDArray[Any]:
-    """The code points [N] of a text, lone surrogates too, as uint8 where they are ASCII and uint32 where not."""
+    """The code points [N] of a text, including lone surrogates, as uint8 if all are ASCII and uint32 otherwise."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -76,7 +76,7 @@ def codes_of(text: str) -> NDArray[Any]:
 
 @cache
 def _blanks() -> NDArray[np.bool_]:
-    """For every code point whether `str.split` divides there."""
+    """For every code point, whether `str.split` splits at it."""
     blanks = np.zeros(CODE_POINTS, np.bool_)
     blanks[:_PAST_THE_LAST_BLANK] = [chr(code).isspace() for code in range(_PAST_THE_LAST_BLANK)]
     return blanks

@@ -1,4 +1,4 @@
-"""One corpus into training, validation and test text."""
+"""Division of a corpus into training, validation and test text."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from rnnkit.data.corpus.corpus import Block, Corpus, Document
 from rnnkit.errors import UserError
 
 MANY_FILES = 100
-"""From this many files on whole files are dealt out. With fewer, one of the splits too often gets none of them."""
+"""The smallest number of files that are assigned to splits as a whole. With fewer, a split is often empty."""
 
 
 def split(
@@ -15,14 +15,20 @@ def split(
 ) -> dict[str, list[Block]]:
     """Divide documents of a corpus into "train", "valid" and, unless `test_fraction` is 0, "test".
 
-    * Fewer than `MANY_FILES` files are joined in their order and cut: training text first, test text last. At word
-      level a cut moves on to the end of its line.
-    * More files are dealt out whole, by a hash of their names: a file stays in its split and the files keep their
-      order whatever files come and go beside it, on any machine. The order within a split is the hash's too, so that
-      neighbors in a folder come to lie in different lanes.
+    * Fewer than `MANY_FILES` files are joined in their order and divided by characters: training text first, test text
+      last. At word level, a boundary moves to the end of its line.
+    * More files are assigned as a whole, by a hash of their names. A file keeps its split and its order on every
+      machine, even if other files are added or removed. The hash also sorts the files within a split, so that
+      neighboring files of a folder are in different lanes.
 
-    Fractions are of the characters in the first case and of the files in the second. Raises UserError when they are
-    no fractions or leave a split empty.
+    Args:
+        corpus: the corpus.
+        documents: the documents to divide.
+        valid_fraction: the fraction of characters (or of files, in the second case) for validation.
+        test_fraction: the fraction for test.
+
+    Raises:
+        UserError: a fraction is out of range, or a split is empty.
 
     >>> from rnnkit.data import CharTokenizer
     >>> corpus = Corpus(CharTokenizer)
@@ -39,7 +45,7 @@ def split(
         if not blocks:
             argument = "data.test_fraction" if name == "test" else "data.valid_fraction"
             is_whole = deal is _by_position and not corpus.kind.cuts_anywhere
-            fix = "data.level=char, which divides lines too" if is_whole else f"{argument}=0.3"
+            fix = "data.level=char, which can divide lines" if is_whole else f"{argument}=0.3"
             raise UserError(
                 argument,
                 f"a {name} split with text in it",
@@ -54,7 +60,7 @@ def _by_position(
 ) -> dict[str, list[Block]]:
     whole = corpus.joined(documents)
     length = sum(block.measure.characters for block in whole)
-    # rounded, because 50 * (1 - 0.42) is a little less than 29 in floating point, and the cut would come one early
+    # rounded, because 50 * (1 - 0.42) is slightly less than 29 in floating point
     first, second = (int(round(length * (1 - rest), 6)) for rest in (valid_fraction + test_fraction, test_fraction))
     rest, test = corpus.cut(whole, second)
     train, valid = corpus.cut(rest, first)
@@ -64,26 +70,26 @@ def _by_position(
 def _by_name(
     corpus: Corpus, documents: Sequence[Document], valid_fraction: float, test_fraction: float
 ) -> dict[str, list[Block]]:
-    dealt: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
+    assigned: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
     for document in sorted(documents, key=lambda document: (_place(document.name), document.name)):
         place = _place(document.name)
         if place < valid_fraction:
-            dealt["valid"].append(document)
+            assigned["valid"].append(document)
         elif place < valid_fraction + test_fraction:
-            dealt["test"].append(document)
+            assigned["test"].append(document)
         else:
-            dealt["train"].append(document)
-    return {name: corpus.joined(documents) for name, documents in dealt.items()}
+            assigned["train"].append(document)
+    return {name: corpus.joined(documents) for name, documents in assigned.items()}
 
 
 def _place(name: str) -> float:
-    """A number from 0 to 1 that only the name decides."""
+    """A number from 0 to 1 that depends only on the name."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def check_fractions(valid_fraction: float, test_fraction: float) -> None:
-    """Raises UserError for what are no fractions, or fractions that leave nothing for training."""
+    """Raise UserError if a fraction is out of range, or if no text is left for training."""
     if not 0 < valid_fraction < 1:
         raise UserError(
             "data.valid_fraction", "a number between 0 and 1", str(valid_fraction), fix="data.valid_fraction=0.05"
@@ -92,6 +98,6 @@ def check_fractions(valid_fraction: float, test_fraction: float) -> None:
         raise UserError(
             "data.test_fraction",
             "0, for no test split, or a number that leaves text for training",
-            f"{test_fraction} beside data.valid_fraction={valid_fraction}",
+            f"{test_fraction} with data.valid_fraction={valid_fraction}",
             fix="data.test_fraction=0.05",
         )

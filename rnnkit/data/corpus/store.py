@@ -1,4 +1,4 @@
-"""Whole numbers one after another: in memory while they are few, then in a temporary file."""
+"""A growing sequence of integers, in memory or in a temporary file."""
 
 import os
 import shutil
@@ -14,25 +14,26 @@ from numpy.typing import NDArray
 from rnnkit.errors import UserError
 
 IN_MEMORY = 1 << 26
-"""Numbers that are kept in memory: 256 MiB of them as int32. One more, and all go to disk."""
+"""The number of integers that are kept in memory: 256 MiB as int32. Beyond it, all are moved to disk."""
 CHUNK = 1 << 20
-"""Numbers, or more, that are stored together, in the smallest type that holds the largest of them."""
+"""The smallest number of integers per chunk. A chunk has the smallest type that holds its largest number."""
 
 
 class _Chunk(NamedTuple):
-    numbers: NDArray[Any] | None  # None: they are in the file
+    numbers: NDArray[Any] | None  # None if they are in the file
     offset: int  # in the file, in bytes
     dtype: np.dtype[Any]
 
 
 class Store:
-    """A sequence of whole numbers, 0 or more, that grows at its end and is read in parts.
+    """A sequence of nonnegative integers that can be appended to and read in parts.
 
-    The temporary file has no name: it goes with the process, however that ends. It lies in the folder that TMPDIR
-    names. Reading a part makes the system read ahead by as much. `expected` bytes, about as many as there will be, must
-    have room there when the file is begun.
+    The temporary file has no name, so that it is always removed with the process. It is in the folder of TMPDIR.
+    Reading a part lets the system prefetch the next one. The disk must have space for `expected` bytes, an estimate of
+    the total, when the file is created.
 
-    Raises UserError when the disk has no room.
+    Raises:
+        UserError: the disk has no space.
 
     >>> store = Store()
     >>> store.append(np.arange(300))
@@ -48,20 +49,20 @@ class Store:
         self._waiting: list[NDArray[Any]] = []
         self._waiting_length = 0
         self._file: IO[bytes] | None = None
-        self._bytes = 0  # of the file
-        self._written = 0  # chunks that are in it
+        self._bytes = 0  # size of the file
+        self._written = 0  # chunks in the file
 
     def __len__(self) -> int:
         return self._length + self._waiting_length
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether the numbers are in a file."""
+        """Whether the numbers are in the temporary file."""
         self._flush()
         return self._file is not None
 
     def append(self, numbers: NDArray[Any]) -> None:
-        """Add numbers [N] at the end."""
+        """Append numbers [N]."""
         if not len(numbers):
             return
         self._waiting.append(_narrowed(numbers))
@@ -70,7 +71,7 @@ class Store:
             self._flush()
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """The numbers from `start` to before `stop`, of some unsigned type."""
+        """The numbers from `start` up to, not including, `stop`, in an unsigned type."""
         self._flush()
         stop = min(stop, self._length)
         if start >= stop:
@@ -80,10 +81,10 @@ class Store:
             begin = self._starts[at]
             end = self._starts[at + 1] if at + 1 < len(self._starts) else self._length
             parts.append(self._part(self._chunks[at], max(start, begin) - begin, min(stop, end) - begin))
-        return _together(parts)
+        return _concatenated(parts)
 
     def truncate(self, length: int) -> None:
-        """Forget all numbers from the one at `length` on."""
+        """Remove all numbers after the first `length`."""
         self._flush()
         while self._starts and self._starts[-1] >= length:
             self._starts.pop()
@@ -98,10 +99,10 @@ class Store:
         size = (stop - start) * chunk.dtype.itemsize
         offset = chunk.offset + start * chunk.dtype.itemsize
         content = os.pread(self._file.fileno(), size, offset)
-        while len(content) < size:  # a signal came in between
+        while len(content) < size:  # a signal interrupted the read
             more = os.pread(self._file.fileno(), size - len(content), offset + len(content))
             if not more:
-                raise OSError("the temporary file of tokens ends before its time")
+                raise OSError("the temporary file of tokens is truncated")
             content += more
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file.fileno(), offset + size, size, os.POSIX_FADV_WILLNEED)
@@ -110,7 +111,7 @@ class Store:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        numbers = _together(self._waiting)
+        numbers = _concatenated(self._waiting)
         self._waiting, self._waiting_length = [], 0
         self._starts.append(self._length)
         self._length += len(numbers)
@@ -119,15 +120,15 @@ class Store:
             self._write()
 
     def _write(self) -> None:
-        """Bring what is in memory into the file."""
+        """Write the chunks in memory to the file."""
         folder = None
         try:
             folder = tempfile.gettempdir()
             if self._file is None:
                 room = shutil.disk_usage(folder).free
                 if room < self.expected:
-                    raise _full(folder, self.expected, room)
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  it lives as long as the store
+                    raise _disk_full(folder, self.expected, room)
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  it is open as long as the store
                 weakref.finalize(self, self._file.close)
             while self._written < len(self._chunks):
                 numbers = self._chunks[self._written].numbers
@@ -140,8 +141,8 @@ class Store:
                     rest = rest[os.write(self._file.fileno(), rest) :]
         except OSError as error:
             if folder is None:
-                raise _full("a temporary folder", self.expected, 0) from error
-            raise _full(folder, max(self.expected, self._bytes), shutil.disk_usage(folder).free) from error
+                raise _disk_full("a temporary folder", self.expected, 0) from error
+            raise _disk_full(folder, max(self.expected, self._bytes), shutil.disk_usage(folder).free) from error
 
 
 def _narrowed(numbers: NDArray[Any]) -> NDArray[Any]:
@@ -149,14 +150,14 @@ def _narrowed(numbers: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(numbers, smallest)
 
 
-def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _concatenated(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _full(folder: str, needed: int, room: int) -> UserError:
+def _disk_full(folder: str, needed: int, room: int) -> UserError:
     return UserError(
         "TMPDIR",
-        f"room for the tokens of the text, {_size(needed)} or more",
+        f"space for the tokens of the text, {_size(needed)} or more",
         f"{_size(room)} free in {folder}",
         fix="TMPDIR=/a/folder/on/a/larger/disk in front of the command",
     )

@@ -1,4 +1,4 @@
-"""Token ids that are read from a store when they are asked for."""
+"""Token ids that are read from a store on demand."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from rnnkit.data.corpus.store import Store
 
 
 class StoredTokens:
-    """The token ids of a text that need not be in memory: a length, and slices as int32 tensors.
+    """The token ids of a text, in memory or on disk. They have a length, and slices are int32 tensors.
 
     >>> ids = Store()
     >>> ids.append(np.array([7, 8, 9, 7]))
@@ -24,14 +24,14 @@ class StoredTokens:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether reading needs the disk."""
+        """Whether the ids are on disk."""
         return self._ids.is_on_disk
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __getitem__(self, part: slice) -> Tensor:
-        """The ids from one place to another [N]."""
+        """The ids of a slice [N]."""
         start, stop, step = part.indices(len(self))
         if step != 1:
             raise ValueError("a slice of stored tokens has no step")

@@ -1,4 +1,4 @@
-"""Windows whose length varies (Merity et al., 2018, arXiv:1708.02182, section 4.1)."""
+"""Random window lengths (Merity et al., 2018, arXiv:1708.02182, section 4.1)."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 SPREAD, SHORT_SHARE, SHORTEST = 5.0, 0.05, 5
-"""In steps, the standard deviation; of the windows, the share of half length; in steps, the least that is drawn."""
+"""The standard deviation in steps, the fraction of windows with half the length, and the smallest length in steps."""
 BLOCK = 1 << 16
-"""Windows that are drawn at a time; a multiple of 16."""
+"""The number of windows that are drawn at a time; a multiple of 16."""
 
 
 def random_lengths(total: int, steps: int, epoch: int) -> list[int]:
@@ -18,9 +18,14 @@ def random_lengths(total: int, steps: int, epoch: int) -> list[int]:
         n \sim \mathcal{N}(\mu, 5), \qquad \mu = \mathrm{steps} \text{ with probability } 0.95,
         \text{ half of it with } 0.05
 
-    rounded, at least 5; one window holds what is left. So no two epochs cut the text in the same places, and no token
-    is always the last of its window, where nothing is learned about what it leads to. Every epoch has the same lengths
-    in an order of its own, hence the same number of windows. They depend on nothing but the arguments.
+    rounded, at least 5. One window has the remaining steps. The boundaries differ between epochs, so that no token is
+    always the last of its window, where it gets no gradient from later tokens. All epochs have the same lengths in a
+    different order, hence the same number of windows. The lengths depend only on the arguments.
+
+    Args:
+        total: the number of steps of a lane.
+        steps: the mean length of a window.
+        epoch: the number of the epoch.
 
     >>> sum(random_lengths(1000, steps=70, epoch=3))
     1000
@@ -42,11 +47,11 @@ def random_lengths(total: int, steps: int, epoch: int) -> list[int]:
 
 
 def _drawn(total: int, steps: int) -> Iterator[Tensor]:
-    """Lengths, more than enough of them, in blocks: the numbers are those that one block would have."""
+    """At least as many lengths as needed, in blocks. The values do not depend on the size of the blocks."""
     means, noise = (torch.Generator().manual_seed(0) for _ in range(2))
-    sizes = _blocks(-(-total // SHORTEST))  # as many as could be needed, were they all the shortest
+    sizes = _blocks(-(-total // SHORTEST))  # enough even if all windows are as short as possible
     for size in sizes:
-        torch.rand(size, generator=noise)  # comes after all that decide which windows are short
+        torch.rand(size, generator=noise)  # is drawn after the numbers that decide which windows are short
     for size in sizes:
         short = torch.rand(size, generator=means) < SHORT_SHARE
         mean = torch.where(short, steps / 2, float(steps))
@@ -54,6 +59,6 @@ def _drawn(total: int, steps: int) -> Iterator[Tensor]:
 
 
 def _blocks(count: int) -> list[int]:
-    """`count` as a sum of blocks, the last one not short, because torch draws fewer than 16 numbers in another way."""
+    """`count` as a sum of block sizes of at least 16, because torch draws fewer than 16 numbers differently."""
     full = max(count // BLOCK - 1, 0)
     return [BLOCK] * full + [count - full * BLOCK]

@@ -1,4 +1,4 @@
-"""Truncated BPTT as a property of the data: one long text as lanes, the lanes as consecutive windows."""
+"""Windows for truncated BPTT: a long text is divided into lanes, and the lanes into consecutive windows."""
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,11 @@ from rnnkit.errors import UserError
 from rnnkit.ranges import NonNegativeInt, PositiveInt
 
 AHEAD = 1 << 20
-"""Tokens of all lanes together that are read at a time, or one window if that is more."""
+"""Tokens over all lanes that are read at a time, or one window if that is more."""
 
 
 class WindowPosition(TypedDict):
-    """What `Windows.state_dict` tells; `epoch` of random steps only."""
+    """The result of `Windows.state_dict`. `epoch` is present only with random steps."""
 
     window: NonNegativeInt
     tokens: PositiveInt
@@ -29,31 +29,37 @@ class WindowPosition(TypedDict):
 
 
 class Windows:
-    """The windows of one epoch over `tokens` [N] int, an iterable of `SequenceBatch` with a length and a position.
+    """Windows of one epoch over a text: an iterable of `SequenceBatch` with a length and a position.
 
-    Tokens may lie on disk (`StoredTokens`): several windows are read at a time, and memory does not grow with N.
+    N tokens make N - 1 predictions. They are divided into `lanes` contiguous parts whose sizes differ by at most one.
+    Every window has the next `steps` predictions of each lane. Each token but the first is a target exactly once per
+    epoch, and the final state of one window is the initial state of the next. The last window has the remaining steps.
 
-    N tokens make N - 1 predictions. They are divided into `lanes` contiguous stretches whose sizes differ by at most
-    one, and every lane is walked in order, `steps` predictions a window: each token but the first is the target exactly
-    once an epoch, and the carry of one window is the right start for the next. The last window is as narrow as what is
-    left. `inputs` and `targets` are [B, T] int64. `lengths` is None while all lanes are full: in the last window some
-    lanes may be one step short, and there `inputs` are 0 and `targets` are `IGNORED`. `reset` is true for all lanes in
-    the first window of an epoch and false in the others.
+    `inputs` and `targets` are [B, T] int64. `lengths` is None if all lanes are full. In the last window, some lanes may
+    be one step shorter; there, `inputs` is 0 and `targets` is `IGNORED`. `reset` is true for all lanes in the first
+    window of an epoch and false in the others.
 
-    With `random_steps` the windows are `steps` wide on average only (`rnnkit.data.corpus.window_lengths`), and each
-    epoch cuts the lanes elsewhere; all epochs have the same number of windows.
+    Each process takes every `world_size`-th lane. All processes have the same number of windows. In the last window, a
+    lane or a process may have no target, so a mean over targets must handle zero targets.
 
-    Of `world_size` processes, number `rank` takes every `world_size`-th lane; all have the same number of windows. A
-    process, like any lane, may be left without a target in the last window: a mean over targets must allow for that.
+    `state_dict` holds the position, so that a run is resumed at the window after the checkpoint. It counts the windows
+    that were yielded. Lightning requests a window only after training on the one before; it does not prefetch, because
+    the length is known.
 
-    `state_dict` holds the position, so that a checkpoint between two windows is resumed at the next one. It counts the
-    windows handed out; Lightning asks for a window only when the last one is trained on (no prefetching, since the
-    length is known).
+    Args:
+        tokens: ids [N]. They may be on disk (`StoredTokens`); several windows are then read at a time, in bounded
+            memory.
+        lanes: number of lanes, over all processes.
+        steps: time steps of a window.
+        random_steps: whether to vary the lengths of windows per epoch (`rnnkit.data.corpus.window_lengths`); `steps`
+            is then their mean. All epochs have the same number of windows.
+        rank: index of this process.
+        world_size: number of processes.
+        units: the length of the text in units that do not depend on the tokenizer, for `bits_per_<unit>`.
 
-    `units` says how long the text is in units that do not depend on the tokenizer, for `bits_per_<unit>`.
-
-    Raises UserError when there are fewer than two tokens, `lanes` or `steps` is less than 1, or the lanes cannot be
-    divided among the processes.
+    Raises:
+        UserError: there are fewer than two tokens, `lanes` or `steps` is less than 1, or `lanes` is not a multiple of
+            `world_size`.
 
     >>> windows = Windows(torch.arange(8), lanes=2, steps=3)
     >>> for window in windows:
@@ -75,7 +81,7 @@ class Windows:
     ) -> None:
         predictions = len(tokens) - 1
         if predictions < 1:
-            raise UserError("text", "two tokens at least", f"{len(tokens)}", fix="a longer text")
+            raise UserError("text", "at least two tokens", f"{len(tokens)}", fix="a longer text")
         if lanes < 1 or lanes % world_size:
             fitting = world_size * max(1, round(lanes / world_size))
             expected = f"a positive multiple of {world_size}, the number of processes"
@@ -92,45 +98,49 @@ class Windows:
         self._ends_B = ends[own]
         self._shortest = int(self._sizes_B.min())
         self._tokens = tokens
-        # some windows of every lane laid out, with the token that follows them: one of them is then two slices
+        # buffer of some windows of every lane and the token after them, so that a window is two slices
         self._tokens_BL = torch.empty((0, 0), dtype=torch.int32)
-        self._laid = range(0)  # the steps of these windows
+        self._buffered = range(0)  # the steps in this buffer
         self._first_B = torch.ones(len(self._sizes_B), dtype=torch.bool)
         self._later_B = torch.zeros(len(self._sizes_B), dtype=torch.bool)
         self._random = random_steps
         self._epoch = 0
         self._count = len(self._ends())
-        self._start = 0  # the window that the next epoch begins with
-        self._position = 0  # the window that comes next in the current epoch
+        self._start = 0  # the first window of the next epoch
+        self._position = 0  # the next window of the current epoch
 
     def __len__(self) -> int:
-        """Windows in a whole epoch, wherever the position is."""
+        """The number of windows in a whole epoch, independent of the position."""
         return self._count
 
     def __iter__(self) -> Iterator[SequenceBatch]:
-        """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
-        # a generator's body waits for the first window: Lightning may make several iterators and use the last one only
+        """Start an epoch. After `load_state_dict`, this is the rest of the interrupted epoch."""
+        # a generator runs only when its first window is requested: Lightning may create iterators that it does not use
         start, self._start = self._start, 0
-        self._epoch += self._position > start  # unless the epoch goes on
+        self._epoch += self._position > start  # unless the epoch is resumed
         ends = self._ends()
         for index in range(start, len(self)):
             self._position = index + 1
             yield self._window(ends[index - 1] if index else 0, min(ends[index], self._longest))
 
     def state_dict(self, epoch_windows: float | None = None) -> dict[str, int]:
-        """The position and what it depends on: tokens, lanes, steps. The end of an epoch is the next one's start.
+        """The position, and the sizes on which it depends: tokens, lanes and steps.
 
-        `epoch_windows` is after how many windows an epoch ends, where it ends before all are through.
+        The end of an epoch is stored as the start of the next.
+
+        Args:
+            epoch_windows: the number of windows after which the trainer ends an epoch, if it is smaller than the
+                length.
         """
         ended = self._position >= min(len(self), epoch_windows or len(self))
         position = {"window": 0 if ended else self._position, **self._geometry}
         return {**position, "epoch": self._epoch + ended} if self._random else position
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Let the next epoch begin at a position that `state_dict` told.
+        """Start the next epoch at a position that `state_dict` returned.
 
-        Raises UserError when that position is one among other windows, because the text, the lanes or the steps differ,
-        and for a window that there is not.
+        Raises:
+            UserError: the text, the lanes or the steps differ from those of the position, or there is no such window.
         """
         if ("epoch" in state) != self._random:
             was = str("epoch" in state).lower()
@@ -155,15 +165,15 @@ class Windows:
         self._epoch = state.get("epoch", 0)
 
     def _ends(self) -> Sequence[int]:
-        """Where each window of the epoch ends, in steps from the beginning of a lane; the last may end beyond it."""
+        """The end of each window of the epoch, in steps from the start of a lane. The last may exceed the lane."""
         if self._random:
             return array("q", accumulate(random_lengths(self._longest, self._steps, self._epoch)))
         return range(self._steps, self._longest + self._steps, self._steps)
 
     def _window(self, start: int, end: int) -> SequenceBatch:
-        if start not in self._laid or end > self._laid.stop:
-            self._lay(start, max(end, min(start + AHEAD // len(self._sizes_B), self._longest)))
-        begin, stop = start - self._laid.start, end - self._laid.start
+        if start not in self._buffered or end > self._buffered.stop:
+            self._fill_buffer(start, max(end, min(start + AHEAD // len(self._sizes_B), self._longest)))
+        begin, stop = start - self._buffered.start, end - self._buffered.start
         inputs_BT = self._tokens_BL[:, begin:stop].long()
         targets_BT = self._tokens_BL[:, begin + 1 : stop + 1].long()
         reset_B = self._first_B if start == 0 else self._later_B
@@ -173,10 +183,10 @@ class Windows:
         inputs_BT.masked_fill_(torch.arange(end - start) >= lengths_B[:, None], 0)
         return SequenceBatch(inputs_BT, targets_BT, lengths_B, reset=reset_B, num_steps=int(lengths_B.sum()))
 
-    def _lay(self, start: int, end: int) -> None:
-        """Lay out the steps from `start` to `end` of all lanes."""
+    def _fill_buffer(self, start: int, end: int) -> None:
+        """Read the steps from `start` to `end` of all lanes into the buffer."""
         width = end - start + 1
-        self._laid = range(start, end)
+        self._buffered = range(start, end)
         if self._tokens_BL.shape[1] != width:
             self._tokens_BL = torch.empty((len(self._sizes_B), width), dtype=torch.int32)
         for row, (size, lane_end) in enumerate(zip(self._sizes_B.tolist(), self._ends_B.tolist(), strict=True)):
@@ -186,7 +196,7 @@ class Windows:
 
 
 def _lane_sizes(predictions: int, lanes: int) -> tuple[Tensor, int]:
-    """Predictions of each lane [lanes], the longer lanes first, and of the longest."""
+    """The number of predictions of each lane [lanes], longer lanes first, and of the longest lane."""
     size, longer = divmod(predictions, lanes)
     sizes = torch.full((lanes,), size)
     sizes[:longer] += 1

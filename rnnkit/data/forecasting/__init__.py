@@ -1,1 +1,1 @@
-"""Time series for forecasting: files or a generator in, windows of past and future out."""
+"""Time series for forecasting, as windows of past and future."""

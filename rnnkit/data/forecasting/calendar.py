@@ -1,4 +1,4 @@
-"""The time of day, week, month and year as numbers that a network can read."""
+"""Calendar features: time of day, week, month and year."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from rnnkit.data.forecasting.frequency import DAY, WEEK, Frequency, Times
 
 
 def calendar_names(frequency: Frequency | None) -> list[str]:
-    """The features that say anything at this frequency: no time of day for daily series.
+    """The informative features at a frequency. Daily series, for example, have no time of day.
 
     >>> from rnnkit.data.forecasting.frequency import parse_frequency
     >>> calendar_names(parse_frequency("1mo"))
@@ -21,7 +21,7 @@ def calendar_names(frequency: Frequency | None) -> list[str]:
 
 
 def calendar_features(times: Times, names: list[str]) -> NDArray[np.float32]:
-    """[N, P], sine and cosine of how much of the day, week, month or year has passed.
+    """Calendar features [N, P]: sine and cosine of the elapsed fraction of the day, week, month or year.
 
     >>> noon = np.array(["2024-01-01T12:00"], "datetime64[us]")
     >>> calendar_features(noon, ["day_sin", "day_cos"]).round(3).tolist()

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the times of its rows, and how they are written."""
+"""Detection of the time columns of a table and of their format."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ _NAMES = frozenset(
         *("datum", "zeit", "zeitpunkt", "jahr", "monat", "tag", "fecha", "hora", "heure", "jour", "tijd"),
     )
 )
-"""Words that a column of times may be called by."""
+"""Words in the names of time columns."""
 _COUNTERS = frozenset(("", "index", "idx", "no", "nr", "row", "step", "t", "n", "id", "unnamed: 0", "rownum"))
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
 _SAMPLE = 200
 _SIGNIFICANT = 10
-"""Rows from which on equal steps are no chance."""
+"""The smallest number of rows for which equal steps are not a coincidence."""
 _EPOCH_START, _EPOCH_END = 1e8, 4.1e9  # in seconds: 1973 to 2099
 
 Ascends = Callable[[NDArray[Any]], bool]
 
 
 class Clock(NamedTuple):
-    """The columns that hold the times, joined by a blank, their format, and other columns that count time as well."""
+    """The time columns (to be joined with a space), their format, and other columns that also count time."""
 
     columns: list[str]
     time_format: str
@@ -41,18 +41,21 @@ class Clock(NamedTuple):
 def find_clock(
     table: Table, columns: Sequence[str], given: list[str], time_format: str | None, ascends: Ascends, *, asks: bool
 ) -> Clock | None:
-    """The clock of a table; None where no column is like one.
+    """Find the time columns of a table.
 
     Args:
         table: the table.
-        columns: those that nothing is known of.
-        given: the columns that the user named for it; empty where they are to be found.
-        time_format: what the user said of them.
-        ascends: whether values rise, or fall, in the order of the rows of every series.
-        asks: whether columns that are nothing else are forecast, so that one that may be a time matters.
+        columns: the columns without a known role.
+        given: the time columns that the user named; empty to detect them.
+        time_format: the format that the user gave, or None.
+        ascends: a function that checks whether values rise, or fall, within all series.
+        asks: whether all columns without a role are forecast, so that a possible time column is an error.
+
+    Returns:
+        The clock, or None if there are no time columns.
 
     Raises:
-        UserError: where a column may be one, or may be read in two ways.
+        UserError: it is ambiguous whether a column has times, or in which format.
     """
     looked_at = [name for name in columns if name not in given]
     found = {name: form for name in looked_at if (form := _dates(table, name, None, ascends)) is not None}
@@ -78,17 +81,17 @@ def find_clock(
             return Clock(*pair, [other for other in others if other not in pair[0]])
         return Clock([name], form, others)
     if counters := _counters(table, looked_at, ascends, beside=False):
-        _ask_about_row_numbers(table, counters[0], ascends)
+        _check_row_numbers(table, counters[0], ascends)
         return Clock(counters[:1], NUMBER, counters[1:])
     if asks:
-        _ask_about_numbers(table, looked_at, ascends)
+        _check_numbers(table, looked_at, ascends)
     return None
 
 
 def _dates(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> str | None:
-    """The format in which a column holds dates; None where it holds none.
+    """The date format of a column; None if it has no dates.
 
-    Where two formats fit equally well, what `ambiguous` makes of them; the first if that is None.
+    If several formats fit equally well, `ambiguous` is called with them. Without it, the first is used.
     """
     cells = table.columns[name]
     if cells.dtype.kind == "M":
@@ -111,7 +114,7 @@ def _dates(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> str | N
 
 
 def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
-    """The format of the columns that the user named, plain numbers if nothing else."""
+    """The format of the columns that the user named. Plain numbers are the last choice."""
     if len(names) == 1 and (form := _dates(table, names[0], _ask, ascends)):
         return form
     if len(names) == 1 and table.is_numeric(names[0]):
@@ -130,14 +133,14 @@ def _given_format(table: Table, names: list[str], ascends: Ascends) -> str:
             "data.time",
             f"times in {listed(names)}, such as 2024-12-31 or 31/12/2024 23:00",
             f"{table.place(row)}: {cells[row]!r}",
-            fix="data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column",
+            fix="data.time_format='%d/%m/%Y %H:%M' or the format of the file, or data.time=another_column",
         )
     formats = _fitting(cells, formats, ascends) if len(formats) > 1 else formats
     return formats[0] if len(formats) == 1 else _ask(names[0], formats)
 
 
 def _text_formats(cells: NDArray[Any]) -> list[str]:
-    """The formats that read most of a sample of cells, where they read more than half of them."""
+    """The formats that match the most cells of a sample, if they match more than half."""
     first = first_cell(cells)
     if first is None or not any(letter.isdigit() for letter in first):
         return []
@@ -149,7 +152,7 @@ def _text_formats(cells: NDArray[Any]) -> list[str]:
 
 
 def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[str]:
-    """Those of several formats that read every cell or, if these differ, in which the times ascend."""
+    """The formats that match every cell. If their times differ, those with ascending times."""
     read = {form: read_stamps([str(cell) for cell in cells], form) for form in formats}
     whole = {form: stamps.times for form, (stamps, row) in read.items() if row is None}
     if not whole:
@@ -163,14 +166,14 @@ def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[
 def _ask(name: str, formats: list[str]) -> str:
     column = listed([name])[1:-1]
     options = ", or ".join(f"data.time={column} data.time_format='{form}'" for form in formats)
-    got = "times that can be read in both"
+    got = "times that match both formats"
     raise UserError("data.time_format", f"one format of the times in column {name!r}", got, fix=options)
 
 
 def _numeric_formats(name: str, values: NDArray[np.float64], ascends: Ascends, *, is_named: bool) -> list[str]:
-    """The formats of numbers that are dates without separators, or that count from 1970 on."""
+    """The formats of numbers that are dates without separators, or counts since 1970."""
     found = compact_formats(values, ascends, is_named=is_named)
-    if {"%Y%m", "%G%V"} <= {*found}:  # no more than the first twelve weeks of a year
+    if {"%Y%m", "%G%V"} <= {*found}:  # only the first twelve weeks of a year
         found.remove("%Y%m" if "week" in name.lower() else "%G%V")
     low, high = float(values.min()), float(values.max())
     for unit, size in EPOCHS.items():
@@ -183,22 +186,22 @@ def _numeric_formats(name: str, values: NDArray[np.float64], ascends: Ascends, *
 
 
 def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None:
-    """Raises UserError where numbers begin as dates without separators, and others among them are no dates."""
+    """Raise UserError if the first number is a date without separators and others are not dates."""
     compact = begins_like_dates(values[:10_000])
     if compact is None:
         return
     row = next(row for row in range(len(values)) if read_numbers(values[row : row + 1], compact) is None)
     raise UserError(
         "data.time",
-        f"dates in column {name!r}, as its first",
-        f"{table.place(row)}: {table.columns[name][row]}, which is none",
-        fix=f"data.time={listed([name])[1:-1]} data.time_format=number, where they are plain numbers, "
+        f"dates in column {name!r}, like its first",
+        f"{table.place(row)}: {table.columns[name][row]}, which is not a date",
+        fix=f"data.time={listed([name])[1:-1]} data.time_format=number, if they are plain numbers, "
         "or correcting the file",
     )
 
 
 def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: bool = True) -> list[str]:
-    """Numeric columns that are called like a time or a row number and rise or fall so; `beside` a clock, evenly."""
+    """Numeric columns that are named like times or row numbers and are monotonic; `beside` a clock, in equal steps."""
     found = []
     for name in names:
         word = name.strip().lower()
@@ -212,8 +215,8 @@ def _counters(table: Table, names: Sequence[str], ascends: Ascends, *, beside: b
     return found
 
 
-def _ask_about_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
-    """Raises UserError where a column that is called like a row number could as well be one of dates."""
+def _check_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
+    """Raise UserError if a column that is named like a row number may also be a column of dates."""
     values = _numbers(table, name)
     assert values is not None
     formats = compact_formats(values, ascends, is_named=True)
@@ -221,8 +224,8 @@ def _ask_about_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
         _ask(name, [*formats, NUMBER])
 
 
-def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
-    """Raises UserError for a column of numbers that may be a time, where there is no clock and all are forecast."""
+def _check_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
+    """Raise UserError if a column of numbers may be a time, if there is no clock and all columns are forecast."""
     numeric = [name for name in names if table.is_numeric(name)]
     for name in numeric if len(numeric) > 1 else ():
         is_named = name.strip().lower() in _NAMES
@@ -239,7 +242,11 @@ def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> 
         )
         if is_named or (rises and (is_epoch or (steps == steps[0]).mean() > 0.9)):
             what = (
-                "is called like a time" if is_named else "rises like a clock" if is_epoch else "counts in equal steps"
+                "is named like a time"
+                if is_named
+                else "looks like time stamps"
+                if is_epoch
+                else "counts in equal steps"
             )
             cells = ", ".join(map(str, table.columns[name][:3]))
             others = listed([other for other in numeric if other != name])
@@ -247,12 +254,12 @@ def _ask_about_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> 
                 "data.time",
                 "a column of times, or none",
                 f"{table.source}, whose column {name!r} {what}: {cells}, ...",
-                fix=f"data.time={listed([name])[1:-1]} where it is the time, or data.target={others} to leave it out",
+                fix=f"data.time={listed([name])[1:-1]} if it is the time, or data.target={others} to skip it",
             )
 
 
 def _with_time_of_day(table: Table, date: str, names: Sequence[str], ascends: Ascends) -> tuple[list[str], str] | None:
-    """The column of dates together with one that has nothing but the time of day, and how both are written."""
+    """The column of dates with a column of times of day, and their joint format."""
     for name in names:
         first = first_cell(table.columns[name]) if table.columns[name].dtype == object else None
         if (
@@ -267,7 +274,7 @@ def _with_time_of_day(table: Table, date: str, names: Sequence[str], ascends: As
 
 
 def _fields(names: Sequence[str]) -> list[str]:
-    """Columns called year, month and so on, from the year on without a gap; at least two."""
+    """Columns named year, month and so on, starting with the year and without a gap; at least two."""
     by_word = {name.strip().lower(): name for name in names}
     found: list[str] = []
     for field in _FIELDS:
@@ -286,7 +293,7 @@ def _reads(table: Table, name: str, time_format: str) -> bool:
 
 
 def _numbers(table: Table, name: str) -> NDArray[np.float64] | None:
-    """A column of numbers, none of them missing; None where it is something else."""
+    """A column of numbers without missing values, or None."""
     try:
         values = table.numbers(name, "data.time")
     except UserError:
@@ -295,7 +302,7 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64] | None:
 
 
 def _may_ascend(cells: NDArray[Any]) -> bool:
-    """Whether three cells of a column rise or fall; False at once for most columns of measurements."""
+    """Whether three cells of a column rise or fall. This is a fast check that rejects most columns of measurements."""
     try:
         first, second, last = (float(cells[row]) for row in (0, min(1, len(cells) - 1), len(cells) - 1))
     except (TypeError, ValueError):

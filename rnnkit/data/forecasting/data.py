@@ -1,4 +1,4 @@
-"""Time series for forecasting: from a name or path to windows of past and future."""
+"""The data module for forecasting."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.calendar import calendar_names
 from rnnkit.data.forecasting.detection import frequency_of
-from rnnkit.data.forecasting.division import Division, assert_apart, observed, origins, usable
+from rnnkit.data.forecasting.division import Division, assert_disjoint, observed, origins, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
@@ -41,45 +41,73 @@ logger = logging.getLogger(__name__)
 
 
 class ForecastData(SequenceData[Window]):
-    r"""Time series as windows: up to `context` steps of the past, `horizon` steps of the future.
+    r"""A data module for time series, as windows of past and future.
 
-    What is read, the first of these that is given: `path`, one file that is divided in time; `train` and, if wanted,
-    `valid` and `test`, files of which each goes on where the one before ended (series that only one of them has are
-    fine); `dataset`, a name of `rnnkit data list`; `generator`, called without arguments, which returns from the name
-    of each series its values [N, C]. Files are CSV (also `.gz`, `.xz`) or Parquet (the extra `timeseries`).
+    The series come from `path`, from `train`, from `dataset` or from `generator`; the first that is given is used.
+    Files are CSV (also `.gz`, `.xz`) or Parquet (needs the extra `timeseries`).
 
-    **Layout.** "wide": a row is a time, a column a channel or series. "long": a row is a time of the series that column
-    `id` names. "rows": a row is a series, its name first, without times. None: long where `id` is given, else wide.
-    Without a `header` columns are named 1, 2, 3 and so on.
+    **Time.** The frequency is checked against the times of each series. Missing values stay missing. Missing rows
+    become steps without values, and rows between the steps of the frequency move to the nearest step. If most rows are
+    between steps, this is an error. Rows in descending order are reversed. After `setup`, `report` describes how the
+    files were read.
 
-    **Columns.** `time`: one column of time stamps or plain numbers, or several that make one; None takes those that
-    hold times (see `rnnkit.data.forecasting.clock`). `time_format` is what `strptime` takes, s, ms, us or ns for counts
-    since 1970, or "number". `target`: one name or several; None takes all columns that are nothing else.
-    `past_covariates` are known up to the origin of a forecast, `known_covariates` for its horizon too,
-    `static_covariates` do not change within a series. Columns that begin with a word are categorical, and those that
-    `categorical` names. With `multivariate` the targets are channels of one series, else each is a series of its own.
+    **Splits** are intervals of time (see `Division`). The future of a window is within its split; its past may start
+    before the split. Windows without any value in the future (in training, also in the past) are dropped and counted in
+    `report`. A series that is shorter than the context has windows with a shorter past.
 
-    **Time.** Times keep the zone of the file; `time_zone` says what the clock of a file without one shows.
-    `frequency` is given, such as 15min, 1b or 1mo, or found, and is checked against the times of each series. Missing
-    values stay missing; missing rows become steps without values and rows beside the steps move to the nearest, unless
-    most lie beside them. With `fill_gaps` all rows move; with `fill_gaps=False` rows are steps, and `gaps` tells the
-    time between them. Rows that run backwards are turned round; others must be in the order of time, or `sort`; times
-    that repeat are an error unless `duplicates` says first, last or mean. `report` tells after `setup` how the files
-    were read.
+    **Scaling** uses the training part of each series and channel (see `rnnkit.data.forecasting.scaling`). A series that
+    is not in the training data is scaled by its own steps before the first forecast. Covariates are standardized.
 
-    **Splits** (see `Division`) are stretches of time: every window's future lies within its split, and its past may
-    reach back before it. Training windows begin every `stride` steps, all others every `eval_stride`. With
-    `windows_per_series` an epoch has so many training windows of each series, drawn anew each time. Windows whose
-    future (in training: or past) has no value at all are left out and counted in `report`.
+    Args:
+        dataset: a name of `rnnkit data list`.
+        path: one file, to divide in time.
+        train: the training file, instead of `path`.
+        valid: a file that continues the series of `train`; optional. It may have other series.
+        test: a file that continues the series of `valid`; optional. It may have other series.
+        generator: a function without arguments that returns the values [N, C] of each series by its name.
+        layout: "wide": a row is a time, and a column is a channel or series. "long": a row is a time of the series in
+            column `id`. "rows": a row is a series without times, and its first cell is the name. None: "long" if `id`
+            is given, else "wide".
+        header: whether the first row has the names of columns. Otherwise, they are named 1, 2, 3 and so on.
+        time: the column of time stamps or step numbers, or several columns to be joined. None detects them (see
+            `rnnkit.data.forecasting.clock`).
+        time_format: a format of `strptime`; s, ms, us or ns for counts since 1970; or "number". None detects it.
+        time_zone: the time zone of times without one. By default, times keep the zone of the file.
+        frequency: the distance of steps, such as 15min, 1b or 1mo; None detects it.
+        id: the column that names the series of a row.
+        target: the column or columns to forecast; None uses all columns without another role.
+        past_covariates: columns that are known up to the origin of a forecast.
+        known_covariates: columns that are also known for the horizon.
+        static_covariates: columns that are constant within a series.
+        categorical: covariates that are categorical. Covariates with words are categorical without being named.
+        multivariate: whether several targets are channels of one series. Otherwise, each is a separate series.
+        sort: whether to sort rows by time. Otherwise, unsorted rows are an error.
+        duplicates: the row to use for repeated times: first, last or mean; error rejects them.
+        fill_gaps: True moves all rows to the nearest step, even if most are between steps. False uses the rows as
+            steps; the times between them are then in `gaps`.
+        valid_fraction: see `Division`.
+        test_fraction: see `Division`.
+        train_steps: see `Division`.
+        valid_steps: see `Division`.
+        test_steps: see `Division`.
+        valid_from: see `Division`.
+        test_from: see `Division`.
+        context: the largest number of past steps in a window.
+        horizon: the number of steps to forecast.
+        stride: steps between the origins of training windows.
+        eval_stride: steps between the origins of all other windows.
+        windows_per_series: training windows per series and epoch, drawn at random in each epoch; None uses all.
+        scaling: none, standard, mean or robust.
+        time_features: whether to add calendar features to the known covariates.
+        season: the number of steps of a season; None uses that of the frequency.
+        drop_short: whether to drop series that are too short for one training window. Otherwise, they are an error.
+        batch_size: see `SequenceData`.
+        eval_batch_size: see `SequenceData`.
+        seed: see `SequenceData`.
+        workers: see `SequenceData`.
 
-    **Scaling** by series and channel, from the training part: see `rnnkit.data.forecasting.scaling`. A series that
-    training did not have is scaled by its own steps before the first forecast. Covariates are standardized. With
-    `time_features` the calendar joins the known covariates. `season` is that of the frequency unless it is given.
-
-    A series that is too short for one training window is an error, or left out with `drop_short`. One that is shorter
-    than the context has a shorter past.
-
-    Raises UserError for arguments that make no sense together and, in `setup`, for files that cannot be read so.
+    Raises:
+        UserError: the arguments are inconsistent. In `setup`: the files cannot be read with these arguments.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -185,11 +213,11 @@ class ForecastData(SequenceData[Window]):
         self.drop_short = drop_short
         self._encoding: Encoding | None = None
         self._support: Support | None = None
-        self._written_format: str | None = None  # of times in the file that is predicted
+        self._written_format: str | None = None  # the format of times in the input of predictions
         self.report: list[str] = []
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the series, divide them, learn from the training part unless `restore` came before, and encode all."""
+        """Read, divide and encode the series. Learn from the training part, unless `load` restored a trained model."""
         if self.splits:
             return
         splits = self.read()
@@ -200,9 +228,11 @@ class ForecastData(SequenceData[Window]):
         self._encode(list(splits.values()))
 
     def require(self, support: Support) -> None:
-        """Refuse values outside a support: of all splits, where they are read, and of what `read_inputs` reads later.
+        """Require values within a support, in all splits and in the input of later predictions.
 
-        Raises UserError with the file, line and series of the first one, and for a scaling that the support excludes.
+        Raises:
+            UserError: a value is outside (the message has the file, line and series), or the support excludes the
+                scaling.
         """
         if self.scaling not in support.scalings:
             wanted = support.scalings[0]
@@ -223,21 +253,21 @@ class ForecastData(SequenceData[Window]):
         if self.season is None:
             self.season = self.frequency.season if self.frequency else 1
             if self.form.fill_gaps is False and not fit.is_perfect and self.season > 1:
-                notes.append("no season: with data.fill_gaps=false rows are steps, and not all are equally far apart")
+                notes.append("no season: with data.fill_gaps=false, the steps are not equally spaced")
                 self.season = 1
         ends = partial(self.division.ends, files=self.source.files)
         panel, ends_S3, short = usable(regular, self.frequency, ends, self.horizon, drop=self.drop_short)
         if short:
-            notes.append(f"{short:,} of {short + len(panel):,} series are too short and left out")
+            notes.append(f"{short:,} of {short + len(panel):,} series are too short and dropped")
         strides = (self.stride, self.eval_stride, self.eval_stride)
         found = origins(panel, ends_S3, self.context, self.horizon, strides)
-        assert_apart(found, len(panel), self.horizon)
+        assert_disjoint(found, len(panel), self.horizon)
         splits, counts = {}, []
         for number, name in enumerate(SPLITS):
             series, origin = found[name]
             past, future = observed(panel, series, origin, self.context, self.horizon)
             kept = past & future if name == "train" else future
-            left = f" ({len(kept) - kept.sum():,} windows without a value left out)" if len(kept) > kept.sum() else ""
+            left = f" ({len(kept) - kept.sum():,} windows without a value dropped)" if len(kept) > kept.sum() else ""
             if len(kept):
                 counts.append(f"{name} {kept.sum():,}{left}")
             if not kept.any():
@@ -278,16 +308,18 @@ class ForecastData(SequenceData[Window]):
         self._encoding = Encoding(**learned)
         is_known = self.frequency is not None and self.form.time and self.form.time_format is not None
         if is_known and (self.frequency.unit == "") != (self.form.time_format == NUMBER):  # type: ignore[union-attr]
-            raise ValueError(f"frequency is {frequency} beside times read as {self.form.time_format}")
+            raise ValueError(f"frequency is {frequency}, but times are read as {self.form.time_format}")
         if list(self._learned.calendar) != (calendar_names(self.frequency) if self.time_features else []):
             raise ValueError("calendar is not that of the frequency and data.time_features")
 
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
         form = learned["format"]
-        if "time_format" not in form:  # the first version read one column, and found out anew how times are written
+        if (
+            "time_format" not in form
+        ):  # the first version read only one column, and detected the format of times for each file
             form = {**form, "time_format": self.form.time_format}
             notice(
-                "the run was trained by an earlier version, which took rows for steps and lost time zones: train it "
+                "the run was trained by an earlier version, which used rows as steps and ignored time zones: train it "
                 "again if rows were missing or times had a zone"
             )
         return {**learned, "format": {**form, "time": list(names(form["time"]))}}
@@ -381,7 +413,7 @@ class ForecastData(SequenceData[Window]):
             windows.encoded = encoded
 
     def _check_splits(self, splits: Mapping[str, Windows]) -> None:
-        """Training needs windows of its own and for validation; evaluation, any."""
+        """Check that training has windows in the training and validation splits, and evaluation in any split."""
         needed = {"train": "data.train=my.csv", "valid": "data.valid_steps=100"}
         if self._is_restored:
             needed = {} if splits else {"test": "data.test=my.csv"}

@@ -1,4 +1,4 @@
-"""Which frequency the times of series have."""
+"""Detection of the frequency of series."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from rnnkit.errors import UserError
 
 _ENOUGH = 1 << 20
 _MANY = 1000
-"""Times of a series, and series, that are tried."""
+"""The number of times per series, and of series, that the detection uses."""
 
 
 def detect_frequency(series: Sequence[Times], local: Sequence[Times] | None = None) -> Frequency | None:
-    """The frequency on whose grid most times lie, or None where no series has two.
+    """The frequency whose grid contains the most times, or None if no series has two times.
 
-    Tried are the distance that neighboring times have most often and the mean of those that are like the median; for
-    days of which some weekdays are always missing, working days; for distances of 28 days and more, months.
+    The candidates are the most frequent distance of neighboring times, and the mean of the distances close to the
+    median. For days with weekdays that are always missing, working days are a candidate; for 28 days and more, months.
 
     Args:
-        series: the times of each series, in UTC where that is known.
-        local: the same as the local clock showed them, for days and longer; None: as `series`.
+        series: the times of each series, in UTC if known.
+        local: the same times in local time, for days and longer; None uses `series`.
 
     >>> days = np.array(["2024-01-31", "2024-02-29", "2024-03-31"], "datetime64[us]")
     >>> str(detect_frequency([days]))
@@ -44,24 +44,24 @@ def detect_frequency(series: Sequence[Times], local: Sequence[Times] | None = No
 
 
 def _best(candidates: Sequence[Frequency], series: Sequence[Times], local: Sequence[Times]) -> Frequency:
-    """The one on whose grid most times lie, the first of several."""
+    """The candidate whose grid contains the most times, or the first of several."""
 
     def fit(frequency: Frequency) -> float:
         rulers = [times[:_ENOUGH] for times in (local if frequency.is_local else series) if len(times) > 1]
         off, near = np.concatenate([Grid(frequency, times).off(times) for times in rulers], 1)
-        few_beside = 0.1 if frequency.unit == "b" else 0.0  # a row on a day off makes it no working day
+        few_beside = 0.1 if frequency.unit == "b" else 0.0  # a row on a day off does not make it a working day
         return float((off == 0).mean() + near.mean() + few_beside)
 
     return candidates[0] if len(candidates) == 1 else max(candidates, key=fit)
 
 
 def _calendar(local: Sequence[Times], size: float) -> Iterator[Frequency]:
-    """Months and working days that times of this distance may keep to, the likelier ones first."""
+    """The candidates among months and working days for a distance, the more probable ones first."""
     months = round(size / (YEAR / 12))
     if months >= 1 and abs(size / (YEAR / 12) - months) < 0.1 * min(months, 2):
         day = Grid(Frequency("mo", months), np.concatenate(local)).day
         yield Frequency("mo", months, day)
-        yield Frequency("mo", months)  # a day for each series
+        yield Frequency("mo", months)  # the day is determined per series
         yield Frequency("mo", months, 31, BUSINESS)
         yield Frequency("mo", months, 1, BUSINESS)
     elif size <= 6 * DAY:
@@ -71,7 +71,7 @@ def _calendar(local: Sequence[Times], size: float) -> Iterator[Frequency]:
 
 
 def _working_week(local: Sequence[Times]) -> str:
-    """Which days of the week the series have rows on: a weekday counts as off where it is missing beyond chance."""
+    """The days of the week with rows. A weekday is a day off if it is missing more often than by chance."""
     present, possible = np.zeros(7), np.zeros(7)
     for times in local:
         dates = np.unique(times.astype("datetime64[D]"))
@@ -94,9 +94,16 @@ def _working_week(local: Sequence[Times]) -> str:
 def frequency_of(
     series: Sequence[Times | None], local: Sequence[Times], given: Frequency | None, *, dated: bool
 ) -> Frequency | None:
-    """The frequency that was given, or else the one found in the times of some series.
+    """The given frequency, or else the detected one.
 
-    Raises UserError for one that is for other times, or for times that are not `dated` where they must be.
+    Args:
+        series: the times of each series, in UTC if known.
+        local: the same times in local time.
+        given: the frequency of the user, or None.
+        dated: whether calendar features need time stamps.
+
+    Raises:
+        UserError: the frequency does not fit the kind of times, or calendar features need time stamps.
     """
     times = [one for one in series if one is not None]
     found = given or (detect_frequency(times, local) if times else None)
@@ -116,7 +123,7 @@ def _gaps(series: Sequence[Times]) -> NDArray[Any]:
 
 
 def _usual(gaps: NDArray[Any]) -> list[float]:
-    """Distances that may be that of two steps: the one that there is most often, the mean of those like the median."""
+    """Candidates for the distance of steps: the most frequent one, and the mean of those close to the median."""
     is_float = gaps.dtype.kind == "f"
     unit = 10.0 ** (math.floor(math.log10(np.median(gaps))) - 6) if is_float else 1
     whole = np.round(gaps / unit).astype(np.int64) if is_float else gaps

@@ -1,4 +1,4 @@
-"""Which steps of a series are for training, validation and test, and which windows lie in each."""
+"""Division of series into training, validation and test, and the windows of each split."""
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from rnnkit.errors import UserError
 
 @dataclass(frozen=True)
 class Division:
-    """Where in time the splits of a series begin: by dates where these are given, else by steps, else by fractions.
+    """Division of a series into splits by dates, by numbers of steps or by fractions, in this order of precedence.
 
-    The test split is the last one, the validation split lies before it. With `train_steps`, which needs the other two
-    numbers, they follow one another from the first step on and what is left at the end belongs to none.
+    The test split is the last part, and the validation split is before it. With `train_steps`, which requires the other
+    two numbers, the splits are counted from the first step, and the remaining steps at the end are not used.
     """
 
     valid_fraction: float = 0.15
@@ -35,7 +35,7 @@ class Division:
             got = str(self.valid_fraction)
             raise UserError("data.valid_fraction", "a number from 0 to 1", got, fix="data.valid_fraction=0.15")
         if not 0 <= self.test_fraction < 1 - self.valid_fraction:
-            got = f"{self.test_fraction} beside data.valid_fraction={self.valid_fraction}"
+            got = f"{self.test_fraction} with data.valid_fraction={self.valid_fraction}"
             expected = "0, for no test split, or a number that leaves steps for training"
             raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.15")
         for name in ("train_steps", "valid_steps", "test_steps"):
@@ -45,14 +45,16 @@ class Division:
         if self.train_steps is not None and None in (self.valid_steps, self.test_steps):
             got = f"data.train_steps={self.train_steps} without one of them"
             raise UserError(
-                "data.train_steps", "data.valid_steps and data.test_steps too", got, fix="data.test_steps=0"
+                "data.train_steps", "also data.valid_steps and data.test_steps", got, fix="data.test_steps=0"
             )
 
     def ends(self, frame: Frame, files: Container[str]) -> tuple[int, int, int]:
-        """The steps before the end of the training, validation and test split of the series of a frame.
+        """The end of the training, validation and test split of the series of a frame, in steps.
 
-        `files` are the splits that have a file of their own. Where there is one for the test split and none for the
-        validation split, that is the end of the training file.
+        Args:
+            frame: the frame.
+            files: the splits that have their own file. If the test split has one and the validation split does not,
+                validation uses the end of the training file.
         """
         train, valid, _ = (int(count) for count in np.bincount(frame.part, minlength=3))
         whole = len(frame)
@@ -65,7 +67,7 @@ class Division:
             first, second = self.train_steps, self.train_steps + self.valid_steps
             return first, second, second + self.test_steps
         if self._by_fraction("test") and self._by_fraction("valid"):
-            # rounded, because 50 * (1 - 0.42) is a little less than 29 in floating point
+            # rounded, because 50 * (1 - 0.42) is slightly less than 29 in floating point
             rests = (self.valid_fraction + self.test_fraction, self.test_fraction)
             first, second = (int(round(whole * (1 - rest), 6)) for rest in rests)
             return first, second, whole
@@ -76,7 +78,7 @@ class Division:
         return getattr(self, f"{split}_from") is None and getattr(self, f"{split}_steps") is None
 
     def _count(self, split: str, frame: Frame, end: int) -> int:
-        """The steps of a split that ends before step `end`."""
+        """The number of steps of a split that ends before step `end`."""
         date, steps = getattr(self, f"{split}_from"), getattr(self, f"{split}_steps")
         if date is not None:
             return max(0, end - _before(frame, str(date), split))
@@ -93,9 +95,20 @@ def usable(
     *,
     drop: bool,
 ) -> tuple[Panel, NDArray[np.int64], int]:
-    """The series, where their splits end, [S, 3], and how many too short for a split have been left out by `drop`.
+    """Check that the series are long enough for their splits.
 
-    Raises UserError, naming one, where they are not, or where all are too short.
+    Args:
+        frames: the series.
+        frequency: their frequency.
+        ends: a function that returns the ends of the splits of a frame.
+        horizon: the number of steps to forecast.
+        drop: whether to drop series that are too short.
+
+    Returns:
+        The series, the ends of their splits [S, 3], and the number of dropped series.
+
+    Raises:
+        UserError: a series is too short and `drop` is false, or all series are too short.
     """
     panel = Panel.of(frames, frequency)
     ends_S3 = np.array([ends(frame) for frame in panel.frames])
@@ -115,14 +128,14 @@ def usable(
     drop_them = ", or data.drop_short=true" if not short_S.all() else ", or longer series"
     raise UserError(
         "data.horizon",
-        f"{horizon} steps or more of every series in the {split} split, and one before them",
+        f"{horizon} steps or more of every series in the {split} split, and one step before them",
         f"{max(0, end - start):,} of {panel.lengths[series]:,} steps{name}{more}",
         fix=f"data.horizon={max(1, (end - start) // 2)}, splits that leave more{drop_them}",
     )
 
 
 def too_short(panel: Panel, ends_S3: NDArray[np.int64], horizon: int) -> NDArray[np.bool_]:
-    """[S, 3], whether a series has less of a split than one horizon and a step before it, or ends before the split."""
+    """Whether a series is too short for a split [S, 3]: it needs one horizon in the split and a step before that."""
     starts_S3 = np.concatenate([np.zeros_like(ends_S3[:, :1]), ends_S3[:, :2]], 1)
     steps_S3 = ends_S3 - starts_S3
     needed_S3 = horizon + (starts_S3 == 0)
@@ -133,9 +146,10 @@ def too_short(panel: Panel, ends_S3: NDArray[np.int64], horizon: int) -> NDArray
 def origins(
     panel: Panel, ends_S3: NDArray[np.int64], context: int, horizon: int, strides: tuple[int, int, int]
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The series and origin of every window whose whole future lies in a split; the past may reach back before it.
+    """The series and origin of every window of each split.
 
-    Series that are shorter than context and horizon have one training window with a shorter past.
+    The whole future of a window is within its split; its past may start before it. A series that is shorter than
+    context and horizon has one training window with a shorter past.
     """
     found = {}
     for number, (split, stride) in enumerate(zip(SPLITS, strides, strict=True)):
@@ -153,16 +167,16 @@ def origins(
 def observed(
     panel: Panel, series: NDArray[np.int64], origin: NDArray[np.int64], context: int, horizon: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """For each window whether there is any value in its past, and any in its future."""
+    """Whether each window has any value in its past, and in its future."""
     seen = np.concatenate([[0], np.cumsum(~np.isnan(panel.values).all(1))])
     now = panel.starts[series] + origin
     past = seen[now] > seen[panel.starts[series] + np.maximum(origin - context, 0)]
     return past, seen[now + horizon] > seen[now]
 
 
-def assert_apart(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], series: int, horizon: int) -> None:
-    """That no step that a split forecasts is forecast or read by an earlier split, in any series."""
-    end = np.zeros(series, np.int64)  # of what earlier splits have read or forecast
+def assert_disjoint(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], series: int, horizon: int) -> None:
+    """Assert that no step forecast by a split is forecast or read by an earlier split, in any series."""
+    end = np.zeros(series, np.int64)  # the end of the steps that earlier splits read or forecast
     for split in SPLITS:
         index, origin = windows.get(split, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
         assert (origin >= end[index]).all(), f"{split} windows forecast steps that an earlier split has seen"
@@ -172,7 +186,7 @@ def assert_apart(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 def _before(frame: Frame, text: str, split: str) -> int:
-    """The steps of a series before a date, in the time of its own zone unless the date names another."""
+    """The number of steps of a series before a date. The date is in the zone of the series, unless it names another."""
     if frame.times is None or frame.times.dtype.kind != "M":
         fix = f"data.{split}_steps=100, or data.time=column_with_dates"
         raise UserError(f"data.{split}_from", "series with time stamps", "none in the file", fix=fix)

@@ -1,4 +1,4 @@
-"""Series as tensors: scaled and encoded by what was learned from the training part."""
+"""Scaling and encoding of series as tensors, learned from the training part."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Encoded:
-    """A panel as tensors: values scaled, categories as ids, covariates standardized, the calendar beside them.
+    """A panel as tensors, with scaled values, ids of categories, standardized covariates and calendar features.
 
-    * `values`: [V, C] float64; `numbers`: [W, P], known ones last; `categories`: [W, K], known ones last.
-    * `static`: [S, F]; `static_categories`: [S, G]; `location`, `scale`: [S, C] float64.
+    Attributes:
+        values: [V, C] float64.
+        numbers: numeric covariates [W, P], known ones last.
+        categories: ids of categorical covariates [W, K], known ones last.
+        static: numeric static covariates [S, F].
+        static_categories: ids of categorical static covariates [S, G].
+        location: [S, C] float64.
+        scale: [S, C] float64.
     """
 
     values: Tensor
@@ -41,12 +47,16 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What was learned from the training part.
+    """The results of learning from the training part.
 
-    * `location`, `scale`: by series, a list over channels.
-    * `numbers`, `static`: mean and deviation of each numeric covariate.
-    * `vocabularies`, `static_vocabularies`: the known names of each categorical covariate; id 0 is for all others.
-    * `calendar`: names of the calendar features that are added as known covariates.
+    Attributes:
+        location: for each series, a list over channels.
+        scale: for each series, a list over channels.
+        numbers: the mean and deviation of each numeric covariate.
+        static: the mean and deviation of each numeric static covariate.
+        vocabularies: the known names of each categorical covariate. Id 0 is for all other names.
+        static_vocabularies: the same for static covariates.
+        calendar: the names of the calendar features that are added to the known covariates.
     """
 
     location: Mapping[str, Sequence[float]]
@@ -61,9 +71,10 @@ class Encoding:
 def learn(
     panel: Panel, ends_S: NDArray[np.int64], scaling: str, channels: Sequence[str], calendar: Sequence[str]
 ) -> Encoding:
-    """The encoding by the first `ends_S` steps of each series; a series of which these are none teaches nothing.
+    """Learn the encoding from the first `ends_S` steps of each series. Series without such steps are skipped.
 
-    Raises UserError for a channel without a value.
+    Raises:
+        UserError: a channel has no value.
     """
     kept = np.flatnonzero(ends_S).tolist()
     pairs = {panel.ids[series]: observed_scale(panel, series, ends_S[series], scaling, channels) for series in kept}
@@ -73,7 +84,7 @@ def learn(
             np.abs(np.concatenate([x_NC[np.isfinite(x_NC) & (x_NC != 0)] for x_NC in training] or [[1.0]]))
         )
         if not 1e-15 <= size <= 1e15:
-            logger.warning("data.scaling=none: losses of values around %.0e vanish or overflow in training", size)
+            logger.warning("data.scaling=none: losses for values around %.0e underflow or overflow in training", size)
     constant = sum(int((np.nanmin(x_NC, 0) == np.nanmax(x_NC, 0)).sum()) for x_NC in training)
     if constant:
         logger.warning("%s channels are constant in training and keep their scale", f"{constant:,}")
@@ -92,13 +103,17 @@ def learn(
 def observed_scale(
     panel: Panel, series: int, until: int, scaling: str, channels: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Location and scale of the first steps of a series; UserError for a channel without a value there."""
+    """Location and scale of the first steps of a series.
+
+    Raises:
+        UserError: a channel has no value in these steps.
+    """
     location_C, scale_C = location_and_scale(panel.of_series(series, until), scaling)
     if np.isnan(scale_C).any():
         name = panel.ids[series]
         raise UserError(
             "data.target",
-            "a value at least in every channel of every series, before what is to be forecast",
+            "at least one value in every channel of every series before the first forecast",
             f"none in {channels[int(np.isnan(scale_C).argmax())]!r}" + (f" of series {name}" if name else ""),
             fix="data.target=[...] without it, or a file without the series",
         )
@@ -108,9 +123,17 @@ def observed_scale(
 def encode(
     panel: Panel, encoding: Encoding, firsts: Mapping[int, int], scaling: str, channels: Sequence[str]
 ) -> Encoded:
-    """The tensors of a panel; `firsts` has for the series that are used the step where the first forecast begins.
+    """Encode a panel as tensors.
 
-    Raises UserError for a series that training did not have and that has no value before that step.
+    Args:
+        panel: the series.
+        encoding: the encoding.
+        firsts: the step of the first forecast of each series that is used.
+        scaling: the kind of scaling.
+        channels: the names of the channels.
+
+    Raises:
+        UserError: a series is not in the training data and has no value before its first forecast.
     """
     location_SC, scale_SC = _scales(panel, encoding, firsts, scaling, channels)
     frames = panel.own_frames()
@@ -141,7 +164,7 @@ def encode(
 def _scales(
     panel: Panel, encoding: Encoding, firsts: Mapping[int, int], scaling: str, channels: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Location and scale as learned or, where a series is new, by what lies before its first window."""
+    """The learned location and scale or, for a new series, those of its steps before the first forecast."""
     location_SC, scale_SC = np.zeros((len(panel), len(channels))), np.ones((len(panel), len(channels)))
     new = 0
     for series, name in enumerate(panel.ids):
@@ -151,12 +174,12 @@ def _scales(
             location_SC[series], scale_SC[series] = observed_scale(panel, series, firsts[series], scaling, channels)
             new += 1
     if new:
-        logger.info("%s series that training did not have, scaled by their own past", f"{new:,}")
+        logger.info("%s series are not in the training data and are scaled by their own past", f"{new:,}")
     return location_SC, scale_SC
 
 
 def _statistics(numbers: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Mean and deviation of each column; 0 and 1 for one without values."""
+    """Mean and deviation of each column; 0 and 1 for a column without values."""
     found = [location_and_scale(column[:, None], "standard") for column in numbers.T]
     return [(0.0, 1.0) if np.isnan(scale[0]) else (float(location[0]), float(scale[0])) for location, scale in found]
 
@@ -179,7 +202,7 @@ def _standardized(numbers: NDArray[np.float64], statistics: Sequence[tuple[float
             "data.past_covariates, data.known_covariates or data.static_covariates",
             "values within 3.4e38 standard deviations of those in training",
             f"{numbers[large][0]:g}",
-            fix="an empty cell in its place, or no such covariate",
+            fix="an empty cell instead, or no such covariate",
         )
     return standardized
 

@@ -1,4 +1,4 @@
-"""How a file of time series is laid out, and which of its columns is what."""
+"""The layout of a file of time series, and the roles of its columns."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ DUPLICATES = ("error", "first", "last", "mean")
 
 @dataclass(frozen=True)
 class Format:
-    """What the columns of a file are; the arguments of `ForecastData` of the same names say more.
+    """The roles of the columns of a file. See the arguments of `ForecastData` with the same names.
 
-    Once it `is_resolved`, by the first file, nothing is left for other files to decide. The target `is_guessed` where
-    the user has not named it.
+    The first file resolves what the user left open (`is_resolved`); other files do not change it. The target
+    `is_guessed` if the user did not name it.
     """
 
     layout: str | None = None
@@ -48,48 +48,48 @@ class Format:
             expected = f"one of {', '.join(DUPLICATES)}"
             raise UserError("data.duplicates", expected, repr(self.duplicates), fix="data.duplicates=mean")
         if self.layout == "long" and self.id is None:
-            got = "data.id=null beside data.layout=long"
+            got = "data.id=null with data.layout=long"
             raise UserError("data.id", "the column that names the series", got, fix="data.id=unique_id")
         if self.layout in ("wide", "rows") and self.id is not None:
-            got = f"data.id={self.id} beside data.layout={self.layout}"
-            raise UserError("data.layout", "long where data.id is set", got, fix="data.layout=long")
+            got = f"data.id={self.id} with data.layout={self.layout}"
+            raise UserError("data.layout", "long if data.id is set", got, fix="data.layout=long")
         counts = Counter([*self.target, *self.covariates])
         twice = next((name for name, count in counts.items() if count > 1), None)
         if twice is not None:
-            raise UserError(
-                "data.target", "each column in one place", f"{twice!r} twice", fix="leaving one of them out"
-            )
+            raise UserError("data.target", "one role for each column", f"{twice!r} twice", fix="removing one of them")
 
     @property
     def covariates(self) -> list[str]:
-        """Past, known and static ones."""
+        """Past, known and static covariates."""
         return [*self.past_covariates, *self.known_covariates, *self.static_covariates]
 
     def past(self, *, categorical: bool) -> list[str]:
-        """The covariates over the past, known ones last, that are numbers or that are names."""
+        """The numeric or categorical covariates of the past, known ones last."""
         names = [*self.past_covariates, *self.known_covariates]
         return [name for name in names if (name in self.categorical) == categorical]
 
     def known(self, *, categorical: bool) -> list[str]:
-        """The covariates that are known for the future, that are numbers or that are names."""
+        """The numeric or categorical covariates that are known for the future."""
         return [name for name in self.known_covariates if (name in self.categorical) == categorical]
 
     def static(self, *, categorical: bool) -> list[str]:
-        """The covariates of whole series that are numbers or that are names."""
+        """The numeric or categorical covariates of whole series."""
         return [name for name in self.static_covariates if (name in self.categorical) == categorical]
 
     def check(self, table: Table) -> None:
-        """Raises UserError where the table lacks a column."""
+        """Raise UserError if a column is missing in the table."""
         for argument, names in self._named():
             for name in names:
                 table.cells(name, argument)
 
     def resolved(self, table: Table, ascends: Ascends) -> tuple["Format", list[str]]:
-        """The same with what a file leaves to be found out, and what was found or left out, in words.
+        """Resolve what the user left open: time columns and their format, targets, and categorical covariates.
 
-        These are the time columns and their format, the targets, and which covariates are names.
+        Returns:
+            The resolved format, and notes on what was detected or skipped.
 
-        Raises UserError where columns hold words and are neither targets nor covariates, or may be times.
+        Raises:
+            UserError: a column has words and is neither a target nor a covariate, or may be a time column.
         """
         if self.is_resolved:
             return self._as_written(table, ascends), []
@@ -103,9 +103,11 @@ class Format:
         if not target:
             counting = [name for name in clock.others if table.is_numeric(name)] if clock else []
             got = (
-                f"{table.source}, whose columns hold times or nothing" if free else f"no other column in {table.source}"
+                f"{table.source}, whose columns have times or are empty"
+                if free
+                else f"no other column in {table.source}"
             )
-            fix = f"data.target={listed(counting)}" if counting else f"{table.argument}=another.csv, with such a column"
+            fix = f"data.target={listed(counting)}" if counting else f"{table.argument}=another.csv with such a column"
             raise UserError("data.target", "a column to forecast", got, fix=fix)
         if not self.target:
             _check_numeric(table, target, clock)
@@ -114,12 +116,12 @@ class Format:
             read = set(target)
             unread = [name for name in free if name not in read]
             rest = f"; not read: {', '.join(unread[:12])}{', ...' * (len(unread) > 12)}" if unread else ""
-            notes.append(f"no column of times (data.time): the steps are numbered{rest}")
+            notes.append(f"no time column (data.time): the steps are numbered{rest}")
         else:
             form = "numbers" if clock.time_format == NUMBER else clock.time_format
             notes.append(f"time: {' and '.join(map(repr, clock.columns))}, read as {form}")
         if clock and clock.others and not self.target:
-            notes.append(f"not forecast, because they count time too: {', '.join(map(repr, clock.others))}")
+            notes.append(f"not forecast, because they also count time: {', '.join(map(repr, clock.others))}")
         if empty and not self.target:
             notes.append(f"not forecast, because they are empty: {', '.join(sorted(empty))}")
         found = replace(
@@ -134,7 +136,7 @@ class Format:
         return found, notes
 
     def _as_written(self, table: Table, ascends: Ascends) -> "Format":
-        """The same, with the format of times that this file has, should it be another than that of the first."""
+        """The same format with the time format of this file, which may differ from that of the first file."""
         if not self.time:
             return self
         cells = table.joined(self.time)
@@ -158,7 +160,7 @@ class Format:
 
 
 def _check_numeric(table: Table, target: list[str], clock: Clock | None) -> None:
-    """Raises UserError where columns hold words of which nothing is said."""
+    """Raise UserError if a column with words has no role."""
     words = [name for name in target if not table.is_numeric(name)]
     if not words:
         return
@@ -166,19 +168,21 @@ def _check_numeric(table: Table, target: list[str], clock: Clock | None) -> None
     first = next(row for row, cell in enumerate(cells) if cell is not None)
     numeric = [name for name in target if table.is_numeric(name)]
     fixes = [f"data.target={listed(numeric)}"] if numeric else []
-    if clock and len(set(table.joined(clock.columns).tolist())) < table.rows:  # several series, one of these names them
-        fixes.insert(0, f"data.id={words[0]} where it names the series of a row")
+    if (
+        clock and len(set(table.joined(clock.columns).tolist())) < table.rows
+    ):  # there are several series, and one of these columns names them
+        fixes.insert(0, f"data.id={words[0]} if it names the series of a row")
     more = f" and {len(words) - 1} more: {', '.join(words[1:])}" if len(words) > 1 else ""
     raise UserError(
         "data.target",
-        f"numbers in all columns of {table.source} that are nothing else",
+        f"numbers in all columns of {table.source} without another role",
         f"column {words[0]!r} ({table.locate(first)}: {cells[first]!r}){more}",
         fix=", or ".join([*fixes, f"data.past_covariates={listed(words)}"]),
     )
 
 
 def names(given: Any) -> list[str]:
-    """One name or a list of them, as the command line gives them.
+    """Convert one name or a list of names from the command line to a list.
 
     >>> names("OT"), names([1, 2]), names(None)
     (['OT'], ['1', '2'], [])

@@ -1,4 +1,4 @@
-"""From a table to series: rows gathered by series and put in order, with times that do not repeat."""
+"""Conversion of a table to series with ordered, unique times."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,44 +22,44 @@ from rnnkit.errors import UserError
 
 @dataclass(frozen=True)
 class Frame:
-    """S series on one time line of N steps: C target channels each, and the covariates that they share.
+    """S series with the same N times: C target channels each, and shared covariates.
 
-    `part` says of each step which of the files it came from: 0 training, 1 validation, 2 test.
+    `part` is the file of each step: 0 training, 1 validation, 2 test.
     """
 
     ids: tuple[str, ...]
     values: NDArray[np.float64]  # [S, N, C]
-    times: Times | None  # [N], in UTC where offsets are known
+    times: Times | None  # [N], in UTC if offsets are known
     numbers: NDArray[np.float64]  # [N, P]
     categories: NDArray[np.object_]  # [N, K]
     static: NDArray[np.float64]  # [F]
     static_categories: NDArray[np.object_]  # [G]
     part: NDArray[np.int8]  # [N]
-    offsets: NDArray[Any] | None = None  # [N], by which the local clock is ahead of UTC
-    is_regular: bool = False  # every step is as far from the last as all others are
+    offsets: NDArray[Any] | None = None  # [N], the offset of local time from UTC
+    is_regular: bool = False  # whether all steps are equally spaced
 
     @property
     def local(self) -> Times:
-        """[N], the times as the local clock shows them."""
+        """The local times [N]."""
         assert self.times is not None
         return self.times if self.offsets is None else self.times + self.offsets
 
     def ruler(self, frequency: Frequency) -> Times:
-        """[N], the times on which steps of a frequency are equally long: local ones for days, else time itself."""
+        """The times [N] in which the steps of a frequency are equally long: local time from days on, else UTC."""
         assert self.times is not None
         return self.local if frequency.is_local else self.times
 
     def __len__(self) -> int:
-        """N."""
+        """The number of steps N."""
         return len(self.part)
 
     def only(self, series: Sequence[bool]) -> "Frame":
-        """The frame with these of its series."""
+        """The frame with some of its series."""
         ids = tuple(name for name, kept in zip(self.ids, series, strict=True) if kept)
         return replace(self, ids=ids, values=self.values[np.array(series, bool)])
 
     def taken(self, steps: Any) -> "Frame":
-        """The same series at these steps only."""
+        """The frame with some of its steps."""
         return replace(
             self,
             values=self.values[:, steps],
@@ -72,7 +72,7 @@ class Frame:
 
 
 class Reading(NamedTuple):
-    """The series of a file, the format with what it left open filled in, and what was assumed, repaired or left out."""
+    """The series of a file, the resolved format, and notes on what was assumed, repaired or skipped."""
 
     frames: list[Frame]
     form: Format
@@ -80,9 +80,10 @@ class Reading(NamedTuple):
 
 
 def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -> Reading:
-    """The series of a file, in the order in which they begin in it.
+    """Read the series of a file, in the order of their first rows.
 
-    Raises UserError for all that `read_table` and `Format.resolved` refuse, and for times that repeat or go back.
+    Raises:
+        UserError: `read_table` or `Format.resolved` raises, or times are repeated or not ascending.
     """
     if form.layout == "rows":
         return _read_rows(path, argument, form, part)
@@ -143,7 +144,7 @@ def _read_rows(path: Path | None, argument: str, form: Format, part: int) -> Rea
 
 
 def plain_frame(name: str, values: NDArray[np.float64], part: int) -> Frame:
-    """One series of values [N, C] without times or covariates."""
+    """A series of values [N, C] without times or covariates."""
     steps = len(values)
     return Frame(
         ids=(name,),
@@ -158,9 +159,10 @@ def plain_frame(name: str, values: NDArray[np.float64], part: int) -> Frame:
 
 
 def joined(parts: list[list[Frame]]) -> list[Frame]:
-    """The series of several files, each file going on where the one before ended.
+    """Join the series of several files, where each file continues the one before.
 
-    Raises UserError where a series begins before it ended, or has times in one file only.
+    Raises:
+        UserError: a series in one file starts before its end in the previous file, or only some files have times.
     """
     found: dict[tuple[str, ...], list[Frame]] = {}
     for frames in parts:
@@ -182,7 +184,7 @@ def _continued(frames: list[Frame]) -> Frame:
                 late,
                 f"times after those of {early}, whose last is {before.times[-1]}" + _of(before),
                 f"{after.times[0]} as the first",
-                fix="data.path=whole.csv with data.test_from=2024-12-31, to have one file divided by time",
+                fix="data.path=whole.csv with data.test_from=2024-12-31, to divide one file by time",
             )
     last = frames[-1]
     same = all(
@@ -206,7 +208,7 @@ def _continued(frames: list[Frame]) -> Frame:
 
 
 def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
-    """The times of all rows, in the zone that the user names, or that the file does."""
+    """The times of all rows, in the zone of the user or of the file."""
     assert form.time_format is not None
     stamps = table.stamps(form.time, form.time_format)
     if stamps.times.dtype.kind != "M" or (form.time_zone is None and stamps.offsets is None):
@@ -216,21 +218,21 @@ def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
         if absent.any():
             how = "a zone in every row or in none"
             row = int(absent.argmax())
-            table.refuse_time(form.time, row, "none there", how, "data.time_zone=UTC, or whatever that of such rows is")
+            table.refuse_time(form.time, row, "none there", how, "data.time_zone=UTC, or the zone of these rows")
         return stamps
     zone = time_zone(form.time_zone)
-    if form.time_format in EPOCHS or form.time[0] in table.zones:  # these are in UTC
+    if form.time_format in EPOCHS or form.time[0] in table.zones:  # these times are in UTC
         return Stamps(stamps.times, offsets_at(stamps.times, zone))
     found, skipped = localized(stamps, zone, list(groups))
     if skipped is not None:
-        got = f"{table.joined(form.time)[skipped]}, which its clock skips"
-        how = f"a time that there is in {form.time_zone}"
+        got = f"{table.joined(form.time)[skipped]}, which its clock change skips"
+        how = f"a time that exists in {form.time_zone}"
         table.refuse_time(form.time, skipped, got, how, "data.time_zone=null, or another zone")
     return found
 
 
 def _averaged(frame: Frame, starts: NDArray[np.int64]) -> Frame:
-    """Steps of the same time as one: the mean of its numbers, the first of its names."""
+    """Merge the steps of the same time: the mean of numbers, and the first of names."""
     if len(starts) == len(frame):
         return frame
 
@@ -244,9 +246,13 @@ def _averaged(frame: Frame, starts: NDArray[np.int64]) -> Frame:
 
 
 def _constant(name: str, cells: NDArray[Any], rows: NDArray[np.int64], table: Table) -> Any:
-    """The one value of a static covariate in the rows of a series; UserError, with the line, where it changes."""
+    """The value of a static covariate in the rows of a series.
+
+    Raises:
+        UserError: the value changes. The message has the line.
+    """
     mine = cells[rows]
-    changed = (mine != mine[0]) & ~((mine != mine) & (mine[0] != mine[0]))  # NaN is not itself
+    changed = (mine != mine[0]) & ~((mine != mine) & (mine[0] != mine[0]))  # NaN is not equal to itself
     if changed.any():
         row = int(rows[changed][0])
         raise UserError(
@@ -259,7 +265,7 @@ def _constant(name: str, cells: NDArray[Any], rows: NDArray[np.int64], table: Ta
 
 
 def _named(frame: Frame, name: str, form: Format) -> Frame:
-    """The frame with the names of its series: one of C channels, or C of one channel."""
+    """The frame with the names of its series: one series of C channels, or C series of one channel."""
     if form.multivariate:
         return replace(frame, ids=(name,))
     prefix = f"{name}/" if name and len(form.target) > 1 else name

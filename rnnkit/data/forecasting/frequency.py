@@ -1,4 +1,4 @@
-"""How far apart the steps of a series are: by the clock, by working days, by the calendar or by plain numbers."""
+"""Frequencies of series: a duration, working days, months, or plain numbers."""
 
 import math
 import re
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from rnnkit.errors import UserError
 
 Times = NDArray[Any]
-"""[N], `datetime64[us]`, or float64 where a series is numbered and not dated."""
+"""Times [N], `datetime64[us]`, or float64 for series with step numbers."""
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 WEEK = 7 * DAY
 YEAR = 365.25 * DAY
 BUSINESS = "1111100"
-"""The days of a week, from Monday on, that count as working days."""
+"""The working days of a week, from Monday."""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _EXAMPLE = "1s, 15min, 1h, 1d, 1b (Monday to Friday), 1w, 1mo, 1q or 1y"
 _CLOCK = {"us": 1, "ms": 1000, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND, "d": DAY, "w": WEEK}
@@ -27,12 +27,14 @@ _OTHER_NAMES = {"M": "mo", "T": "min", "sec": "s", "B": "b", "C": "b", "A": "y",
 
 
 class Frequency(NamedTuple):
-    """The distance of two steps: `size` microseconds of the clock, working days, months, or plain numbers.
+    """The distance between two steps: `size` microseconds, working days, months, or plain numbers.
 
-    * `day`: of months the day that a step lies on, 31 for the last; of weeks the weekday, 0 for Monday; None: the times
-      of a series say.
-    * `week`: which days of a week are working days. Where `unit` is "mo": the step moves to one of them, the last day
-      back and every other day on; "" for not.
+    Attributes:
+        unit: "us", "b", "mo", or "" for numbers.
+        day: for months, the day of a step, where 31 is the last; for weeks, the weekday, where 0 is Monday. None if it
+            depends on the series.
+        week: the working days of a week. For months, a step moves to a working day (the last day backward, other days
+            forward), or "" for no such rule.
 
     >>> parse_frequency("15min").season, parse_frequency("1mo").season, parse_frequency("1b").season
     (96, 12, 5)
@@ -44,7 +46,7 @@ class Frequency(NamedTuple):
     week: str = ""
 
     def __str__(self) -> str:
-        """As `parse_frequency` reads it."""
+        """The name of the frequency, as `parse_frequency` reads it."""
         if self.unit == "us":
             names = ((name, size) for name, size in _CLOCK.items() if self.size % size == 0)
             name, size = max(names, key=lambda pair: pair[1], default=("us", 1))
@@ -58,7 +60,7 @@ class Frequency(NamedTuple):
 
     @property
     def meaning(self) -> str:
-        """In words, what the name alone does not say; "" where there is nothing more to say."""
+        """A description of what the name does not include, or ""."""
         if self.unit == "b":
             return ", ".join(day for day, works in zip(DAYS, self.week, strict=True) if works == "1")
         if self.unit == "mo" and self.day is not None:
@@ -68,11 +70,11 @@ class Frequency(NamedTuple):
 
     @property
     def season(self) -> int:
-        """Steps of the season that is usual for the frequency.
+        """The number of steps of the default season of the frequency.
 
-        A day for what is faster, a week for days and working days, a year for weeks, months and quarters; several days
-        or weeks where only these are a whole number of steps. 1, no season, for years, for what is faster than a
-        minute, and for series without time stamps.
+        The season is a day for frequencies below a day, a week for days and working days, and a year for weeks, months
+        and quarters. It is several days or weeks if one is not a whole number of steps. It is 1 (no season) for years,
+        for frequencies below a minute, and for series without time stamps.
         """
         if self.unit == "mo":
             return max(1, round(12 / self.size))
@@ -89,14 +91,15 @@ class Frequency(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Whether steps keep to the local clock: days and longer; hours and shorter keep to time itself."""
+        """Whether steps are equally spaced in local time (days and longer) or in UTC (hours and shorter)."""
         return self.unit in ("b", "mo") or (self.unit == "us" and self.size % DAY == 0)
 
 
 def parse_frequency(text: str | int | float) -> Frequency:
-    """The frequency of a name like 15min, or of one that pandas uses.
+    """Parse the name of a frequency, such as 15min, or a name of pandas.
 
-    Raises UserError for a name that says none.
+    Raises:
+        UserError: the name is unknown.
 
     >>> str(parse_frequency("MS")), str(parse_frequency("60min")), str(parse_frequency("W-SUN"))
     ('1mo-1', '1h', '1w-SUN')
@@ -122,4 +125,4 @@ def parse_frequency(text: str | int | float) -> Frequency:
             day = int(anchor) if anchor.isdigit() else day
             if day is None or 1 <= day <= 31:
                 return Frequency("mo", int(count) * _MONTHS[name], day, BUSINESS if given.startswith("B") else "")
-    raise UserError("data.frequency", _EXAMPLE, repr(text), fix="data.frequency=null, to have it detected")
+    raise UserError("data.frequency", _EXAMPLE, repr(text), fix="data.frequency=null, to detect it")

@@ -1,4 +1,4 @@
-"""The places in time that a series of some frequency keeps to."""
+"""Grids of equally spaced times."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from rnnkit.data.forecasting.frequency import DAY, SECOND, WEEK, Frequency, Times
 
 NEAR = 0.1
-"""Of a step or, where it is longer, of a day: how far a time may lie beside a place and still count as meant for it."""
+"""The largest deviation of a time from its grid point, as a fraction of a step or, for longer steps, of a day."""
 
 
 class Grid:
-    """Places a frequency apart, where most times of one series lie: their second, time of day, day of the month.
+    """The grid with a given frequency that contains the most times of a series. Grid points are numbered.
 
     >>> from rnnkit.data.forecasting.frequency import parse_frequency
     >>> days = np.array(["2023-12-30", "2024-01-30", "2024-03-30"], "datetime64[us]")
@@ -39,7 +39,7 @@ class Grid:
             self._base = times[0] - _shift(times, size, None)
 
     def index(self, times: Times) -> NDArray[np.int64]:
-        """The number of the place of each time: the nearest; that of its month; of a day off, the day before."""
+        """The number of the grid point of each time: the nearest, that of its month, or the last working day."""
         unit, size = self.frequency.unit, self.frequency.size
         if unit == "mo":
             month: NDArray[np.int64] = times.astype("datetime64[M]").astype(np.int64)
@@ -55,7 +55,7 @@ class Grid:
         return np.rint((since.astype(np.int64) if unit == "us" else since) / size).astype(np.int64)  # type: ignore[no-any-return]
 
     def at(self, index: NDArray[np.int64]) -> Times:
-        """The times of these places."""
+        """The times of grid points."""
         unit, size = self.frequency.unit, self.frequency.size
         if unit == "":
             places = self._base + index * size
@@ -79,14 +79,14 @@ class Grid:
         return date.astype("datetime64[us]") + self._clock  # type: ignore[no-any-return]
 
     def off(self, times: Times) -> NDArray[np.float64]:
-        """[2, N], how far each time lies from its place, in steps, and whether (1, else 0) it is near enough."""
+        """The deviations [2, N] of times from their grid points in steps, and 1 if within tolerance, else 0."""
         place = self.index(times)
         here, following = self.at(place), self.at(place + 1)
         step = following - here
-        step = np.where(step > np.zeros((), step.dtype), step, np.ones((), step.dtype))  # as fine as numbers can tell
+        step = np.where(step > np.zeros((), step.dtype), step, np.ones((), step.dtype))  # at the resolution of numbers
         off = (times - here) / step
         if times.dtype.kind == "M" and self.frequency.size != int(self.frequency.size):
-            off = np.where(np.abs(times - here) <= np.timedelta64(1, "us"), 0, off)  # what is no whole microsecond
+            off = np.where(np.abs(times - here) <= np.timedelta64(1, "us"), 0, off)  # rounding to microseconds
         elif times.dtype.kind != "M":
             off = np.where(np.abs(off) < 1e-6 + 1e-12 * np.abs(times / self.frequency.size), 0, off)
         near = np.abs(off) <= NEAR
@@ -95,13 +95,13 @@ class Grid:
         return np.stack([off, near])
 
     def positions(self, times: Times) -> NDArray[np.float64]:
-        """[N], where the times lie on a ruler whose unit is one step."""
+        """The times in units of steps, [N]."""
         return self.index(times) + self.off(times)[0]  # type: ignore[no-any-return]
 
 
 def _shift(values: NDArray[Any], size: float, weekday: int | None) -> Any:
-    """By how much the first value lies behind its place."""
-    if weekday is not None:  # of weeks, at the time of day of most
+    """The offset of the first value from its grid point."""
+    if weekday is not None:  # for weeks, at the most frequent time of day
         clock = int(_most_often(values % DAY))
         phase = (weekday + 4) * DAY + clock  # 1970 began on a Thursday
         return _centered(int((values[0] - phase) % int(size)), WEEK).astype("timedelta64[us]")
@@ -109,7 +109,7 @@ def _shift(values: NDArray[Any], size: float, weekday: int | None) -> Any:
     phases = values % int(size) if exact else np.round(((values - values[0]) / size) % 1, 6) % 1 * size
     found, counts = np.unique(phases, return_counts=True)
     phase = found[counts.argmax()]
-    if 2 * counts.max() < len(values):  # no two alike: about the middle of all
+    if 2 * counts.max() < len(values):  # without a most frequent one, the middle of all
         angle = np.angle(np.exp(2j * np.pi * phases / size).mean())
         phase = angle / (2 * np.pi) * size % size
     shift = _centered(phases[0] - phase, size)
@@ -120,12 +120,12 @@ def _shift(values: NDArray[Any], size: float, weekday: int | None) -> Any:
 
 
 def _centered(shift: Any, size: float) -> Any:
-    """A shift as one of half a step at most."""
+    """A shift of at most half a step in either direction."""
     return np.asarray((shift + size / 2) % size - size / 2)
 
 
 def _day_of_month(dates: NDArray[Any]) -> int:
-    """The day of the month that most dates lie on, where the last day stands for those that a month lacks."""
+    """The most frequent day of the month. The last day of a short month counts for the missing days."""
     month = dates.astype("datetime64[M]")
     day = (dates - month.astype("datetime64[D]")).astype(np.int64) + 1
     length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
@@ -136,7 +136,7 @@ def _day_of_month(dates: NDArray[Any]) -> int:
 
 
 def _working_days(dates: NDArray[Any], week: str) -> NDArray[np.int64]:
-    """[N], the working days from 1970 on before each date."""
+    """The number of working days since 1970 before each date, [N]."""
     return np.busday_count(np.datetime64("1970-01-01"), dates, weekmask=week).astype(np.int64)
 
 

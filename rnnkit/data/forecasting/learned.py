@@ -1,4 +1,4 @@
-"""What a forecaster's data learned, as a file holds it: types, and what must agree."""
+"""Types and checks of the file with everything that forecasting data learned."""
 
 from dataclasses import replace
 from typing import Annotated, Any, TypedDict
@@ -13,7 +13,7 @@ Statistics = list[tuple[float, Positive]]
 
 
 class LearnedFormat(TypedDict):
-    """Of the columns, what the first file decided."""
+    """The roles of columns that the first file resolved."""
 
     time: list[str]
     time_format: str | None
@@ -37,15 +37,19 @@ class Learned(TypedDict):
 
 
 def check_learned(learned: Any, given: Format, season: int | None) -> None:
-    """Raises ValueError for what is of another type, contradicts itself, or contradicts what the user has given."""
+    """Check the content of the file.
+
+    Raises:
+        ValueError: a value has another type, or values contradict each other or the arguments of the user.
+    """
     check(learned, Learned)
     form = replace(given, **learned["format"])
     for name in ("time", "target", "categorical"):
         chosen = getattr(given, name)
         if chosen and not set(chosen) <= set(getattr(form, name)):
-            raise ValueError(f"format.{name} is {getattr(form, name)} beside data.{name}={chosen}")
+            raise ValueError(f"format.{name} is {getattr(form, name)}, but data.{name}={chosen}")
     if season is not None and learned["season"] != season:
-        raise ValueError(f"season is {learned['season']} beside data.season={season}")
+        raise ValueError(f"season is {learned['season']}, but data.season={season}")
     if learned["location"].keys() != learned["scale"].keys():
         raise ValueError("location and scale are of different series")
     channels = len(form.target) if form.multivariate else 1
@@ -64,4 +68,4 @@ def check_learned(learned: Any, given: Format, season: int | None) -> None:
             raise ValueError(f"{name} has {len(learned[name])} entries for {len(names)} columns")
     for name in ("vocabularies", "static_vocabularies"):
         if any(words != sorted(set(words)) for words in learned[name]):
-            raise ValueError(f"{name} has names that are not sorted, or there twice")
+            raise ValueError(f"{name} has names that are unsorted or repeated")

@@ -1,4 +1,4 @@
-"""Which rows of a table belong to a series, and in which order of time."""
+"""Grouping of the rows of a table by series, and their order in time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from rnnkit.data.forecasting.frequency import Times
 from rnnkit.data.forecasting.table import Table
 from rnnkit.errors import UserError
 
-TURNED, SORTED = "ran backwards in time and were turned round", "were sorted by time (data.sort=true)"
+TURNED, SORTED = "were in descending order of time and were reversed", "were sorted by time (data.sort=true)"
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The name of each series and its rows, in the order in which the series begin."""
+    """The name and the rows of each series, in the order of their first rows."""
 
     names: list[str]
     rows: list[NDArray[np.int64]]
@@ -27,7 +27,7 @@ class Groups:
         return zip(self.names, self.rows, strict=True)
 
     def ascend(self, values: NDArray[Any]) -> bool:
-        """Whether values never fall, or never rise, from one row of a series to its next, and do not stay the same."""
+        """Whether values are monotonic, but not constant, within every series."""
         change = np.diff(values if len(self.rows) == 1 else values[self._order])
         change = change if len(self.rows) == 1 else change[self._within]
         zero = np.zeros((), change.dtype)
@@ -45,9 +45,10 @@ class Groups:
 
 
 def groups_of(table: Table, column: str | None) -> Groups:
-    """The series that a column names, or the one that all rows are.
+    """Group rows by the series that a column names. Without a column, all rows are one series.
 
-    Raises UserError, with its line, for a row without a name.
+    Raises:
+        UserError: a row has no name. The message has the line.
     """
     if column is None:
         return Groups([""], [np.arange(table.rows)])
@@ -67,9 +68,13 @@ def groups_of(table: Table, column: str | None) -> Groups:
 def ordered(
     table: Table, form: Format, times: Times | None, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    """The rows of a series in the order of time, where each distinct time begins, and what was done to the order.
+    """Order the rows of a series by time.
 
-    Raises UserError, with the line, for rows in no order and times that repeat.
+    Returns:
+        The rows in the order of time, the start of each distinct time, and a note on how they were reordered.
+
+    Raises:
+        UserError: the rows are unsorted, or times are repeated. The message has the line.
     """
     if times is None or len(rows) < 2:
         return rows, np.arange(len(rows)), ""
@@ -110,7 +115,7 @@ def ordered(
 
 
 def _several(table: Table, form: Format, times: Times) -> str:
-    """The repair where rows are those of several series, and a column tells which."""
+    """The fix for rows of several series, if a column names the series."""
     if form.id is not None:
         return ""
     zero = np.zeros((), np.diff(times[:1]).dtype)
@@ -123,8 +128,8 @@ def _several(table: Table, form: Format, times: Times) -> str:
             continue
         order = np.argsort(which, kind="stable")
         same = which[order][1:] == which[order][:-1]
-        if (np.diff(times[order])[same] > zero).all():  # in each, as they stand
-            return f"data.id={name}, whose series have each time once and in order"
+        if (np.diff(times[order])[same] > zero).all():  # in each series, in the order of the file
+            return f"data.id={name}, whose series have ordered times without repetition"
     return ""
 
 
@@ -133,7 +138,7 @@ def _is_whole(cell: str | None) -> bool:
 
 
 def _clock_change(form: Format, repeated: Times) -> str:
-    """The repair where the times that repeat may be those that a clock shows twice when it is set back."""
+    """The fix for repeated times that may come from the end of daylight saving time."""
     if repeated.dtype.kind != "M" or form.time_zone is not None:
         return ""
     month = repeated.astype("datetime64[M]").astype(np.int64) % 12 + 1
@@ -142,4 +147,4 @@ def _clock_change(form: Format, repeated: Times) -> str:
     is_daily = bool((hour == 0).all())
     if not is_autumn.all() or is_daily:
         return ""
-    return "; where the clock was set back: data.time_zone=Europe/Berlin, or whatever its zone is"
+    return "; at the end of daylight saving time: data.time_zone=Europe/Berlin, or the zone of the file"

@@ -1,4 +1,4 @@
-"""All series of a data set in a few long arrays, from which windows are gathered."""
+"""All series of a data set in a few concatenated arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from rnnkit.data.forecasting.grid import Grid
 
 @dataclass
 class Panel:
-    """S series end to end: V rows of values, and W rows of what goes with the times.
+    """S concatenated series: V rows of values, and W rows of times and covariates.
 
-    Series that share a time line, as the columns of one table do, share its rows.
+    Series with the same times, such as the columns of a table, share the rows of times and covariates.
 
-    * `ids`: the name of each series.
-    * `values`: [V, C] in the units of the file; series s has rows `starts[s]` to `starts[s] + lengths[s]`.
-    * `frames`, `clock_starts`: for each series its frame, and where among the W rows its time line begins.
-    * `gaps`: [W], time since the step before in units of the frequency, 1 at the start.
+    Attributes:
+        ids: the name of each series.
+        values: [V, C], in the units of the file. Series s has rows `starts[s]` to `starts[s] + lengths[s]`.
+        frames: the frame of each series.
+        clock_starts: the first of the W rows of each series.
+        gaps: [W], the time since the step before in units of the frequency; 1 at the start.
     """
 
     ids: list[str]
@@ -33,7 +35,7 @@ class Panel:
 
     @classmethod
     def of(cls, frames: Sequence[Frame], frequency: Frequency | None) -> "Panel":
-        """The series of these frames."""
+        """Concatenate the series of frames."""
         channels = frames[0].values.shape[2]
         lengths = np.array([len(frame) for frame in frames for _ in frame.ids])
         clocks = np.cumsum([0, *(len(frame) for frame in frames)])[:-1]
@@ -48,16 +50,16 @@ class Panel:
         )
 
     def __len__(self) -> int:
-        """S."""
+        """The number of series S."""
         return len(self.ids)
 
     def of_series(self, series: int, until: int | None = None) -> NDArray[np.float64]:
-        """[N, C], the values of one series, or of its first `until` steps."""
+        """The values [N, C] of one series, or of its first `until` steps."""
         start = self.starts[series]
         return self.values[start : start + (self.lengths[series] if until is None else until)]
 
     def own_frames(self) -> list[Frame]:
-        """Each frame once, in the order of the time lines."""
+        """The distinct frames, in the order of their rows."""
         return list({id(frame): frame for frame in self.frames}.values())
 
 

@@ -10,7 +10,11 @@ from rnnkit.errors import UserError
 
 
 def read_parquet(path: Path, argument: str) -> Table:
-    """The table in a Parquet file; UserError, naming `argument`, where it cannot be read or pyarrow is missing."""
+    """Read the table of a Parquet file.
+
+    Raises:
+        UserError: the file cannot be read, or pyarrow is not installed. The message names `argument`.
+    """
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet

@@ -1,4 +1,4 @@
-"""What follows the end of a file: the steps to be forecast, and the rows in which the forecasts are written."""
+"""Steps to forecast after the end of a file, and output rows of forecasts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,11 +17,15 @@ from rnnkit.predictions import ForecastPrediction
 def with_future(
     frame: Frame, horizon: int, frequency: Frequency | None, known_covariates: Sequence[str], zone: str | None
 ) -> tuple[Frame, int]:
-    """A frame with the steps to be forecast behind its end, and the step where they begin.
+    """Extend a frame by the steps to forecast.
 
-    With known covariates they begin behind the last target, and the file must hold them.
+    With known covariates, the file must have these steps: they start after the last target value.
 
-    Raises UserError where it does not.
+    Returns:
+        The extended frame, and the first step to forecast.
+
+    Raises:
+        UserError: the file has no known covariates for these steps, or a series has no value.
     """
     end = len(frame)
     of = f" of series {frame.ids[0]}" if frame.ids[0] else ""
@@ -31,21 +35,21 @@ def with_future(
         if len(frame) < end + horizon:
             raise UserError(
                 "--input",
-                f"{horizon} rows behind the last target{of}, with {', '.join(known_covariates)}, which the model needs",
+                f"{horizon} rows after the last target{of}, with {', '.join(known_covariates)}, which the model needs",
                 f"{len(frame) - end}",
-                fix="adding rows in which the target is empty",
+                fix="adding rows with an empty target",
             )
     if end == 0:
-        raise UserError("--input", f"a value at least{of}", "none", fix="a file without that series")
+        raise UserError("--input", f"at least one value{of}", "none", fix="a file without that series")
     return extended(frame, frequency, end + horizon - len(frame), zone), end
 
 
 def forecast_rows(
     window: Window, prediction: ForecastPrediction, channels: Sequence[str], time_format: str | None
 ) -> Iterator[dict[str, Any]]:
-    """A row for each step and channel: series (where it has a name), time or number of the step, mean, quantiles.
+    """Yield a row per step and channel: series (if it has a name), time or number of the step, mean, and quantiles.
 
-    Times are written as the file writes them, in its zone.
+    Times have the format and the zone of the file.
     """
     panel = window.source.panel
     frame, series = panel.frames[window.series], panel.ids[window.series]

@@ -1,4 +1,4 @@
-"""Tables from files: CSV, with the line of whatever is wrong, and Parquet."""
+"""Tables from CSV and Parquet files."""
 
 import csv
 import io
@@ -17,17 +17,22 @@ from rnnkit.data.io.sources import read_bytes
 from rnnkit.errors import UserError
 
 _CHUNK = 1 << 12
-"""Rows that are taken at a time."""
+"""The number of rows that are read at a time."""
 
 
 def read_table(path: Path | None, argument: str, header: bool = True) -> Table:
-    """The table in a CSV file (also `.gz` or `.xz`), a Parquet file, or what comes as CSV over standard input (None).
+    """Read the table of a CSV file (also `.gz` or `.xz`) or a Parquet file.
 
-    Commas, semicolons or tabs stand between the cells, whichever the first line has most of. Without a `header` the
-    columns are named 1, 2, 3 and so on.
+    The separator is a comma, a semicolon or a tab, whichever is most frequent in the first line.
 
-    Raises UserError, naming `argument`, for a file that cannot be read, is no UTF-8, is empty, or has a row with
-    another number of cells than the first, with its line.
+    Args:
+        path: the file; None reads CSV from standard input.
+        argument: the argument that error messages name.
+        header: whether the first row has the names of columns. Otherwise, they are named 1, 2, 3 and so on.
+
+    Raises:
+        UserError: the file cannot be read, is not UTF-8, is empty, or has rows with different numbers of cells. The
+            message has the line.
     """
     if path is not None and path.suffix.lower() in (".parquet", ".pq"):
         return read_parquet(path, argument)
@@ -47,18 +52,18 @@ def read_table(path: Path | None, argument: str, header: bool = True) -> Table:
             index = next(i for i, row in enumerate(chunk) if len(row) != len(names))
             raise UserError(
                 argument,
-                f"{len(names)} cells in every row, as the first has",
+                f"{len(names)} cells in every row, as in the first",
                 f"{source}, line {_line(text, count + index + header)}: {len(chunk[index])} cells",
-                fix="completing the row, or data.layout=rows where each row is a series",
+                fix="completing the row, or data.layout=rows if each row is a series",
             )
-        # arrays, because Python's collector of garbage would look through lists again and again
+        # arrays, because Python's garbage collector would traverse lists repeatedly
         for column, cells in zip(columns, zip(*chunk, strict=True), strict=True):
             column.append(np.array(cells, object))
         count += len(chunk)
     whole = {name: np.concatenate(column) for name, column in zip(names, columns, strict=True)} if count else {}
     filled = _filled(list(whole.values()), count)
     if not filled:
-        raise UserError(argument, "rows", f"{source}, which has a header only", fix=f"{argument}=another.csv")
+        raise UserError(argument, "rows", f"{source}, which has only a header", fix=f"{argument}=another.csv")
     if filled < count:
         whole = {name: column[:filled] for name, column in whole.items()}
     return Table(
@@ -67,21 +72,22 @@ def read_table(path: Path | None, argument: str, header: bool = True) -> Table:
         whole,
         filled,
         lambda row: f"line {_line(text, row + header)}",
-        notes=(f"{count - filled:,} rows at the end are empty and left out",) if filled < count else (),
+        notes=(f"{count - filled:,} empty rows at the end are skipped",) if filled < count else (),
     )
 
 
 def _filled(columns: list[NDArray[Any]], count: int) -> int:
-    """The rows up to the last of several cells that is not empty; empty ones stand at the end of many a spreadsheet."""
+    """The number of rows without empty rows at the end, which spreadsheets often have."""
     while len(columns) > 1 and count and not any(column[count - 1] for column in columns):
         count -= 1
     return count
 
 
 def read_ragged(path: Path | None, argument: str, header: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """The name of each row and its values, empty cells at its end left out: a file whose rows are series.
+    """Yield the name and the values of each row of a file whose rows are series. Empty cells at the end are skipped.
 
-    Raises UserError, naming `argument`, as `read_table` does, and with its line for a cell that is no number.
+    Raises:
+        UserError: `read_table` would raise, or a cell is not a number. The message has the line.
     """
     text, source = _text(path, argument)
     lines = read_lines(text, source, argument)
@@ -111,7 +117,7 @@ def read_lines(text: str, source: str, argument: str) -> Iterator[list[str]]:
 
 
 def _line(text: str, row: int) -> int:
-    """The line of the file that a row, the header counted, ends in; looked for only when there is something to say."""
+    """The last line of a row, where the header is row 0. It is computed only for error messages."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     next(islice((cells for cells in reader if cells), row, None))
     return reader.line_num
@@ -128,7 +134,7 @@ def _text(path: Path | None, argument: str) -> tuple[str, str]:
         return sys.stdin.read(), "standard input"
     try:
         is_there = path.exists()
-    except (OSError, ValueError) as error:  # of a name that no file can have, or a folder that cannot be looked into
+    except (OSError, ValueError) as error:  # an invalid file name, or a folder without permission
         raise UserError(argument, "a path that can be read", str(error)[:200], fix=f"{argument}=my.csv") from error
     if not is_there:
         raise UserError(argument, "a CSV or Parquet file", f"{path}, which does not exist", fix=f"{argument}=my.csv")

@@ -1,4 +1,4 @@
-"""Series on the grid of their frequency: every step is as far from the last as all others are."""
+"""Conversion of series to the grid of their frequency."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +16,21 @@ from rnnkit.data.forecasting.zones import offsets_at, offsets_of_local, time_zon
 from rnnkit.errors import UserError
 
 MOST_STEPS = 20
-"""For every row of a series, how many steps its grid may have, and 10,000 more."""
+"""The largest number of grid steps per row of a series; 10,000 more are always allowed."""
 
 
 @dataclass
 class Fit:
-    """How the rows of all series lie on the grid of their frequency.
+    """Statistics on the fit of all rows to the grid of their frequency.
 
-    * `distances`: from a row to the next of its series; `single`: those of them that are one step.
-    * `moved`: rows beside the grid, which were moved to the nearest step, by `furthest` at most.
-    * `left_out`: rows for whose step another row lies nearer; `filled`: steps without a row, in so many `gaps`.
+    Attributes:
+        distances: the number of distances between consecutive rows of a series.
+        single: the number of distances of one step.
+        moved: the number of rows between grid steps, which were moved to the nearest step.
+        furthest: the largest distance by which a row was moved.
+        left_out: the number of rows that were dropped because another row is closer to their step.
+        filled: the number of steps without a row.
+        gaps: the number of gaps with such steps.
     """
 
     distances: int = 0
@@ -38,27 +43,30 @@ class Fit:
 
     @property
     def is_perfect(self) -> bool:
-        """Whether every row is one step behind the row before."""
+        """Whether every row is one step after the row before."""
         return self.single == self.distances and not self.moved
 
 
 def on_grid(
     frames: Sequence[Frame], frequency: Frequency | None, *, fill: bool | None, zone: str | None, is_given: bool
 ) -> tuple[list[Frame], Fit]:
-    """The series with a step for every place of their grid from their first time to their last, and how they fit it.
+    """Convert series to their grids, with a step for every grid point from the first to the last time.
 
-    What is put in has NaN for numbers and no categories, and counts to the file of the step that follows.
+    Inserted steps have NaN for numbers and no categories. They belong to the file of the next step.
 
     Args:
         frames: the series.
-        frequency: theirs; None where they have no times, or one each: they stay as they are.
-        fill: None, refuse a series of which most rows lie beside the grid; True, move all rows to the nearest step;
-            False, only look how they fit.
-        zone: the time zone, for the local time of steps that are put in.
-        is_given: whether the user has given the frequency, also for series that have a row every few steps only.
+        frequency: their frequency. None if they have no times or only one each; they are then unchanged.
+        fill: None rejects series with most rows between grid steps; True moves all rows to the nearest step; False only
+            computes the fit.
+        zone: the time zone, for the local times of inserted steps.
+        is_given: whether the user gave the frequency. Then a series may have a row only every few steps.
+
+    Returns:
+        The converted series, and their fit.
 
     Raises:
-        UserError: naming a series that does not fit, or whose grid would have far more steps than it has rows.
+        UserError: a series does not fit, or its grid would have many more steps than it has rows.
     """
     fit = Fit()
     if frequency is None:
@@ -100,7 +108,7 @@ def on_grid(
 
 
 def extended(frame: Frame, frequency: Frequency | None, count: int, zone: str | None) -> Frame:
-    """The frame with `count` more steps behind its end, of which nothing is known but their times."""
+    """Append `count` steps to a frame, with times but without values."""
     if count <= 0:
         return frame
     result = frame.taken(np.concatenate([np.arange(len(frame)), np.full(count, len(frame) - 1)]))
@@ -110,8 +118,8 @@ def extended(frame: Frame, frequency: Frequency | None, count: int, zone: str | 
     if frame.times is None:
         return result
     if frequency is None:
-        fix = "data.frequency=1d, whatever it is"
-        raise UserError("data.frequency", "one for the times to come", "series of one time each", fix=fix)
+        fix = "data.frequency=1d, or the actual frequency"
+        raise UserError("data.frequency", "a frequency for the future times", "series with one time each", fix=fix)
     times = frame.ruler(frequency)
     grid = Grid(frequency, times)
     following = grid.at(grid.index(times[-1:]) + np.arange(1, count + 1))
@@ -126,23 +134,23 @@ def _is_regular(times: Times, frequency: Frequency) -> bool:
 
 
 def _nearest(index: NDArray[np.int64], off: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Of the rows of each place the one that lies nearest to it."""
+    """For each grid point, the closest of its rows."""
     order = np.lexsort((off, index))
     return order[np.flatnonzero(np.diff(index[order], prepend=index[order[0]] - 1))]  # type: ignore[no-any-return]
 
 
 def _placed(frame: Frame, grid: Grid, index: NDArray[np.int64], zone: str | None) -> Frame:
-    """The frame with its steps at these places, and steps without values between them."""
+    """The frame with its steps at these grid points, and steps without values between them."""
     count = int(index[-1] - index[0]) + 1
     if count > MOST_STEPS * len(frame) + 10_000:
         raise UserError(
             "data.frequency",
-            f"at most {MOST_STEPS} steps for every row, and 10,000 more",
+            f"at most {MOST_STEPS} steps per row, plus 10,000",
             f"{count:,} steps of {grid.frequency} for {len(frame):,} rows" + of(frame),
-            fix="data.fill_gaps=false, to take the rows as steps, or data.frequency=1d, a longer one",
+            fix="data.fill_gaps=false, to use the rows as steps, or a longer frequency such as data.frequency=1d",
         )
     places = index[0] + np.arange(count)
-    after = np.searchsorted(index, places)  # the row that stands in each place or is the next
+    after = np.searchsorted(index, places)  # the row at each grid point, or the next row
     is_put_in = index[after] != places
     result = frame.taken(after)
     result.values[:, is_put_in] = np.nan
@@ -152,7 +160,7 @@ def _placed(frame: Frame, grid: Grid, index: NDArray[np.int64], zone: str | None
 
 
 def _at(frame: Frame, ruler: Times, frequency: Frequency, is_new: NDArray[np.bool_], zone: str | None) -> Frame:
-    """The frame with other times on its ruler; new ones have the offset of their zone, else of the time before."""
+    """The frame with other times. New times have the offset of their zone, else of the time before."""
     if frame.offsets is None:
         return replace(frame, times=ruler, is_regular=True)
     last = np.maximum.accumulate(np.where(is_new, 0, np.arange(len(frame))))
@@ -178,33 +186,33 @@ def _check(
         row = int((~near).argmax())
         own = detect_frequency([times])
         others = len(frames) > 1 and own is not None and own != frequency
-        fix = "data.fill_gaps=false, to take the rows as steps and the time between them as an input"
+        fix = "data.fill_gaps=false, to use the rows as steps and the time between them as an input"
         if (
             others
             and own is not None
             and own.size < frequency.size
             and 2 * Grid(own, times).off(times)[1].sum() > len(times)
         ):
-            fix = f"data.frequency={own}, to have all series on it, or a file for each frequency"
-        elif (distance > 0).all():  # no two rows would share a step
+            fix = f"data.frequency={own}, to use it for all series, or a file for each frequency"
+        elif (distance > 0).all():  # no two rows have the same step
             fix += ", or data.fill_gaps=true, to move each row to the nearest step"
         shown = write_stamps(times[row : row + 1], None, None)[0]
         raise UserError(
             "data.frequency",
-            f"most times of every series {frequency} apart" + ("" if is_given else ", as found"),
-            f"{near.sum():,} of {len(near):,} rows on such steps{of(frame)}; not so {shown}",
+            f"most times of every series {frequency} apart" + ("" if is_given else ", as detected"),
+            f"{near.sum():,} of {len(near):,} rows on these steps{of(frame)}; not on them: {shown}",
             fix=fix,
         )
     usual, counts = np.unique(distance, return_counts=True)
     if not is_given and len(distance) > 2 and usual[counts.argmax()] > 1 and 2 * counts.max() > len(distance):
         raise UserError(
             "data.frequency",
-            f"one for all series: {frequency} is that of most",
+            f"the same frequency for all series; that of most is {frequency}",
             f"a row every {usual[counts.argmax()]} steps{of(frame)}",
-            fix=f"data.frequency={frequency}, to have missing steps between its rows, or a file for each frequency",
+            fix=f"data.frequency={frequency}, to insert missing steps between its rows, or a file for each frequency",
         )
 
 
 def of(frame: Frame) -> str:
-    """Which series a message is about."""
+    """The name of the series, for error messages."""
     return f" of series {frame.ids[0]}" if frame.ids and frame.ids[0] else ""

@@ -1,4 +1,4 @@
-"""How series were read, in a few plain lines."""
+"""A report on how series were read."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from rnnkit.data.forecasting.stamps import write_stamps
 
 
 def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str]:
-    """How many series, channels and rows there are, and from when to when."""
+    """The numbers of series, channels and rows, and the time range."""
     series, rows = sum(len(frame.ids) for frame in frames), sum(map(len, frames))
     channels = frames[0].values.shape[2]
     size = f"{series:,} series" + (f" of {channels:,} channels" if channels > 1 else "") + f", {rows:,} rows"
@@ -33,8 +33,8 @@ def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str
             f"{zone / 60:+.4g} h" for zone in sorted({zone for frame in begun for zone in _offsets(frame)})
         )
         lines.append(
-            f"the offset from UTC changes in {changes:,} series ({shown}): times to come have the last one, unless "
-            "data.time_zone=Europe/Berlin, or another, names the zone"
+            f"the offset from UTC changes in {changes:,} series ({shown}): future times have the last one, unless "
+            "data.time_zone names the zone, such as Europe/Berlin"
         )
     return lines
 
@@ -42,30 +42,28 @@ def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str
 def grid_lines(
     fit: Fit, frequency: Frequency | None, season: int | None, *, is_given: bool, fill: bool | None
 ) -> list[str]:
-    """The frequency, the season and how many rows fit; then what did not, and what became of it."""
+    """The frequency, the season and the number of rows that fit, then how all other rows were handled."""
     if frequency is None:
         return [f"steps are rows, season {season}"]
     meaning = f" ({frequency.meaning})" if frequency.meaning else ""
     share = f"{fit.single:,} of {fit.distances:,} rows follow the row before by one step"
     lines = [f"frequency {frequency}{meaning}{', as given' if is_given else ''}, season {season}: {share}"]
     if fit.moved and fill is False:
-        lines.append(
-            f"{fit.moved:,} rows lie beside the steps, by {_span(fit.furthest)} at most (data.fill_gaps=false)"
-        )
+        lines.append(f"{fit.moved:,} rows are between steps, by {_span(fit.furthest)} at most (data.fill_gaps=false)")
     elif fit.moved:
-        left = f"; {fit.left_out:,} of them share it with a nearer row and are left out" if fit.left_out else ""
+        left = f"; {fit.left_out:,} of them are dropped, because another row is closer" if fit.left_out else ""
         lines.append(
-            f"{fit.moved:,} rows beside the steps were moved to the nearest, by {_span(fit.furthest)} at most{left}"
+            f"{fit.moved:,} rows between steps were moved to the nearest step, by {_span(fit.furthest)} at most{left}"
         )
     if fit.gaps and fill is False:
-        lines.append(f"rows are missing in {fit.gaps:,} places and were not put in (data.fill_gaps=false)")
+        lines.append(f"rows are missing in {fit.gaps:,} places and were not inserted (data.fill_gaps=false)")
     elif fit.gaps:
-        lines.append(f"missing rows: {fit.filled:,} in {fit.gaps:,} places, put in as steps without values")
+        lines.append(f"missing rows: {fit.filled:,} in {fit.gaps:,} places, inserted as steps without values")
     return lines
 
 
 def missing_line(panel: Panel) -> str:
-    """The share of values that are missing."""
+    """The percentage of missing values."""
     return f"missing: {100 * np.isnan(panel.values).mean():.3g} % of {panel.values.size:,} values"
 
 

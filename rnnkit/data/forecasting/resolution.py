@@ -1,4 +1,4 @@
-"""Whether scaled values are still those of the file, to the digits that floating point has."""
+"""Checks of the floating-point resolution of scaled values."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,20 @@ from rnnkit.data.forecasting.panel import Panel
 from rnnkit.errors import UserError
 
 LARGEST = float(np.finfo(np.float32).max)
-"""Of single precision, in which models compute."""
+"""The resolution of single precision, in which models compute."""
 
 
 def check_resolution(scaled_VC: NDArray[np.float64], scale_SC: NDArray[np.float64], panel: Panel, scaling: str) -> None:
-    """Refuse what scaling makes too large, and series with a value beside which most others become the same.
+    """Check that scaled values are not too large, and that an outlier does not make most other values equal.
 
-    * `scaled_VC`, `scale_SC`: the values of the panel, scaled by `scaling`, and the scales of its series.
+    Args:
+        scaled_VC: the scaled values of the panel.
+        scale_SC: the scales of its series.
+        panel: the series.
+        scaling: the kind of scaling.
 
-    Raises UserError, with the series.
+    Raises:
+        UserError: a check fails. The message has the series.
     """
     large_VC = np.abs(scaled_VC) > LARGEST
     if large_VC.any():
@@ -25,7 +30,7 @@ def check_resolution(scaled_VC: NDArray[np.float64], scale_SC: NDArray[np.float6
             "data.scaling",
             f"values below {LARGEST:.2g} after scaling ({scaling})",
             f"{panel.values[row, channel]:g} at step {row - int(panel.starts[series]) + 1:,}{_of(panel, series)}",
-            fix="data.scaling=standard" if scaling == "none" else "an empty cell in its place, or another data.target",
+            fix="data.scaling=standard" if scaling == "none" else "an empty cell instead, or another data.target",
         )
     with np.errstate(over="ignore", invalid="ignore"):
         steps_VC = np.abs(np.diff(panel.values, axis=0))
@@ -40,9 +45,9 @@ def check_resolution(scaled_VC: NDArray[np.float64], scale_SC: NDArray[np.float6
             largest = values.flat[np.nanargmax(np.abs(values))]
             raise UserError(
                 "data.scaling",
-                f"values that stay apart after scaling ({scaling})",
-                f"{largest:g}{_of(panel, series)}, beside which most others are the same",
-                fix="an empty cell in its place" if scaling == "robust" else "data.scaling=robust",
+                f"values that remain distinct after scaling ({scaling})",
+                f"{largest:g}{_of(panel, series)}, compared to which most others become equal",
+                fix="an empty cell instead" if scaling == "robust" else "data.scaling=robust",
             )
 
 

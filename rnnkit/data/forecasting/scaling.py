@@ -1,4 +1,4 @@
-"""Where the values of a series lie and how far they spread."""
+"""Location and scale of the values of a series."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ SCALINGS = ("none", "standard", "mean", "robust")
 
 
 def location_and_scale(values_NC: NDArray[np.float64], scaling: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    r"""What is taken off the values of each channel, and what the rest is divided by, [C] each.
+    r"""The location that is subtracted from the values of each channel, and the scale that divides them, [C] each.
 
     .. math::
         \mathrm{standard}: \; \bar{x}, \sqrt{\overline{(x - \bar{x})^2}} \qquad
@@ -17,8 +17,8 @@ def location_and_scale(values_NC: NDArray[np.float64], scaling: str) -> tuple[ND
         \mathrm{robust}: \; x_{50\%}, x_{75\%} - x_{25\%} \qquad
         \mathrm{none}: \; 0, 1
 
-    Missing values do not count. A scale of zero, which a constant channel has, becomes one; a channel without any value
-    gets NaN for both.
+    Missing values are ignored. A scale of zero, for a constant channel, is replaced by one. A channel without values
+    has NaN for both.
 
     >>> location_and_scale(np.array([[1.0], [2.0], [np.nan], [6.0]]), "mean")
     (array([0.]), array([3.]))
@@ -28,7 +28,7 @@ def location_and_scale(values_NC: NDArray[np.float64], scaling: str) -> tuple[ND
         return np.zeros(len(x)), np.ones(len(x))
     pairs = [_pair(channel, scaling) if channel.size else (np.nan, np.nan) for channel in x]
     location, scale = np.array(pairs, np.float64).reshape(-1, 2).T
-    # constant up to rounding: what is left of it would be noise blown up
+    # constant up to rounding; scaling would amplify rounding errors
     constant = scale <= 4 * np.finfo(np.float64).eps * np.abs(location)
     return location, np.where(constant, 1.0, scale)
 
@@ -43,7 +43,7 @@ def _pair(x: NDArray[np.float64], scaling: str) -> tuple[float, float]:
 
 
 def seasonal_error(values_NC: NDArray[np.float64], season: int) -> NDArray[np.float64]:
-    r"""[C], by which errors are divided for MASE (Hyndman & Koehler 2006), NaN where no two values are a season apart.
+    r"""The denominator of MASE [C] (Hyndman & Koehler 2006). It is NaN if no two values are a season apart.
 
     .. math::
         \frac{1}{N - m} \sum_{t=m+1}^{N} |x_t - x_{t-m}|

@@ -1,4 +1,4 @@
-"""Where series come from: files, a known data set, a generator."""
+"""Sources of series: files, a named data set, or a generator."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from rnnkit.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("time", "id", "target", "past_covariates", "known_covariates", "static_covariates", "categorical")
-"""What names columns of a file."""
+"""The arguments that name columns of a file."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The first of these that is given: one file to be divided, the files of splits, a data set's name, a generator."""
+    """The source of series: the first that is given of a file to divide, files of splits, a data set, a generator."""
 
     origin: Origin
     generator: Callable[[], Mapping[str, NDArray[np.float64]]] | None
@@ -31,17 +31,17 @@ class Source:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """What is read, by "path" or the name of a split; nothing where series are generated."""
+        """The files, by "path" or the name of a split; empty for a generator."""
         return {name: Path(str(path)) for name, (path, _) in self.origin.found().items()}
 
     @property
     def name(self) -> str:
-        """What is read, for people."""
+        """The name of the source, for messages."""
         generated = "generated" if self.generator is None else type(self.generator).__name__
         return ", ".join(path.name for path in self.files.values()) or generated
 
     def frames(self, form: Format) -> Reading:
-        """The series of all files, each going on where the one before ended."""
+        """Read the series of all files, where each file continues the one before."""
         if not self.files:
             assert self.generator is not None
             return _generated(self.generator(), form)
@@ -60,7 +60,7 @@ def _generated(series: Mapping[str, NDArray[np.float64]], form: Format) -> Readi
     for name in COLUMNS:
         if getattr(form, name) and not form.is_resolved:
             got = str(getattr(form, name))
-            raise UserError(f"data.{name}", "no columns, since series are generated", got, fix="data.path=my.csv")
+            raise UserError(f"data.{name}", "no columns, because the series are generated", got, fix="data.path=my.csv")
     channels = next(iter(series.values())).shape[1]
     target = ["value"] if channels == 1 else [str(number) for number in range(1, channels + 1)]
     frames = [plain_frame(name, values, 0) for name, values in series.items()]

@@ -1,4 +1,4 @@
-"""Times as they are written in files: read by a format, and written back in it."""
+"""Parsing and formatting of time stamps."""
 
 import re
 import warnings
@@ -14,7 +14,7 @@ from rnnkit.data.forecasting.frequency import Times
 
 NUMBER = "number"
 EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0.001}
-"""Formats of times that count from 1970 on, and their microseconds."""
+"""Formats of times that count from 1970, and their units in microseconds."""
 _DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y %m %d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d%b%Y", "%b %d, %Y", "%b %d %Y"),
@@ -46,8 +46,9 @@ _ZONES = ("%:z", "%z", "Z", " UTC", " GMT")
 class Stamps(NamedTuple):
     """The times of a column.
 
-    * `times`: [N] float64 numbers, or `datetime64[us]`: in UTC where `offsets` are known, else as the clock showed.
-    * `offsets`: [N] `timedelta64[us]`, by which the local clock is ahead of UTC; None where the file has no zone.
+    Attributes:
+        times: [N], float64 numbers, or `datetime64[us]` in UTC if `offsets` are known, else in local time.
+        offsets: [N] `timedelta64[us]`, the offset of local time from UTC; None if the file has no zone.
     """
 
     times: Times
@@ -55,7 +56,7 @@ class Stamps(NamedTuple):
 
 
 def possible_formats(cell: str) -> list[str]:
-    """The formats that a cell may be written in; more than one where day and month can be told apart by others only.
+    """The possible formats of a cell. There are several if day and month are ambiguous.
 
     >>> possible_formats("2024-01-31 23:00"), possible_formats("1/2/2024")
     (['%Y-%m-%d %H:%M'], ['%d/%m/%Y', '%m/%d/%Y'])
@@ -70,9 +71,9 @@ def possible_formats(cell: str) -> list[str]:
 
 
 def read_stamp(cell: str, time_format: str) -> tuple[datetime, timedelta | None] | None:
-    """A cell as its local time and the offset that it names; None where it holds no such time."""
+    """Parse a cell to its local time and its offset; None if it does not match the format."""
     text = cell.strip()
-    if time_format.startswith("%Y-%m-%d"):  # any ISO time: some write a fraction of a second only where there is one
+    if time_format.startswith("%Y-%m-%d"):  # any ISO time, because some files omit a zero fraction of a second
         try:
             stamp = datetime.fromisoformat(text)
             return stamp.replace(tzinfo=None), stamp.utcoffset()
@@ -90,7 +91,10 @@ def read_stamp(cell: str, time_format: str) -> tuple[datetime, timedelta | None]
 
 
 def read_stamps(cells: Sequence[str], time_format: str) -> tuple[Stamps, int | None]:
-    """The times of cells, NaT for the offset of one that alone names no zone; and the first row that is no time."""
+    """Parse cells. Return their times and the first row that is not a time.
+
+    If only some cells have a zone, the offset of the others is NaT.
+    """
     local = _fast(cells, time_format)
     if local is not None:
         return Stamps(local, None), None
@@ -111,7 +115,7 @@ def read_stamps(cells: Sequence[str], time_format: str) -> tuple[Stamps, int | N
 
 
 def read_numbers(values: NDArray[np.float64], time_format: str) -> Times | None:
-    """Numbers as times: plain, counted from 1970 on, or dates without separators; None where they are no such dates.
+    """Convert numbers to times: plain, counts since 1970, or dates without separators; None if they do not match.
 
     >>> read_numbers(np.array([20240131.0]), "%Y%m%d").astype(str).tolist()
     ['2024-01-31T00:00:00.000000']
@@ -124,7 +128,7 @@ def read_numbers(values: NDArray[np.float64], time_format: str) -> Times | None:
 
 
 def write_stamps(times: Times, offsets: NDArray[Any] | None, time_format: str | None) -> list[str | int | float]:
-    """Times as their file writes them; with the time of day where the format has none for it.
+    """Format times as in their file. The time of day is added if the format omits it and it is needed.
 
     >>> days = np.array(["2024-01-31", "2024-02-29"], "datetime64[us]")
     >>> write_stamps(days, None, "%d.%m.%Y"), write_stamps(days, None, "s")
@@ -168,7 +172,7 @@ def _written(time: datetime, form: str, zone: str, ahead: int | None) -> str:
 
 def _parsed(text: str, form: str) -> datetime | None:
     try:
-        if "%j" in form and not re.search(r"(?<!\d)\d{3}(?!\d)", text):  # strptime takes 2024-01 for a first day
+        if "%j" in form and not re.search(r"(?<!\d)\d{3}(?!\d)", text):  # strptime would parse 2024-01 as the first day
             return None
         if form.startswith("%G"):
             return datetime.strptime(f"{text} 1", f"{form} %u")
@@ -180,7 +184,7 @@ def _parsed(text: str, form: str) -> datetime | None:
 
 
 def _without_zone(text: str) -> tuple[str, str]:
-    """The text without its zone, and the sign of a format that stands for it."""
+    """The text without its zone, and the format directive of the zone."""
     found = _ZONE.search(text)
     if not found or (found[1][0] in "+-" and ":" not in text[: found.start()]):
         return text, ""
@@ -190,15 +194,15 @@ def _without_zone(text: str) -> tuple[str, str]:
 
 
 def _fast(cells: Sequence[str], time_format: str) -> Times | None:
-    """ISO times without a zone, by numpy; None where they are others, or there is one among them that is none."""
+    """Parse ISO times without a zone with NumPy; None if a cell is not such a time."""
     if not time_format.startswith("%Y-%m"):
         return None
     stripped = [cell.strip() for cell in cells]
-    if any(cell[4:5] != "-" for cell in stripped):  # numpy takes 20240131 for a year
+    if any(cell[4:5] != "-" for cell in stripped):  # NumPy would parse 20240131 as a year
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of zones, which numpy leaves out
+            warnings.simplefilter("error")  # for zones, which NumPy ignores
             times = np.array(stripped, "datetime64[us]")
     except (ValueError, UserWarning, DeprecationWarning):
         return None

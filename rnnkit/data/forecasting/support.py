@@ -1,4 +1,4 @@
-"""The first value in a data set that a distribution cannot have."""
+"""Check of values against the support of a distribution."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,18 @@ from rnnkit.support import Support
 def check_support(
     panel: Panel, support: Support, form: Format, files: Sequence[Path | None], argument: str, *, trained: bool
 ) -> None:
-    """UserError where a series has a value outside the support, with the place of the first one.
+    """Check that all values are within a support.
 
-    * `files`: by the part of a frame; None where it was no file, or none that can be read twice.
-    * `argument`: what named the files.
-    * `trained`: whether the model is trained already, so that nothing but the file can be another one.
+    Args:
+        panel: the series.
+        support: the support of the distribution.
+        form: the format of the files.
+        files: the file of each part of a frame; None if it is not a file, or cannot be read twice.
+        argument: the argument that error messages name.
+        trained: whether the model is already trained. The suggested fix is then another file.
+
+    Raises:
+        UserError: a value is outside. The message has the place of the first one.
     """
     outside_VC = support.outside(panel.values)
     if not outside_VC.any():
@@ -41,10 +48,10 @@ def check_support(
 
 
 def _line(file: Path, form: Format, support: Support) -> str:
-    """The file, and the line of its first value outside the support where it has lines that are times."""
+    """The file and, if its rows are times, the line of its first value outside the support."""
     if form.layout == "rows":
         return str(file)
     table = read_table(file, "data.target", form.header)
     outside = np.logical_or.reduce([support.outside(table.numbers(name, "data.target")) for name in form.target])
-    # none where what is outside is the mean of several rows
+    # there is no such line if the value is the mean of several rows
     return table.place(int(outside.argmax())) if outside.any() else str(file)

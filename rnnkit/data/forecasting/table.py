@@ -1,4 +1,4 @@
-"""Tables whose cells become numbers, words or times when they are asked for."""
+"""Tables whose cells are converted on demand to numbers, words or times."""
 
 import difflib
 import re
@@ -14,18 +14,21 @@ from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, Stamps, read_numbers,
 from rnnkit.errors import UserError
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
-"""What stands for no value in a text file, in any case."""
+"""Notations of a missing value in a text file, in lower case."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns by name, all of the same length.
+    """Named columns of equal length.
 
-    * `source`: the file, for messages; `argument`: the key of the command line that named it.
-    * `columns`: from a name to cells: an array of strings where the file was text, else one of whatever it holds.
-    * `locate`: says of a row where it stands, such as "line 7".
-    * `zones`: the time zones of columns whose times are in UTC, where the file names one.
-    * `notes`: what was left out in reading.
+    Attributes:
+        source: the file, for error messages.
+        argument: the argument that named the file.
+        columns: the cells of each column: an array of strings for a text file, else of the type in the file.
+        rows: the number of rows.
+        locate: a function from a row to its place in the file, such as "line 7".
+        zones: the time zones of columns whose times are in UTC, if the file names them.
+        notes: notes on what was skipped in reading.
     """
 
     source: str
@@ -37,11 +40,15 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
-        """The file, and where in it a row stands."""
+        """The file and the place of a row."""
         return f"{self.source}, {self.locate(row)}"
 
     def cells(self, name: str, argument: str) -> NDArray[Any]:
-        """The column `name`; UserError, naming `argument`, where there is none."""
+        """The cells of a column.
+
+        Raises:
+            UserError: there is no such column. The message names `argument`.
+        """
         if name not in self.columns:
             have = list(self.columns)
             shown = ", ".join(have[:12]) + (f" and {len(have) - 12} more" if len(have) > 12 else "")
@@ -51,7 +58,7 @@ class Table:
         return self.columns[name]
 
     def is_numeric(self, name: str) -> bool:
-        """Whether the first cell with anything in it is a number; a column without any counts as numeric."""
+        """Whether the first nonempty cell is a number. An empty column is numeric."""
         cells = self.columns[name]
         if cells.dtype != object:
             return cells.dtype.kind in "fiub"
@@ -59,16 +66,17 @@ class Table:
         return first is None or _number(first) is not None
 
     def is_empty(self, name: str) -> bool:
-        """Whether no cell of a column has anything in it."""
+        """Whether all cells of a column are empty."""
         cells = self.columns[name]
         return (
             all(map(_is_missing, cells)) if cells.dtype == object else cells.dtype.kind == "f" and np.isnan(cells).all()
         )
 
     def numbers(self, name: str, argument: str) -> NDArray[np.float64]:
-        """[N], NaN where a cell is empty.
+        """The numbers of a column [N]; NaN for empty cells.
 
-        Raises UserError, with the line, for anything else that is no finite number.
+        Raises:
+            UserError: a cell is not a finite number. The message has the line.
         """
         cells = self.cells(name, argument)
         if cells.dtype.kind == "M":
@@ -89,7 +97,7 @@ class Table:
         return values
 
     def words(self, name: str, argument: str) -> NDArray[np.object_]:
-        """[N] strings, None where a cell is empty."""
+        """The strings of a column [N]; None for empty cells."""
         cells = self.cells(name, argument)
         if cells.dtype != object:
             words = [None if cell != cell else _word(cell) for cell in cells.tolist()]
@@ -100,7 +108,7 @@ class Table:
         return found
 
     def joined(self, names: Sequence[str]) -> NDArray[Any]:
-        """[N], a column or, of several, the text of their cells with a blank between."""
+        """The cells of a column, or the cells of several columns joined with spaces, [N]."""
         columns = [self.cells(name, "data.time") for name in names]
         if len(columns) == 1:
             return columns[0]
@@ -110,9 +118,10 @@ class Table:
         return found
 
     def stamps(self, names: Sequence[str], time_format: str) -> Stamps:
-        """The times in these columns.
+        """The times in columns.
 
-        Raises UserError, with the line, for a cell that is no time of that format.
+        Raises:
+            UserError: a cell does not match the format. The message has the line.
         """
         cells = self.joined(names)
         if cells.dtype.kind == "M":
@@ -128,7 +137,7 @@ class Table:
         if row is not None:
             if _is_missing(text[row]):
                 self.refuse_time(names, row, "none", "a time in every row", "a file whose rows all have one")
-            fix = "data.time_format='%d/%m/%Y %H:%M', whatever the file has, or data.time=another_column"
+            fix = "data.time_format='%d/%m/%Y %H:%M' or the format of the file, or data.time=another_column"
             self.refuse_time(names, row, repr(text[row]), f"a time of the form {time_format}", fix)
         return stamps
 
@@ -141,21 +150,21 @@ class Table:
         return stamps
 
     def refuse_time(self, names: Sequence[str], row: int, got: str, expected: str, fix: str) -> NoReturn:
-        """Raises UserError for the time of a row."""
+        """Raise UserError for the time of a row."""
         columns = " and ".join(map(repr, names))
         raise UserError("data.time", f"{expected} of {columns}", f"{self.place(row)}: {got}", fix=fix)
 
     def _refuse(self, name: str, argument: str, row: int, cell: str) -> NoReturn:
         raise UserError(
             argument,
-            f"a number, or nothing, in every row of column {name!r}",
+            f"a number or an empty cell in every row of column {name!r}",
             f"{self.place(row)}: {cell!r}",
-            fix=f"data.categorical=[{name}] if it is a covariate whose values are names, or {argument} without it",
+            fix=f"data.categorical=[{name}] if it is a categorical covariate, or {argument} without it",
         )
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a list that the command line reads.
+    """Format names as a list for the command line.
 
     >>> listed(["a", "CO(GT)"])
     "[a,'CO(GT)']"
@@ -166,7 +175,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def check_names(names: list[str], source: str, argument: str) -> None:
-    """UserError where two columns have one name."""
+    """Raise UserError if two columns have the same name."""
     twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         got = f"{source}, line 1: {twice!r} twice"

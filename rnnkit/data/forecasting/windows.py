@@ -1,4 +1,4 @@
-"""Windows of past and future: which there are, and how a batch of them is gathered."""
+"""Windows of past and future, and their collation into batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from rnnkit.data.forecasting.scaling import seasonal_error
 
 
 class Window(NamedTuple):
-    """One example: the steps of a series before `origin` are its past, those from it on its future."""
+    """One example. The steps of a series before `origin` are its past, the others its future."""
 
     source: "Windows"
     series: int
@@ -26,11 +26,14 @@ class Window(NamedTuple):
 
 @dataclass
 class Shape:
-    """What all windows have in common.
+    """The common shape of all windows.
 
-    * `context`, `horizon`: steps of the past (at most) and of the future.
-    * `season`: steps of a season.
-    * `known_numbers`, `known_categories`: how many covariates of each kind, the last ones, are known for the future.
+    Attributes:
+        context: the largest number of past steps.
+        horizon: the number of future steps.
+        season: the number of steps of a season.
+        known_numbers: the number of numeric covariates, the last ones, that are known for the future.
+        known_categories: the same for categorical covariates.
     """
 
     context: int
@@ -41,14 +44,19 @@ class Shape:
 
 
 class Windows(Sequence[Window]):
-    """The windows of one split, in the order of their series; none is made before it is asked for.
+    """The windows of one split, in the order of their series. They are created on demand.
 
-    * `series`, `origins`: [N] each.
-    * `before`: [S], for each series the steps before the split, from which the error of the seasonal naive forecast is
-      taken.
-    * `draws`: None for all N windows; else so many of each series, drawn anew for every number that `epoch` returns.
+    `encoded` must be set before batches are collated.
 
-    `encoded` must be set before a batch is gathered.
+    Args:
+        panel: the series.
+        shape: the shape of the windows.
+        series: the series of each window [N].
+        origins: the origin of each window [N].
+        before: the number of steps before the split for each series [S]. The error of the seasonal naive forecast is
+            computed from them.
+        draws: the number of windows per series that are drawn at random in each epoch; None uses all N windows.
+        seed: the seed of the draws.
     """
 
     def __init__(
@@ -86,11 +94,11 @@ class Windows(Sequence[Window]):
         return Window(self, int(self.series[place]), int(self.origins[place]))
 
     def length(self, window: Window) -> int:
-        """The steps of its past that a window has, the context at most."""
+        """The number of past steps of a window, at most the context."""
         return min(window.origin, self.shape.context)
 
     def gather(self, windows: Sequence[Window]) -> SequenceBatch:
-        """A batch of windows, all of this source."""
+        """Collate windows of this split into a batch."""
         encoded, shape = self.encoded, self.shape
         assert encoded is not None
         series_B = torch.tensor([window.series for window in windows])
@@ -100,7 +108,7 @@ class Windows(Sequence[Window]):
         future_BH = origin_B[:, None] + torch.arange(shape.horizon)
         lengths_B = padding_BT = None
         num_steps = None
-        if int(origin_B.min()) < shape.context:  # shorter ones are padded behind their end
+        if int(origin_B.min()) < shape.context:  # shorter windows are padded at the end
             lengths_B = origin_B - first_B
             padding_BT = past_BT >= origin_B[:, None]
             past_BT = torch.minimum(past_BT, origin_B[:, None] - 1)
@@ -146,7 +154,7 @@ class Windows(Sequence[Window]):
         return torch.from_numpy(np.stack(errors)) / self.encoded.scale
 
     def _draw(self) -> NDArray[np.int64]:
-        """[S * draws], the windows of this epoch."""
+        """The windows of this epoch, [S * draws]."""
         assert self.draws is not None
         epoch = self.epoch()
         if epoch != self._drawn[0]:
@@ -158,7 +166,7 @@ class Windows(Sequence[Window]):
 
 
 def first_origins(splits: Sequence[Windows]) -> dict[int, int]:
-    """The number of each series that has a window, and the first of their origins."""
+    """The first origin of each series that has a window."""
     found: dict[int, int] = {}
     for windows in splits:
         for place in windows.firsts:

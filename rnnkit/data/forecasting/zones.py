@@ -1,4 +1,4 @@
-"""Time zones: from what a local clock shows to time itself, and back."""
+"""Conversion between local time and UTC."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,20 +11,24 @@ from rnnkit.data.forecasting.frequency import Times
 from rnnkit.data.forecasting.stamps import Stamps
 from rnnkit.errors import UserError
 
-_SLOT = np.timedelta64(15, "m")  # clocks change at its multiples only
+_SLOT = np.timedelta64(15, "m")  # offsets change only at multiples of it
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """The zone of this name; UserError where there is none, or no list of zones on this machine."""
+    """The zone of this name.
+
+    Raises:
+        UserError: there is no such zone, or this machine has no list of zones.
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        expected = "a name of the IANA list (pip install tzdata, where a machine has none)"
+        expected = "a name of the IANA time zone database (pip install tzdata if it is missing)"
         raise UserError("data.time_zone", expected, repr(name), fix="data.time_zone=Europe/Berlin") from error
 
 
 def offsets_at(times: Times, zone: ZoneInfo) -> NDArray[Any]:
-    """[N], by how much the local clock is ahead at these times of UTC.
+    """The offsets of local time from UTC at times in UTC, [N].
 
     >>> summer = np.array(["2024-07-01T12:00"], "datetime64[us]")
     >>> offsets_at(summer, ZoneInfo("Europe/Berlin")).astype("timedelta64[h]")
@@ -34,9 +38,9 @@ def offsets_at(times: Times, zone: ZoneInfo) -> NDArray[Any]:
 
 
 def offsets_of_local(local: Times, zone: ZoneInfo) -> tuple[NDArray[Any], NDArray[Any]]:
-    """[N] each, by how much the local clock is ahead where it shows these times: for the first time, and the second.
+    """The offsets of local times from UTC, [N] each, for the first and the second occurrence of a local time.
 
-    The second differs, and is smaller, where an hour repeats; it is larger where the clock never shows the time.
+    The second offset is smaller in a repeated hour, and larger in a skipped hour. Otherwise, both are equal.
     """
     first = _by_slot(local, lambda time: time.replace(tzinfo=zone).utcoffset())
     return first, _by_slot(local, lambda time: time.replace(tzinfo=zone, fold=1).utcoffset())
@@ -45,9 +49,9 @@ def offsets_of_local(local: Times, zone: ZoneInfo) -> tuple[NDArray[Any], NDArra
 def localized(
     stamps: Stamps, zone: ZoneInfo, groups: Iterable[tuple[str, NDArray[np.int64]]]
 ) -> tuple[Stamps, int | None]:
-    """The times of rows that name no zone in this one, and the first row whose time its clock never shows.
+    """Convert times without a zone to a zone. Return them and the first row whose local time does not exist.
 
-    Of an hour that repeats, the time that comes second in a series is the later one.
+    In a repeated hour, the second occurrence in a series is the later time.
     """
     known = np.zeros(len(stamps.times), bool) if stamps.offsets is None else ~np.isnat(stamps.offsets)
     first, second = offsets_of_local(stamps.times, zone)

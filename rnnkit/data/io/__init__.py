@@ -1,1 +1,1 @@
-"""Files: finding, reading, counting what is left out, writing."""
+"""File search, reading and writing."""

@@ -1,4 +1,4 @@
-"""A file block by block: its bytes, unpacked, and its text."""
+"""Decompressed bytes and text of a file, block by block."""
 
 import codecs
 import gzip
@@ -17,17 +17,22 @@ from rnnkit.data.io.packed import check_unpacked
 from rnnkit.errors import UserError
 
 BLOCK = 1 << 23
-"""Bytes, unpacked, that are read at a time."""
+"""Bytes per block, after decompression."""
 
 
 class NotTextError(UserError):
-    """A file with a NUL byte: binary, or UTF-16."""
+    """Error for a file with a NUL byte, which is binary or UTF-16."""
 
 
 def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
-    """The content of a file, unpacked if its name ends in `.gz` or `.xz`; nothing where it is empty.
+    """Yield the content of a file, decompressed if its name ends in `.gz` or `.xz`. An empty file yields no block.
 
-    Raises UserError, naming `argument`, when the file cannot be read or unpacked, or is written to meanwhile.
+    Args:
+        path: the file.
+        argument: the argument that error messages name.
+
+    Raises:
+        UserError: the file cannot be read or decompressed, or changes while it is read.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -42,7 +47,7 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
             after = os.fstat(file.fileno())
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise UserError(
-            argument, f"a whole {path.suffix} file", f"{path}: {error}", fix="packing or downloading the file again"
+            argument, f"a whole {path.suffix} file", f"{path}: {error}", fix="compressing or downloading the file again"
         ) from error
     except OSError as error:
         raise UserError(
@@ -55,14 +60,14 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
     if changed and stat.S_ISREG(before.st_mode):
         raise UserError(
             argument,
-            "a file that stays as it is while it is read",
+            "a file that does not change while it is read",
             f"{path}, which was written to: {before.st_size:,} bytes at first, {after.st_size:,} at the end",
-            fix="the same command again when the file is whole",
+            fix="the same command again when the file is complete",
         )
 
 
 def choices(argument: str, example: str) -> str:
-    """What may be typed in place of a path that cannot be read; `example` is a file of the right kind.
+    """The arguments to suggest instead of a path that cannot be read. `example` is a file name of the right kind.
 
     >>> choices("data.path", "my_corpus.txt")
     "data.path=my_corpus.txt, a folder, or 'data.path=folder/*.txt'"
@@ -77,14 +82,21 @@ def text_blocks(
     argument: str = "data.path",
     notes: Findings | None = None,
 ) -> Iterator[str]:
-    """The text of a file; one block at least, which may hold nothing, unless the file is empty.
+    """Yield the text of a file in blocks. An empty file yields no block; any other file yields at least one.
 
-    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF, which is added to `notes`; all else stays as
-    it is. With `raw` nothing is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates
+    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; both are counted in `notes`. Nothing else is
+    changed. With `raw`, any bytes are accepted and nothing is changed: bytes that are not UTF-8 become lone surrogates
     ("surrogateescape").
 
-    Raises NotTextError for a NUL byte, UserError for bytes that are no UTF-8, both with the offset, and what
-    `byte_blocks` raises.
+    Args:
+        path: the file.
+        raw: whether to accept any bytes.
+        argument: the argument that error messages name.
+        notes: the counts of changes; None to discard them.
+
+    Raises:
+        NotTextError: there is a NUL byte. The message has its offset.
+        UserError: there are bytes that are not UTF-8 (the message has the offset), or `byte_blocks` raises.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape" if raw else "strict")
     offset, line, begun, held = 0, 1, False, ""
@@ -101,7 +113,7 @@ def text_blocks(
         try:
             text = decoder.decode(block, final)
         except UnicodeDecodeError as error:
-            _look_for_nul(path, blocks, offset, argument)
+            _check_nul(path, blocks, offset, argument)
             byte, line = error.object[error.start], line + error.object.count(b"\n", 0, error.start)
             raise UserError(
                 argument,
@@ -120,7 +132,7 @@ def text_blocks(
                 text = text[1:]
                 if notes is not None:
                     notes.add("files with a byte order mark, which is dropped", str(path))
-        # a carriage return waits for what follows it
+        # hold back a carriage return until the next character is known
         text = held + text
         held = "\r" if text.endswith("\r") and not final else ""
         text = text[: len(text) - len(held)]
@@ -140,7 +152,7 @@ def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
 
 
 def _unpacked_name(path: Path) -> str:
-    """The file as it is typed in a shell, once it is unpacked."""
+    """The name of the decompressed file, quoted for a shell."""
     return shlex.quote(str(path.with_suffix("") if path.suffix in (".gz", ".xz") else path))
 
 
@@ -148,8 +160,8 @@ def _suffix(path: Path) -> str:
     return (path.with_suffix("") if path.suffix in (".gz", ".xz") else path).suffix
 
 
-def _look_for_nul(path: Path, blocks: Iterator[bytes], offset: int, argument: str) -> None:
-    """Binary files are told as such, wherever their first NUL byte is."""
+def _check_nul(path: Path, blocks: Iterator[bytes], offset: int, argument: str) -> None:
+    """Raise NotTextError if a later block has a NUL byte, because then the whole file is binary."""
     for block in blocks:
         if (nul := block.find(b"\0")) >= 0:
             raise _not_text(path, offset + nul, argument)

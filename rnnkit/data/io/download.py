@@ -1,4 +1,4 @@
-"""One file from the network, checked before it counts."""
+"""Download of one file with a checksum."""
 
 import hashlib
 from http.client import HTTPException
@@ -9,16 +9,23 @@ from rnnkit.errors import UserError
 from rnnkit.files import replacing
 
 TIMEOUT = 30
-"""Seconds without an answer or a byte."""
+"""Seconds without a response or a byte."""
 BLOCK = 1 << 16
 """Bytes read at a time."""
 
 
 def download(url: str, path: Path, *, sha256: str, size: int, instead: str) -> None:
-    """Fetch `url` into `path`, which appears only when it has `size` bytes and the SHA-256 sum `sha256`.
+    """Download `url` to `path`. The file appears only after its size and its checksum are verified.
 
-    Raises UserError when the server cannot be reached, answers over anything but https, or sends other content;
-    `instead` is the other way to the same file, for that message.
+    Args:
+        url: an https address.
+        path: the file to write.
+        sha256: the SHA-256 checksum of the content.
+        size: the size of the content in bytes.
+        instead: another way to get the file, for error messages.
+
+    Raises:
+        UserError: the server cannot be reached, does not use https, or sends other content.
     """
     try:
         with replacing(path) as part:
@@ -41,7 +48,7 @@ def _fetch(url: str, part: Path, size: int) -> tuple[int, str]:
     _only_https(url)
     with urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
         _only_https(answer.geturl())  # after redirections
-        # what is longer than it should be is wrong already, however long it is
+        # stop reading as soon as the content is longer than expected
         while received <= size and (block := answer.read(BLOCK)):
             received += len(block)
             digest.update(block)

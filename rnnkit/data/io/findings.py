@@ -1,4 +1,4 @@
-"""What is noticed while files are read, by kind: how often, and where first."""
+"""Counts of findings while files are read, by kind, with the first places."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from rnnkit.errors import UserError
 from rnnkit.notices import notice
 
 SHOWN = 3
-"""Places that are named of each kind."""
+"""The number of places that are kept for each kind."""
 
 
 class Findings:
-    """Counts by kind, with the first places of each.
+    """Counts of findings by kind, with the first places of each kind.
 
     >>> findings = Findings()
     >>> for line in (3, 5, 8, 13):
@@ -24,15 +24,15 @@ class Findings:
         self._places: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
-        """How much was found, of all kinds together."""
+        """The total number of findings."""
         return sum(self._counts.values())
 
     def __iter__(self) -> Iterator[str]:
-        """The kinds, in the order in which they were met."""
+        """The kinds, in the order of their first finding."""
         return iter(self._counts)
 
     def add(self, kind: str, place: str) -> None:
-        """Count one more of a kind."""
+        """Count one finding."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         places = self._places.setdefault(kind, [])
         if len(places) < SHOWN:
@@ -46,12 +46,12 @@ class Findings:
         ]
 
     def refuse(self, argument: str, expected: str, fix: str) -> None:
-        """Raise one UserError that lists all kinds, if there are any."""
+        """Raise one UserError that lists all kinds, unless there are no findings."""
         if self:
             raise UserError(argument, expected, "; ".join(self.lines()), fix=fix)
 
     def print(self, *, prefix: str = "") -> None:
-        """Print one notice for each kind, once: nothing is counted any more then."""
+        """Print one notice for each kind, and reset the counts."""
         for line in self.lines():
             notice(prefix + line)
         self.__init__()  # type: ignore[misc]

@@ -1,24 +1,33 @@
-"""Packed files that are far larger than they look."""
+"""Protection from decompression bombs."""
 
 from rnnkit.errors import UserError
 
 ALLOWED = 1 << 30
-"""Bytes that may come out of any file."""
+"""Decompressed bytes that are allowed for any file."""
 RATIO = 200
-"""How much larger than the file what comes out may be beyond that; text and numbers pack 3 to 30 times."""
+"""The largest compression ratio that is allowed beyond that. Text and numbers have ratios of 3 to 30."""
 
 
 def check_unpacked(size: int, packed: int, name: str, argument: str) -> None:
-    """Raise UserError, naming `argument`, where so many bytes out of a file of `packed` bytes are a trap for memory.
+    """Check the decompressed size of a file.
 
     >>> check_unpacked(5 << 30, 10 << 20, "zeros.gz", "data.path")
     Traceback (most recent call last):
-    rnnkit.errors.UserError: data.path: expected a file that packs real data; got zeros.gz, whose 10,485,760 bytes ...
+    rnnkit.errors.UserError: data.path: expected a plausible compression ratio; got zeros.gz, whose 10,485,760 bytes ...
+
+    Args:
+        size: decompressed bytes so far.
+        packed: compressed size of the file in bytes.
+        name: name of the file.
+        argument: the argument that error messages name.
+
+    Raises:
+        UserError: the decompressed size is implausibly large for the compressed size.
     """
     if size > max(ALLOWED, RATIO * packed):
         raise UserError(
             argument,
-            "a file that packs real data",
+            "a plausible compression ratio",
             f"{name}, whose {packed:,} bytes unpack to more than {size:,}",
-            fix="unpacking it by hand, if it is what you want",
+            fix="decompressing the file by hand if it is correct",
         )

@@ -1,4 +1,4 @@
-"""From what the user names (files, folders, globs) to documents: text with a name."""
+"""Search for files by path, folder or glob, and their text as named documents."""
 
 import glob
 import os
@@ -14,36 +14,43 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 class Document(NamedTuple):
-    """One file's text. `name` is its path below the folder or glob that it was found by: the same on every machine."""
+    """The text of one file. `name` is its path relative to the given folder or glob: equal on every machine."""
 
     name: str
     text: str
 
 
 class Found(NamedTuple):
-    """A file, and the name by which it was found, as that of a `Document`."""
+    """A file that was found, with the name that its `Document` gets."""
 
     name: str
     path: Path
-    named: bool  # by the user, as against met in a folder, where what is of another kind is passed over
+    named: bool  # whether the user named it; files of other kinds are skipped only in folders
 
 
 def read(
     paths: Paths, *, raw: bool = False, argument: str = "data.path", example: str = "my_corpus.txt"
 ) -> list[Document]:
-    """Read a file, all files below a folder, all that match a glob, or a list of these, unpacking `.gz` and `.xz`.
+    """Read a file, all files below a folder, all files that match a glob, or a list of these.
 
-    What a folder or glob holds comes in name order, a list in its own order; no file is read twice. Below a folder
-    hidden files and folders are left out and, unless `raw`, files with NUL bytes, which are no text.
+    Files that end in `.gz` or `.xz` are decompressed. The files of a folder or glob are sorted by name; a list keeps
+    its order. No file is read twice. Below a folder, hidden files and folders are skipped and, unless `raw`, also files
+    with NUL bytes. Empty files are skipped.
 
-    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; all else stays as it is. With `raw` nothing
-    is changed and nothing is refused: bytes that are no UTF-8 become lone surrogates ("surrogateescape"), from which
-    `ByteTokenizer` has them back. Empty files are left out. What is left out or changed is printed, with its number.
-    All of it is in memory; see `rnnkit.data.corpus.corpus` for more than that. `example` is a file of the kind that is
-    wanted, for messages.
+    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; nothing else is changed. With `raw`, any bytes
+    are accepted and nothing is changed: bytes that are not UTF-8 become lone surrogates ("surrogateescape"), which
+    `ByteTokenizer` converts back. The numbers of skipped and changed files are printed. All text is held in memory; for
+    larger text see `rnnkit.data.corpus.corpus`.
 
-    Raises UserError, naming `argument`, when a path does not exist or cannot be read, a glob matches nothing, an
-    archive is damaged, a file is no text, or there is no text at all.
+    Args:
+        paths: a path, a glob, or a list of them.
+        raw: whether to accept any bytes.
+        argument: the argument that error messages name.
+        example: a file name of the expected kind, for error messages.
+
+    Raises:
+        UserError: a path does not exist or cannot be read, a glob has no matches, a compressed file is damaged, a file
+            is not text, or there is no text at all.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -74,9 +81,10 @@ def read(
 
 
 def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.txt") -> list[Found]:
-    """The files that `read` would read, in its order; what is passed over in folders is printed.
+    """The files that `read` would read, in the same order. The number of skipped files is printed.
 
-    Raises UserError, naming `argument`, when a glob matches nothing, a folder cannot be read, or is the system's own.
+    Raises:
+        UserError: a glob has no matches, or a folder cannot be read or belongs to the system.
     """
     found: dict[Path, Found] = {}
     notes = Findings()
@@ -84,8 +92,12 @@ def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.t
         try:
             for file in sorted(_Search(argument, example, notes).find(Path(path).expanduser())):
                 if found.setdefault(file.path.resolve(), file) is not file:
-                    notes.add("files that were found twice, read once", str(file.path))
-        except (OSError, RuntimeError, ValueError) as error:  # of links that run in circles, homes and bytes of no path
+                    notes.add("files that were found more than once, read once", str(file.path))
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # circular links, unknown home folders, invalid bytes in a path
             if isinstance(error, UserError):
                 raise
             got = f"{_short(getattr(error, 'filename', None) or path)}: {getattr(error, 'strerror', None) or error}"
@@ -96,22 +108,23 @@ def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.t
 
 
 def read_bytes(path: Path, argument: str = "data.path") -> bytes:
-    """The content of a file, unpacked if its name ends in `.gz` or `.xz`.
+    """The content of a file, decompressed if its name ends in `.gz` or `.xz`.
 
-    Raises UserError, naming `argument`, when the file cannot be read or unpacked.
+    Raises:
+        UserError: the file cannot be read or decompressed. The message names `argument`.
     """
     return b"".join(byte_blocks(path, argument))
 
 
 def no_text(paths: Paths, number: int, argument: str, example: str = "my_corpus.txt") -> UserError:
-    """The error for a `number` of files that hold no text."""
+    """The error for `number` files without text."""
     is_file = isinstance(paths, str | os.PathLike) and Path(paths).expanduser().is_file()
     got = f"{paths}, which is empty" if is_file else f"{number} files under {paths}, none of them with text"
     return UserError(argument, "text", got, fix=choices(argument, example))
 
 
 class _Search:
-    """Looks for files, and notes what it passes over."""
+    """A file search that counts what it skips."""
 
     def __init__(self, argument: str, example: str, notes: Findings) -> None:
         self._argument = argument
@@ -122,11 +135,9 @@ class _Search:
         """The files of one path or glob."""
         if path.is_dir():
             if any(path.resolve().is_relative_to(place) for place in SYSTEM) or path.resolve().parent == path.resolve():
-                raise self._refusal("a folder of files", f"{path}, the system's own")
+                raise self._refusal("a folder of files", f"{path}, which belongs to the system")
             yield from self._below(path)
-        elif path.exists() or not glob.has_magic(
-            str(path)
-        ):  # read_bytes says what is wrong with a path that does not exist
+        elif path.exists() or not glob.has_magic(str(path)):  # for a path that does not exist, reading raises the error
             yield Found(path.name, path, named=True)
         else:
             matches = glob.glob(str(path), recursive=True)
@@ -135,7 +146,7 @@ class _Search:
             fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
             for match in map(Path, matches):
                 if match.is_dir():
-                    # a recursive glob gives folders and the files in them; what it matches itself is named, not met
+                    # a recursive glob yields folders and also their files; a file that matches itself counts as named
                     if "**" not in path.parts:
                         for file in self._below(match):
                             yield file._replace(name=(match.relative_to(fixed) / file.name).as_posix())
@@ -149,7 +160,7 @@ class _Search:
         for place, folders, files in os.walk(folder, onerror=refuse):
             for name in [*folders, *files]:
                 if name.startswith("."):
-                    self._notes.add("hidden files and folders, left out", str(Path(place, name)))
+                    self._notes.add("hidden files and folders, skipped", str(Path(place, name)))
                 elif name in folders and Path(place, name).is_symlink():
                     self._notes.add("links to folders, not followed", str(Path(place, name)))
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -157,7 +168,7 @@ class _Search:
                 if not name.startswith("."):
                     path = Path(place, name)
                     if path.is_fifo() or path.is_socket():  # reading it might never end
-                        self._notes.add("pipes and sockets, left out", str(path))
+                        self._notes.add("pipes and sockets, skipped", str(path))
                     else:
                         yield Found(path.relative_to(folder).as_posix(), path, named=False)
 
@@ -170,6 +181,6 @@ def _short(path: object) -> str:
 
 
 SYSTEM = ("/proc", "/sys", "/dev")
-"""Folders of what is not files: reading may have no end."""
-EMPTY = "empty files, left out"
-NO_TEXT = "files that are no text, left out"
+"""Folders of the system whose files are not regular: reading them may never end."""
+EMPTY = "empty files, skipped"
+NO_TEXT = "files that are not text, skipped"

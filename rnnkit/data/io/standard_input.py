@@ -1,4 +1,4 @@
-"""Text that arrives on standard input, by the rules for text in files."""
+"""Text from standard input, under the rules for text files."""
 
 import sys
 from collections.abc import Iterator
@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from rnnkit.errors import UserError
 
 
-def arriving(*, raw: bool = False) -> Iterator[str]:
-    """The lines of standard input with their newlines, each as it comes.
+def stdin_lines(*, raw: bool = False) -> Iterator[str]:
+    """Yield the lines of standard input with their newlines, as they arrive.
 
-    Text must be UTF-8, whatever the locale says. A byte order mark is dropped and CRLF becomes LF. With `raw` nothing
-    is changed and bytes that are not UTF-8 become lone surrogates ("surrogateescape").
+    Text must be UTF-8 in any locale. A byte order mark is dropped and CRLF becomes LF. With `raw`, nothing is changed
+    and bytes that are not UTF-8 become lone surrogates ("surrogateescape").
 
-    Raises UserError with the line for a byte that is not UTF-8, and for a NUL byte.
+    Raises:
+        UserError: there is a NUL byte or a byte that is not UTF-8. The message has the line.
     """
     source = getattr(sys.stdin, "buffer", None)
-    if source is None:  # replaced by something that is text already
+    if source is None:  # replaced by a text stream
         yield from sys.stdin
         return
     for number, line in enumerate(source, 1):

@@ -1,12 +1,13 @@
-"""JSON objects whose keys come once."""
+"""JSON objects with unique keys."""
 
 from typing import Any
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object with these keys and values, as `object_pairs_hook` of `json.loads`.
+    """An `object_pairs_hook` for `json.loads` that rejects repeated keys. Python itself would keep the last value.
 
-    Raises ValueError for a key that comes twice, of which Python would keep the last.
+    Raises:
+        ValueError: a key is repeated.
 
     >>> import json
     >>> json.loads('{"a": 1, "b": 2}', object_pairs_hook=unique)
@@ -14,5 +15,5 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"a key that comes twice among {', '.join(key for key, _ in pairs)}"[:200])
+        raise ValueError(f"a repeated key among {', '.join(key for key, _ in pairs)}"[:200])
     return found

@@ -12,13 +12,16 @@ from rnnkit.strict_json import dumps
 logger = logging.getLogger(__name__)
 
 Write = Callable[[Any, Any], None]
-"""Called with an example and the prediction for it."""
+"""A function that writes the prediction for an example."""
 
 
 def row_writer(sink: TextIO, format_: str, rows: Callable[[Any, Any], Iterable[dict[str, Any]]]) -> Write:
-    """What writes the `rows` of each prediction to `sink`; UserError for a format other than csv and jsonl.
+    """A function that writes the `rows` of each prediction to `sink`.
 
     A number that is not finite becomes null in JSON and an empty cell in CSV, with a warning at the first one.
+
+    Raises:
+        UserError: the format is neither csv nor jsonl.
 
     >>> import sys
     >>> write = row_writer(sys.stdout, "csv", lambda example, prediction: [{"text": example, "label": prediction}])
@@ -49,7 +52,7 @@ def row_writer(sink: TextIO, format_: str, rows: Callable[[Any, Any], Iterable[d
 
 
 class _Finite:
-    """Rows with None for each number that is not finite; the first such row is told."""
+    """Replacement of non-finite numbers in rows by None, with a warning at the first such row."""
 
     def __init__(self) -> None:
         self._rows = 0
@@ -62,5 +65,5 @@ class _Finite:
             return row
         if not self._is_told:
             self._is_told = True
-            logger.warning("not finite and left empty from row %s on: %s", f"{self._rows:,}", ", ".join(bad))
+            logger.warning("non-finite numbers are left empty, first in row %s: %s", f"{self._rows:,}", ", ".join(bad))
         return {**row, **dict.fromkeys(bad)}

@@ -1,1 +1,1 @@
-"""Sequences with one answer each, or one a step: text, series and recordings for classification and regression."""
+"""Labeled sequences for classification and regression: text, series and recordings."""

@@ -1,4 +1,4 @@
-"""Series from NumPy's .npz files."""
+"""Series from `.npz` files of NumPy."""
 
 import io
 import zipfile
@@ -17,14 +17,21 @@ from rnnkit.errors import UserError
 def read_npz(
     content: bytes, name: str, *, targets: bool, argument: str, notes: Findings | None = None
 ) -> list[Labeled]:
-    """The series of an `.npz` file.
+    """Read the series of an `.npz` file.
 
-    Its arrays: `x` [N, T, I] or [N, T] with NaN for missing values; `lengths` [N], if not every series has T steps;
-    `y`, labels or numbers [N] or numbers [N, T] for a curve; `groups` [N], if wanted. Other arrays are not read, which
-    is added to `notes`. Objects are refused, because they could only be loaded by running code that the file brings
-    along.
+    The arrays are `x` [N, T, I] or [N, T], with NaN for missing values; optionally `lengths` [N]; `y` with labels or
+    numbers [N], or numbers [N, T] for a curve; and optionally `groups` [N]. Arrays of objects are rejected, because
+    loading them could run code from the file.
 
-    Raises UserError for a damaged file, arrays that are missing or do not fit each other, and objects.
+    Args:
+        content: the bytes of the file.
+        name: the name of the file, for error messages.
+        targets: whether `y` is required.
+        argument: the argument that error messages name.
+        notes: collects the names of other arrays, which are ignored.
+
+    Raises:
+        UserError: the file is damaged, arrays are missing or have inconsistent shapes, or contain objects.
 
     >>> file = io.BytesIO()
     >>> np.savez(file, x=np.zeros((2, 5)), lengths=[5, 3], y=["a", "b"])
@@ -43,11 +50,13 @@ def read_npz(
         got = f"{x.dtype} of shape {x.shape} in {name}"
         raise UserError(argument, "x of numbers, [N, T, I] or [N, T]", got, fix="np.savez(file, x=values, y=targets)")
     N, T, _ = x_NTI.shape
-    x_NTI = x_NTI.astype(np.result_type(x.dtype, np.float32), copy=False)  # wide numbers until they are standardized
+    x_NTI = x_NTI.astype(
+        np.result_type(x.dtype, np.float32), copy=False
+    )  # keep the precision until the values are standardized
     if np.isinf(x_NTI).any():
         series = int(np.isinf(x_NTI).any((1, 2)).argmax())
         raise UserError(
-            argument, "finite values", f"infinity in series {series} of {name}", fix="NaN where none is known"
+            argument, "finite values", f"infinity in series {series} of {name}", fix="NaN for unknown values"
         )
     for key in arrays.keys() & {"y", "groups", "lengths"}:
         if len(np.atleast_1d(arrays[key])) != N:
@@ -61,8 +70,8 @@ def read_npz(
     lengths = said.astype(np.int64)
     if notes is not None:
         for key in arrays.keys() - {"x", "y", "groups", "lengths"}:
-            notes.add(f"arrays with a name that has no meaning here, {key!r}, not read", name)
-    dtype = np.promote_types(x.dtype, np.float32)  # float64 for all that float32 does not hold
+            notes.add(f"arrays with an unknown name, {key!r}, ignored", name)
+    dtype = np.promote_types(x.dtype, np.float32)  # float64 for types that float32 cannot represent
     y, groups = arrays.get("y") if targets else None, arrays.get("groups")
     if groups is not None and np.issubdtype(groups.dtype, np.floating) and np.isnan(groups).any():
         got = f"NaN for series {int(np.isnan(groups).argmax())} of {name}"
@@ -85,7 +94,9 @@ def _target(value: Any, length: int) -> Any:
 
 def _load(content: bytes, name: str, argument: str) -> dict[str, NDArray[Any]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # of whatever else it is, NumPy would say it is a pickle
+        with zipfile.ZipFile(
+            io.BytesIO(content)
+        ) as archive:  # for any other file, the message of NumPy would be about pickles
             check_unpacked(sum(member.file_size for member in archive.infolist()), len(content), name, argument)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
@@ -93,6 +104,6 @@ def _load(content: bytes, name: str, argument: str) -> dict[str, NDArray[Any]]:
         raise
     except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         if "Object arrays" in str(error):
-            fix = "x padded to [N, T, I] beside lengths [N]"
+            fix = "x padded to [N, T, I] and lengths [N]"
             raise UserError(argument, "arrays of numbers and text", f"objects in {name}", fix=fix) from error
-        raise UserError(argument, "a whole .npz file", f"{name}: {error}", fix="np.savez(file, x=x, y=y)") from error
+        raise UserError(argument, "a complete .npz file", f"{name}: {error}", fix="np.savez(file, x=x, y=y)") from error

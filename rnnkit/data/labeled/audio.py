@@ -1,4 +1,4 @@
-"""Recordings, each with a class or a number, as log-mel energies."""
+"""The data module for labeled recordings."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,33 +19,35 @@ from rnnkit.structure import check
 
 
 class Learned(LearnedChannels):
-    """What a file holds of the inputs."""
+    """The learned properties of the inputs, as in the file."""
 
     sample_rate: PositiveInt
 
 
 class AudioLabelData(LabeledData):
-    r"""`.wav` files from folders or tar archives, labeled by their names; needs soundfile (`rnnkit[audio]`).
+    r"""A data module for `.wav` files from folders or tar archives, labeled by their names.
 
-    A recording becomes log-mel energies (`log_mel`), once, when it is read; each band is standardized over the training
-    recordings. Channels are averaged.
+    It needs soundfile (`rnnkit[audio]`). A recording is converted to log-mel energies (`log_mel`) when it is read. Each
+    band is standardized over the training recordings. Channels are averaged.
 
-    Patterns are regular expressions that are searched in a file's name or, if they contain a slash, in its path below
-    the folder or archive; the label or group is their first bracket.
+    Patterns are regular expressions. They are searched in the name of a file or, if they contain a slash, in its path
+    relative to the folder or archive. Their first group is the label or the group of the recording.
 
     Args:
-        target_pattern: what of the name is the label (or number).
-        group_pattern: what of it says whose recording it is; see `LabeledData`.
-        test_pattern: names of `path` in which it is found are the test split, in place of `test_fraction`.
-        sample_rate: that all files must have; None takes that of the first training file.
-        bands, window_ms, hop_ms: see `log_mel`.
-        center: subtract from every band of a recording its mean over that recording, and with it what microphone, room
-            and distance have added (Atal 1974).
+        target_pattern: the pattern of the label or number.
+        group_pattern: the pattern of the group, such as the speaker; see `LabeledData`.
+        test_pattern: files of `path` whose names match are the test split, instead of `test_fraction`.
+        sample_rate: the required sample rate; None uses that of the first training file.
+        bands: see `log_mel`.
+        window_ms: see `log_mel`.
+        hop_ms: see `log_mel`.
+        center: whether to subtract from each band of a recording its mean. This removes the effect of microphone, room
+            and distance (Atal 1974).
         others: see `LabeledData`.
 
     Raises:
-        UserError: for a pattern that is none or is not found in a name, a recording of another sample rate, and what
-            `recordings` refuses.
+        UserError: a pattern is invalid or does not match a name, a recording has another sample rate, or `recordings`
+            raises.
     """
 
     def __init__(
@@ -115,7 +117,7 @@ class AudioLabelData(LabeledData):
         self.standardize.check_learned(learned)
         if self.sample_rate not in (None, learned["sample_rate"]):
             got = learned["sample_rate"]
-            raise ValueError(f"inputs.sample_rate is {got} beside data.sample_rate={self.sample_rate}")
+            raise ValueError(f"inputs.sample_rate is {got}, but data.sample_rate={self.sample_rate}")
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self.standardize.restore(learned)
@@ -129,16 +131,16 @@ class AudioLabelData(LabeledData):
         if recording.sample_rate != self.sample_rate:
             raise UserError(
                 argument,
-                f"{self.sample_rate} samples a second, as data.sample_rate or the first file says",
+                f"{self.sample_rate} samples per second, as in data.sample_rate or the first file",
                 f"{recording.sample_rate} in {recording.name}",
                 fix=f"ffmpeg -i {recording.name} -ar {self.sample_rate} resampled.wav",
             )
         if len(recording.wave) < round(self.sample_rate * self.mel["window_ms"] / 1000):
-            self.notes.add("recordings shorter than data.window_ms, filled up with silence", recording.name)
+            self.notes.add("recordings shorter than data.window_ms, padded with silence", recording.name)
         try:
             y_TI = log_mel(recording.wave, recording.sample_rate, **self.mel)  # type: ignore[arg-type]
         except ValueError as error:
-            raise UserError("data.bands", "bands that can be told apart", str(error), fix="data.bands=20") from error
+            raise UserError("data.bands", "fewer or wider bands", str(error), fix="data.bands=20") from error
         return (y_TI - y_TI.mean(0) if self.center else y_TI).numpy()
 
     def _found(self, role: str, name: str) -> str | None:
@@ -147,7 +149,7 @@ class AudioLabelData(LabeledData):
             return None
         match = _search(pattern, name)
         if match is None:
-            fix = f"{_typed(f'{role}_pattern')}, or the file left out"
+            fix = f"{_typed(f'{role}_pattern')}, or the file removed"
             raise UserError(f"data.{role}_pattern", f"'{pattern.pattern}' in every name", f"'{name}'", fix=fix)
         return match[1]
 
@@ -157,7 +159,7 @@ def _search(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
 
 
 def _typed(argument: str) -> str:
-    """An example as a shell and then Hydra want it."""
+    """An example of the argument, quoted for the shell and for Hydra."""
     return f"\"data.{argument}='^([^_]+)_'\""
 
 
@@ -170,5 +172,5 @@ def _pattern(argument: str, pattern: str | None, *, brackets: int) -> re.Pattern
     except re.error as error:
         raise UserError(f"data.{argument}", "a regular expression", f"{pattern!r}: {error}", fix=fix) from error
     if compiled.groups < brackets:
-        raise UserError(f"data.{argument}", "brackets around what is meant", repr(pattern), fix=fix)
+        raise UserError(f"data.{argument}", "one group in brackets", repr(pattern), fix=fix)
     return compiled

@@ -1,4 +1,4 @@
-"""What classification and regression of text, series and recordings share: splits, targets, rows."""
+"""Base class of data modules for classification and regression."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import Paths
 from rnnkit.data.labeled.division import Division
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.groups import check_apart
+from rnnkit.data.labeled.groups import check_disjoint_groups
 from rnnkit.data.labeled.labels import Labels
-from rnnkit.data.labeled.look import look_at_ids
+from rnnkit.data.labeled.look import report_repeated_ids
 from rnnkit.data.labeled.quantities import Numbers
 from rnnkit.data.labeled.targets import Targets
 from rnnkit.data.loading.batches import padded
@@ -26,49 +26,52 @@ from rnnkit.structure import check
 
 
 class Learned(TypedDict):
-    """What a file holds."""
+    """The content of the file with everything that the data learned."""
 
     inputs: dict[str, Any]
     targets: dict[str, Any]
 
 
 class LabeledData(SequenceData[Labeled]):
-    """Sequences, each with a class, a number, or a number at every step.
+    """Base class of data modules for sequences with a class, a number, or a number at every step.
 
-    What is read, the first of these that is given:
+    The sequences come from `path`, from `train`, or from `dataset`; the first that is given is used.
 
-    * `path`: files, folders, globs or a list of these, divided into splits;
-    * `train`, and if wanted `valid` and `test`: the same kinds of path, each a split. Without `valid` a part of the
-      training sequences validates;
-    * `dataset`: a name of `rnnkit data list`.
+    Splits are stratified by class. If the files have groups (such as persons or machines), all sequences of a group are
+    in the same split. The splits do not depend on the seed.
 
-    Division is stratified by class. Where the files say groups (persons, machines), a group is never in two splits:
-    which are in validation and test is said by `valid_groups` and `test_groups` or by the fractions. The division is
-    the same for every seed.
+    Empty sequences (`is_empty`) are skipped; their predictions are empty. Everything that is skipped or assumed is
+    counted and printed.
 
-    Sequences in which nothing is (`is_empty`) are left out, and answered with nothing in prediction. This, and whatever
-    else is left out or assumed, is counted and printed.
-
-    A kind of data says how files are read (`read_files`) and, beside what `SequenceData` wants, how inputs are encoded
-    (`learn_inputs`, `encode_inputs`). One that needs no files makes its splits in `own_splits`. What the readers notice
-    goes to `notes`.
+    A subclass implements `read_files`, `learn_inputs`, `restore_inputs`, `encode_inputs` and `is_empty`, and the
+    abstract methods of `SequenceData`. A subclass that needs no files implements `own_splits`. Readers report findings
+    to `notes`.
 
     Args:
-        dataset, path, train, valid, test: see above.
+        dataset: a name of `rnnkit data list`.
+        path: a file, a folder, a glob or a list of these, to divide into splits.
+        train: the training files, as for `path`.
+        valid: the validation files, as for `path`. None takes a part of the training sequences.
+        test: the test files, as for `path`; optional.
         target: label, number or curve (a number at every step).
-        relabel, relabel_test: see `rnnkit.data.labeled.labels.Labels`.
-        valid_fraction: of the sequences of `path` or, without `valid`, of `train`.
-        test_fraction: of the sequences of `path`; 0 makes no test split.
-        valid_groups, test_groups: whole groups for validation and test, in place of the fractions.
-        batch_size, eval_batch_size, seed, workers: see `SequenceData`.
+        relabel: see `rnnkit.data.labeled.labels.Labels`.
+        relabel_test: see `rnnkit.data.labeled.labels.Labels`.
+        valid_fraction: the fraction of the sequences of `path` (or of `train`, without `valid`) for validation.
+        test_fraction: the fraction of the sequences of `path` for test; 0 makes no test split.
+        valid_groups: the groups of the validation split, instead of the fraction.
+        test_groups: the groups of the test split, instead of the fraction.
+        batch_size: see `SequenceData`.
+        eval_batch_size: see `SequenceData`.
+        seed: see `SequenceData`.
+        workers: see `SequenceData`.
 
     Raises:
-        UserError: for fractions that leave nothing to train or validate on, an unknown kind of target and, in `setup`,
-            for files that cannot be read and splits that share a group.
+        UserError: the fractions leave nothing for training or validation, or the kind of target is unknown. In `setup`:
+            a file cannot be read, or splits share a group.
     """
 
     kinds: Mapping[str, type[Numbers]] = {"number": Numbers}
-    """The kinds of target beside labels."""
+    """The kinds of target besides labels."""
 
     def __init__(
         self,
@@ -104,40 +107,54 @@ class LabeledData(SequenceData[Labeled]):
 
     @abstractmethod
     def read_files(self, part: str, paths: Paths, argument: str) -> list[Labeled]:
-        """The examples of some files, their targets as the files say; UserError, naming `argument`, if they cannot.
+        """Read the examples of files, with targets as they are written.
 
-        `part` is "path" or the name of the split that the files are.
+        Args:
+            part: "path" or the name of the split of the files.
+            paths: the files.
+            argument: the argument that error messages name.
+
+        Raises:
+            UserError: the files cannot be read.
         """
 
     @abstractmethod
     def learn_inputs(self, train: Sequence[Labeled]) -> dict[str, Any]:
-        """Takes from the training examples what `encode_inputs` needs; returns it as plain JSON values."""
+        """Compute what `encode_inputs` needs from the training examples, and return it as JSON values."""
 
     @abstractmethod
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
-        """Takes back what `learn_inputs` gave."""
+        """Restore the results of `learn_inputs`."""
 
     @abstractmethod
     def encode_inputs(self, example: Labeled) -> torch.Tensor:
-        """The inputs of an example as a tensor [T] or [T, I]; UserError where training makes no sense of them."""
+        """The inputs of an example as a tensor [T] or [T, I].
+
+        Raises:
+            UserError: the inputs do not fit those of training.
+        """
 
     @abstractmethod
     def is_empty(self, example: Labeled) -> bool:
-        """Whether there is nothing in the inputs of an example as it was read: no word, no value."""
+        """Whether the inputs of an example have no words or values."""
 
     def ready(self, example: Labeled) -> Labeled:
-        """An example to predict, its inputs encoded; those of an empty one have no steps."""
+        """Encode the inputs of an example for prediction. An empty example has no steps."""
         if self.is_empty(example):
-            self.notes.add("empty sequences, answered with nothing", example.place)
+            self.notes.add("empty sequences, whose predictions are empty", example.place)
             return example._replace(inputs=torch.empty(0))
         return example._replace(inputs=self.encode_inputs(example))
 
     def own_splits(self) -> Mapping[str, list[Labeled]]:
-        """The splits where no file is named; UserError where there are none."""
+        """The splits if no file is named.
+
+        Raises:
+            UserError: by default, because there are none.
+        """
         raise UserError("data.path", "files to read", "nothing", fix="data.path=my_file.csv")
 
     def ruled(self, example: Labeled) -> str | None:
-        """The split that a rule of the user's puts an example of `path` into, or None."""
+        """The split of an example of `path` by a rule of the user, or None."""
         return self.division.rule(example)
 
     def read(self) -> dict[str, list[Labeled]]:
@@ -147,27 +164,27 @@ class LabeledData(SequenceData[Labeled]):
             read = {name: self.read_files(name, *where) for name, where in parts.items() if name in _PARTS}
         else:
             read = dict(self.own_splits())
-        read = {name: self._with_something_in(examples) for name, examples in read.items()}
+        read = {name: self._without_empty(examples) for name, examples in read.items()}
         self.notes.print()
         for name, examples in read.items():
             if not examples:
-                raise UserError(f"data.{name}", "one sequence at least", "none", fix=f"data.{name}=another file")
+                raise UserError(f"data.{name}", "at least one sequence", "none", fix=f"data.{name}=another file")
         splits = {name: self.targets.read_all(examples, name) for name, examples in read.items()}
         for undivided in ("path", "train"):
             if undivided in splits and (undivided == "path" or "valid" not in splits):
                 examples = splits.pop(undivided)
                 strata = [self.targets.stratum(example.target) for example in examples]
                 splits = {**self.division(examples, strata, self.ruled, with_test=undivided == "path"), **splits}
-        check_apart({name: [example.group for example in examples] for name, examples in splits.items()})
+        check_disjoint_groups({name: [example.group for example in examples] for name, examples in splits.items()})
         return splits
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the splits and encode them, once; learn from the training split unless `restore` came before."""
+        """Read and encode the splits once. Learn from the training split, unless `load` restored a trained model."""
         if self.splits:
             return
         super().setup(stage)
         for name, examples in self.splits.items():
-            look_at_ids(name, examples)
+            report_repeated_ids(name, examples)
         self.targets.look(self.splits)
         self.splits = {
             name: [
@@ -184,11 +201,11 @@ class LabeledData(SequenceData[Labeled]):
             notice(f"{name}: {counted(len(examples), 'sequence')}, {counted(steps, 'step')}")
         self.notes.print()
 
-    def _with_something_in(self, examples: list[Labeled]) -> list[Labeled]:
+    def _without_empty(self, examples: list[Labeled]) -> list[Labeled]:
         empty = [self.is_empty(example) for example in examples]
         for example, is_empty in zip(examples, empty, strict=True):
             if is_empty:
-                self.notes.add("empty sequences, left out", example.place)
+                self.notes.add("empty sequences, skipped", example.place)
         return [example for example, is_empty in zip(examples, empty, strict=True) if not is_empty]
 
     def learn(self, train: list[Labeled]) -> None:
@@ -199,7 +216,7 @@ class LabeledData(SequenceData[Labeled]):
         return {"inputs": self._inputs, "targets": self.targets.learned()}
 
     def check_inputs(self, learned: dict[str, Any]) -> None:
-        """As `check_learned`, of what `learn_inputs` returned; nothing is known of data of one's own."""
+        """Check the results of `learn_inputs` in a file, as `check_learned` does. By default, nothing."""
         return
 
     def check_learned(self, learned: dict[str, Any]) -> None:
@@ -233,5 +250,5 @@ _PARTS = ("path", "train", "valid", "test")
 
 
 def _ids_as_long(inputs: torch.Tensor) -> torch.Tensor:
-    # ids wait as int32, half the memory
+    # ids are stored as int32 to save memory
     return inputs.long() if inputs.dtype == torch.int32 else inputs

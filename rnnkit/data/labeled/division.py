@@ -1,4 +1,4 @@
-"""How one set of examples becomes splits."""
+"""Division of examples into splits."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,18 @@ from rnnkit.errors import UserError
 
 
 class Division:
-    """By rules of the user's first, and the rest by fractions; never a group into two splits.
+    """Division of examples into splits by rules of the user, and by fractions for all other examples.
+
+    All examples of a group are in the same split.
 
     Args:
-        valid_fraction, test_fraction: of the examples that no rule names, where no rule names any for that split.
-        valid_groups, test_groups: groups that are in that split.
+        valid_fraction: the fraction of the remaining examples for validation, if no rule assigns any.
+        test_fraction: the fraction of the remaining examples for test, if no rule assigns any.
+        valid_groups: the groups of the validation split.
+        test_groups: the groups of the test split.
 
     Raises:
-        UserError: for fractions that leave nothing to train or validate on.
+        UserError: the fractions leave nothing for training or validation.
     """
 
     def __init__(
@@ -34,7 +38,7 @@ class Division:
         }
 
     def rule(self, example: Labeled) -> str | None:
-        """The split of which the example's group is said to be, or None."""
+        """The split to which the user assigned the group of an example, or None."""
         return next((split for split, groups in self._groups.items() if example.group in groups), None)
 
     def __call__(
@@ -45,25 +49,32 @@ class Division:
         *,
         with_test: bool,
     ) -> dict[str, list[Labeled]]:
-        """The examples of "train", "valid" and, `with_test` and if wanted, "test".
+        """Divide examples into "train", "valid" and, if requested, "test".
 
-        Raises UserError for a group that no example is of, and a split that stays empty.
+        Args:
+            examples: the examples.
+            strata: the stratum of each example.
+            rule: a function that returns the split of an example, or None.
+            with_test: whether a test split is allowed.
+
+        Raises:
+            UserError: a group has no examples, or a split is empty.
         """
         self._check_groups(examples)
         ruled = [rule(example) for example in examples]
         held = {name: [i for i, split in enumerate(ruled) if split == name] for name in self._fractions}
         if held["test"] and not with_test:
-            fix = "data.path=the files, in place of data.train"
-            raise UserError("data.train", "no sequences that a rule puts into the test split", "some", fix=fix)
+            fix = "data.path=the files instead of data.train"
+            raise UserError("data.train", "no sequences that a rule assigns to the test split", "some", fix=fix)
         rest = [i for i, split in enumerate(ruled) if split is None]
         wanted = {"valid": self._fractions["valid"], "test": self._fractions["test"] if with_test else 0.0}
         fractions = [0.0 if held[name] else fraction for name, fraction in wanted.items()]
-        dealt = divide([strata[i] for i in rest], [examples[i].group for i in rest], *fractions)
-        numbers = {name: sorted([rest[i] for i in dealt[name]] + held.get(name, [])) for name in dealt}
+        assigned = divide([strata[i] for i in rest], [examples[i].group for i in rest], *fractions)
+        numbers = {name: sorted([rest[i] for i in assigned[name]] + held.get(name, [])) for name in assigned}
         return {
             name: [examples[i] for i in indices]
             for name, indices in numbers.items()
-            if name != "test" or indices  # no test split is asked for
+            if name != "test" or indices  # no test split is requested
         }
 
     def _check_groups(self, examples: Sequence[Labeled]) -> None:
@@ -78,9 +89,9 @@ class Division:
 
 def _check_fractions(valid_fraction: float, test_fraction: float) -> None:
     if not 0 < valid_fraction < 1:
-        got = f"{valid_fraction}: without validation nothing says which checkpoint is the best"
+        got = f"{valid_fraction}; the best checkpoint cannot be chosen without validation"
         raise UserError("data.valid_fraction", "a number between 0 and 1", got, fix="data.valid_fraction=0.1")
     if not 0 <= test_fraction < 1 - valid_fraction:
         expected = "0, for no test split, or a number that leaves something to train on"
-        got = f"{test_fraction} beside data.valid_fraction={valid_fraction}"
+        got = f"{test_fraction} with data.valid_fraction={valid_fraction}"
         raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.1")

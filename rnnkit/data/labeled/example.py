@@ -1,17 +1,19 @@
-"""A sequence with its target, from file to batch."""
+"""Labeled examples."""
 
 from typing import Any, NamedTuple
 
 
 class Labeled(NamedTuple):
-    """One sequence and what is to be said of it.
+    """One sequence with its target.
 
-    * `inputs`: as read, a text or values [T, I]; encoded, a tensor [T] of ids or [T, I].
-    * `target`: as read, what the file says; encoded, the number of its class, a number, or a tensor [T] of numbers;
-      None where it is unknown.
-    * `id`: how predictions name the sequence: what the file says, or its number in the file, from 0.
-    * `place`: file and line, for messages.
-    * `group`: of which person, machine or file it is; sequences of a group never part. None where nothing is said.
+    Attributes:
+        inputs: a text or values [T, I]; when encoded, a tensor of ids [T] or of values [T, I].
+        target: the target as it is written; when encoded, the index of a class, a number, or a tensor [T] of numbers.
+            None if unknown.
+        id: the identifier in predictions, from the file, or the index in the file, from 0.
+        place: the file and the line, for error messages.
+        group: the group, such as a person, a machine or a file. Sequences of a group are in the same split. None for
+            no group.
     """
 
     inputs: Any

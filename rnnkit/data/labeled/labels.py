@@ -1,4 +1,4 @@
-"""Classes."""
+"""Targets that are classes."""
 
 import difflib
 import math
@@ -13,7 +13,7 @@ from torch import Tensor
 from rnnkit.batch import IGNORED
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.look import look_at_classes, relabeling
+from rnnkit.data.labeled.look import relabeling, report_classes
 from rnnkit.data.labeled.targets import Targets, short
 from rnnkit.errors import UserError
 from rnnkit.notices import listed, notice
@@ -23,19 +23,20 @@ from rnnkit.structure import check
 
 
 class LearnedClasses(TypedDict):
-    """Names, and how often each is in training."""
+    """The names of the classes, and their counts in training."""
 
     classes: Annotated[list[str], MinLen(2)]
     counts: list[PositiveInt]
 
 
 class Labels(Targets):
-    """Classes by name.
+    """Targets that are classes with names.
 
-    Their order is that of `relabel`, then that of the numbers which the names are, or of the alphabet.
+    Classes are sorted by their order in `relabel`, then numerically or alphabetically.
 
-    * `relabel`: from labels of the files to names of classes; a label that is not in it is its own name.
-    * `relabel_test`: the same for the test split, where its labels are written otherwise; None takes `relabel`.
+    Args:
+        relabel: the class name of each label of the files. Other labels are their own names.
+        relabel_test: the same for the test split, if it has other labels; None uses `relabel`.
     """
 
     task = "classification"
@@ -52,7 +53,7 @@ class Labels(Targets):
         if isinstance(label, bytes):
             label = label.decode("utf-8", "surrogateescape")
         if label is None or (isinstance(label, float) and math.isnan(label)) or not str(label).strip():
-            fix = "labels there, or a file without these sequences"
+            fix = "labels for them, or a file without these sequences"
             raise UserError("label", "one for every sequence", f"none at {example.place}", fix=fix)
         if not isinstance(label, str | int | float | bool):
             got = f"{' '.join(repr(label).split())[:60]} at {example.place}"
@@ -74,7 +75,7 @@ class Labels(Targets):
         names = ", ".join(self.names[:20]) + (", ..." if len(self.names) > 20 else "")
         first = f"{unknown[0].target!r} at {unknown[0].place}"
         got = first if len(unknown) == 1 else f"{first}; in all {'; '.join(faults.lines())}"
-        expected = f"labels that training knows: {names}"
+        expected = f"labels of the training split: {names}"
         raise UserError(
             f"{split} split",
             expected,
@@ -83,12 +84,16 @@ class Labels(Targets):
         )
 
     def look(self, splits: Mapping[str, Sequence[Labeled]]) -> None:
-        """Print the classes of each split with their counts; UserError for labels that training does not know."""
+        """Print the classes of each split with their counts.
+
+        Raises:
+            UserError: there are labels that are not in the training split.
+        """
         for name, examples in splits.items():
             self._check(name, examples)
         if "train" in splits:
             counts = {name: Counter(example.target for example in examples) for name, examples in splits.items()}
-            look_at_classes({**counts, "train": dict(zip(self.names, self.counts, strict=True))})
+            report_classes({**counts, "train": dict(zip(self.names, self.counts, strict=True))})
             there = {str(example.target) for examples in splits.values() for example in examples}
             unused = [label for label, name in self._relabel.items() if name not in there]
             if unused:
@@ -111,7 +116,7 @@ class Labels(Targets):
         check(learned, LearnedClasses, "targets")
         names = learned["classes"]
         if len(set(names)) < len(names) or len(names) != len(learned["counts"]):
-            raise ValueError("targets.classes has a name twice, or not a count for each")
+            raise ValueError("targets.classes has a repeated name, or not a count for each name")
 
     def restore(self, learned: Mapping[str, Any]) -> None:
         self.names, self.counts = list(learned["classes"]), list(learned["counts"])
@@ -121,7 +126,7 @@ class Labels(Targets):
         return self._number[example.target]
 
     def _repair(self, split: str, unknown: Sequence[str]) -> str:
-        """What to type where unknown labels are other spellings of known ones."""
+        """The argument to use if unknown labels are other spellings of known ones."""
         argument = "relabel_test" if split == "test" and self._relabel_test != self._relabel else "relabel"
         by_case = {name.casefold(): name for name in self.names}
         found = {}
@@ -159,7 +164,7 @@ class Labels(Targets):
 
 
 def _as_numbers(name: str) -> tuple[bool, float, str]:
-    """Sorts "2" before "10", and what is no number behind all numbers."""
+    """Sort key that puts "2" before "10", and names that are not numbers after all numbers."""
     try:
         return False, float(name), name
     except ValueError:

@@ -1,4 +1,4 @@
-"""Log-mel energies of sound."""
+"""Log-mel energies."""
 
 import functools
 import math
@@ -7,25 +7,33 @@ import torch
 from torch import Tensor
 
 FLOOR = 1e-6
-"""Added to energies, so that digital silence has a logarithm: far below what 16 bits hear of speech."""
+"""The constant that is added to energies, so that digital silence has a logarithm. It is far below 16-bit speech."""
 
 
 def log_mel(
     wave_N: Tensor, sample_rate: int, *, bands: int = 40, window_ms: float = 25.0, hop_ms: float = 10.0
 ) -> Tensor:
-    r"""Logarithms of the energies in mel bands, [T, I], I the number of `bands`.
+    r"""Logarithms of the energies in mel bands [T, I], where I is the number of `bands`.
 
     .. math::
         S_{t,k} &= \Big| \sum_{n=0}^{W-1} w_n \, x_{tP+n} \, e^{-2 \pi i k n / K} \Big|^2 \\
         y_{t,m} &= \ln \Big( \sum_k F_{m,k} \, S_{t,k} + 10^{-6} \Big) \\
         \mathrm{mel}(f) &= 2595 \, \log_{10} (1 + f / 700)
 
-    with a Hann window of W samples every P samples, K the next power of two, and triangles F of height 1, each from the
-    middle of the band before to the middle of the band after, at equal distances on the mel scale (that of HTK;
-    O'Shaughnessy 1987) from 0 Hz to half the sample rate. As HTK and Kaldi count, a last window that is not full is
-    left out; a sound shorter than one window is filled up with silence.
+    The Hann window has W samples, its hop is P samples, and K is the next power of two. The triangles F have height 1
+    and span from the center of the previous band to the center of the next. Their centers are equally spaced on the
+    mel scale of HTK (O'Shaughnessy 1987) from 0 Hz to half the sample rate. As in HTK and Kaldi, an incomplete last
+    window is dropped. A recording shorter than one window is padded with silence.
 
-    Raises ValueError where bands are narrower than what the transform tells apart.
+    Args:
+        wave_N: the samples.
+        sample_rate: samples per second.
+        bands: number of bands.
+        window_ms: length of the window in milliseconds.
+        hop_ms: distance of windows in milliseconds.
+
+    Raises:
+        ValueError: the bands are narrower than the frequency resolution.
 
     >>> tone_N = torch.sin(2 * math.pi * 1000 * torch.arange(8000) / 8000)
     >>> y_TI = log_mel(tone_N, 8000, bands=20)
@@ -43,7 +51,7 @@ def log_mel(
 
 @functools.cache
 def mel_triangles(bands: int, size: int, sample_rate: int) -> Tensor:
-    """F above, [M, K / 2 + 1], for a transform of `size` K."""
+    """The triangles F of `log_mel`, [M, K / 2 + 1], for a transform of `size` K."""
     edges = torch.linspace(0, _mel(sample_rate / 2), bands + 2, dtype=torch.float64)
     edges_hz = 700 * (10 ** (edges / 2595) - 1)
     low, middle, high = (edges_hz[start : start + bands, None] for start in range(3))

@@ -1,4 +1,4 @@
-"""Series from CSV and TSV with a row for every step."""
+"""Series from CSV and TSV with one row per step."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -24,24 +24,24 @@ def read_long(
     argument: str,
     notes: Findings | None = None,
 ) -> list[Labeled]:
-    """Series whose every step is a row.
+    """Read series with one row per step.
+
+    The rows of a series need not be adjacent. Their order is kept. A column of steps must be ascending.
 
     Args:
-        lines: of the file.
-        name: of the file; also that of the series, where there is no column "id".
-        columns: those of "id", "step", "target" and "group", by name or number; None for one that is not there.
-        channels: the columns of values; None takes all others.
-        header: whether the first row holds the names of columns.
+        lines: the lines of the file.
+        name: the name of the file. It is also the name of the series if there is no column "id".
+        columns: the columns of "id", "step", "target" and "group", by name or number; None for a missing column.
+        channels: the columns of values; None uses all other columns.
+        header: whether the first row has the names of columns.
         curve: whether the target may change within a series.
-        targets: whether there must be a target; without, one that is there is not looked at.
-        argument: that the file was named by.
-        notes: gets what is passed over or assumed.
-
-    The rows of a series may lie apart and keep their order; where there is a column of steps, it must ascend.
+        targets: whether a target is required. Otherwise, it is ignored.
+        argument: the argument that error messages name.
+        notes: collects what is skipped or assumed.
 
     Raises:
-        UserError: with the line, for steps that repeat or go back, a target or group that changes within a series, and
-            a cell that is no number.
+        UserError: steps are not ascending, a target or group changes within a series, or a cell is not a number. The
+            message has the line.
 
     >>> table = ["who,x,label", "a,1,up", "b,5,down", "a,2,up"]
     >>> columns = {"id": "who", "target": "label"}
@@ -68,7 +68,7 @@ def read_long(
     values_NI = np.stack([numbers(column(place), line, argument) for place in places], 1)
     ids = column(at["id"]) if "id" in at else [name] * len(table)
     if "" in ids:
-        fix = "an id in every row, or data.id_column=null where a file is one series"
+        fix = "an id in every row, or data.id_column=null if a file is one series"
         raise UserError("data.id_column", "the series of every row", f"none at {line(ids.index(''))}", fix=fix)
     rows_of = _rows_of(ids)
     if "step" in at:
@@ -110,7 +110,7 @@ def _channels(
 
 
 def _rows_of(ids: Sequence[str]) -> list[NDArray[np.int64]]:
-    """The rows of each series, the series in the order in which they begin."""
+    """The rows of each series, in the order of their first rows."""
     number: dict[str, int] = {}
     series_N = np.fromiter((number.setdefault(id_, len(number)) for id_ in ids), np.int64, len(ids))
     order = series_N.argsort(kind="stable")
@@ -125,8 +125,8 @@ def _check_ascending(
         if wrong_T.any():
             at = int(wrong_T.argmax())
             before, after = steps_N[rows_T[at]], steps_N[rows_T[at + 1]]
-            got = f"{after:g} at {line(int(rows_T[at + 1]))} behind {before:g} at {line(int(rows_T[at]))}"
-            raise UserError(argument, "ascending steps in every series", got, fix="the rows sorted, each step once")
+            got = f"{after:g} at {line(int(rows_T[at + 1]))} after {before:g} at {line(int(rows_T[at]))}"
+            raise UserError(argument, "ascending steps in every series", got, fix="sorted rows without repeated steps")
 
 
 def _note_gaps(
@@ -141,7 +141,7 @@ def _note_gaps(
     usual = np.median(np.concatenate(gaps_of))
     for gaps, rows_T in zip(gaps_of, rows_of, strict=True):
         if not np.allclose(gaps, usual):
-            kind = f"series with other distances between steps than {usual:g}, read as steps in turn"
+            kind = f"series with distances between steps other than {usual:g}, read as consecutive steps"
             notes.add(kind, line(int(rows_T[0])))
 
 
@@ -149,23 +149,23 @@ def _note_apart(rows_of: Sequence[NDArray[np.int64]], line: Callable[[int], str]
     for rows_T in rows_of:
         apart_T = np.diff(rows_T) != 1
         if notes is not None and apart_T.any():
-            notes.add("series whose rows lie apart, put together", line(int(rows_T[1:][apart_T][0])))
+            notes.add("series whose rows are not adjacent, joined", line(int(rows_T[1:][apart_T][0])))
 
 
 def _one_each(
     cells_N: Sequence[str], rows_of: Sequence[NDArray[np.int64]], line: Callable[[int], str], role: str
 ) -> list[str]:
-    """The one value of each series."""
-    text_N = np.array(cells_N, object)  # of str, all would be as wide as the longest
+    """The value of each series, which must be constant."""
+    text_N = np.array(cells_N, object)  # with dtype str, all cells would be as wide as the longest
     for rows_T in rows_of:
         differs_T = text_N[rows_T] != text_N[rows_T[0]]
         if differs_T.any():
             at = int(rows_T[int(differs_T.argmax())])
-            got = f"{cells_N[at]!r} at {line(at)} behind {cells_N[rows_T[0]]!r}"
+            got = f"{cells_N[at]!r} at {line(at)} after {cells_N[rows_T[0]]!r}"
             fix = (
                 f"the {role} in every row"
                 if "" in (cells_N[at], cells_N[rows_T[0]])
-                else "data.target=curve for one a step"
+                else "data.target=curve for one per step"
             )
             raise UserError(role, "the same in all rows of a series", got, fix=fix)
     return [cells_N[rows_T[0]] for rows_T in rows_of]

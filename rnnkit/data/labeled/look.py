@@ -1,4 +1,4 @@
-"""Labeled sequences looked at before they are learned: ids that come twice, classes and their counts."""
+"""Notices about labeled sequences before training: repeated ids, and counts of classes."""
 
 import math
 import re
@@ -9,23 +9,24 @@ from rnnkit.data.labeled.example import Labeled
 from rnnkit.notices import counted, listed, notice
 
 SHOWN = 12
-"""Classes that are named with their counts."""
+"""The largest number of classes that are printed with their counts."""
 
 _WORD = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_][\w -]*(?<! )|[1-9][0-9]*|0", re.IGNORECASE)
 
 
-def look_at_ids(split: str, examples: Sequence[Labeled]) -> None:
-    """Print how many sequences have the id of another one."""
+def report_repeated_ids(split: str, examples: Sequence[Labeled]) -> None:
+    """Print the number of ids that are not unique."""
     again = Counter(example.id for example in examples)
     twice = [f"{id_!r}" for id_, count in again.items() if count > 1]
     if twice:
         notice(f"{split}: {counted(len(twice), 'id')} of more than one sequence: {listed(twice)}")
 
 
-def look_at_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Print the classes of each split with their counts, what they lack, and names that may be one.
+def report_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Print the classes of each split with their counts, missing classes, and names that may be the same class.
 
-    `counts` is from the name of a split to the number of its sequences by class; "train" comes first.
+    Args:
+        counts: for each split, "train" first, the number of sequences by class.
     """
     train = counts["train"]
     for split, found in counts.items():
@@ -41,11 +42,11 @@ def look_at_classes(counts: Mapping[str, Mapping[str, int]]) -> None:
             most = max(names, key=lambda name: train[name])
             shown = " and ".join(f"{name!r} ({train[name]:,})" for name in names)
             fix = relabeling("data.relabel", {name: most for name in names if name != most})
-            notice(f"classes that may be one: {shown}{f'; {fix} makes them one' if fix else ''}")
+            notice(f"classes that may be the same: {shown}{f'; {fix} merges them' if fix else ''}")
 
 
 def relabeling(argument: str, names: Mapping[str, str]) -> str:
-    """What to type so that labels get other names; nothing where the command line cannot spell them.
+    """The argument that gives labels other names, or "" if it cannot be written on the command line.
 
     >>> relabeling("data.relabel", {"Yes": "yes"}), relabeling("data.relabel", {"a:b": "c"})
     ('"data.relabel={Yes: yes}"', '')
@@ -56,7 +57,7 @@ def relabeling(argument: str, names: Mapping[str, str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """The same for names that differ in case, in blanks, or in how a number is written."""
+    """A normal form that is equal for names that differ in case, in whitespace, or in the notation of a number."""
     try:
         number = float(name)
         return repr(number) if math.isfinite(number) else name

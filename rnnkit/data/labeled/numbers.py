@@ -1,4 +1,4 @@
-"""Cells of a table as numbers, fast where all is well and exact about what is not."""
+"""Conversion of the cells of a table to numbers, with exact error messages."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,14 +8,19 @@ from numpy.typing import NDArray
 from rnnkit.errors import UserError
 
 MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
-"""What stands where a value is missing, in any case."""
+"""Notations of a missing value, in lower case."""
 
 
 def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: str) -> NDArray[np.float64]:
-    """Cells as numbers, NaN where one is missing.
+    """Convert cells to numbers. Missing values are NaN.
 
-    `place` is the file and line of all cells, or tells those of the cell with some number. Raises UserError for a cell
-    that is no finite number.
+    Args:
+        cells: the cells.
+        place: the file and line of all cells, or a function from the index of a cell to its file and line.
+        argument: the argument that error messages name.
+
+    Raises:
+        UserError: a cell is not a finite number.
 
     >>> numbers(["1", "?", "-2.5"], str, "data.path")
     array([ 1. ,  nan, -2.5])
@@ -28,13 +33,13 @@ def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: s
             try:
                 values[index] = np.nan if cell.strip().lower() in MISSING else float(cell)
             except ValueError:
-                raise _no_number(cell, _at(place, index), argument) from None
-    if any("_" in cell for cell in cells):  # Python takes 1_000 for a number
+                raise _not_a_number(cell, _at(place, index), argument) from None
+    if any("_" in cell for cell in cells):  # Python accepts 1_000 as a number
         index = next(index for index, cell in enumerate(cells) if "_" in cell)
-        raise _no_number(cells[index], _at(place, index), argument)
+        raise _not_a_number(cells[index], _at(place, index), argument)
     if np.isinf(values).any():
         index = int(np.isinf(values).argmax())
-        raise _no_number(cells[index], _at(place, index), argument)
+        raise _not_a_number(cells[index], _at(place, index), argument)
     return values
 
 
@@ -42,6 +47,6 @@ def _at(place: Callable[[int], str] | str, index: int) -> str:
     return place if isinstance(place, str) else place(index)
 
 
-def _no_number(cell: str, place: str, argument: str) -> UserError:
-    fix = "a number there, or an empty cell where none is known"
+def _not_a_number(cell: str, place: str, argument: str) -> UserError:
+    fix = "a number, or an empty cell if it is unknown"
     return UserError(argument, "a finite number", f"{cell!r} at {place}", fix=fix)

@@ -1,4 +1,4 @@
-"""Numbers: one for a sequence, or one for every step."""
+"""Targets that are numbers: one per sequence, or one per step."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from rnnkit.structure import check
 
 
 class LearnedNumbers(TypedDict):
-    """Mean and deviation."""
+    """The mean and the standard deviation of the targets."""
 
     location: float
     scale: Positive
 
 
 class Numbers(Targets):
-    """A number for every sequence, in the units of the file and in float64."""
+    """Targets with one number per sequence, in the units of the file and in float64."""
 
     task = "regression"
 
@@ -38,12 +38,12 @@ class Numbers(Targets):
     def read(self, example: Labeled, split: str) -> Any:
         written = str(example.target).strip()
         try:
-            value = math.nan if "_" in written else float(written)  # Python takes 1_000 for a number
+            value = math.nan if "_" in written else float(written)  # Python accepts 1_000 as a number
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
             missing = written.lower() in MISSING
-            fix = "numbers there, or a file without these sequences" if missing else "data.target=label for classes"
+            fix = "numbers for them, or a file without these sequences" if missing else "data.target=label for classes"
             raise UserError("target", "a number", f"{example.target!r} at {example.place}", fix=fix)
         return value
 
@@ -58,7 +58,7 @@ class Numbers(Targets):
             raise UserError("target", "numbers that differ", got, fix="another data.target_column")
 
     def look(self, splits: Mapping[str, Sequence[Labeled]]) -> None:
-        """Print where the numbers of each split lie."""
+        """Print the range and the mean of the numbers of each split."""
         for name, examples in splits.items():
             values = [example.target for example in examples if example.target is not None]
             if values:
@@ -92,28 +92,28 @@ class Numbers(Targets):
 
 
 class Curve(Numbers):
-    """A number at every step; NaN where none is known."""
+    """Targets with one number per step; NaN if unknown."""
 
     def read(self, example: Labeled, split: str) -> Any:
         values = np.asarray([] if example.target is None else example.target, dtype=np.float64)
         if values.shape != (len(example.inputs),):
             got = f"{values.shape} for {len(example.inputs)} steps at {example.place}"
-            raise UserError("target", "a number for every step", got, fix="data.target=number for one a sequence")
+            raise UserError("target", "a number for every step", got, fix="data.target=number for one per sequence")
         if np.isinf(values).any():
             got = f"infinity at {example.place}"
-            raise UserError("target", "finite numbers, or NaN where none is known", got, fix="a file without it")
+            raise UserError("target", "finite numbers, or NaN if unknown", got, fix="a file without it")
         if np.isnan(values).all():
-            raise UserError("target", "one number at least", f"none at {example.place}", fix="a file with targets")
+            raise UserError("target", "at least one number", f"none at {example.place}", fix="a file with targets")
         return values
 
     def look(self, splits: Mapping[str, Sequence[Labeled]]) -> None:
-        """Print how many steps have no target."""
+        """Print the number of steps without a target."""
         for name, examples in splits.items():
             missing = sum(int(np.isnan(example.target).sum()) for example in examples if example.target is not None)
             steps = sum(len(example.target) for example in examples if example.target is not None)
             if missing:
                 notice(
-                    f"{name}: {missing:,} of {counted(steps, 'step')} without a target, which take no part in the loss"
+                    f"{name}: {missing:,} of {counted(steps, 'step')} without a target, which are not part of the loss"
                 )
 
     def encode(self, example: Labeled, split: str) -> Any:

@@ -1,4 +1,4 @@
-"""Recordings from folders, archives and single files."""
+"""Sound files from folders, archives and single files."""
 
 import io
 import tarfile
@@ -14,12 +14,12 @@ from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import Paths, files, read_bytes
 from rnnkit.errors import UserError
 
-OTHER = "files other than .wav, left out"
+OTHER = "files other than .wav, skipped"
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz")
 
 
 class Recording(NamedTuple):
-    """A sound file: its path below the folder or archive, its mean over the channels [N], samples a second."""
+    """A sound file: its path relative to the folder or archive, its mean over the channels [N], and its sample rate."""
 
     name: str
     wave: Tensor
@@ -27,11 +27,15 @@ class Recording(NamedTuple):
 
 
 def recordings(paths: Paths, argument: str, notes: Findings | None = None) -> Iterator[Recording]:
-    """The `.wav` files of folders and of `.tar`, `.tar.gz` and `.tar.xz` archives, in name order, or those named.
+    """Yield the `.wav` files of folders and of `.tar`, `.tar.gz` and `.tar.xz` archives, sorted by name.
 
-    What is left out, and recordings of several channels, which are averaged, are added to `notes`.
+    Args:
+        paths: files, folders or archives.
+        argument: the argument that error messages name.
+        notes: counts skipped files, and recordings of several channels, which are averaged.
 
-    Raises UserError where there are none, soundfile is not installed, an archive or a file is damaged, cut or empty.
+    Raises:
+        UserError: there are no files, soundfile is not installed, or an archive or file is damaged, truncated or empty.
     """
     found = False
     notes = Findings() if notes is None else notes
@@ -60,18 +64,18 @@ def _members(content: bytes, name: str, argument: str, notes: Findings) -> Itera
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             members = [member for member in archive if not member.isdir()]
             for member in sorted(members, key=lambda member: member.name):
-                is_hidden = PurePosixPath(member.name).name.startswith(".")  # what macOS adds
+                is_hidden = PurePosixPath(member.name).name.startswith(".")  # added by macOS
                 if is_hidden or not member.isfile() or not member.name.lower().endswith(".wav"):
                     notes.add(OTHER, f"{name}: {member.name}")
                 else:
-                    if member.size > len(content):  # a sparse one, which holds nothing but promises
+                    if member.size > len(content):  # a sparse file, whose size is not backed by data
                         raise tarfile.ReadError(f"{member.name} would have {member.size:,} bytes")
                     file = archive.extractfile(member)
                     assert file is not None
                     yield member.name, file.read()
     except tarfile.TarError as error:
         raise UserError(
-            argument, "a whole tar archive", f"{name}: {error}", fix="packing or fetching it again"
+            argument, "a complete tar archive", f"{name}: {error}", fix="creating or downloading it again"
         ) from error
 
 
@@ -80,16 +84,18 @@ def _decoded(name: str, content: bytes, argument: str, notes: Findings) -> Recor
     try:
         samples_NC, sample_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        fix = f"the file recorded again, or left out of {argument}"
+        fix = f"another copy of the file, or {argument} without it"
         raise UserError(argument, "sound files", f"{name}: {error}", fix=fix) from error
     if (size := _missing_bytes(content)) > 0:
-        got = f"{name}, which lacks {size:,} of the bytes that its header says"
-        raise UserError(argument, "whole sound files", got, fix=f"the file fetched again, or left out of {argument}")
+        got = f"{name}, which lacks {size:,} of the bytes that its header declares"
+        raise UserError(
+            argument, "complete sound files", got, fix=f"another copy of the file, or {argument} without it"
+        )
     if not len(samples_NC):
-        raise UserError(argument, "sound", f"{name}, which has no samples", fix=f"the file left out of {argument}")
+        raise UserError(argument, "sound", f"{name}, which has no samples", fix=f"{argument} without the file")
     if not np.isfinite(samples_NC).all():
-        got = f"{name}, which has samples that are no numbers"
-        raise UserError(argument, "sound", got, fix=f"the file left out of {argument}")
+        got = f"{name}, which has samples that are not numbers"
+        raise UserError(argument, "sound", got, fix=f"{argument} without the file")
     channels = samples_NC.shape[1]
     if channels > 1:
         notes.add(f"recordings with {channels} channels, averaged", name)
@@ -97,7 +103,7 @@ def _decoded(name: str, content: bytes, argument: str, notes: Findings) -> Recor
 
 
 def _missing_bytes(content: bytes) -> int:
-    """How many bytes a RIFF file has been cut by; 0 where its writer did not know the size, as in a pipe."""
+    """The number of missing bytes of a RIFF file; 0 if its writer did not know the size, as in a pipe."""
     said = int.from_bytes(content[4:8], "little")
     is_known = content[:4] == b"RIFF" and 0 < said < 0x7FFFFFFF
     return said + 8 - len(content) if is_known else 0

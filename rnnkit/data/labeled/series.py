@@ -1,4 +1,4 @@
-"""Series of values, each with a class, a number or a number at every step."""
+"""The data module for labeled series."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rnnkit.data.io.sources import Paths, files, read, read_bytes
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.arrays import read_npz
 from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
@@ -27,30 +27,32 @@ LAYOUTS = ("long", "wide")
 
 
 class Learned(LearnedChannels):
-    """What a file holds of the inputs."""
+    """The learned properties of the inputs, as in the file."""
 
     steps: PositiveInt | None
 
 
 class SeriesLabelData(LabeledData):
-    """Series of one or more channels from `.ts`, `.npz`, CSV or TSV (packed as `.gz` or `.xz` too).
+    """A data module for labeled series of one or more channels from `.ts`, `.npz`, CSV or TSV files.
 
-    The name of a file tells its format: see `read_ts`, `read_npz` and, for tables, `read_long` (a row for every step)
-    and `read_wide` (a row for every series). Channels are standardized, and missing values marked: see `Standardize`.
+    Files may be compressed (`.gz`, `.xz`). The extension of a file determines its format: see `read_ts`, `read_npz`
+    and, for tables, `read_long` (one row per step) and `read_wide` (one row per series). Channels are standardized and
+    missing values are masked: see `Standardize`. Columns are given by name, or by number from 0.
 
     Args:
-        layout: of tables: long or wide.
-        header: whether tables begin with the names of columns.
-        id_column: of long tables: which series a row is of; None says that a file is one series.
-        step_column: of long tables: what must ascend within a series; None for none.
-        channels: of long tables: the columns of values; None takes all others.
-        target_column, group_column: of tables, by name or, from 0, by number.
-        missing: mask, or mask_all for a mask even where training misses nothing.
+        layout: the layout of tables, long or wide.
+        header: whether the first row of a table has the names of columns.
+        id_column: the column that identifies the series of a row, in long tables; None if a file is one series.
+        step_column: the column of steps, in long tables. It must be ascending within a series. None for no column.
+        channels: the columns of values, in long tables; None uses all other columns.
+        target_column: the column of targets, in tables.
+        group_column: the column of groups, in tables.
+        missing: mask adds a mask to each channel with missing values in training; mask_all adds one to every channel.
         others: see `LabeledData`; `target` may be a curve.
 
     Raises:
-        UserError: with file and line, for what is no number, series with another number of channels, and more; see the
-            functions that read.
+        UserError: a cell is not a number, the number of channels differs between series, or a reader raises. The
+            message has the file and the line.
 
     >>> import numpy as np, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +90,7 @@ class SeriesLabelData(LabeledData):
         self.columns = {"id": id_column, "step": step_column, "target": target_column, "group": group_column}
         self.channels = channels
         self.standardize = Standardize(mask_all=missing == "mask_all")
-        self._steps: int | None = None  # of every training series, if they agree
+        self._steps: int | None = None  # the length of all training series, if it is equal
 
     @property
     def model_kwargs(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class SeriesLabelData(LabeledData):
         if path is not None:
             found = self._read(path, "--input", targets=False)
         else:
-            text = "".join(arriving())
+            text = "".join(stdin_lines())
             name = "standard input" + (".ts" if text.lstrip().startswith(("@", "#")) else ".csv")
             found = iter(self._from_text(text, name, "--input", targets=False))
         for example in found:
@@ -133,7 +135,7 @@ class SeriesLabelData(LabeledData):
             if file.named or suffix_of(file.name) in _SUFFIXES:
                 found.append(file)
             else:
-                self.notes.add("files of other kinds, left out", str(file.path))
+                self.notes.add("files of other kinds, skipped", str(file.path))
         if not found:
             got = f"none in {paths}"
             raise UserError(argument, f"files that end in {', '.join(_SUFFIXES)}", got, fix=f"{argument}=my_series.csv")

@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV and JSON lines, each with its file and line."""
+"""Rows of CSV, TSV and JSON lines."""
 
 import csv
 import difflib
@@ -15,11 +15,14 @@ from rnnkit.errors import UserError
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 Column = str | int
-"""A column by its name, or by its number from 0."""
+"""A column by name, or by number from 0."""
 
 
 def format_of(name: str, argument: str) -> str:
-    """The format that the name of a file tells, packed or not; UserError where it tells none.
+    """The format of a file by its extension, with or without compression.
+
+    Raises:
+        UserError: the extension is unknown.
 
     >>> format_of("reviews.tsv.gz", "data.path")
     'tsv'
@@ -32,20 +35,21 @@ def format_of(name: str, argument: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """What a file is, by its name: the last suffix that is no packing."""
+    """The last extension of a file name, without that of a compression."""
     return next((suffix.lower() for suffix in reversed(PurePath(name).suffixes) if suffix not in (".gz", ".xz")), "")
 
 
 def cells(
     lines: Iterable[str], name: str, format_: str, argument: str, notes: Findings | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row of CSV or TSV, and the number of its last line.
+    """Yield the number of the last line and the cells of each row of CSV or TSV.
 
-    CSV is quoted as RFC 4180 says, TSV not at all. Empty lines are no rows, which is added to `notes`.
+    CSV is quoted by RFC 4180. TSV has no quotes. Empty lines are skipped and counted in `notes`.
 
-    Raises UserError for a row with more or fewer cells than the first.
+    Raises:
+        UserError: a row has more or fewer cells than the first.
     """
-    csv.field_size_limit(sys.maxsize)  # a text may be long
+    csv.field_size_limit(sys.maxsize)  # texts may be long
     if format_ == "tsv":
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -61,13 +65,13 @@ def cells(
                 got = f"carriage returns in the middle of {name} line {reader.line_num}"
                 fix = f"tr '\\r' '\\n' < {name} > new.csv"
                 raise UserError(argument, "lines that end in a newline", got, fix=fix) from error
-            fix = "quotes that close, or the file as .tsv, where quotes mean nothing"
+            fix = "closed quotes, or the file as .tsv, which has no quotes"
             raise UserError(
                 argument, f"rows of {format_}", f"{name} line {reader.line_num}: {error}", fix=fix
             ) from error
         if not row:
             if notes is not None:
-                notes.add("empty lines, passed over", f"{name} line {reader.line_num}")
+                notes.add("empty lines, skipped", f"{name} line {reader.line_num}")
             continue
         width = width or len(row)
         if len(row) != width:
@@ -89,20 +93,20 @@ def read_rows(
     optional: Sequence[str] = (),
     notes: Findings | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What stands in some columns of each row, and the number of its line.
+    """Yield the number of the line and the cells of some columns of each row.
 
     Args:
-        lines: of the file, one after the other as they arrive.
-        name: of the file, for messages.
+        lines: the lines of the file, as they arrive.
+        name: the name of the file, for error messages.
         format_: csv, tsv or jsonl.
-        columns: from the name that a cell gets in the result to its column; None for one that is not read.
-        header: whether the first row of CSV or TSV holds the names of columns.
-        argument: that the file was named by.
-        optional: names of the result whose column need not exist.
-        notes: gets what is passed over.
+        columns: the column of each name in the result; None for a column that is not read.
+        header: whether the first row of CSV or TSV has the names of columns.
+        argument: the argument that error messages name.
+        optional: names of the result whose columns may be missing.
+        notes: counts skipped lines.
 
     Raises:
-        UserError: for a column that is not there, with the file and the line.
+        UserError: a column is missing. The message has the file and the line.
 
     >>> lines = ["text,label", "good,1"]
     >>> list(read_rows(lines, "a.csv", "csv", {"target": "label"}, header=True, argument="data.path"))
@@ -125,7 +129,11 @@ def read_rows(
 def positions(
     names: Sequence[str], wanted: Mapping[str, Column], where: str, optional: Sequence[str] = ()
 ) -> dict[str, int]:
-    """Where in a header the wanted columns are; UserError for one that is not and must be."""
+    """The positions of columns in a header.
+
+    Raises:
+        UserError: a column that is not optional is missing.
+    """
     names = [name.strip() for name in names]
     found = {}
     for role, column in wanted.items():
@@ -148,7 +156,7 @@ def positions(
 
 
 def _nearest(column: Column, names: Iterable[str]) -> str:
-    """The likeliest of the first names, which may be far too many and too long for it, or the last of them."""
+    """The most similar of the first names (all names may be too many and too long), or the last of them."""
     short = [name for name in islice(names, 1000) if len(name) <= 100]
     return (difflib.get_close_matches(str(column), short, n=1, cutoff=0.4) or short[-1:] or ["..."])[0]
 
@@ -157,10 +165,10 @@ def _numbered(wanted: Mapping[str, Column], width: int, where: str, optional: Se
     for role, column in wanted.items():
         argument = f"data.{role}_column"
         if not isinstance(column, int):
-            raise UserError(argument, "a number, there being no header", repr(column), fix="data.header=true")
+            raise UserError(argument, "a number, because there is no header", repr(column), fix="data.header=true")
         if column >= width and role not in optional:
             got = f"{width} columns at {where}"
-            raise UserError(argument, f"a column number {column}, the first being 0", got, fix=f"{argument}=0")
+            raise UserError(argument, f"a column {column}, where the first is 0", got, fix=f"{argument}=0")
     return {role: int(column) for role, column in wanted.items() if int(column) < width}
 
 

@@ -1,4 +1,4 @@
-"""What is to be said of a sequence: the interface of the kinds of target."""
+"""Base class of the kinds of target."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,24 @@ from rnnkit.errors import UserError
 
 
 class Targets(ABC):
-    """One kind of target: from what a file says to a batch, and from a prediction to rows."""
+    """Base class of the kinds of target: conversion from file to batch, and from prediction to rows."""
 
     task: str
-    """The task that such targets are for."""
+    """The task for this kind of target."""
 
     @abstractmethod
     def read(self, example: Labeled, split: str) -> Any:
-        """The target of an example as this kind of target wants it; UserError where it is none."""
+        """Convert the target of an example as it is written.
+
+        Raises:
+            UserError: it is missing or not of this kind.
+        """
 
     def read_all(self, examples: Sequence[Labeled], split: str) -> list[Labeled]:
-        """The examples with their targets read.
+        """Convert the targets of examples.
 
-        Raises UserError where some have none or another kind of target, with their number and the first.
+        Raises:
+            UserError: some targets are missing or not of this kind. The message has their number and the first.
         """
         found, faults = [], Findings()
         first: UserError | None = None
@@ -42,51 +47,55 @@ class Targets(ABC):
 
     @abstractmethod
     def look(self, splits: Mapping[str, Sequence[Labeled]]) -> None:
-        """Print what the targets of the splits are; UserError for those that training does not know."""
+        """Print a summary of the targets of the splits.
+
+        Raises:
+            UserError: there are targets that are not in the training split.
+        """
 
     def stratum(self, target: Any) -> str:
-        """What a target has to be alike in for two examples to be dealt out alike."""
+        """The stratum of a target for the stratified division into splits."""
         return ""
 
     @abstractmethod
     def learn(self, train: Sequence[Labeled]) -> None:
-        """Takes from the training examples, their targets read, what `encode` and `task_kwargs` need."""
+        """Compute what `encode` and `task_kwargs` need from the training examples with converted targets."""
 
     @abstractmethod
     def learned(self) -> dict[str, Any]:
-        """What `learn` took, as plain JSON values."""
+        """The results of `learn` as JSON values."""
 
     def check_learned(self, learned: dict[str, Any]) -> None:
-        """Look at what a file holds before it is restored; ValueError where `learned` cannot have given it."""
+        """Raise ValueError if the content of a file is not a possible result of `learned`."""
         return
 
     @abstractmethod
     def restore(self, learned: Mapping[str, Any]) -> None:
-        """Takes back what `learned` gave."""
+        """Restore the results of `learned`."""
 
     @abstractmethod
     def encode(self, example: Labeled, split: str) -> Any:
-        """What `batch` takes of an example whose target is read, or None."""
+        """The encoded target of an example for `batch`, or None."""
 
     @abstractmethod
     def batch(self, targets: Sequence[Any], lengths: Sequence[int]) -> Tensor:
-        """The targets of a batch; `IGNORED` or NaN where one is None."""
+        """The targets of a batch; `IGNORED` or NaN for None."""
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """How many numbers a model answers with."""
+        """The number of outputs of the model."""
 
     @property
     @abstractmethod
     def task_kwargs(self) -> dict[str, Any]:
-        """Keyword arguments of the task."""
+        """Arguments of the task's constructor."""
 
     @abstractmethod
     def rows(self, example: Labeled, prediction: Any) -> list[dict[str, Any]]:
-        """What is written of a prediction."""
+        """The output rows of a prediction."""
 
 
 def short(value: float) -> float:
-    """As many digits as float32 knows."""
+    """A number rounded to the digits of float32."""
     return float(f"{value:.7g}")

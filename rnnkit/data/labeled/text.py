@@ -1,4 +1,4 @@
-"""Texts, each with a class or a number."""
+"""The data module for labeled texts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import torch
 
 from rnnkit.data.io.sources import Paths, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.tables import FORMATS, Column, format_of, read_rows
@@ -21,7 +21,7 @@ from rnnkit.structure import check
 
 
 class Learned(TypedDict):
-    """What a file holds of the inputs: a tokenizer, and the format of the files."""
+    """The learned properties of the inputs, as in the file: a tokenizer, and the format of the files."""
 
     level: Literal[tuple(LEVELS)]  # type: ignore[valid-type]
     tokens: list[str]
@@ -30,24 +30,25 @@ class Learned(TypedDict):
 
 
 class TextLabelData(LabeledData):
-    r"""Texts from CSV, TSV or JSON lines (`.gz` and `.xz` too), as ids.
+    r"""A data module for labeled texts from CSV, TSV or JSON lines, compressed or not (`.gz`, `.xz`).
 
-    Characters or words that occur fewer than `min_count` times in the training texts are `<unk>`. Of a text longer than
-    `max_length` tokens the beginning is read; how many were cut is told.
+    Columns are given by name, or by number from 0. In JSON lines, they are keys.
 
     Args:
-        text_column, target_column: by name or, from 0, by number; in JSON lines a key.
-        group_column: of which person or document a text is; see `LabeledData`.
-        id_column: what predictions name a text by; None takes its number, from 0.
-        header: whether CSV and TSV begin with the names of columns.
-        level: what a token is: char, word (what stands between blanks), subword or byte.
-        min_count: times that a token occurs in the training texts.
-        vocabulary_size: the most frequent tokens that are kept; None keeps all, and makes 8,000 subwords.
-        max_length: tokens read of a text; None reads all.
+        text_column: the column of texts.
+        target_column: the column of targets.
+        group_column: the column of groups, such as persons or documents; see `LabeledData`.
+        id_column: the column that identifies a text in predictions; None uses its index, from 0.
+        header: whether the first row of CSV and TSV has the names of columns.
+        level: the kind of token: char, word (separated by whitespace), subword or byte.
+        min_count: characters or words with fewer occurrences in the training texts become `<unk>`.
+        vocabulary_size: the number of most frequent tokens to keep; None keeps all, and trains 8,000 subwords.
+        max_length: the largest number of tokens of a text. Longer texts are truncated, and their number is printed.
+            None for no limit.
         others: see `LabeledData`.
 
     Raises:
-        UserError: with file and line, for a row with too few columns or without a label or group.
+        UserError: a row has too few columns, or no label or group. The message has the file and the line.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +102,7 @@ class TextLabelData(LabeledData):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer built on the training split."""
+        """The tokenizer trained on the training split."""
         if self._tokenizer is None:
             raise RuntimeError("TextLabelData has no tokenizer before setup()")
         return self._tokenizer
@@ -114,22 +115,22 @@ class TextLabelData(LabeledData):
         super().setup(stage)
         if self._cut:
             texts = counted(sum(map(len, self.splits.values())), "text")
-            notice(f"{self._cut:,} of {texts} cut to data.max_length={self.max_length}")
+            notice(f"{self._cut:,} of {texts} truncated to data.max_length={self.max_length}")
             self._cut = 0
 
     def read_files(self, part: str, paths: Paths, argument: str) -> list[Labeled]:
         examples: list[Labeled] = []
         for name, text in self._documents(paths, argument):
             self._format = format_of(name, argument)
-            lines = StringIO(text)  # its lines end in newlines alone, not in whatever Unicode calls an end
+            lines = StringIO(text)  # lines end only at newlines, not at other line ends of Unicode
             found = list(self._examples(lines, name, self._format, argument, targets=True, start=len(examples)))
-            self._look_at_end(text, name, found, argument)
+            self._check_last_line(text, name, found, argument)
             examples += found
         return examples
 
     def read_inputs(self, path: Path | None) -> Iterator[Labeled]:
         if path is None:
-            lines = arriving(raw=self.level == "byte")
+            lines = stdin_lines(raw=self.level == "byte")
             first = next(lines, "")
             format_ = "jsonl" if first.lstrip().startswith("{") else self._format
             sources: list[tuple[Iterable[str], str, str]] = [(chain([first], lines), "standard input", format_)]
@@ -155,7 +156,7 @@ class TextLabelData(LabeledData):
     def check_inputs(self, learned: dict[str, Any]) -> None:
         check(learned, Learned, "inputs")
         if learned["level"] != self.level:
-            raise ValueError(f"inputs.level is {learned['level']} beside data.level={self.level}")
+            raise ValueError(f"inputs.level is {learned['level']}, but data.level={self.level}")
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self._tokenizer = LEVELS[learned["level"]].of(learned)
@@ -165,11 +166,11 @@ class TextLabelData(LabeledData):
         ids = self.tokenizer.encode(example.inputs)
         if self.max_length is not None and len(ids) > self.max_length:
             self._cut += 1
-            ids = ids[: self.max_length].clone()  # lets the rest go
+            ids = ids[: self.max_length].clone()  # frees the rest
         return ids
 
     def _documents(self, paths: Paths, argument: str) -> list[tuple[str, str]]:
-        """Name and text of each file; at level byte any bytes will do."""
+        """The name and the text of each file. At level byte, any bytes are accepted."""
         raw = self.level == "byte"
         return [
             (name, text.removeprefix("\ufeff"))
@@ -198,16 +199,16 @@ class TextLabelData(LabeledData):
             group = None if "group" not in row else str("" if row["group"] is None else row["group"]).strip()
             if group == "":
                 fix = "a group in every row, or data.group_column=null"
-                raise UserError("data.group_column", "a group of every text", f"none at {place}", fix=fix)
+                raise UserError("data.group_column", "a group for every text", f"none at {place}", fix=fix)
             yield Labeled(text, row.get("target"), row.get("id", index), place, group)
 
-    def _look_at_end(self, text: str, name: str, examples: Sequence[Labeled], argument: str) -> None:
-        """A last line without a newline may be cut: if its label is the last cell, the file must have it elsewhere."""
+    def _check_last_line(self, text: str, name: str, examples: Sequence[Labeled], argument: str) -> None:
+        """Check a last line without a newline, which may be truncated: its label must occur elsewhere in the file."""
         if text.endswith("\n") or not examples or self._format == "jsonl":
             return
         *others, last = (str(example.target).strip() for example in examples)
         if self.target == "label" and text.endswith(last) and last not in others:
-            got = f"{last!r} at {examples[-1].place}, which is nowhere else and does not end in a newline"
-            fix = "the whole file, or a newline at its end if it is whole"
-            raise UserError(argument, "a file that ends where a line does", got, fix=fix)
-        self.notes.add("no newline at the end, read as whole", examples[-1].place)
+            got = f"{last!r} at {examples[-1].place}, which occurs nowhere else and does not end in a newline"
+            fix = "the complete file, or a newline at its end if it is complete"
+            raise UserError(argument, "a file that is not truncated", got, fix=fix)
+        self.notes.add("no newline at the end, read as complete", examples[-1].place)

@@ -9,16 +9,23 @@ from rnnkit.errors import UserError
 
 
 def read_ts(text: str, name: str, *, targets: bool, argument: str, notes: Findings | None = None) -> list[Labeled]:
-    r"""The series of a `.ts` file, their inputs [T, I] float64 with NaN where a value is missing.
+    r"""Read the series of a `.ts` file. Their inputs are [T, I] float64, with NaN for missing values.
 
-    Lines with `#` are remarks, those with `@` the header, `@data` ends it. Then each line is a series: channels divided
-    by `:`, values by `,`, `?` for a missing one, and at the end its class or, with `@targetLabel`, its number. Series
-    may differ in length. A header that says another number of channels than there are, or names a class that no series
-    has, is added to `notes`.
+    Lines that start with `#` are comments. Lines that start with `@` are the header, which ends at `@data`. Each
+    following line is a series: channels are separated by `:`, values by `,`, a missing value is `?`, and the last field
+    is its class or, with `@targetLabel`, its number. Series may have different lengths.
 
-    Raises UserError for time stamps, for which the format has another form, and with the line for another number of
-    channels, channels of one series that differ in length, a value that is no number, and a class that the header does
-    not name; with `targets`, for a file without any.
+    Args:
+        text: the content of the file.
+        name: the name of the file, for error messages.
+        targets: whether targets are required.
+        argument: the argument that error messages name.
+        notes: counts headers with a wrong number of channels, or with a class that no series has.
+
+    Raises:
+        UserError: the file has time stamps, which are not supported; the number of channels differs between series; the
+            channels of a series have different lengths; a value is not a number; a class is not in the header; or a
+            required target is missing. The message has the line.
 
     >>> series = read_ts("@classLabel true a b\n@data\n1,2,3:4,5,6:b\n", "x.ts", targets=True, argument="data.path")
     >>> series[0].inputs.tolist(), series[0].target, series[0].place
@@ -53,13 +60,13 @@ def read_ts(text: str, name: str, *, targets: bool, argument: str, notes: Findin
         cells = [part.split(",") for part in parts]
         if len({len(row) for row in cells}) > 1:
             got = f"{', '.join(str(len(row)) for row in cells)} at {place}"
-            raise UserError(argument, "channels of one length within a series", got, fix="? where values are missing")
+            raise UserError(argument, "channels of one length within a series", got, fix="? for missing values")
         values_I = [numbers(row, place, argument) for row in cells]
         series.append(Labeled(np.stack(values_I, 1), target if targets else None, len(series), place))
     if notes is not None:
         said = (header.get("dimensions") or header.get("dimension") or [""])[0]
         if said.isdigit() and int(said) != channels:
-            notes.add(f"headers with @dimensions {said} above series of {channels}, read as they are", name)
+            notes.add(f"headers with @dimensions {said} for series of {channels} channels, ignored", name)
         for unused in sorted(set(classes[1:]) - {one.target for one in series}) if targets else ():
             notes.add(f"headers that name a class no series has, {unused!r}", name)
     if not series:
@@ -68,7 +75,7 @@ def read_ts(text: str, name: str, *, targets: bool, argument: str, notes: Findin
 
 
 def _header(lines: list[str], name: str, argument: str) -> tuple[dict[str, list[str]], int]:
-    """The words behind each key, in lower case without the @, and the number of lines down to @data."""
+    """The words after each key (in lower case, without the @), and the number of lines up to @data."""
     header: dict[str, list[str]] = {}
     for number, line in enumerate(lines):
         if line.startswith("@"):

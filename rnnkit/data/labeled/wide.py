@@ -1,4 +1,4 @@
-"""Series from CSV and TSV with a row for every series."""
+"""Series from CSV and TSV with one row per series."""
 
 from collections.abc import Iterable
 
@@ -20,13 +20,23 @@ def read_wide(
     argument: str,
     notes: Findings | None = None,
 ) -> list[Labeled]:
-    """Series of one channel: in each row a target, maybe a group, and values, as in the UCR archive.
+    """Read series of one channel, with a target, optionally a group, and values in each row, as in the UCR archive.
 
-    Empty cells at the end of a row end the series; elsewhere, and written as NaN or ?, they are missing values. Without
-    `targets` a row of just as many cells as `steps`, the steps of every training series, has no target.
+    Empty cells at the end of a row end the series. Other empty cells, NaN and ? are missing values.
 
-    Series that end so, and empty lines, are added to `notes`. Raises UserError with the line for a cell that is no
-    number.
+    Args:
+        lines: the lines of the file.
+        name: the name of the file, for error messages.
+        target: the column of targets.
+        group: the column of groups; None for no groups.
+        header: whether the first row has the names of columns.
+        steps: the length of all training series. Without `targets`, a row of this many cells has no target.
+        targets: whether a target is required.
+        argument: the argument that error messages name.
+        notes: counts series that end early, and empty lines.
+
+    Raises:
+        UserError: a cell is not a number. The message has the line.
     """
     rows = cells(lines, name, format_of(name, argument), argument, notes)
     names = next(rows, (0, []))[1] if header else None

@@ -1,1 +1,1 @@
-"""From examples to batches."""
+"""Batches of examples."""

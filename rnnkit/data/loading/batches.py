@@ -1,4 +1,4 @@
-"""Whole sequences in batches of like length."""
+"""Batches of whole sequences of similar length."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
@@ -11,11 +11,12 @@ from rnnkit.errors import UserError
 from rnnkit.ranges import NonNegativeInt, PositiveInt
 
 POOL = 50
-"""Batches among whose sequences neighbors in length are sought: more pad less, fewer mix better."""
+"""Batches per pool. Sequences are sorted by length within a pool. A larger pool needs less padding; a smaller one
+shuffles better."""
 
 
 class BatchPosition(TypedDict):
-    """What `Batches.state_dict` tells."""
+    """The result of `Batches.state_dict`."""
 
     batch: NonNegativeInt
     epoch: NonNegativeInt
@@ -24,26 +25,33 @@ class BatchPosition(TypedDict):
 
 
 class Batches:
-    """The batches of one epoch over finite sequences, an iterable of `SequenceBatch` with a length and a position.
+    """Batches of one epoch over finite sequences: an iterable of `SequenceBatch` with a length and a position.
 
-    Every sequence is in exactly one batch an epoch. With `shuffle` the sequences are dealt at random into pools of
-    `POOL` batches; within a pool they are sorted by length, so that those of a batch are about equally long, and the
-    batches come in random order. The order follows from `seed` and the number of the epoch alone. Without `shuffle` the
-    sequences are sorted by length as a whole, the longest first.
+    An epoch contains every sequence exactly once. With `shuffle`, sequences are assigned at random to pools of `POOL`
+    batches and sorted by length within a pool, so that the sequences of a batch have similar lengths. The batches are
+    then shuffled. The order depends only on `seed` and the number of the epoch. Without `shuffle`, all sequences are
+    sorted by length, longest first.
 
-    `batch_size` is that of all `world_size` processes together; number `rank` takes every `world_size`-th sequence of
-    each batch, from another one on in each, so that all processes have the same number of batches of like length. The
-    last batch holds what is left; where that is less than one sequence for each process, it joins the batch before.
+    Each process takes every `world_size`-th sequence of a batch. The offset changes from batch to batch, so that all
+    processes get the same number of batches of similar length. The last batch may be smaller. If it has fewer
+    sequences than there are processes, it is merged into the batch before it.
 
-    `state_dict` holds the position, as that of `rnnkit.data.Windows` does: it counts the batches handed out, not those
-    that `workers` have made ahead.
+    `state_dict` holds the position, as that of `rnnkit.data.Windows` does. It counts the batches that were yielded, not
+    those that `workers` have prepared.
 
-    * `lengths`: how long each sequence is.
-    * `collate`: makes a `SequenceBatch` of the sequences with these indices.
-    * `workers`: the processes that call it; None for none.
-    * `pin`: whether workers' batches are moved to memory that a GPU reads directly.
+    Args:
+        lengths: the length of each sequence.
+        collate: a function from indices of sequences to a `SequenceBatch`.
+        batch_size: sequences per batch, over all processes.
+        shuffle: whether to shuffle the sequences in each epoch.
+        seed: seed of the order.
+        rank: index of this process.
+        world_size: number of processes.
+        workers: the worker processes that call `collate`; None for no workers.
+        pin: whether to pin the memory of the batches that workers return.
 
-    Raises UserError for no sequences, fewer than processes, and a `batch_size` that the processes cannot share.
+    Raises:
+        UserError: there are no sequences or fewer than processes, or `batch_size` is not a multiple of `world_size`.
 
     >>> texts = ["to", "be", "or", "not"]
     >>> def collate(indices):
@@ -81,47 +89,50 @@ class Batches:
         full, rest = divmod(len(lengths), batch_size)
         self._count = max(1, full + (rest >= world_size))
         self._epoch = 0
-        self._start = 0  # the batch that the next epoch begins with
-        self._position = 0  # the batch that comes next in the current epoch
+        self._start = 0  # the first batch of the next epoch
+        self._position = 0  # the next batch of the current epoch
 
     def __len__(self) -> int:
-        """Batches in a whole epoch, wherever the position is."""
+        """The number of batches in a whole epoch, independent of the position."""
         return self._count
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch that is under way, from 0."""
+        """The number of the current epoch, from 0."""
         return self._epoch
 
     @property
     def lanes(self) -> int:
-        """Sequences in a batch of all processes, at most."""
+        """The largest number of sequences in a batch, over all processes."""
         return min(self._batch_size, len(self._lengths))
 
     def longest(self, count: int) -> SequenceBatch:
-        """Of the longest sequences as many as are asked for, `count`; the last is the shortest, so that it is padded.
+        """A batch of the `count` longest sequences.
 
-        Some are there twice where there are fewer.
+        The last one is the shortest sequence, so that the batch has padding. Sequences are repeated if there are fewer
+        than `count`.
         """
         order = self._by_length(torch.arange(len(self._lengths))).tolist()
         return self._collate([*(order[n % len(order)] for n in range(count - 1)), order[-1]])
 
     def __iter__(self) -> Iterator[SequenceBatch]:
-        """Begin an epoch: the rest of the interrupted one after `load_state_dict`, else a whole one."""
+        """Start an epoch. After `load_state_dict`, this is the rest of the interrupted epoch."""
         start, self._start = self._start, 0
-        self._epoch += self._position > start  # unless the epoch goes on
-        # in turn, because the first of a batch is the longest, and no process is to have more to do than the others
+        self._epoch += self._position > start  # unless the epoch is resumed
+        # rotate the offset: the first sequence of a batch is the longest, and all processes should have equal work
         number, count = self._rank, self._world_size
-        own = [batch[(number + index) % count :: count] for index, batch in enumerate(self._dealt())][start:]
+        own = [batch[(number + index) % count :: count] for index, batch in enumerate(self._epoch_batches())][start:]
         for batch in self._workers.collated(own, self._collate, pin=self._pin):
             start += 1
             self._position = start
             yield batch
 
     def state_dict(self, epoch_batches: float | None = None) -> dict[str, int]:
-        """The position and what it depends on. The end of an epoch is the next one's start.
+        """The position, and the sizes on which it depends. The end of an epoch is stored as the start of the next.
 
-        `epoch_batches` is after how many batches an epoch ends, where it ends before all are through.
+        Args:
+            epoch_batches: the number of batches after which the trainer ends an epoch, if it is smaller than the
+                length.
         """
         ended = self._position >= min(len(self), epoch_batches or len(self))
         return {
@@ -132,10 +143,10 @@ class Batches:
         }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Let the next epoch begin at a position that `state_dict` told.
+        """Start the next epoch at a position that `state_dict` returned.
 
-        Raises UserError when that position is one among other batches, because the data or the batch size differ, and
-        for a batch that there is not.
+        Raises:
+            UserError: the data or the batch size differ from those of the position, or there is no such batch.
         """
         now = self.state_dict()
         for key, fix in (("sequences", "the same data as before"), ("batch_size", None)):
@@ -148,11 +159,11 @@ class Batches:
         self._start = self._position = state["batch"]
         self._epoch = state["epoch"]
 
-    def _dealt(self) -> list[list[int]]:
+    def _epoch_batches(self) -> list[list[int]]:
         """The indices of each batch of the current epoch, over all processes."""
         if not self._shuffle:
             return self._cut(self._by_length(torch.arange(len(self._lengths))))
-        # far apart, so that neighboring seeds share no epoch
+        # a large factor, so that neighboring seeds do not share an epoch
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
         order = torch.randperm(len(self._lengths), generator=generator)
         batches = [
@@ -160,17 +171,17 @@ class Batches:
             for pool in order.split(POOL * self._batch_size)
             for batch in self._by_length(pool).split(self._batch_size)
         ]
-        batches = self._joined(batches)
+        batches = self._merged_last(batches)
         return [batches[index].tolist() for index in torch.randperm(len(batches), generator=generator)]
 
     def _by_length(self, indices: torch.Tensor) -> torch.Tensor:
         return indices[self._lengths[indices].argsort(descending=True, stable=True)]
 
     def _cut(self, order: torch.Tensor) -> list[list[int]]:
-        return [batch.tolist() for batch in self._joined(list(order.split(self._batch_size)))]
+        return [batch.tolist() for batch in self._merged_last(list(order.split(self._batch_size)))]
 
-    def _joined(self, batches: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The batches, the last of which has a sequence for each process."""
+    def _merged_last(self, batches: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The batches, with a last batch that has at least one sequence per process."""
         if len(batches) > self._count:
             *batches, before, last = batches
             batches.append(torch.cat([before, last]))
@@ -178,7 +189,7 @@ class Batches:
 
 
 def padded(rows: Sequence[Any], *, value: float = 0) -> torch.Tensor:
-    """Tensors [T, ...] of several lengths side by side, [B, T, ...], `value` behind the shorter ones.
+    """Stack tensors [T, ...] of different lengths into [B, T, ...]. Shorter ones are padded with `value` at the end.
 
     >>> padded([torch.tensor([1, 2]), torch.tensor([3])], value=-100)
     tensor([[   1,    2],

@@ -1,4 +1,4 @@
-"""What the data of finite sequences share: splits, batches by length, what was learned from the training split."""
+"""Base class of data modules for finite sequences."""
 
 import json
 from abc import ABC, abstractmethod
@@ -19,25 +19,29 @@ Example = TypeVar("Example")
 
 
 class SequenceData(LightningDataModule, ABC, Generic[Example]):
-    """Finite sequences, each an `Example`, as batches of like length.
+    """Base class of data modules for finite sequences, with batches of similar length.
 
-    A kind of data says how its splits are read (`read`), what is `learned` from the training split (vocabularies, label
-    names, means and deviations) and `restore`d with a trained model, how long an example is, and how several become a
-    batch (`collate`). For `rnnkit predict` it says how a file without targets is read and how predictions are written.
-
-    After `setup`: `splits`, from "train", "valid" and, where there is one, "test" to its examples.
+    A subclass sets `task` and implements `read`, `length`, `collate` and `model_kwargs`. It implements `learn`,
+    `learned` and `restore` if it computes anything from the training split, such as vocabularies, class names, means
+    and deviations. It implements `read_inputs` and `rows` to support `rnnkit predict`.
 
     Args:
-        batch_size: sequences in a training batch, over all processes.
-        eval_batch_size: the same for validation, test and prediction.
-        seed: decides the order of the training sequences.
+        batch_size: sequences per training batch, over all processes.
+        eval_batch_size: sequences per batch for validation, test and prediction.
+        seed: seed of the order of the training sequences.
         workers: processes that collate batches ahead; see `rnnkit.data.loading.workers.Workers`.
+
+    Attributes:
+        splits: after `setup`, the examples of "train", "valid" and, if it exists, "test".
+
+    Raises:
+        UserError: a size or the number of workers is out of range.
     """
 
     task: str
-    """The task that these data are for, by the name of its configuration."""
+    """The task of these data, by the name of its configuration."""
 
-    def __init__(self, batch_size: int, eval_batch_size: int, seed: int, workers: int = 0) -> None:
+    def __init__(self, batch_size: int = 32, eval_batch_size: int = 64, seed: int = 1, workers: int = 0) -> None:
         super().__init__()
         for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if not isinstance(size, int) or size < 1:
@@ -53,82 +57,106 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
 
     @abstractmethod
     def read(self) -> Mapping[str, Sequence[Example]]:
-        """The examples of each split, from files; nothing in them depends on another split."""
+        """Read the examples of each split from files. No example may depend on another split."""
 
-    @abstractmethod
     def learn(self, train: list[Example]) -> None:
-        """Takes from the training split what `collate` needs."""
+        """Compute what `collate` needs from the training split. By default, nothing."""
 
-    @abstractmethod
     def learned(self) -> dict[str, Any]:
-        """What `learn` took, as plain JSON values."""
+        """The results of `learn` as JSON values. They are saved with a trained model. By default, an empty dict."""
+        return {}
 
-    @abstractmethod
     def restore(self, learned: dict[str, Any]) -> None:
-        """Takes back what `learned` gave."""
+        """Restore the results of `learned`. By default, nothing."""
 
     def check_learned(self, learned: dict[str, Any]) -> None:
-        """Look at what a file holds, upgraded, before it is restored; for data of one's own, nothing.
+        """Check the content of a file before `restore`. By default, nothing.
 
-        Raises ValueError, with what is wrong, where `learned` cannot have given it, or not with these arguments.
+        Raises:
+            ValueError: the content is not a possible result of `learned`, or does not fit the arguments of these data.
         """
         return
 
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
-        """What an earlier version learned, in the form in which this one has it."""
+        """Convert the content of a file that an earlier version of this class wrote. By default, unchanged."""
         return learned
 
     @abstractmethod
     def length(self, example: Example) -> int:
-        """Time steps of an example."""
+        """The number of time steps of an example."""
 
     @abstractmethod
     def collate(self, examples: Sequence[Example]) -> SequenceBatch:
-        """A batch of these examples; an example without a target gets `IGNORED` or NaN for one."""
+        """Collate examples into a batch. The target of an example without one is `IGNORED` or NaN."""
 
     @property
     @abstractmethod
     def model_kwargs(self) -> dict[str, Any]:
-        """What only the data know and a model's constructor needs; after `setup`."""
+        """Arguments of the model's constructor that depend on the data. Available after `setup`."""
 
     @property
     def task_kwargs(self) -> dict[str, Any]:
-        """What only the data know and a task's constructor needs; after `setup`."""
+        """Arguments of the task's constructor that depend on the data. Available after `setup`."""
         return {}
 
-    @abstractmethod
     def read_inputs(self, path: Path | None) -> Iterator[Example]:
-        """Examples without targets, one after the other as they arrive, from a file or standard input (None)."""
+        """Yield examples without targets as they arrive.
 
-    @abstractmethod
+        Args:
+            path: a file; None reads standard input.
+
+        Raises:
+            UserError: by default, because these data do not support prediction.
+        """
+        raise self._not_for_prediction("read_inputs")
+
     def rows(self, example: Example, prediction: Any) -> Iterable[dict[str, Any]]:
-        """What is written of one prediction to CSV or JSON lines: one row or several, each from column to value."""
+        """The rows of one prediction for CSV or JSON lines, each from column to value.
+
+        Raises:
+            UserError: by default, because these data do not support prediction.
+        """
+        raise self._not_for_prediction("rows")
+
+    def _not_for_prediction(self, method: str) -> UserError:
+        name = type(self).__name__
+        return UserError(
+            "data",
+            "data that can be predicted on",
+            f"{name}, which does not implement {method}",
+            fix=f"rnnkit evaluate, or a method {name}.{method}",
+        )
 
     def writer(self, sink: TextIO, format_: str) -> Write:
-        """What writes predictions to `sink`; UserError for a format that these data cannot be written in."""
+        """A function that writes predictions to `sink`.
+
+        Raises:
+            UserError: these data cannot be written in this format.
+        """
         return row_writer(sink, format_, self.rows)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the splits, once, and learn from the training split unless `restore` came before."""
+        """Read the splits once. Learn from the training split, unless `load` restored a trained model."""
         if self.splits:
             return
         splits = {name: list(examples) for name, examples in self.read().items()}
         self.splits = dict(splits)
         for name, examples in splits.items():
             if not examples:
-                raise UserError(f"{name} split", "one sequence at least", "none", fix=f"data.{name}=another file")
+                raise UserError(f"{name} split", "at least one sequence", "none", fix=f"data.{name}=another file")
         if not self._is_restored:
             self.learn(splits["train"])
 
     def save(self, folder: Path) -> None:
-        """Write what a trained model needs of its data to be used again, `data.json`, into `folder`."""
+        """Write the results of `learned` to `data.json` in `folder`."""
         with replacing(folder / "data.json") as part:
             part.write_text(json.dumps(self.learned(), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Take back what `save` wrote.
+        """Restore what `save` wrote.
 
-        Raises UserError when it is not there or damaged.
+        Raises:
+            UserError: the file is missing or damaged.
         """
         path = folder / "data.json"
         try:
@@ -142,7 +170,7 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         self._is_restored = True
 
     def train_dataloader(self) -> Batches:
-        """The training split in random order; in the same order each time where the trainer overfits a few batches."""
+        """Batches of the training split in random order. The order is fixed if the trainer overfits a few batches."""
         overfits = getattr(self.trainer, "overfit_batches", 0) > 0
         batches = self.batches("train", self.batch_size, shuffle=not overfits)
         if self._position is not None:
@@ -152,23 +180,31 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         return batches
 
     def val_dataloader(self) -> Batches:
-        """The validation split."""
+        """Batches of the validation split."""
         return self.loader("valid")
 
     def test_dataloader(self) -> Batches:
-        """The test split."""
+        """Batches of the test split."""
         return self.loader("test")
 
     def loader(self, split: str) -> Batches:
-        """Batches for evaluation over any split; UserError when there is no such split."""
+        """Batches of any split for evaluation.
+
+        Raises:
+            UserError: there is no such split.
+        """
         return self.batches(split, self.eval_batch_size)
 
     def counts(self, split: str) -> dict[str, int]:
-        """How many things an evaluation of a split measures, by their name."""
+        """The number of items that an evaluation of a split covers, by their name."""
         return {"sequences": len(self.splits[split])}
 
     def batches(self, split: str, batch_size: int, *, shuffle: bool = False) -> Batches:
-        """Batches over a split; UserError when there is no such split."""
+        """Batches of a split.
+
+        Raises:
+            UserError: there is no such split.
+        """
         if split not in self.splits:
             have = ", ".join(self.splits) or "none before setup()"
             raise UserError("split", f"one of {have}", repr(split), fix=f"--split {next(iter(self.splits), 'train')}")
@@ -188,11 +224,11 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training split, for a checkpoint."""
-        # Lightning keeps the state of loaders too, but loses it where a schedule has asked for the number of steps
+        # Lightning also stores the state of loaders, but loses it if a schedule asked for the number of steps
         if self._training is None:
             return {}
         return {"position": self._training.state_dict(self.trainer.num_training_batches if self.trainer else None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Lets the next training batches begin where `state_dict` was taken."""
+        """Start the next training batches at the position of `state_dict`."""
         self._position = state["position"]

@@ -1,4 +1,4 @@
-"""Batches made ahead of training by processes of their own."""
+"""Worker processes that collate batches ahead of training."""
 
 import multiprocessing
 import os
@@ -20,23 +20,27 @@ from rnnkit.errors import UserError
 
 Collate = Callable[[list[int]], SequenceBatch]
 AHEAD = 2
-"""Batches that each worker is asked for before they are wanted."""
+"""Batches that are requested in advance from each worker."""
 
 LEAST_LIMIT = 16
-"""So many workers may be asked for on any machine, and on a larger one as many as it has processors."""
+"""The largest number of workers on any machine. A machine with more processors allows one per processor."""
 
 
 class Workers:
-    """So many processes that collate batches; with 0 of them, each is collated when it is asked for.
+    """Worker processes that collate batches. With 0 workers, each batch is collated on request.
 
-    The batches are the same, in the same order, for any number. A worker is forked when an epoch begins, so that it
-    knows all that the process knows then, and ends with the epoch or with the process.
+    The batches and their order do not depend on the number of workers. Workers are forked at the start of an epoch, so
+    that they share the memory of the process. They exit with the epoch or with the process.
 
-    A batch that a worker fails to make is made here, where its error, if it has one, is raised as it would be without
-    workers. Where it has none (a worker was killed, say), `lost` tells why, no worker is used from then on, and whoever
-    trains may save and end the run.
+    If a worker fails to collate a batch, the main process collates it. An error in `collate` is therefore raised as
+    without workers. If there is no error (for example, the worker was killed), `lost` holds the reason and no worker is
+    used from then on. The training can then save a checkpoint and stop.
 
-    Raises UserError for a number that is none or more than the machine can use, and where processes cannot be forked.
+    Args:
+        count: number of worker processes.
+
+    Raises:
+        UserError: `count` is not a whole number, is too large for the machine, or processes cannot be forked.
 
     >>> texts = ["to", "be", "or", "not"]
     >>> list(Workers(2).collated([[3, 0], [1, 2]], lambda indices: [texts[index] for index in indices]))
@@ -53,10 +57,10 @@ class Workers:
             raise UserError("data.workers", "0 on a system that cannot fork", str(count), fix="data.workers=0")
         self.count = count
         self.lost: str | None = None
-        """What became of a worker that did not do its work."""
+        """The reason why workers are no longer used; None while they are."""
 
     def collated(self, batches: Sequence[list[int]], collate: Collate, *, pin: bool = False) -> Iterator[SequenceBatch]:
-        """What `collate` makes of each of these lists of indices, in memory that a GPU reads directly if `pin`."""
+        """Collate each of these lists of indices, into pinned memory if `pin`."""
         done = 0
         if self.count and self.lost is None:
             for batch in self._ahead(batches, collate):
@@ -65,9 +69,9 @@ class Workers:
         yield from map(collate, batches[done:])
 
     def _ahead(self, batches: Sequence[list[int]], collate: Collate) -> Iterator[SequenceBatch]:
-        """The same by workers, up to the first batch that they fail to make."""
+        """The batches from workers, up to the first that they fail to collate."""
         fork = multiprocessing.get_context("fork")
-        pool = ProcessPoolExecutor(self.count, mp_context=fork, initializer=_begin, initargs=(collate,))
+        pool = ProcessPoolExecutor(self.count, mp_context=fork, initializer=_init_worker, initargs=(collate,))
         coming = iter(batches)
         waiting: deque[Future[SequenceBatch]] = deque()
 
@@ -86,7 +90,7 @@ class Workers:
                     failure = error
                     break
                 if not waiting:
-                    pool.shutdown(wait=False)  # validation, with workers of its own, comes before the next epoch
+                    pool.shutdown(wait=False)  # validation starts its own workers before the next epoch
                 yield tree_map(_tensor, plain)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -96,19 +100,19 @@ class Workers:
 _collate: Collate
 
 
-def _begin(collate: Collate) -> None:
-    """The beginning of a worker's life."""
+def _init_worker(collate: Collate) -> None:
+    """Initialize a worker process."""
     global _collate
     _collate = collate
-    torch.set_num_threads(1)  # and the pool of threads of the process that was forked is not here
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that trains ends its workers
+    torch.set_num_threads(1)  # the thread pool of the parent does not exist in the fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main process stops its workers
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # a parent that was killed tells nobody, and workers would wait for it for ever
+    # without this, workers would wait forever for a parent that was killed
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -120,11 +124,11 @@ def _work(batch: list[int]) -> SequenceBatch:
 
 
 def _array(value: Any) -> Any:
-    # Tensors would each be handed over in a shared file of their own, at 0.2 ms; the batches of text and series are
-    # small, and quicker in a pipe.
+    # Each tensor would be sent through its own shared file, which takes 0.2 ms. Batches of text and series are small,
+    # and a pipe is faster for them.
     try:
         return value.numpy() if isinstance(value, Tensor) else value
-    except TypeError:  # no NumPy type is like it
+    except TypeError:  # NumPy has no such type
         return value
 
 

@@ -1,1 +1,1 @@
-"""Sentences with a tag for each token: formats, schemes, vocabularies, word vectors."""
+"""Sentences with a tag for each token."""

@@ -1,4 +1,4 @@
-"""Sentences to a batch."""
+"""Collation of sentences into batches."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from rnnkit.data.tagging.vocabulary import Vocabulary
 
 
 def collate(sentences: Sequence[Sentence], vocabulary: Vocabulary) -> SequenceBatch:
-    """The batch of some sentences, with the characters of each distinct word once; encodes what is not encoded yet."""
+    """Collate sentences. The characters of each distinct word are stored once. Sentences are encoded if necessary."""
     tables = {None if sentence.encoded is None else id(sentence.encoded.forms) for sentence in sentences}
-    if None in tables or len(tables) > 1:  # new sentences, or such as come from several splits
+    if None in tables or len(tables) > 1:  # new sentences, or sentences of several splits
         vocabulary.encode(sentences)
     encoded = [sentence.encoded for sentence in sentences if sentence.encoded is not None]
     sizes = [len(sentence.tokens) for sentence in sentences]

@@ -1,4 +1,4 @@
-"""Sentences in columns, as in the shared tasks of CoNLL: a token a line, an empty line behind each sentence."""
+"""Sentences in columns, as in the shared tasks of CoNLL: one token per line, and an empty line after each sentence."""
 
 from collections.abc import Iterable, Iterator
 from io import StringIO
@@ -11,9 +11,9 @@ from rnnkit.errors import UserError
 
 
 class Columns(NamedTuple):
-    """Which columns, counted from 0, hold the token and the tag; negative numbers count from the end.
+    """The columns of the token and the tag, numbered from 0. Negative numbers count from the end.
 
-    `width` is how many columns a line has and `divider` what stands between them; None where training did not tell.
+    `width` is the number of columns and `divider` is the separator; both are None if unknown from training.
     """
 
     token: int
@@ -22,13 +22,16 @@ class Columns(NamedTuple):
     divider: str | None = None
 
     def counted(self, width: int, divider: str) -> "Columns":
-        """The same columns counted from 0, of lines with this many columns."""
+        """The same columns numbered from 0, for lines with `width` columns."""
         token, tag = (column + width if column < 0 else column for column in (self.token, self.tag))
         return Columns(token, tag, width, divider)
 
 
 def numbered(column: str | int, format_: str, argument: str) -> int:
-    """The number of a column that was given by name or number; UserError where the format has no such column.
+    """The number of a column that was given by name or number.
+
+    Raises:
+        UserError: the format has no such column.
 
     >>> numbered("upos", "conllu", "data.tag_column"), numbered(-1, "columns", "data.tag_column")
     (3, -1)
@@ -42,7 +45,7 @@ def numbered(column: str | int, format_: str, argument: str) -> int:
     if format_ != "conllu":
         raise UserError(
             argument,
-            "the number of a column, 0 for the first and -1 for the last, since columns have names in CoNLL-U only",
+            "the number of a column, 0 for the first and -1 for the last; only CoNLL-U has column names",
             repr(column),
             fix=f"{argument}=-1",
         )
@@ -61,19 +64,19 @@ def read_columns(
     tagged: bool = True,
     keep: bool = False,
 ) -> Iterator[Sentence]:
-    r"""The sentences of a file, each as soon as the empty line behind it has come.
+    r"""Yield the sentences of a file, each after its empty line has arrived.
 
-    Tabs divide the columns if the first token's line has one, else blanks do. A line of blanks is empty, and a
-    -DOCSTART- line is no token. With tags every line has `width` columns or, where that is None, as many as the first.
-    Without, a line has those of training, or all but the tag where that is the last, or only the token.
+    Columns are separated by tabs if the line of the first token has a tab, else by spaces. A line of spaces is empty. A
+    -DOCSTART- line is not a token. With tags, every line has `width` columns, or as many as the first line if that is
+    None. Without tags, a line has the columns of training, or all but a tag at the end, or only the token.
 
     Args:
-        lines: with their newlines.
-        name: of the file, for messages.
+        lines: the lines with their newlines.
+        name: the name of the file, for error messages.
         columns: see `Columns`.
-        faults: gets what is wrong, by kind and with its line; a sentence with a fault is not handed on.
-        tagged: whether tags are looked at.
-        keep: whether sentences hold their lines, with whatever came before them since the last sentence.
+        faults: collects errors by kind with their lines. A sentence with an error is not yielded.
+        tagged: whether to read tags.
+        keep: whether sentences keep their lines, including all lines since the last sentence.
 
     >>> text = "-DOCSTART- O\n\nEU B-ORG\nrejects O\n"
     >>> [(s.tokens, s.tags) for s in read_columns(text.splitlines(True), "a.conll", Columns(0, -1), Findings())]
@@ -105,9 +108,12 @@ def read_columns(
 
 
 def with_tags(sentence: Sentence, tags: list[str], columns: Columns | None) -> list[str]:
-    """The lines of a sentence with these tags in their column, or in a new last one where a line lacks it.
+    """The lines of a sentence with tags in the tag column, or in a new last column if a line does not have it.
 
-    None for `columns` says that no training tells which column is that of the tag.
+    Args:
+        sentence: a sentence with its lines.
+        tags: the tags to write.
+        columns: the columns of training; None if unknown.
     """
     lines = list(sentence.lines)
     for place, tag in zip(sentence.places, tags, strict=True):
@@ -115,7 +121,7 @@ def with_tags(sentence: Sentence, tags: list[str], columns: Columns | None) -> l
         fields = split_columns(lines[place], divider)
         if columns is not None and columns.width == len(fields):
             fields[columns.tag] = tag
-        elif columns is not None and columns.width == 2:  # the token alone
+        elif columns is not None and columns.width == 2:  # only the token
             fields.insert(columns.tag, tag)
         else:
             fields.append(tag)
@@ -126,11 +132,13 @@ def with_tags(sentence: Sentence, tags: list[str], columns: Columns | None) -> l
 def split_columns(line: str, divider: str) -> list[str]:
     """The cells of a line."""
     cells = line.split(divider)
-    return cells if divider == "\t" else [cell for cell in cells if cell]  # not at other blanks: tokens may hold them
+    return (
+        cells if divider == "\t" else [cell for cell in cells if cell]
+    )  # only at spaces: tokens may contain other whitespace
 
 
 def first_line(text: str) -> str:
-    """The first line with a token, one that begins with # only where all do; nothing where there is none."""
+    """The first line with a token, or "". A line that starts with # counts only if all lines do."""
     found = ""
     for raw in StringIO(text):
         line = raw.rstrip("\r\n")
@@ -142,7 +150,7 @@ def first_line(text: str) -> str:
 
 
 class _Reader:
-    """The lines of one file, whose first line tells what divides columns and how many there are."""
+    """A reader for the lines of one file. The first line determines the separator and the number of columns."""
 
     def __init__(self, name: str, columns: Columns, faults: Findings, *, tagged: bool) -> None:
         self._name = name
@@ -152,16 +160,16 @@ class _Reader:
         self._divider = "\t" if columns.divider == "\t" and not tagged else ""
 
     def cells(self, line: str, number: int) -> tuple[str, str]:
-        """The token and the tag of a line; adds what is wrong with it."""
+        """The token and the tag of a line. Errors are added to the faults."""
         place = f"{self._name} line {number}: {line[:60]!r}"
         self._divider = self._divider or ("\t" if "\t" in line else " ")
         fields = split_columns(line, self._divider)
         if "\r" in line:
             self._faults.add("carriage returns in the middle of a line", place)
         elif self._divider == "\t" and "\t" not in line and " " in line.strip(" "):
-            self._faults.add("columns not divided by tabs, as in the first line or in training", place)
+            self._faults.add("columns not separated by tabs, as in the first line or in training", place)
         elif self._divider == " " and "\t" in line:
-            self._faults.add("columns not divided by blanks, as in the first line", place)
+            self._faults.add("columns not separated by spaces, as in the first line", place)
         elif self._tagged:
             return self._tagged_cells(fields, place)
         else:
@@ -174,11 +182,11 @@ class _Reader:
         token, tag, width, _ = self._columns
         if len(fields) != width:
             is_remark = len(fields) > 1 and fields[0] == "#"
-            kind = "lines that begin with # and have" if is_remark else "lines with"
+            kind = "lines that start with # and have" if is_remark else "lines with"
             self._faults.add(f"{kind} {len(fields)} columns, not {width}", place)
             return "", ""
         if width == 1:
-            self._faults.add("lines with one column, no blank and no tab, and so without a tag", place)
+            self._faults.add("lines with only one column and therefore without a tag", place)
         cells = [fields[column] if 0 <= column < len(fields) else "" for column in (token, tag)]
         if not cells[0]:
             self._faults.add(f"no token in column {token}", place)
@@ -187,7 +195,7 @@ class _Reader:
         return cells[0], cells[1]
 
     def _token(self, fields: list[str], place: str) -> str:
-        """The token of a line that has the columns of training, or all but a tag at the end, or is a token alone."""
+        """The token of a line with the columns of training, or all but a tag at the end, or only a token."""
         token, tag, width, _ = self._columns
         without_tag = None if width is None or tag < width - 1 else width - 1
         if len(fields) == 1:

@@ -1,4 +1,4 @@
-"""Sentences in CoNLL-U (universaldependencies.org/format), checked as level 1 of the validator of UD checks them."""
+"""Sentences in CoNLL-U (universaldependencies.org/format), with the checks of level 1 of the UD validator."""
 
 import re
 import unicodedata
@@ -9,23 +9,23 @@ from rnnkit.data.io.findings import Findings
 from rnnkit.data.tagging.sentence import Sentence
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
-"""The columns by name."""
+"""The names of the columns."""
 
 _WORD = re.compile(r"[1-9][0-9]{0,8}")
 _RANGE = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})")
 _EMPTY_NODE = re.compile(r"([0-9]{1,9})\.([1-9][0-9]{0,8})")
 _BLANK = re.compile(r"\s")
-_WITH_BLANKS = r"\S+(?:[^\S\t\r]\S+)*"  # single blanks between words
+_WITH_BLANKS = r"\S+(?:[^\S\t\r]\S+)*"  # single spaces between words
 _SOUND = re.compile(r"\t".join([r"\S+", _WITH_BLANKS, _WITH_BLANKS, *[r"\S+"] * 6, _WITH_BLANKS]))
 
 
 class Block(NamedTuple):
-    """Lines down to an empty one, the number of the first, and how they end."""
+    """The lines up to an empty line, with the number of the first line."""
 
     lines: list[str]
     first: int
-    end: str  # the blank line behind, or "" where the file ends first
-    is_cut: bool  # the file ends without a newline
+    end: str  # the empty line at the end, or "" at the end of the file
+    is_cut: bool  # whether the file ends without a newline
 
 
 def read_conllu(
@@ -38,21 +38,19 @@ def read_conllu(
     tagged: bool = True,
     keep: bool = False,
 ) -> Iterator[Sentence]:
-    r"""The sentences of a file, each as soon as the empty line behind it has come.
+    r"""Yield the sentences of a file, each after its empty line has arrived.
 
-    Multi-word tokens (3-4) and empty nodes (8.1) are no tokens. What breaks the format is added to `faults`, by kind
-    and with its line; such a sentence is not handed on. Departures that change no word are added to `notes`: empty
-    lines in excess, or with blanks in them, or missing at the end; comments inside or behind sentences; lines that are
-    not in the normal form NFC.
+    Multiword tokens (3-4) and empty nodes (8.1) are skipped.
 
     Args:
-        lines: with their newlines.
-        name: of the file, for messages.
+        lines: the lines with their newlines.
+        name: the name of the file, for error messages.
         columns: the numbers of the columns of tokens and tags.
-        faults: see above.
-        notes: see above.
-        tagged: whether tags are looked at.
-        keep: whether sentences hold their lines, with whatever came before them since the last sentence.
+        faults: collects format errors by kind with their lines. A sentence with an error is not yielded.
+        notes: collects deviations that do not affect words: extra or missing empty lines, empty lines with spaces,
+            comments inside or after sentences, and lines that are not in the Unicode normal form NFC.
+        tagged: whether to read tags.
+        keep: whether sentences keep their lines, including all lines since the last sentence.
 
     >>> text = "1\tDogs\tdog\tNOUN\t_\t_\t2\tnsubj\t_\t_\n2\tbark\tbark\tVERB\t_\t_\t0\troot\t_\t_\n\n"
     >>> [(s.tokens, s.tags) for s in read_conllu(text.splitlines(True), "a", (1, 3), Findings(), Findings())]
@@ -81,7 +79,7 @@ def read_conllu(
 
 
 def looks_like_conllu(line: str) -> bool:
-    """Whether a line could begin a sentence of CoNLL-U: ten columns, the first a 1, a range from 1 or an empty node."""
+    """Whether a line may start a sentence of CoNLL-U: ten columns, the first a 1, a range from 1 or an empty node."""
     cells = line.split("\t")
     return len(cells) == len(CONLLU) and re.fullmatch(r"1(-[0-9]+)?|0\.1", cells[0]) is not None
 
@@ -102,31 +100,31 @@ def _blocks(lines: Iterable[str]) -> Iterator[Block]:
 
 
 def _note(block: Block, name: str, notes: Findings) -> None:
-    """What departs from the format and changes no word."""
+    """Note deviations from the format that do not affect words."""
     after = f"{name} line {block.first + len(block.lines)}"
     if not block.end:
-        notes.add("no empty line behind the last sentence", f"{name} line {block.first + len(block.lines) - 1}")
+        notes.add("no empty line after the last sentence", f"{name} line {block.first + len(block.lines) - 1}")
     elif block.end.strip("\r\n"):
-        notes.add("lines of blanks, read as empty", after)
+        notes.add("lines of spaces, read as empty", after)
     if block.end and not block.lines:
-        notes.add("empty lines in excess, passed over", after)
+        notes.add("extra empty lines, skipped", after)
     seen = False
     for number, line in enumerate(block.lines, block.first):
         if not line.startswith("#"):
             seen = True
         elif seen:
-            notes.add("comments inside sentences, passed over", f"{name} line {number}")
+            notes.add("comments inside sentences, skipped", f"{name} line {number}")
         if not unicodedata.is_normalized("NFC", line):
-            notes.add("lines not in the Unicode normal form NFC, read as they are", f"{name} line {number}")
+            notes.add("lines not in the Unicode normal form NFC, read unchanged", f"{name} line {number}")
     if block.lines and not seen:
-        notes.add("comments without a sentence, passed over", f"{name} line {block.first}")
+        notes.add("comments without a sentence, skipped", f"{name} line {block.first}")
 
 
 class _Ids:
-    """The lines of one sentence: their columns, and their ids in turn.
+    """A check of the columns and the ids of the lines of one sentence.
 
-    Of a file that ends in the middle of a line, that line may be cut: it is if it lacks columns, and taken for it if
-    the tag is its last.
+    If the file ends without a newline, its last line may be truncated. This is assumed if columns are missing, or if
+    the tag is the last column.
     """
 
     def __init__(self, block: Block, name: str, faults: Findings, *, tag_is_last: bool) -> None:
@@ -141,16 +139,18 @@ class _Ids:
         self._empty = 0  # empty nodes since the last word
 
     def word(self, index: int) -> list[str] | None:
-        """The cells of a line, if it is that of a word; adds what is wrong with it."""
+        """The cells of a line, if it is the line of a word. Errors are added to the faults."""
         line = self._block.lines[index]
         self._place = f"{self._name} line {self._block.first + index}"
         cells = line.split("\t")
         may_be_cut = self._block.is_cut and index == len(self._block.lines) - 1
         if may_be_cut and (len(cells) < len(CONLLU) or not cells[-1] or self._tag_is_last):
-            self._faults.add("the file ends in the middle of a line, as if it were cut", f"{self._place}: {line!r}")
+            self._faults.add("the file ends in the middle of a line and may be truncated", f"{self._place}: {line!r}")
             return None
         if _SOUND.fullmatch(line) is None and not self._has_columns(line, cells):
-            self._word = int(cells[0]) if _WORD.fullmatch(cells[0]) else self._word  # the next ones are not to blame
+            self._word = (
+                int(cells[0]) if _WORD.fullmatch(cells[0]) else self._word
+            )  # so that the next lines are not reported too
             return None
         if _WORD.fullmatch(cells[0]):
             self._take_word(int(cells[0]))
@@ -160,54 +160,56 @@ class _Ids:
         elif match := _EMPTY_NODE.fullmatch(cells[0]):
             self._take_empty(int(match[1]), int(match[2]))
         else:
-            self._faults.add("ids that are no number, range or empty node", f"{self._place}: {cells[0][:40]!r}")
+            self._faults.add("ids that are not a number, a range or an empty node", f"{self._place}: {cells[0][:40]!r}")
         return None
 
     def check_end(self) -> None:
-        """Adds what only the end of a sentence shows."""
+        """Add the errors that are known only at the end of a sentence."""
         if self._range[1] > self._word:
-            self._faults.add("multi-word ranges beyond the last word", self._range_place)
+            self._faults.add("multiword ranges beyond the last word", self._range_place)
 
     def _has_columns(self, line: str, cells: list[str]) -> bool:
         faults, place = self._faults, self._place
         if "\r" in line:
             faults.add("carriage returns in the middle of a line", place)
         elif not line[0].isdigit():
-            faults.add("lines that are neither word nor comment", f"{place}: {line[:40]!r}")
+            faults.add("lines that are neither words nor comments", f"{place}: {line[:40]!r}")
         elif len(cells) != len(CONLLU):
-            faults.add("lines without ten columns divided by tabs", f"{place} with {len(cells)}")
+            faults.add("lines without ten columns separated by tabs", f"{place} with {len(cells)}")
         else:
             for column, cell in zip(CONLLU, cells, strict=True):
                 if not cell:
-                    faults.add(f"nothing in column {column}", place)
+                    faults.add(f"empty cells in column {column}", place)
                 elif column not in ("form", "lemma", "misc") and _BLANK.search(cell):
-                    faults.add(f"blanks in column {column}", f"{place}: {cell[:40]!r}")
+                    faults.add(f"whitespace in column {column}", f"{place}: {cell[:40]!r}")
                 elif re.fullmatch(_WITH_BLANKS, cell) is None:
-                    faults.add(f"blanks at the ends or side by side in column {column}", f"{place}: {cell[:40]!r}")
+                    faults.add(
+                        f"leading, trailing or repeated whitespace in column {column}", f"{place}: {cell[:40]!r}"
+                    )
             return True
         return False
 
     def _take_word(self, id_: int) -> None:
         if id_ != self._word + 1:
-            again = "a word 1 inside a sentence, as where an empty line is missing before it"
-            kind = again if id_ == 1 else "ids that do not go on from the word before"
+            again = "a word 1 inside a sentence, possibly without an empty line before it"
+            kind = again if id_ == 1 else "ids that do not follow the word before"
             self._faults.add(kind, f"{self._place}: {id_}, not {self._word + 1}")
         self._word, self._empty = id_, 0
 
     def _take_range(self, first: int, last: int) -> None:
         shown = f"{self._place}: {first}-{last}"
         if last < first:
-            self._faults.add("multi-word ranges that end before they begin", shown)
+            self._faults.add("multiword ranges that end before they start", shown)
         elif first <= self._range[1]:
-            self._faults.add("multi-word ranges that overlap", shown)
+            self._faults.add("multiword ranges that overlap", shown)
         elif first != self._word + 1:
-            self._faults.add("multi-word ranges that do not stand before their first word", shown)
+            self._faults.add("multiword ranges that are not before their first word", shown)
         self._range, self._range_place, self._empty = (first, last), shown, 0
 
     def _take_empty(self, word: int, number: int) -> None:
         self._empty += 1
         shown = f"{self._place}: {word}.{number}"
         if (word, number) != (self._word, self._empty):
-            self._faults.add("empty nodes out of their place", f"{shown}, not {self._word}.{self._empty}")
+            self._faults.add("empty nodes out of order", f"{shown}, not {self._word}.{self._empty}")
         elif self._range[0] > self._word:
-            self._faults.add("empty nodes inside a multi-word range, not before it", shown)
+            self._faults.add("empty nodes inside a multiword range, not before it", shown)

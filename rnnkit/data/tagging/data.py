@@ -1,4 +1,4 @@
-"""Sentences for a tagger: from a name or path to batches."""
+"""The data module for tagging."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from rnnkit.data.tagging.files import Files
 from rnnkit.data.tagging.learned import check_learned
 from rnnkit.data.tagging.schemes import convert
 from rnnkit.data.tagging.sentence import Sentence
-from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, check_tags, own_scheme, tell_departures
+from rnnkit.data.tagging.tag_kind import PLAIN, check_scheme, check_tagged, check_tags, own_scheme, report_departures
 from rnnkit.data.tagging.vectors import read_vectors
 from rnnkit.data.tagging.vocabulary import Vocabulary
 from rnnkit.data.tagging.writing import sentence_writer
@@ -28,37 +28,47 @@ from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
 
 
 class TagData(SequenceData[Sentence]):
-    r"""Sentences with a tag for each token.
+    r"""A data module for sentences with a tag for each token.
 
-    What is read is, as for `rnnkit.data.TextData`, the first given of `path`, which is divided into splits (its first
-    sentences are for training, its last for the test), of `train`, `valid` and `test`, and of `dataset`.
+    The sentences come from `path`, from `train` and `valid`, or from `dataset`; the first that is given is used.
 
-    Formats: CoNLL-U, columns as in the CoNLL shared tasks, and JSON lines `{"tokens": [...], "tags": [...]}`; by
-    default the name of a file decides (`.conllu`, `.jsonl`, else columns), `.gz` and `.xz` are unpacked.
+    The formats are CoNLL-U, columns as in the CoNLL shared tasks, and JSON lines `{"tokens": [...], "tags": [...]}`.
+    Files that end in `.gz` or `.xz` are decompressed.
 
-    A word is unknown that training saw fewer than `min_count` times, with `lowercase` in any casing: casing is then
-    known from characters alone. Words longer than `max_characters` lose their middle.
-
-    Tags of entities are found to be such, and in which of the schemes of `rnnkit.data.tagging.schemes.PARTS`, which is
-    printed. With a `scheme` of bio or bioes they are converted for training, and predictions are converted back. With
-    plain, tags are labels of their own, whatever they look like.
-
-    The word vectors of a file are kept for the words of the splits.
-
-    After `setup`: `vocabulary`, and `vectors`, the given vectors [N, D] with zeros in the first row, or None.
+    Tags of entities and their scheme (see `rnnkit.data.tagging.schemes.PARTS`) are detected and printed.
 
     Args:
-        dataset, path, train, valid, test: see above.
-        format: conllu, columns or jsonl for all files; None goes by their names.
-        token_column, tag_column: by name in CoNLL-U (form and upos by default), else by number (0 and -1).
-        scheme: None, bio, bioes or plain.
-        min_count, lowercase, max_characters: see above.
-        vectors: a text file of word vectors, as GloVe and fastText have it.
-        valid_fraction, test_fraction: shares of the sentences of `path`; a `test_fraction` of 0 makes no test split.
-        batch_size, eval_batch_size, seed, workers: see `SequenceData`.
+        dataset: a name of `rnnkit data list`.
+        path: a file, a folder, a glob or a list of these, to divide into splits. The first sentences are for training,
+            the last for test.
+        train: the training files, as for `path`.
+        valid: the validation files, as for `path`.
+        test: the test files, as for `path`; optional.
+        format: conllu, columns or jsonl for all files. None uses the extension of a file: `.conllu`, `.jsonl`, else
+            columns.
+        token_column: the column of tokens: a name in CoNLL-U (default: form), else a number from 0 (default: 0).
+        tag_column: the column of tags: a name in CoNLL-U (default: upos), else a number (default: -1).
+        scheme: bio or bioes converts tags of entities for training and predictions back; plain treats all tags as
+            plain labels; None keeps the scheme of the files.
+        min_count: words with fewer occurrences in training become unknown.
+        lowercase: whether to lowercase words. Characters keep their case.
+        max_characters: the middle of longer words is dropped.
+        vectors: a text file of word vectors in the format of GloVe or fastText. Those of the words of the splits are
+            kept.
+        valid_fraction: the fraction of the sentences of `path` for validation.
+        test_fraction: the fraction for test; 0 makes no test split.
+        batch_size: see `SequenceData`.
+        eval_batch_size: see `SequenceData`.
+        seed: see `SequenceData`.
+        workers: see `SequenceData`.
 
-    Raises UserError for numbers below 1, unknown formats and schemes, paths that exclude each other, and in `setup`
-    for files that cannot be read, with the line that is wrong.
+    Attributes:
+        vocabulary: after `setup`, the vocabulary.
+        vectors: after `setup`, the word vectors [N, D], with zeros in the first row, or None.
+
+    Raises:
+        UserError: a number is below 1, a format or scheme is unknown, or paths exclude each other. In `setup`: a file
+            cannot be read. The message has the line.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -108,11 +118,11 @@ class TagData(SequenceData[Sentence]):
         self.fractions = check_fractions(valid_fraction, test_fraction)
         self.vocabulary = Vocabulary()
         self.vectors: Tensor | None = None
-        self._own_scheme: str | None = None  # that of the files; None for tags that mark no entities
+        self._own_scheme: str | None = None  # the scheme of the files; None if the tags are not entities
 
     @property
     def model_kwargs(self) -> dict[str, Any]:
-        """What only the data know and a tagger's constructor needs; after `setup`."""
+        """Arguments of the model's constructor that depend on the data. Available after `setup`."""
         known = self.vocabulary
         return {
             "vocabulary_size": len(known.words) + 1,
@@ -126,7 +136,7 @@ class TagData(SequenceData[Sentence]):
 
     @property
     def task_kwargs(self) -> dict[str, Any]:
-        """The names of the tags; after `setup`."""
+        """The names of the tags. Available after `setup`."""
         return {"tags": self.vocabulary.tags}
 
     def setup(self, stage: str | None = None) -> None:
@@ -140,12 +150,14 @@ class TagData(SequenceData[Sentence]):
             tokens = sum(len(sentence.tokens) for sentence in sentences)
             notice(f"{name}: {counted(len(sentences), 'sentence')}, {counted(tokens, 'token')}")
             if unseen:
-                notice(f"{name}: {counted(unseen, 'token')} with a tag that training never saw, counted as wrong")
+                notice(
+                    f"{name}: {counted(unseen, 'token')} with a tag that is not in the training split, counted as wrong"
+                )
 
         limit = self.max_characters
         long = {token for split in self.splits.values() for s in split for token in s.tokens if len(token) > limit}
         if long:
-            notice(f"{counted(len(long), 'word')} longer than data.max_characters={limit}, read without their middle")
+            notice(f"{counted(len(long), 'word')} longer than data.max_characters={limit}; their middle is dropped")
 
     def read(self) -> Mapping[str, list[Sentence]]:
         if not self._is_restored:
@@ -156,7 +168,11 @@ class TagData(SequenceData[Sentence]):
         return found or self.own_splits()
 
     def own_splits(self) -> Mapping[str, list[Sentence]]:
-        """The splits where no file is named; UserError where there are none."""
+        """The splits if no file is named.
+
+        Raises:
+            UserError: by default, because there are none.
+        """
         raise UserError("data.path", "sentences to read", "nothing", fix="data.path=a.conllu or data=python_names")
 
     def learn(self, train: list[Sentence]) -> None:
@@ -191,7 +207,7 @@ class TagData(SequenceData[Sentence]):
         given = {"max_characters": self.max_characters, "lowercase": self.lowercase, "scheme": self._trained_scheme}
         for name, value in given.items():
             if vocabulary[name] != value:
-                raise ValueError(f"vocabulary.{name} is {vocabulary[name]!r} beside {value!r} in the configuration")
+                raise ValueError(f"vocabulary.{name} is {vocabulary[name]!r}, but {value!r} in the configuration")
 
     def restore(self, learned: dict[str, Any]) -> None:
         self.vocabulary = Vocabulary(**learned["vocabulary"])
@@ -202,10 +218,10 @@ class TagData(SequenceData[Sentence]):
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
         if "files" in learned:
             return learned
-        # the first version did not count columns, and called tags that mark nothing bio
+        # the first version did not store the number of columns, and used bio for tags that are not entities
         notice(
-            "the run was trained by an earlier version, which took tags of schemes that it did not know for O: train "
-            "it again if the files have other schemes than BIO and BIOES"
+            "the run was trained by an earlier version, which read tags of unknown schemes as O: train it again if the "
+            "files have other schemes than BIO and BIOES"
         )
         old = dict(learned)
         old["files"] = {"format": old.pop("own_format"), "columns": self.files.learned()["columns"]}
@@ -246,18 +262,22 @@ class TagData(SequenceData[Sentence]):
         return splits if self.fractions[1] == 0 else {**splits, "test": sentences[trained + validated :]}
 
     def _check(self, name: str, sentences: Sequence[Sentence]) -> None:
-        """Of tags that mark entities: what is none, and what is not as in training."""
+        """Check tags of entities: their form, and their scheme against that of training."""
         assert self._own_scheme is not None
         check_tags(sentences)
-        tell_departures(name, sentences, self._own_scheme, converted=self._trained_scheme is not None)
+        report_departures(name, sentences, self._own_scheme, converted=self._trained_scheme is not None)
 
 
 def check_fractions(valid: float, test: float) -> tuple[float, float]:
-    """The two, or UserError where they leave nothing for training."""
+    """Check the fractions of the splits.
+
+    Raises:
+        UserError: a fraction is out of range, or no sentences are left for training.
+    """
     if not 0 < valid < 1:
         raise UserError("data.valid_fraction", "a number between 0 and 1", str(valid), fix="data.valid_fraction=0.1")
     if not 0 <= test < 1 - valid:
         expected = "0, for no test split, or a number that leaves sentences for training"
-        got = f"{test} beside data.valid_fraction={valid}"
+        got = f"{test} with data.valid_fraction={valid}"
         raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.1")
     return valid, test

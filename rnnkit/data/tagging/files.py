@@ -1,4 +1,4 @@
-"""Files of sentences, in whatever format they have."""
+"""Files of sentences in all formats."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import Document, Paths, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.data.tagging.columns import Columns, first_line, numbered, read_columns, split_columns
 from rnnkit.data.tagging.conllu import CONLLU, looks_like_conllu, read_conllu
 from rnnkit.data.tagging.json_lines import read_json_lines
@@ -19,25 +19,28 @@ FORMATS = ("conllu", "columns", "jsonl")
 _FORMAT_OF = {".conllu": "conllu", ".jsonl": "jsonl", ".json": "jsonl"}
 _EXPECTED = {
     "conllu": "CoNLL-U (universaldependencies.org/format)",
-    "columns": "a token and its tag on every line, in columns that are the same all along",
+    "columns": "a token and its tag on every line, with the same number of columns",
     "jsonl": 'JSON lines {"tokens": [...], "tags": [...]}',
 }
 _EXAMPLE = "my_sentences.conllu"
-_OTHER_FORMAT = ("lines without ten columns divided by tabs", "lines that are neither word nor comment")
+_OTHER_FORMAT = ("lines without ten columns separated by tabs", "lines that are neither words nor comments")
 _TO_CONLLU = r"""awk 'NF {print ++n "\t" $1 "\t_\t_\t_\t_\t_\t_\t_\t_"; next} {n = 0; print ""}'"""
 
 
 class Files:
-    """Reads sentences: CoNLL-U, columns or JSON lines.
-
-    `usual` is the format of what training read; that of a new file of another name, and of standard input. `columns`
-    are those that the first file in columns had in training.
+    """A reader of sentences in CoNLL-U, columns or JSON lines.
 
     Args:
-        format: that of all files; None goes by their names.
-        token_column, tag_column: by name in CoNLL-U (form and upos by default), else by number (0 and -1).
+        format: the format of all files; None uses the extension of a file.
+        token_column: the column of tokens: a name in CoNLL-U (default: form), else a number from 0 (default: 0).
+        tag_column: the column of tags: a name in CoNLL-U (default: upos), else a number (default: -1).
 
-    Raises UserError for an unknown format.
+    Attributes:
+        usual: the format of the training files. It is used for standard input and for files with another extension.
+        columns: the columns of the first training file in columns.
+
+    Raises:
+        UserError: the format is unknown.
     """
 
     def __init__(self, format: str | None, token_column: str | int | None, tag_column: str | int | None) -> None:
@@ -51,21 +54,25 @@ class Files:
         self._newest = "columns"
 
     def learned(self) -> dict[str, Any]:
-        """What training told of the files, as plain JSON values."""
+        """The properties of the training files as JSON values."""
         return {"format": self.usual, "columns": self.columns}
 
     def restore(self, learned: dict[str, Any]) -> None:
-        """Takes back what `learned` gave."""
+        """Restore the results of `learned`."""
         self.usual = learned["format"]
         self.columns = None if learned["columns"] is None else Columns(*learned["columns"])
 
     def read(self, paths: Paths, argument: str, *, known: bool) -> list[Sentence]:
-        """The sentences of files, with tags; what is passed over or assumed is printed.
+        """Read the tagged sentences of files. The numbers of skipped lines and of assumptions are printed.
 
-        `known` says that the usual format is learned already and is that of files whose names tell none.
+        Args:
+            paths: the files.
+            argument: the argument that error messages name.
+            known: whether to use the format of training for files without a known extension.
 
-        Raises UserError, naming `argument`, for files that cannot be read or hold none, and for those with a fault,
-        with every kind of fault and its first lines.
+        Raises:
+            UserError: a file cannot be read, has no sentences or has errors. The message has all kinds of errors with
+                their first lines.
         """
         found: list[Sentence] = []
         notes = Findings()
@@ -81,27 +88,31 @@ class Files:
             sentences = list(
                 self._sentences(document.name, StringIO(document.text), format_, faults, notes, tagged=True)
             )
-            _look_at_end(document, format_, sentences, faults, notes)
+            _check_last_line(document, format_, sentences, faults, notes)
             self._refuse(faults, argument, format_, _typed_path(paths, document.name))
             found.extend(sentences)
         empty = [sentence for sentence in found if not sentence.tokens]
         for sentence in empty:
-            notes.add("sentences without a token, left out", sentence.place)
+            notes.add("sentences without a token, skipped", sentence.place)
         notes.print()
         if len(found) == len(empty):
             raise UserError(argument, "sentences", f"none in {paths}", fix=f"{argument}={_EXAMPLE}")
         return [sentence for sentence in found if sentence.tokens] if empty else found
 
     def inputs(self, path: Path | None) -> Iterator[Sentence]:
-        """Sentences to be tagged, with the lines they stood in; None reads standard input as it comes.
+        """Yield the sentences to tag, with their lines.
 
-        Raises UserError for what is wrong: of a file before its first sentence, of standard input where it comes.
+        Args:
+            path: a file; None reads standard input as it arrives.
+
+        Raises:
+            UserError: there is an error in the input. In a file, it is raised before the first sentence.
         """
         faults, notes = Findings(), Findings()
         if path is None:
             self._newest = self.format or self.usual
             name = "standard input"
-            for sentence in self._sentences(name, arriving(), self._newest, faults, notes, tagged=False):
+            for sentence in self._sentences(name, stdin_lines(), self._newest, faults, notes, tagged=False):
                 self._refuse(faults, "--input", self._newest, None)
                 yield sentence
             self._refuse(faults, "--input", self._newest, None)
@@ -116,11 +127,11 @@ class Files:
             yield from sentences
 
     def of_input(self) -> tuple[str, Columns | None]:
-        """The format of what `inputs` reads at the moment, and its columns as training has counted them."""
+        """The format of the current input of `inputs`, and the columns of training."""
         return self._newest, self._columns_of(self._newest) if self._newest == "conllu" else self.columns
 
     def another_tag(self) -> str:
-        """What to type to have the tags of another column."""
+        """The argument that selects the tags of another column."""
         if self.usual == "conllu":
             return f"data.tag_column={'xpos' if self._columns_of('conllu').tag == CONLLU.index('upos') else 'upos'}"
         if self.columns is not None:
@@ -130,7 +141,7 @@ class Files:
         return f"data.path={_EXAMPLE} with tags"
 
     def tag_in_conllu(self) -> int:
-        """The column that CoNLL-U has for the predicted tags, if the input is of another format."""
+        """The column of predicted tags in CoNLL-U output, if the input has another format."""
         return self._columns_of("conllu").tag if self.usual == "conllu" else CONLLU.index("upos")
 
     def _format(self, name: str, otherwise: str) -> str:
@@ -154,20 +165,22 @@ class Files:
         return Columns(token, tag, *((len(CONLLU), "\t") if format_ == "conllu" else ()))
 
     def _check_names(self, names: list[str], paths: Paths, argument: str) -> None:
-        """UserError where some names tell their format and others do not, as a README beside the data."""
+        """Raise UserError if only some files have a known extension, as with a README next to the data."""
         told = [name for name in names if self._format(name, "")]
         if told and len(told) < len(names):
             other = next(name for name in names if name not in told)
             suffix = Path(told[0]).suffix
             fix = f"'{argument}={paths}/*{suffix}', or data.format={self._format(told[0], '')}"
-            raise UserError(argument, f"files that all end in {suffix}", f"'{other}' beside '{told[0]}'", fix=fix)
+            raise UserError(argument, f"files that all end in {suffix}", f"'{other}' and '{told[0]}'", fix=fix)
 
     def _count_columns(self, document: Document, argument: str) -> None:
-        """Takes the columns of training from the first line with a token, unless they are known."""
+        """Determine the columns of training from the first line with a token, unless they are known."""
         line = first_line(document.text)
         if line and self.format is None and looks_like_conllu(line):
             got = f"{document.name}, which looks like CoNLL-U: {line[:60]!r}"
-            raise UserError(argument, "columns", got, fix="data.format=conllu, or data.format=columns if it is none")
+            raise UserError(
+                argument, "columns", got, fix="data.format=conllu, or data.format=columns if it is not CoNLL-U"
+            )
         if line and self.columns is None:
             divider = "\t" if "\t" in line else " "
             self.columns = self._columns_of("columns").counted(len(split_columns(line, divider)), divider)
@@ -177,36 +190,36 @@ class Files:
             faults.refuse(argument, _EXPECTED[format_], fix=self._repair(list(faults), argument, format_, path))
 
     def _repair(self, kinds: list[str], argument: str, format_: str, path: str | None) -> str:
-        """A command that mends the file where there is one."""
+        """A command that repairs the file, if there is one."""
         into = "before it" if path is None else f"{path} > new.{format_ if format_ == 'conllu' else 'txt'}"
         if all(kind.startswith("carriage returns") for kind in kinds):
             return f"tr '\\r' '\\n' {into}" if path is None else f"tr '\\r' '\\n' < {into}"
-        if all(kind.startswith("lines that begin with #") for kind in kinds):
+        if all(kind.startswith("lines that start with #") for kind in kinds):
             return f"grep -v '^#[[:space:]]' {into}"
         if all(kind.endswith("of training") for kind in kinds) and self.columns is not None:
             column = self.columns.token + 1
             cut = f"cut -f{column}" if self.columns.divider == "\t" else f"awk '{{print ${column}}}'"
-            return f"{cut} {into}, which leaves the tokens alone"
+            return f"{cut} {into}, which keeps only the tokens"
         if argument == "--input" and format_ == "conllu" and path and all(kind in _OTHER_FORMAT for kind in kinds):
-            return f"{_TO_CONLLU} {path} > new.conllu if it has a token a line"
+            return f"{_TO_CONLLU} {path} > new.conllu if it has one token per line"
         return "repairing these lines"
 
 
-def _look_at_end(
+def _check_last_line(
     document: Document, format_: str, sentences: list[Sentence], faults: Findings, notes: Findings
 ) -> None:
-    """A last line without a newline may be cut: its tag must be one that the file has elsewhere."""
+    """Check a last line without a newline, which may be truncated: its tag must occur elsewhere in the file."""
     if format_ != "columns" or document.text.endswith("\n") or not sentences:
         return
     *others, last = (tag for sentence in sentences for tag in sentence.tags or ())
     line = f"{document.name} line {document.text.count(chr(10)) + 1}: {document.text.rsplit(chr(10), 1)[-1]!r}"
     if last in others:
-        notes.add("no newline at the end, read as whole", line)
+        notes.add("no newline at the end, read as complete", line)
     else:
-        faults.add("the file ends in the middle of a line with a tag that it has nowhere else, as if it were cut", line)
+        faults.add("the file may be truncated: it has no last newline, and its last tag occurs nowhere else", line)
 
 
 def _typed_path(paths: Paths, name: str) -> str:
-    """A file as it is typed in a shell."""
+    """A path, quoted for a shell."""
     named = Path(paths) if isinstance(paths, str | Path) else Path(name)
     return shlex.quote(str(named / name if named.is_dir() else named))

@@ -10,10 +10,13 @@ from rnnkit.data.tagging.sentence import Sentence
 
 
 def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged: bool = True) -> Iterator[Sentence]:
-    r"""One sentence a line: `{"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]}`; blank lines are passed over.
+    r"""Yield one sentence per line: `{"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]}`. Blank lines are skipped.
 
-    What is wrong is added to `faults`, by kind and with its line; such a line is passed over. Unless `tagged`, tags are
-    not looked at.
+    Args:
+        lines: the lines.
+        name: the name of the file, for error messages.
+        faults: collects errors by kind with their lines. A line with an error is skipped.
+        tagged: whether to read tags.
 
     >>> line = '{"tokens": ["a", "b"], "tags": ["X", "Y"]}'
     >>> [s.tags for s in read_json_lines([line], "a.jsonl", Findings())]
@@ -26,7 +29,7 @@ def read_json_lines(lines: Iterable[str], name: str, faults: Findings, *, tagged
         try:
             content = json.loads(line, object_pairs_hook=unique)
         except (ValueError, RecursionError) as error:
-            faults.add("lines that are no JSON", f"{place}: {error}")
+            faults.add("lines that are not JSON", f"{place}: {error}")
             continue
         content = content if isinstance(content, dict) else {}
         tokens = _words(content.get("tokens"))

@@ -1,4 +1,4 @@
-"""What a tagger's data learned, as a file holds it: types, and what must agree."""
+"""Types and checks of the file with everything that tagging data learned."""
 
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -26,14 +26,14 @@ class LearnedVocabulary(TypedDict):
 
 
 class LearnedFiles(TypedDict):
-    """The usual format, and which columns hold what: token, tag, how many there are, what divides them."""
+    """The format of training, and the columns: token, tag, number of columns, separator."""
 
     format: Literal["conllu", "columns", "jsonl"]
     columns: tuple[int, int, PositiveInt | None, str | None] | None
 
 
 class Learned(TypedDict):
-    """All of it."""
+    """The content of the file."""
 
     vocabulary: LearnedVocabulary
     own_scheme: Scheme
@@ -42,16 +42,20 @@ class Learned(TypedDict):
 
 
 def check_learned(learned: Any) -> None:
-    """Raises ValueError for what is of another type or contradicts itself."""
+    """Check the types and the consistency of the content of the file.
+
+    Raises:
+        ValueError: a value has another type, or values contradict each other.
+    """
     check(learned, Learned)
     known = learned["vocabulary"]
     for name in ("words", "vector_words", "alphabet", "tags"):
         if len(set(known[name])) < len(known[name]):
-            raise ValueError(f"vocabulary.{name} has an entry twice")
+            raise ValueError(f"vocabulary.{name} has a repeated entry")
     if known["rare_from"] > len(known["words"]) + 1:
         raise ValueError(f"vocabulary.rare_from is {known['rare_from']} for {len(known['words'])} words")
     if any(len(character) != 1 for character in known["alphabet"]):
-        raise ValueError("vocabulary.alphabet has what is not one character")
+        raise ValueError("vocabulary.alphabet has an entry that is not one character")
     if "" not in known["usual"] or max(known["usual"].values()) >= len(known["tags"]):
         raise ValueError("vocabulary.usual has no usual tag, or one that is not in vocabulary.tags")
     if bool(learned["vector_size"]) != bool(known["vector_words"]):

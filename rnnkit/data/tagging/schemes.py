@@ -1,4 +1,4 @@
-"""Tags that mark the words of entities: read in any scheme, written in any other."""
+"""Tagging schemes for entities, and conversions between them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +17,15 @@ PARTS = {
     "ioe2": ("E", "I", "I", "E"),
     "ioe1": ("I", "I", "I", "I"),
 }
-"""For each scheme, the part that is an entity's only word, its first, one between, its last.
+"""For each scheme, the letters of the only word of an entity, of its first, inner and last word.
 
-Where two entities of a type touch, iob1 begins the second with B (Ramshaw and Marcus 1995) and ioe1 ends the first with
-E. Of schemes that fit a file equally well, the first of this table is taken.
+If two entities of the same type are adjacent, iob1 marks the start of the second with B (Ramshaw and Marcus 1995) and
+ioe1 the end of the first with E. If several schemes fit a file equally well, the first in this table is used.
 """
 
 
 class Span(NamedTuple):
-    """An entity: the tokens from `start` to before `end`."""
+    """An entity: the tokens from `start` up to, not including, `end`."""
 
     start: int
     end: int
@@ -33,7 +33,7 @@ class Span(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where in its entity a word stands, and whether an entity of the same type touches it before or behind."""
+    """The position of a word in its entity, and whether an entity of the same type is adjacent before or after it."""
 
     is_first: bool
     is_last: bool
@@ -42,10 +42,10 @@ class Place(NamedTuple):
 
 
 def spans(tags: Sequence[str]) -> list[Span]:
-    """The entities of a sentence as conlleval finds them, in whatever scheme.
+    """The entities of a sentence under the rules of conlleval, in any scheme.
 
-    An entity begins with B or S, after O, E or S, and where the type changes; it ends with E or S and before all that
-    begins or is O. So every sequence of tags has a meaning, the illegal ones of a scheme included.
+    An entity starts at B or S, after O, E or S, and where the type changes. It ends at E or S, before O, and before the
+    start of another entity. Every sequence of tags is therefore valid, including those that violate a scheme.
 
     >>> spans(["I-x", "I-x", "B-x", "O", "I-y", "I-x"])
     [Span(start=0, end=2, kind='x'), Span(start=2, end=3, kind='x'), Span(start=4, end=5, kind='y'), Span(start=5, ...)]
@@ -64,7 +64,7 @@ def spans(tags: Sequence[str]) -> list[Span]:
 
 
 def tags_of(found: Sequence[Span], length: int, scheme: str) -> list[str]:
-    """The tags of a sentence with these entities, O elsewhere.
+    """The tags of a sentence with these entities, and O elsewhere.
 
     >>> tags_of([Span(0, 1, "x"), Span(1, 4, "y")], 5, "bioes")
     ['S-x', 'B-y', 'I-y', 'E-y', 'O']
@@ -77,7 +77,7 @@ def tags_of(found: Sequence[Span], length: int, scheme: str) -> list[str]:
 
 
 def part_in(scheme: str, place: Place) -> str:
-    """The letter that a scheme has for a word at this place of an entity."""
+    """The letter of a scheme for a word at this place of an entity."""
     if scheme == "iob1" and place.touches_before:
         return "B"
     if scheme == "ioe1" and place.touches_behind:
@@ -89,7 +89,7 @@ def part_in(scheme: str, place: Place) -> str:
 
 
 def convert(tags: Sequence[str], scheme: str) -> list[str]:
-    """The same entities in another of the schemes of `PARTS`.
+    """Convert tags to another scheme of `PARTS`.
 
     >>> convert(["B-x", "I-x", "O", "B-y"], "bioes")
     ['B-x', 'E-x', 'O', 'S-y']
@@ -98,7 +98,7 @@ def convert(tags: Sequence[str], scheme: str) -> list[str]:
 
 
 class Parts:
-    """Which letters stand at which places of the entities of some sentences.
+    """Counts of letters by their places in the entities of some sentences.
 
     >>> parts = Parts([["I-x", "O", "I-y", "I-y"], ["I-x", "B-x", "O", "B-y"]])
     >>> parts.schemes(), parts.departures("iob1"), parts.words
@@ -112,15 +112,15 @@ class Parts:
 
     @property
     def words(self) -> int:
-        """The words of entities."""
+        """The number of words in entities."""
         return self._counts.total()
 
     def departures(self, scheme: str) -> int:
-        """How many words of entities have another letter than this scheme would give them."""
+        """The number of words in entities whose letter differs from that of this scheme."""
         return sum(count for (place, part), count in self._counts.items() if part != part_in(scheme, place))
 
     def schemes(self) -> list[str]:
-        """The schemes with the fewest departures, and of these the ones that lack the fewest of the letters."""
+        """The schemes with the fewest departures, and among these with the fewest unused letters."""
         letters = {part for _, part in self._counts}
         cost = {name: (self.departures(name), len(letters - _LETTERS[name])) for name in PARTS}
         return [name for name in PARTS if cost[name] == min(cost.values())]
@@ -134,7 +134,7 @@ _LETTERS: Mapping[str, set[str]] = {
 
 
 def places_of(found: Sequence[Span]) -> Iterable[tuple[int, Place, str]]:
-    """Each word of entities: its number, its place and its type."""
+    """The index, the place and the type of each word in entities."""
     for index, (start, end, kind) in enumerate(found):
         before = index > 0 and found[index - 1].end == start and found[index - 1].kind == kind
         behind = index + 1 < len(found) and found[index + 1].start == end and found[index + 1].kind == kind

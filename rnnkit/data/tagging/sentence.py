@@ -1,4 +1,4 @@
-"""A sentence, as it was read and as numbers."""
+"""Sentences, as text and encoded."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Forms(NamedTuple):
-    """The distinct words of several sentences: `characters` [F, K] int32 ids, 0 behind the shorter, `sizes` [F]."""
+    """The distinct words of several sentences: `characters` [F, K] int32 ids, padded with 0, and `sizes` [F]."""
 
     characters: Tensor
     sizes: Tensor
@@ -22,11 +22,15 @@ class Encoded(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Sentence:
-    """Tokens with their tags, or None where these are not known.
+    """A sentence: tokens with their tags.
 
-    `lines` are those of the file, and `places` the lines of the tokens among them: what a tagger that writes its
-    predictions into the file's own format puts back. `place` is the file and the line of the first token, for messages.
-    `encoded` comes with `setup`.
+    Attributes:
+        tokens: the tokens.
+        tags: the tags; None if unknown.
+        lines: the lines of the file, to write predictions in the format of the input.
+        places: the indices of the lines of tokens among `lines`.
+        place: the file and the line of the first token, for error messages.
+        encoded: the ids, set by `setup`.
     """
 
     tokens: list[str]

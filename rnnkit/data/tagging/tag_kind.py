@@ -1,4 +1,4 @@
-"""What the tags of files are: parts of entities in some scheme, or labels of their own."""
+"""Detection and checks of the kind of tags: entities in some scheme, or plain labels."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from rnnkit.notices import counted, listed, notice
 from rnnkit.tags import SCHEMES, marks_entities, split_tag, unknown_tags
 
 PLAIN = "plain"
-"""In place of a scheme: labels of their own, whatever they look like."""
+"""The value of `scheme` for tags that are plain labels."""
 
 UNTAGGED = "_"
 
@@ -20,32 +20,39 @@ _LIKE_PARTS = re.compile(r"[A-Za-z]-.+|[BIESLUMW][_:./|].+|.+[-_:][BIESLUMW]", r
 
 
 def check_scheme(scheme: str | None) -> None:
-    """UserError for what is no scheme to train in."""
+    """Raise UserError if `scheme` is not a scheme for training."""
     if scheme not in (None, PLAIN, *SCHEMES):
         expected = f"null or one of {', '.join([*SCHEMES, PLAIN])}"
         raise UserError("data.scheme", expected, repr(scheme), fix="data.scheme=bioes")
 
 
 def check_tagged(train: Sequence[Sentence], fix: str) -> None:
-    """UserError where all tags are "_", by which CoNLL-U says that none is known; a single tag is told."""
+    """Raise UserError if all tags are "_", the unknown tag of CoNLL-U. Print a notice if there is only one tag."""
     counts = Counter(tag for sentence in train for tag in sentence.tags or ())
     if set(counts) == {UNTAGGED}:
-        got = f"only '{UNTAGGED}', which stands where no tag is known, {counts[UNTAGGED]:,} times"
+        got = f"only '{UNTAGGED}', which means that no tag is known, {counts[UNTAGGED]:,} times"
         raise UserError("data.tag_column", "tags", got, fix=fix)
     if len(counts) == 1:
         notice(f"tags: all {counts.total():,} tokens of training have the tag {next(iter(counts))!r}")
     elif counts[UNTAGGED]:
         share = f"{counts[UNTAGGED]:,} of {counts.total():,} tokens"
-        notice(f"tags: {share} of training have '{UNTAGGED}', which is learned as a tag like the others")
+        notice(f"tags: {share} of training have '{UNTAGGED}', which is learned like any other tag")
 
 
 def own_scheme(train: Sequence[Sentence], wanted: str | None) -> str | None:
-    """The scheme of the training sentences, None for labels of their own; how they are read is printed.
+    """Detect the scheme of the training sentences and print it.
 
-    `wanted` is the scheme to train in, which says that there are entities; `PLAIN` says that there are none. Otherwise
-    tags are parts of entities if most of them are, or if some look like it and O is among them.
+    Without `wanted`, tags are entities if most of them have that form, or if some have it and O is among the tags.
 
-    Raises UserError for tags that are no part of entities among those that are.
+    Args:
+        train: the training sentences.
+        wanted: the scheme to train in, for entities; `PLAIN` for plain labels; None to detect the kind.
+
+    Returns:
+        The scheme, or None for plain labels.
+
+    Raises:
+        UserError: only some of the tags have the form of entities.
     """
     tags = dict.fromkeys(tag for sentence in train for tag in sentence.tags or ())
     if wanted in SCHEMES and not any(split_tag(tag)[0] != "O" for tag in tags):
@@ -53,7 +60,7 @@ def own_scheme(train: Sequence[Sentence], wanted: str | None) -> str | None:
         raise UserError("data.scheme", "tags of entities, such as B-PER and O", got, fix="data.scheme=null")
     if wanted == PLAIN or not (wanted in SCHEMES or _are_entities(tags)):
         like = [] if wanted == PLAIN else sorted(tag for tag in tags if split_tag(tag)[1])
-        but = f", though {listed(like)} look like parts of entities" if like else ""
+        but = f", although {listed(like)} have the form of entities" if like else ""
         notice(f"tags: {counted(len(tags), 'label')} without a scheme of entities{but}")
         return None
     check_tags(train)
@@ -65,7 +72,7 @@ def own_scheme(train: Sequence[Sentence], wanted: str | None) -> str | None:
 
 
 def check_tags(sentences: Iterable[Sentence]) -> None:
-    """UserError for tags that are neither O nor a part of an entity."""
+    """Raise UserError if a tag is neither O nor part of an entity."""
     sentences = list(sentences)
     unknown = set(unknown_tags({tag for sentence in sentences for tag in sentence.tags or ()}))
     findings = Findings()
@@ -76,14 +83,21 @@ def check_tags(sentences: Iterable[Sentence]) -> None:
     findings.refuse(
         "data.tag_column",
         "tags of entities, such as B-PER, I-PER and O",
-        fix=f"data.scheme={PLAIN} if the tags mark no entities, or other tags there",
+        fix=f"data.scheme={PLAIN} if the tags are not entities, or corrected tags",
     )
 
 
-def tell_departures(split: str, sentences: Sequence[Sentence], scheme: str, *, converted: bool) -> None:
-    """Print how many tags are not as the scheme has them, and where the first is.
+def report_departures(split: str, sentences: Sequence[Sentence], scheme: str, *, converted: bool) -> None:
+    """Print the number of tags that do not follow the scheme, and the place of the first.
 
-    Raises UserError for a split that is in another scheme, unless all are `converted` to one.
+    Args:
+        split: the name of the split.
+        sentences: its sentences.
+        scheme: the scheme of training.
+        converted: whether all splits are converted to one scheme.
+
+    Raises:
+        UserError: the split has another scheme, and splits are not converted.
     """
     parts = Parts(sentence.tags or () for sentence in sentences)
     departures = parts.departures(scheme)
@@ -95,8 +109,8 @@ def tell_departures(split: str, sentences: Sequence[Sentence], scheme: str, *, c
         raise UserError(f"data.{split}", f"tags in {scheme}, as in training", got, fix="data.scheme=bio")
     tag, where = _first_departure(sentences, scheme)
     notice(
-        f"{split}: {departures:,} of {counted(parts.words, 'tag')} of entities are not as {scheme} has them and are "
-        f"read as conlleval reads them; the first is {tag} {where}"
+        f"{split}: {departures:,} of {counted(parts.words, 'tag')} of entities do not follow {scheme} and are read by "
+        f"the rules of conlleval; the first is {tag} {where}"
     )
 
 
@@ -106,7 +120,7 @@ def _first_departure(sentences: Sequence[Sentence], scheme: str) -> tuple[str, s
         for token, place, _ in places_of(spans(tags)):
             if tags[token][0] != part_in(scheme, place):
                 return tags[token], f"at {sentence.tokens[token]!r}, {sentence.place}"
-    raise AssertionError("called only where there is one")
+    raise AssertionError("called only if there is one")
 
 
 def _are_entities(tags: Collection[str]) -> bool:

@@ -15,13 +15,21 @@ from rnnkit.notices import counted, notice
 
 
 def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]:
-    """The vectors of the words that are wanted: those words, in the order of the file, and their vectors [N, D].
+    """Read the vectors of some words.
 
-    The file has one word and its D numbers a line, divided by blanks, as GloVe's `.txt` and fastText's `.vec` have it,
-    packed with gzip or not; a first line of two numbers, as word2vec and fastText write it, is passed over. The file is
-    read line by line; only what is wanted is kept. A word that comes twice keeps its first vector.
+    A line has a word and its D numbers, separated by spaces, as in GloVe's `.txt` and fastText's `.vec`. The file may
+    be compressed with gzip. A first line of two numbers, as word2vec and fastText write it, is skipped. If a word is
+    repeated, its first vector is used.
 
-    Raises UserError when the file cannot be read, for a line with another number of numbers, or when no word is found.
+    Args:
+        path: the file.
+        wanted: the words whose vectors are kept.
+
+    Returns:
+        The words that were found, in the order of the file, and their vectors [N, D].
+
+    Raises:
+        UserError: the file cannot be read, a line does not have D numbers, or no word is found.
     """
     source = Path(path).expanduser()
     words: list[str] = []
@@ -38,7 +46,7 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
             if size is None:
                 size = rest.count(" ") + 1
             found = rest.count(" ") + 1
-            if found > size:  # a word may hold blanks: the numbers are the last ones
+            if found > size:  # a word may contain spaces; the numbers come last
                 parts = line.rsplit(" ", size)
                 word, rest, found = parts[0], " ".join(parts[1:]), size
             if found != size:
@@ -55,7 +63,7 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
                 words.append(word)
                 rows.append(row)
     if again:
-        notice(f"vectors: {counted(again, 'word')} for the second time in {source}, passed over")
+        notice(f"vectors: {counted(again, 'word')} repeated in {source}, skipped")
     if not words:
         raise UserError(
             "data.vectors",
@@ -69,7 +77,7 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
 def _wrong(source: Path, number: int, size: int, line: str) -> UserError:
     return UserError(
         "data.vectors",
-        f"a word and {size} numbers a line, divided by single blanks",
+        f"a word and {size} numbers per line, separated by single spaces",
         f"{source}, line {number}: {line[:60]!r}",
         fix="data.vectors=null, or a file in the format of GloVe or fastText",
     )

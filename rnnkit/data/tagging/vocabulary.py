@@ -1,4 +1,4 @@
-"""From tokens, characters and tags to ids."""
+"""The vocabulary of tokens, characters and tags."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -21,16 +21,17 @@ PARTS = "OBIES"
 
 @dataclass
 class Vocabulary:
-    """What is learned from the training sentences; ids are places in these lists, counted from 1 but for tags.
+    """The vocabulary of the training sentences. Ids are positions in its lists, from 1, and from 0 for tags.
 
-    * `words`: the most frequent first, with `lowercase` in lower case; 0 is unknown. From id `rare_from` on they were
-      seen once.
-    * `vector_words`: those with given vectors; 0 is none.
-    * `alphabet`: characters, after the ids of `UNKNOWN`, `BEGIN` and `END`.
-    * `tags`: the most frequent first, in `scheme` if there is one. Tags that training never saw have ids behind
-      those, one for each of `PARTS`.
-    * `usual`: from words, as they are written, to the id of the tag they have most often; "" stands for all others and
-      has the tag that is most frequent among the words seen once.
+    Attributes:
+        words: words, most frequent first, in lower case with `lowercase`. Id 0 is unknown. Words with ids from
+            `rare_from` occur once in training.
+        vector_words: words with given vectors. Id 0 is for words without a vector.
+        alphabet: characters. Their ids follow those of `UNKNOWN`, `BEGIN` and `END`.
+        tags: tags, most frequent first, in `scheme` if it is given. Tags that are not in training have ids after
+            these, one for each of `PARTS`.
+        usual: the id of the most frequent tag of each word. "" is for all other words; it has the most frequent tag of
+            the words that occur once.
     """
 
     scheme: str | None = None
@@ -50,7 +51,7 @@ class Vocabulary:
         self._tag_id = {tag: i for i, tag in enumerate(self.tags)}
 
     def plain(self) -> dict[str, Any]:
-        """All of it as JSON values; `Vocabulary(**plain)` is the same again."""
+        """The vocabulary as JSON values. `Vocabulary(**plain)` restores it."""
         return asdict(self)
 
     @classmethod
@@ -63,7 +64,7 @@ class Vocabulary:
         lowercase: bool,
         vector_words: list[str],
     ) -> "Vocabulary":
-        """What the training sentences have; words seen fewer than `min_count` times are unknown."""
+        """Build the vocabulary of training sentences. Words with fewer than `min_count` occurrences are unknown."""
         pairs = Counter(
             (token, tag)
             for sentence in sentences
@@ -94,7 +95,7 @@ class Vocabulary:
         )
 
     def encode(self, sentences: Sequence[Sentence]) -> int:
-        """Give each sentence its ids; returns how many of its tags training never saw."""
+        """Set the ids of each sentence. Return the number of tags that are not in the training split."""
         rows: dict[str, int] = {}
         form_N = np.fromiter(
             (rows.setdefault(token, len(rows)) for sentence in sentences for token in sentence.tokens), np.int64
@@ -102,7 +103,7 @@ class Vocabulary:
         lower = [form.lower() for form in rows] if self.lowercase or self._vector_id else []
         word_F = _ids(lower if self.lowercase else rows, self._word_id)
         vector_F = _ids(rows, self._vector_id)
-        if self._vector_id:  # in lower case, where there is no vector for a word as it is written
+        if self._vector_id:  # the vector of the lowercase word, if the word itself has none
             vector_F = np.where(vector_F == 0, _ids(lower, self._vector_id), vector_F)
         usual_F = _ids(rows, self.usual, self.usual.get("", 0))
         forms = self._forms(list(rows))
@@ -137,7 +138,7 @@ class Vocabulary:
 
 
 def in_scheme(sentence: Sentence, scheme: str | None) -> list[str]:
-    """The tags of a sentence, in a scheme where there is one."""
+    """The tags of a sentence, converted to a scheme if one is given."""
     tags = sentence.tags or []
     return tags if scheme is None else convert(tags, scheme)
 

@@ -1,4 +1,4 @@
-"""Predicted tags into a file: in the format that they came in, or as a table."""
+"""Output of predicted tags, in the format of the input or as a table."""
 
 import csv
 import json
@@ -16,22 +16,26 @@ WriteTags = Callable[[Sentence, list[str]], None]
 def sentence_writer(
     sink: TextIO, format_: str, origin: Callable[[], tuple[str, Columns | None]], conllu_tag: int = CONLLU.index("upos")
 ) -> WriteTags:
-    """What writes sentences with their tags to `sink`.
+    """A function that writes sentences with their tags to `sink`.
 
-    * conllu, conll: the lines that were read with the tags in their column, all else as it was. A sentence that was
-      read from another format gets columns of its own.
-    * csv: one row a token. jsonl: one line a sentence.
+    The formats conllu and conll keep the lines of the input and replace the tag column. For sentences from another
+    format, new lines are written. The format csv has one row per token, and jsonl one line per sentence.
 
-    `origin` tells the format that the sentences were read from and its columns as training has counted them,
-    `conllu_tag` the column of the tag in CoNLL-U that is made from another format. Raises UserError for other formats
-    and, when it writes columns, for a token with a tab or a newline.
+    Args:
+        sink: the file to write.
+        format_: conllu, conll, csv or jsonl.
+        origin: a function that returns the format of the input and the columns of training.
+        conllu_tag: the column of the tag in CoNLL-U, for sentences from another format.
+
+    Raises:
+        UserError: the format is unknown, or a token with a tab or a newline is written in columns.
     """
     if format_ in ("conllu", "conll"):
 
         def write_columns(sentence: Sentence, tags: list[str]) -> None:
             source, columns = origin()
             if not sentence.tokens:
-                return  # columns have no form for it
+                return  # an empty sentence has no lines
             if sentence.lines and source == ("conllu" if format_ == "conllu" else "columns"):
                 lines = with_tags(sentence, tags, columns)
             else:

@@ -1,4 +1,4 @@
-"""Text to ids and back, at four levels."""
+"""Tokenizers at four levels: characters, bytes, words and subwords."""
 
 import json
 from pathlib import Path
@@ -30,9 +30,10 @@ LEVELS: dict[str, type[Tokenizer]] = {
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """Read what `Tokenizer.save` wrote.
+    """Load a tokenizer that `Tokenizer.save` wrote.
 
-    Raises UserError when the file is missing, damaged or something else.
+    Raises:
+        UserError: the file is missing or damaged, or is not a vocabulary.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +61,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 def _not_a_vocabulary(path: str | Path, got: str) -> UserError:
     return UserError(
         f"vocabulary {path}",
-        "a vocabulary.json that rnnkit has written",
+        "a vocabulary.json written by rnnkit",
         got,
-        fix="the vocabulary.json of the run's own folder; without it the run must be trained again",
+        fix="the original vocabulary.json of the run; without it, train again",
     )

@@ -1,4 +1,4 @@
-"""Bytes: 256 tokens, nothing unknown, any file."""
+"""Byte-level tokenizer."""
 
 import codecs
 from collections.abc import Callable, Iterable
@@ -15,9 +15,10 @@ TOKENS = tuple(chr(byte) if 0x20 <= byte < 0x7F else f"<{byte:02X}>" for byte in
 
 
 class ByteTokenizer(Tokenizer):
-    """Every byte is a token and its own id; text is its UTF-8 bytes.
+    """A tokenizer whose tokens are the UTF-8 bytes of a text. The id of a token is the value of its byte.
 
-    Bytes that are no UTF-8 travel through `str` as Python's "surrogateescape" writes them, and come out as they were.
+    No token is unknown. Bytes that are not UTF-8 are represented in `str` as lone surrogates (Python's
+    "surrogateescape") and converted back without loss.
 
     >>> tokenizer = ByteTokenizer()
     >>> tokenizer.encode("né").tolist()
@@ -36,11 +37,11 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str] = (), *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
-        """The same 256 tokens for any text, which is not looked at."""
+        """The tokenizer with 256 tokens. The texts are ignored."""
         if vocabulary_size not in (None, len(TOKENS)):
             raise UserError(
                 "data.vocabulary_size",
-                "null, since there are 256 bytes",
+                "null, because there are always 256 bytes",
                 str(vocabulary_size),
                 fix="data.level=subword",
             )
@@ -55,19 +56,19 @@ class ByteTokenizer(Tokenizer):
         return None if tuple(tokens) == TOKENS else "tokens that are not the 256 bytes"
 
     def missing(self, text: str) -> list[str]:
-        """Nothing ever is."""
+        """An empty list: no byte is unknown."""
         return []
 
     def decoder(self) -> Callable[[int], str]:
-        """As for every tokenizer; a character prints with its last byte, what is no UTF-8 prints as U+FFFD."""
+        """See `Tokenizer.decoder`. A character is returned with its last byte; invalid UTF-8 becomes U+FFFD."""
         utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         return lambda byte: utf8.decode(bytes((byte,)))
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """The text of `ids` [N]; what is no UTF-8, a last character cut short included, becomes U+FFFD."""
+        """The text of `ids` [N]. Invalid UTF-8, including an incomplete last character, becomes U+FFFD."""
         return bytes(integers(ids)).decode("utf-8", "replace")
 
 
 def as_bytes(text: str) -> bytes:
-    """The bytes that `text` was read from at byte level."""
+    """The bytes from which `text` was read with `raw`."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Characters: one Unicode code point, one token."""
+"""Character-level tokenizer."""
 
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -12,11 +12,11 @@ from rnnkit.data.tokenizers.tokenizer import UNKNOWN, Tokenizer, by_frequency
 
 CODE_POINTS = 0x110000
 BLOCK = 1 << 22
-"""Characters looked up at a time: bounds the memory that a large corpus needs besides its ids."""
+"""Characters that are encoded at a time. This bounds the temporary memory for a large corpus."""
 
 
 class CharTokenizer(Tokenizer):
-    """Every character is a token.
+    """A tokenizer whose tokens are Unicode code points.
 
     >>> tokenizer = CharTokenizer.train(["hello"])
     >>> tokenizer.tokens
@@ -43,7 +43,7 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
-        """The characters of the texts, most frequent first."""
+        """A tokenizer with the characters of the texts, most frequent first."""
         counts = np.zeros(CODE_POINTS, dtype=np.int64)
         for text in texts:
             for codes in _blocks_of_codes(text):
@@ -68,11 +68,11 @@ class CharTokenizer(Tokenizer):
         return torch.from_numpy(ids)
 
     def missing(self, text: str) -> list[str]:
-        """The characters of `text` that the vocabulary lacks."""
+        """The characters of `text` that are not in the vocabulary."""
         return [character for character in dict.fromkeys(text) if character not in self._known]
 
 
 def _blocks_of_codes(text: str) -> Iterator[NDArray[np.uint32]]:
     for start in range(0, len(text), BLOCK):
-        # a prompt typed in a terminal may hold lone surrogates; they are code points like any other here
+        # a prompt from a terminal may contain lone surrogates; they are treated as code points
         yield np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")

@@ -1,4 +1,4 @@
-"""Subwords: byte-pair encoding over UTF-8 bytes, so that nothing is unknown."""
+"""Subword tokenizer: byte-pair encoding of UTF-8 bytes."""
 
 import codecs
 import json
@@ -13,21 +13,23 @@ from rnnkit.data.tokenizers.tokenizer import Tokenizer
 from rnnkit.errors import UserError
 
 VOCABULARY_SIZE = 8000
-"""Unless another is asked for."""
+"""The default vocabulary size."""
 
 
 class SubwordTokenizer(Tokenizer):
     r"""Byte-pair encoding (Sennrich et al., 2016, arXiv:1508.07909) of bytes (Radford et al., 2019).
 
-    Frequent sequences of bytes within a word are one token. A blank belongs to the word behind it, and a newline stands
-    alone. Every byte is a token, so that any text can be encoded. The package `tokenizers` trains and applies it
-    (`pip install 'rnnkit[text]'`).
+    Frequent byte sequences within a word are merged into tokens. A space belongs to the word after it, and a newline is
+    a separate token. Every byte is a token, so that any text can be encoded. The package `tokenizers` does the training
+    and the encoding (`pip install 'rnnkit[text]'`).
 
     Args:
-        tokens: written as byte-level encodings are: with a printable character for every byte.
+        tokens: the tokens in byte-level form, with one printable character per byte.
         merges: pairs of tokens, in the order in which they are merged.
 
-    Raises UserError where the package is missing, ValueError for merges that do not belong to the tokens.
+    Raises:
+        UserError: the package `tokenizers` is not installed.
+        ValueError: the merges do not fit the tokens.
 
     >>> tokenizer = SubwordTokenizer.train(["low lower lowest\n" * 9], vocabulary_size=260)
     >>> ids = tokenizer.encode("lower\n")
@@ -46,17 +48,18 @@ class SubwordTokenizer(Tokenizer):
         try:
             self._bytes = [bytes(byte_of[sign] for sign in token) for token in self.tokens]
         except KeyError as error:
-            raise ValueError(f"a token with {error}, which stands for no byte") from error
+            raise ValueError(f"a token with {error}, which does not represent a byte") from error
         try:
             self._encoder = _encoder(_library().models.BPE(vocab=vocabulary, merges=self.merges))
-        except Exception as error:  # the package raises nothing narrower
+        except Exception as error:  # the package raises plain Exception
             raise ValueError(f"merges that do not fit the tokens ({error})") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
-        """The bytes and the most frequent merges, `vocabulary_size` tokens at most (8,000 where it is None).
+        """A tokenizer with all bytes and the most frequent merges.
 
-        Fewer where the text has no more pairs that occur `min_count` times, and twice at least.
+        A merged pair occurs at least `min_count` times, and at least twice. If the texts have too few such pairs, the
+        vocabulary is smaller than `vocabulary_size` (8,000 if None).
         """
         size = VOCABULARY_SIZE if vocabulary_size is None else vocabulary_size
         signs = sorted(_signs().values())
@@ -72,18 +75,22 @@ class SubwordTokenizer(Tokenizer):
         return cls(sorted(learned["vocab"], key=learned["vocab"].get), learned["merges"])
 
     def encode(self, text: str) -> Tensor:
-        """The subwords of `text` as ids [N], int32; UserError for what is no Unicode text (lone surrogates)."""
+        """The subwords of `text` as ids [N], int32.
+
+        Raises:
+            UserError: `text` contains lone surrogates, which are not Unicode text.
+        """
         try:
             return torch.tensor(self._encoder.encode(text).ids, dtype=torch.int32)
         except TypeError as error:
-            raise UserError("text", "Unicode text", "bytes that are no UTF-8", fix="data.level=byte") from error
+            raise UserError("text", "Unicode text", "bytes that are not UTF-8", fix="data.level=byte") from error
 
     def missing(self, text: str) -> list[str]:
-        """Nothing ever is."""
+        """An empty list: no text is unknown."""
         return []
 
     def decoder(self) -> Callable[[int], str]:
-        """As for every tokenizer; a character prints with its last byte, what is no UTF-8 prints as U+FFFD."""
+        """See `Tokenizer.decoder`. A character is returned with its last byte; invalid UTF-8 becomes U+FFFD."""
         utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         return lambda token: utf8.decode(self._bytes[token])
 
@@ -94,11 +101,11 @@ class SubwordTokenizer(Tokenizer):
     def of(cls, content: Mapping[str, Any]) -> Self:
         tokens, merges = content.get("tokens"), content.get("merges")
         if not isinstance(tokens, list) or not all(isinstance(token, str) and token for token in tokens):
-            raise ValueError("tokens that are no list of strings")
+            raise ValueError("tokens that are not a list of strings")
         if len(set(tokens)) < len(tokens) or not {*_signs().values()} <= {*tokens}:
-            raise ValueError("tokens that lack a byte, or have one twice")
+            raise ValueError("tokens with a missing or repeated byte")
         if not isinstance(merges, list) or not all(_is_a_pair(pair) for pair in merges):
-            raise ValueError("merges that are no list of pairs")
+            raise ValueError("merges that are not a list of pairs")
         return cls(tokens, merges)
 
 
@@ -107,7 +114,7 @@ def _is_a_pair(pair: object) -> bool:
 
 
 def _encoder(model: Any) -> Any:
-    """Words with the blank before them, and newlines, are encoded one by one: so are the lines of a text."""
+    """The encoder of the library. It encodes newlines and words with the space before them separately."""
     library = _library()
     encoder = library.Tokenizer(model)
     split = library.pre_tokenizers.Split("\n", "isolated")
@@ -132,7 +139,7 @@ def _library() -> Any:
 
 @cache
 def _signs() -> dict[int, str]:
-    """The printable character of every byte: itself where it is one, else the next one from U+0100 on."""
+    """The printable character of each byte: the byte itself if it is printable, else the next one from U+0100 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}

@@ -1,4 +1,4 @@
-"""The protocol of a tokenizer: train on text, encode, decode, save."""
+"""Base class of tokenizers."""
 
 import json
 from abc import ABC, abstractmethod
@@ -12,27 +12,27 @@ from rnnkit.files import replacing
 
 FORMAT = "rnnkit vocabulary 1"
 UNKNOWN = "<unk>"
-"""Stands for what the vocabulary lacks: the rare tokens of the training text and all that never occurred in it."""
+"""The token for everything that is not in the vocabulary: rare tokens of the training text, and unseen ones."""
 
 
 class Tokenizer(ABC):
-    """A vocabulary and the way to cut text into it.
+    """Base class of tokenizers: a vocabulary, and the conversion of text to ids and back.
 
-    * `level`: what a token is: "char", "byte", "word" or "subword".
-    * `tokens`: the printable text of every id; ids run from 0 to `len(tokenizer) - 1`.
-    * `unknown`: the id of `<unk>`, or None where nothing can be unknown. It exists even when the training text
-      has no rare token, because a validation text may hold a character that training never saw. A generator never
-      needs it: give it no probability.
+    Attributes:
+        level: the kind of token: "char", "byte", "word" or "subword".
+        tokens: the printable text of each id. Ids are 0 to `len(tokenizer) - 1`.
+        unknown: the id of `<unk>`, or None if no token can be unknown. It exists even if the training text has no rare
+            tokens, because other texts may contain unseen characters. A generator should give it probability 0.
     """
 
     level: ClassVar[str]
     raw: ClassVar[bool] = False
-    """Whether any bytes will do, and a text is read as they are; otherwise it must be UTF-8, and CRLF becomes LF."""
+    """Whether any bytes are accepted and read unchanged. Otherwise a text must be UTF-8, and CRLF becomes LF."""
     cuts_anywhere: ClassVar[bool] = False
-    """Whether the parts of a text that is cut anywhere have the tokens of the whole; otherwise it is cut between lines
-    or, where a line is very long, before a blank."""
+    """Whether a text may be split anywhere without changing its tokens. Otherwise it is split between lines, or before
+    a space in very long lines."""
     ends_lines: ClassVar[bool] = False
-    """Whether the end of a text is the end of its last line, with or without a newline."""
+    """Whether the end of a text ends its last line, even without a newline."""
     unknown: int | None
 
     def __init__(self, tokens: Iterable[str]) -> None:
@@ -44,25 +44,30 @@ class Tokenizer(ABC):
     @classmethod
     @abstractmethod
     def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
-        """Take the vocabulary from the training texts, or from the parts of one, and from nothing else.
+        """Build the vocabulary from training texts.
 
-        Tokens seen fewer than `min_count` times become unknown, and so do all but the `vocabulary_size` most frequent
-        ones. The most frequent has id 0; equals stand in code point order, so that the same text gives the same ids on
+        The most frequent token has id 0. Ties are sorted by code point, so that the same text gives the same ids on
         every machine.
 
-        Raises UserError for a `vocabulary_size` that this level cannot have.
+        Args:
+            texts: the training texts, or the parts of one text.
+            min_count: tokens with fewer occurrences become unknown.
+            vocabulary_size: all but this many most frequent tokens become unknown; None for no limit.
+
+        Raises:
+            UserError: this level does not support the `vocabulary_size`.
         """
 
     @abstractmethod
     def encode(self, text: str) -> Tensor:
-        """Ids [N] of `text`, int32."""
+        """The ids of `text` [N], int32."""
 
     @abstractmethod
     def missing(self, text: str) -> list[str]:
-        """What `text` holds and the vocabulary lacks, each once, in order of appearance."""
+        """The distinct tokens of `text` that are not in the vocabulary, in order of appearance."""
 
     def decoder(self) -> Callable[[int], str]:
-        """A function to feed one id after another: it returns the text that can be printed by then."""
+        """A function for incremental decoding: it takes one id and returns the text that is complete by then."""
         return self.tokens.__getitem__
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
@@ -70,31 +75,32 @@ class Tokenizer(ABC):
         return "".join(map(self.decoder(), integers(ids)))
 
     def content(self) -> dict[str, Any]:
-        """What `of` makes the same tokenizer from, as JSON can hold it."""
+        """The tokenizer as JSON values; the inverse of `of`."""
         return {"level": self.level, "tokens": list(self.tokens)}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
-        """The tokenizer whose `content` this is.
+        """Create a tokenizer from the result of `content`.
 
-        Raises ValueError, with what is wrong, for the content of another one.
+        Raises:
+            ValueError: the content does not fit this level. The message has the reason.
         """
         tokens = content.get("tokens")
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-            raise ValueError("tokens that are no list of strings")
+            raise ValueError("tokens that are not a list of strings")
         if len(set(tokens)) < len(tokens):
-            raise ValueError("the same token twice")
+            raise ValueError("a repeated token")
         if fault := cls.fault(tokens):
             raise ValueError(fault)
         return cls(tokens)
 
     @classmethod
     def fault(cls, tokens: list[str]) -> str | None:
-        """Why these cannot be the tokens of this level; None where they can."""
+        """The reason why these cannot be the tokens of this level; None if they can."""
         return None
 
     def save(self, path: str | Path) -> None:
-        """Write the vocabulary as JSON, whole or not at all; `load_tokenizer` reads it."""
+        """Write the vocabulary atomically as JSON. `load_tokenizer` reads it."""
         content = {"format": FORMAT, **self.content()}
         with replacing(Path(path)) as part:
             part.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
@@ -106,7 +112,10 @@ def by_frequency(
     vocabulary_size: int | None = None,
     keep: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """Tokens seen `min_count` times or listed in `keep`, and `<unk>` with the count of all others, most frequent first.
+    """Tokens by frequency, most frequent first. `<unk>` is among them with the total count of the dropped tokens.
+
+    Tokens with fewer than `min_count` occurrences are dropped, and all beyond the `vocabulary_size` most frequent.
+    Tokens in `keep` are never dropped.
 
     >>> by_frequency({"a": 5, "c": 2, "b": 2, "z": 1}, min_count=2)
     ['a', 'b', 'c', '<unk>']
@@ -122,5 +131,5 @@ def by_frequency(
 
 
 def integers(ids: Iterable[int] | Tensor) -> list[int]:
-    """Ids as Python's own numbers, whatever they come in."""
+    """Ids as a list of Python integers."""
     return ids.tolist() if isinstance(ids, Tensor) else list(ids)

@@ -1,4 +1,4 @@
-"""Words: what stands between blanks, and the ends of lines."""
+"""Word-level tokenizer."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,10 +14,11 @@ END_OF_LINE = "<eos>"
 
 
 class WordTokenizer(Tokenizer):
-    r"""Words divided by any blank, and one `<eos>` for every newline: as the literature counts PTB and WikiText-2.
+    r"""A tokenizer whose tokens are words separated by whitespace, with one `<eos>` for every newline.
 
-    A literal `<unk>` in the text is the unknown token. Nothing is lower-cased and punctuation is not cut off: prepared
-    texts have that behind them. A prompt without a final newline gets no `<eos>`, so that the model continues its line.
+    This is how the literature counts PTB and WikiText-2. A literal `<unk>` in the text is the unknown token. Words are
+    not lowercased and punctuation is not separated; the text is expected to be preprocessed. A prompt without a final
+    newline gets no `<eos>`, so that the model continues the line.
 
     >>> tokenizer = WordTokenizer.train(["a b a\n\n"])
     >>> tokenizer.tokens
@@ -38,7 +39,7 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], *, min_count: int = 1, vocabulary_size: int | None = None) -> Self:
-        """The words of the texts, most frequent first; the end of a line is always among them."""
+        """A tokenizer with the words of the texts, most frequent first. It always includes the end of a line."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(_words(text))
@@ -55,11 +56,11 @@ class WordTokenizer(Tokenizer):
         return torch.from_numpy(np.fromiter((id_of.get(word, unknown) for word in words), np.int32, len(words)))
 
     def missing(self, text: str) -> list[str]:
-        """The words of `text` that the vocabulary lacks."""
+        """The words of `text` that are not in the vocabulary."""
         return [word for word in dict.fromkeys(_words(text)) if word not in self._id_of]
 
     def decoder(self) -> Callable[[int], str]:
-        """As for every tokenizer; a blank comes before every word but the first of a line."""
+        """See `Tokenizer.decoder`. Every word except the first of a line is preceded by a space."""
         blank = ""
 
         def text_of(word: int) -> str:

@@ -91,7 +91,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(small: pytest.Mo
     small.setattr(tempfile, "TemporaryFile", lambda **_: pytest.fail("a file was begun"))
     found = Store()
     found.expected = 5 << 30
-    message = rf"TMPDIR: expected room .*, 5\.0 GiB or more; got 3\.0 GiB free in {tmp_path}\. Try: TMPDIR=/"
+    message = rf"TMPDIR: expected space .*, 5\.0 GiB or more; got 3\.0 GiB free in {tmp_path}\. Try: TMPDIR=/"
     with pytest.raises(UserError, match=message):
         found.append(np.zeros(20, np.uint8))
 
@@ -103,7 +103,7 @@ def test_a_disk_that_fills_up_is_told(small: pytest.MonkeyPatch, tmp_path: Path)
         raise OSError(28, "No space left on device")
 
     small.setattr(os, "write", full)
-    with pytest.raises(UserError, match=rf"TMPDIR: expected room .* free in {tmp_path}\. Try: TMPDIR="):
+    with pytest.raises(UserError, match=rf"TMPDIR: expected space .* free in {tmp_path}\. Try: TMPDIR="):
         Store().append(np.zeros(20, np.uint8))
 
 
@@ -112,7 +112,7 @@ def test_a_real_disk_that_is_full(small: pytest.MonkeyPatch) -> None:
         pytest.skip("no /dev/full here")
     with open("/dev/full", "r+b", buffering=0) as full:
         small.setattr(tempfile, "TemporaryFile", lambda **_: full)
-        with pytest.raises(UserError, match="TMPDIR: expected room"):
+        with pytest.raises(UserError, match="TMPDIR: expected space"):
             Store().append(np.zeros(20, np.uint8))
 
 

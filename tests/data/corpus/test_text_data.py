@@ -170,7 +170,7 @@ def test_a_training_text_too_short_says_what_fits(tmp_path: Path) -> None:
 
 def test_a_split_without_a_prediction_is_refused(tmp_path: Path, corpus: Path) -> None:
     (tmp_path / "b.txt").write_text("a")
-    with pytest.raises(UserError, match=r"valid split: expected two tokens at least; got 1\. .*data\.valid="):
+    with pytest.raises(UserError, match=r"valid split: expected at least two tokens; got 1\. .*data\.valid="):
         ready(train=corpus, valid=tmp_path / "b.txt")
 
 

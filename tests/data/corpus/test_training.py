@@ -75,7 +75,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
             file.write("more\n" if path.stat().st_size < 1915 else "")
 
     monkeypatch.setattr(store.Store, "append", meanwhile)
-    with pytest.raises(UserError, match=r"stays as it is .*growing\.txt, which was written to: 1,900 bytes at first"):
+    with pytest.raises(UserError, match=r"does not change .*growing\.txt, which was written to: 1,900 bytes at first"):
         TextData(path=path).setup()
 
 

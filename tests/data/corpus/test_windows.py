@@ -149,8 +149,8 @@ def test_one_lane_needs_no_padding() -> None:
 @pytest.mark.parametrize(
     ("n", "lanes", "steps", "world_size", "message"),
     [
-        (1, 1, 1, 1, "two tokens at least; got 1"),
-        (0, 1, 1, 1, "two tokens at least; got 0"),
+        (1, 1, 1, 1, "at least two tokens; got 1"),
+        (0, 1, 1, 1, "at least two tokens; got 0"),
         (9, 0, 1, 1, r"data\.lanes: .*Try: data\.lanes=1"),
         (9, 3, 1, 2, r"data\.lanes: .*multiple of 2.*Try: data\.lanes=4"),
         (9, 1, 0, 1, r"data\.bptt_steps: expected a positive number; got 0"),

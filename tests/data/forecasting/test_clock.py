@@ -141,7 +141,7 @@ def test_a_clock_is_recognized_and_goes_on(name: str, backwards: bool, file: Pat
     assert data.task_kwargs["channels"] == ["sold"]
     assert data.splits["train"].panel.values[:, 0].tolist() == [wave(i) for i in range(len(cells))]
     assert [str(time) for time in following(data, file)] == [str(time) for time in expected]
-    turned = "1 of 1 series ran backwards in time and were turned round"
+    turned = "1 of 1 series were in descending order of time and were reversed"
     assert (turned in data.report) is backwards
 
 
@@ -159,7 +159,7 @@ def test_dates_and_times_of_day_in_columns_of_their_own(file: Path) -> None:
         data = made(file, **arguments)
         assert data.task_kwargs["channels"] == ["NO2"]
         assert following(data, file)[0] == "2024-02-03 04:00:00"
-        assert "2 rows at the end are empty and left out" in data.report
+        assert "2 empty rows at the end are skipped" in data.report
     rows = [f"{i + 1},{time.year},{time.month},{time.day},{time.hour},{wave(i)}" for i, time in enumerate(times)]
     file.write_text("\n".join(["No,year,month,day,hour,pm2.5", *rows]) + "\n")
     data = made(file)
@@ -172,7 +172,7 @@ def test_other_columns_that_count_time_are_not_forecast(file: Path) -> None:
     file.write_text("\n".join([",date,key,sold,empty", *rows]) + "\n")
     data = made(file)
     assert data.task_kwargs["channels"] == ["sold"]
-    assert "not forecast, because they count time too: 'key', ''" in data.report
+    assert "not forecast, because they also count time: 'key', ''" in data.report
     assert "not forecast, because they are empty: empty" in data.report
 
 
@@ -191,7 +191,7 @@ ASKED: dict[str, tuple[str, list[Any], str, str, dict[str, Any]]] = {
     "dates that there are not": (
         "date",
         [20240101 + i for i in range(60)],
-        r"^data\.time: expected dates in column 'date', as its first; got .*line 33: 20240132, which is none",
+        r"^data\.time: expected dates in column 'date', like its first; got .*line 33: 20240132, which is not a date",
         "data.time=date data.time_format=number",
         {"time_format": "number", "time": "date"},
     ),
@@ -226,14 +226,14 @@ ASKED: dict[str, tuple[str, list[Any], str, str, dict[str, Any]]] = {
     "like a clock": (
         "a",
         [1_706_572_800 + i * i for i in range(100)],
-        r"^data\.time: .*whose column 'a' rises like a clock",
+        r"^data\.time: .*whose column 'a' looks like time stamps",
         "data.target=[x] ",
         {"target": ["x"]},
     ),
     "a name": (
         "timestamp",
         [i * 37 % 101 for i in range(100)],
-        r"^data\.time: .*whose column 'timestamp' is called like a time",
+        r"^data\.time: .*whose column 'timestamp' is named like a time",
         "data.target=[x] ",
         {"target": ["x"]},
     ),
@@ -291,7 +291,7 @@ def test_the_format_is_kept_with_a_trained_model(file: Path, tmp_path: Path) -> 
 def test_a_file_of_nothing_but_times_is_refused(file: Path) -> None:
     file.write_text("date,n\n" + "".join(f"{day},{i}\n" for i, day in enumerate(DAYS)))
     with pytest.raises(
-        UserError, match=r"^data\.target: .*whose columns hold times or nothing\. Try: data\.target=\[n\]"
+        UserError, match=r"^data\.target: .*whose columns have times or are empty\. Try: data\.target=\[n\]"
     ):
         made(file)
     assert made(file, target=["n"]).task_kwargs["channels"] == ["n"]

@@ -158,7 +158,7 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
 def test_a_file_that_does_not_know_the_future_is_refused(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"))
     with pytest.raises(
-        UserError, match=r"^--input: expected 3 rows behind the last target of series north, .*; got 2\."
+        UserError, match=r"^--input: expected 3 rows after the last target of series north, .*; got 2\."
     ):
         predicted(data, sales(tmp_path / "new.csv", 13, future=2))
 
@@ -168,7 +168,7 @@ def test_a_series_without_a_past_is_refused(tmp_path: Path) -> None:
     data = ForecastData(path=tmp_path / "a.csv", layout="rows", context=12, horizon=3)
     data.setup()
     (tmp_path / "b.csv").write_text("V1,V2,V3\ns0,1,2\ns1,,\n")
-    with pytest.raises(UserError, match=r"^--input: expected a value at least of series s1; got none"):
+    with pytest.raises(UserError, match=r"^--input: expected at least one value of series s1; got none"):
         predicted(data, tmp_path / "b.csv")
 
 

@@ -147,5 +147,5 @@ def test_rows_beside_the_grid_are_moved_and_counted_or_refused() -> None:
 
 
 def test_a_grid_of_far_more_steps_than_rows_is_refused() -> None:
-    with pytest.raises(UserError, match=r"at most 20 steps for every row.*; got 31,536,001 steps of 1s for 3 rows"):
+    with pytest.raises(UserError, match=r"at most 20 steps per row.*; got 31,536,001 steps of 1s for 3 rows"):
         filled(days("2023-01-01T00:00:00", "2023-01-01T00:00:01", "2024-01-01T00:00:00"), "1s")

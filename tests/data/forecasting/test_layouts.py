@@ -180,13 +180,13 @@ def test_columns_that_are_not_read_are_told(file: Path) -> None:
     write(file, "when,x", [(f"day {i}", i) for i in range(60)])
     data = made(path=file, target="x")
     assert data.splits["train"].panel.frames[0].times is None
-    assert "no column of times (data.time): the steps are numbered; not read: when" in data.report
+    assert "no time column (data.time): the steps are numbered; not read: when" in data.report
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "layout": ({"layout": "tall"}, r"^data\.layout: expected one of wide, long, rows, or null; got 'tall'"),
     "long without id": ({"layout": "long"}, r"^data\.id: expected the column that names the series"),
-    "wide with id": ({"layout": "wide", "id": "k"}, r"^data\.layout: expected long where data\.id is set"),
+    "wide with id": ({"layout": "wide", "id": "k"}, r"^data\.layout: expected long if data\.id is set"),
     "duplicates": ({"duplicates": "drop"}, r"^data\.duplicates: expected one of error, first, last, mean"),
     "no such target": ({"target": "z"}, r"^data\.target: expected a column of .*: date, x, k; got 'z'"),
     "no such time": ({"time": "when", "target": "x"}, r"^data\.time: expected a column of .*got 'when'"),
@@ -194,7 +194,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no such covariate": ({"past_covariates": ["w"], "target": "x"}, r"^data\.past_covariates: .*got 'w'"),
     "words as target": ({"target": "k"}, r"^data\.target: expected a number.*line 2: 'u'"),
     "words left over": ({}, r"^data\.target: expected numbers in all columns.*'k' \(line 2: 'u'\).*data\.past_cov"),
-    "a column twice": ({"target": "x", "known_covariates": ["x"]}, r"^data\.target: expected each column in one place"),
+    "a column twice": ({"target": "x", "known_covariates": ["x"]}, r"^data\.target: expected one role for each column"),
     "nothing left": ({"time": "date", "past_covariates": ["x", "k"]}, r"^data\.target: expected a column to forecast"),
     "nothing to read": ({"path": None}, r"^data\.path: expected series to read; got nothing"),
     "too much to read": (

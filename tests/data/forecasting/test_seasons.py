@@ -123,8 +123,8 @@ def test_some_stray_rows_do_not_hide_working_days(file: Path) -> None:
     assert str(data.frequency) == "1b"
     beside = next(line for line in data.report if "beside" in line)
     assert beside == (
-        "1 rows beside the steps were moved to the nearest, by 1 days at most; "
-        "1 of them share it with a nearer row and are left out"
+        "1 rows between steps were moved to the nearest step, by 1 days at most; "
+        "1 of them are dropped, because another row is closer"
     )
     assert data.splits["train"].panel.values.shape == (300, 1)
 
@@ -175,7 +175,9 @@ def test_a_series_of_another_frequency_is_named(file: Path) -> None:
     assert set(made(file, id="id", frequency="1d").splits["train"].panel.lengths) == {210, 29 * 7 + 1}
     hourly = [("b", datetime(2024, 1, 1) + timedelta(hours=i), i % 24) for i in range(150)]
     write(file, [("a", f"{day} 00:00:00", x) for _, day, x in daily] + hourly, "id,date,x")
-    with pytest.raises(UserError, match=r"of series b; not so .*Try: data\.frequency=1h, to have all series on it"):
+    with pytest.raises(
+        UserError, match=r"of series b; not on them: .*Try: data\.frequency=1h, to use it for all series"
+    ):
         made(file, id="id")
 
 
@@ -212,9 +214,9 @@ def test_training_prints_how_a_file_was_read(file: Path, tmp_path: Path, capsys:
     for line in (
         "series.csv: 1 series, 119 rows, 2023-01-02 to 2023-06-16",
         "time: 'date', read as %Y-%m-%d",
-        "1 of 1 series ran backwards in time and were turned round",
+        "1 of 1 series were in descending order of time and were reversed",
         "frequency 1b (Mon, Tue, Wed, Thu, Fri), season 5: 117 of 118 rows follow the row before by one step",
-        "missing rows: 1 in 1 places, put in as steps without values",
+        "missing rows: 1 in 1 places, inserted as steps without values",
         "missing: 0.833 % of 120 values",
         "windows of 10 and 3 steps: train 72, valid 16, test 16",
     ):

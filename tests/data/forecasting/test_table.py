@@ -99,7 +99,7 @@ def test_rows_of_any_length(file: Path) -> None:
 
 BAD = {
     "empty": (b"", "expected a table; got .*table.csv, which is empty"),
-    "header only": (b"a,b\n", "got .*table.csv, which has a header only"),
+    "header only": (b"a,b\n", "got .*table.csv, which has only a header"),
     "too few cells": (b"a,b\n1,2\n\n3\n", "expected 2 cells in every row.*; got .*table.csv, line 4: 1 cells"),
     "too many cells": (b"a,b\n1,2,3\n", "table.csv, line 2: 3 cells"),
     "not UTF-8": ("a,b\n1,2\n1,é\n".encode("latin1"), "expected UTF-8 text; got .*line 3, whose byte 0xe9.*iconv"),

@@ -11,7 +11,7 @@ import torch
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.data import ForecastData
-from rnnkit.data.forecasting.division import assert_apart
+from rnnkit.data.forecasting.division import assert_disjoint
 from rnnkit.data.forecasting.windows import Window
 from rnnkit.errors import UserError
 
@@ -108,9 +108,9 @@ def test_no_split_sees_another() -> None:
 
 def test_a_leak_is_noticed() -> None:
     series, origins = np.zeros(2, np.int64), np.array([5, 6])
-    assert_apart({"train": (series, origins), "test": (series, origins + 4)}, 1, horizon=3)
+    assert_disjoint({"train": (series, origins), "test": (series, origins + 4)}, 1, horizon=3)
     with pytest.raises(AssertionError, match="test windows forecast steps that an earlier split has seen"):
-        assert_apart({"train": (series, origins), "test": (series, origins + 3)}, 1, horizon=3)
+        assert_disjoint({"train": (series, origins), "test": (series, origins + 3)}, 1, horizon=3)
 
 
 def test_windows_keep_their_strides() -> None:
@@ -189,7 +189,7 @@ def test_windows_without_a_value_are_left_out() -> None:
     left = {window.origin for window in data.splits["train"]}
     # no value in 3 steps from the origin on, or in 5 before it
     assert set(range(5, 68)) - left == {*range(20, 38), *range(25, 41)}
-    assert "train 42 (21 windows without a value left out), valid 13, test 13" in data.report[-1]
+    assert "train 42 (21 windows without a value dropped), valid 13, test 13" in data.report[-1]
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_windows_without_a_value_are_left_out() -> None:
         (100, {"horizon": 20}, r"^data\.horizon: .* in the valid split.*; got 15 of 100 steps"),
         (100, {"valid_steps": 60, "test_steps": 60}, r"^data\.horizon: .*; got 0 of 100 steps"),
         (100, {"train_steps": 80, "valid_steps": 20, "test_steps": 10}, r"^data\.horizon: .*in the test split"),
-        (100, {"train_steps": 80}, r"^data\.train_steps: expected data\.valid_steps and data\.test_steps too"),
+        (100, {"train_steps": 80}, r"^data\.train_steps: expected also data\.valid_steps and data\.test_steps"),
         (100, {"valid_from": "2024-01-01"}, r"^data\.valid_from: expected series with time stamps; got none"),
         (100, {"valid_fraction": 0}, r"^valid split: expected windows with values; got none"),
         (100, {"valid_fraction": 1.0}, r"^data\.valid_fraction: "),
-        (100, {"test_fraction": 0.9}, r"^data\.test_fraction: expected 0, .*; got 0\.9 beside"),
+        (100, {"test_fraction": 0.9}, r"^data\.test_fraction: expected 0, .*; got 0\.9 with"),
         (100, {"valid_steps": -1}, r"^data\.valid_steps: expected a number of steps; got -1"),
         (100, {"context": 0}, r"^data\.context: expected a whole number, 1 or more; got 0"),
         (100, {"windows_per_series": 0}, r"^data\.windows_per_series: "),
@@ -223,13 +223,13 @@ def test_short_series_are_left_out_on_demand() -> None:
         made(generator=Given(**series))
     data = made(generator=Given(**series), drop_short=True)
     assert data.splits["train"].panel.ids == ["a", "c"]
-    assert "1 of 3 series are too short and left out" in data.report
+    assert "1 of 3 series are too short and dropped" in data.report
 
 
 def test_a_channel_without_values_is_refused_and_a_constant_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
     x = noise(60, 2)
     x[:, 1] = np.nan
-    with pytest.raises(UserError, match=r"^data\.target: expected a value at least in every channel.*none in '2'"):
+    with pytest.raises(UserError, match=r"^data\.target: expected at least one value in every channel.*none in '2'"):
         made(generator=Given(a=x))
     x[:, 1] = 7
     with caplog.at_level("INFO"):

@@ -87,15 +87,13 @@ def test_a_local_clock_that_skips_an_hour(file: Path) -> None:
     times = hours(SPRING, 120, BERLIN)
     write(file, [time.strftime("%Y-%m-%d %H:%M") for time in times])
     plain = made(file)
-    assert "missing rows: 1 in 1 places, put in as steps without values" in plain.report
+    assert "missing rows: 1 in 1 places, inserted as steps without values" in plain.report
     named = made(file, time_zone="Europe/Berlin")
     frame = named.splits["train"].panel.frames[0]
     expected = np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], "datetime64[us]")
     np.testing.assert_array_equal(frame.times, expected)
     write(file, [f"2024-03-10 {hour:02}:00" for hour in range(24)])
-    with pytest.raises(
-        UserError, match=r"expected a time that there is in America/New_York.*Try: data\.time_zone=null"
-    ):
+    with pytest.raises(UserError, match=r"expected a time that exists in America/New_York.*Try: data\.time_zone=null"):
         made(file, time_zone="America/New_York")
 
 

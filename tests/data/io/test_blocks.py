@@ -67,7 +67,7 @@ def test_a_file_that_grows_or_shrinks_while_it_is_read_is_named(
         with path.open("r+b") as file:
             file.truncate(len(pack(change)) if suffix == ".txt" else path.stat().st_size)
             os.utime(path, ns=(1, 1))
-        message = rf"^data\.train: expected a file that stays as it is .*; got .*a{suffix}, which was written to"
+        message = rf"^data\.train: expected a file that does not change .*; got .*a{suffix}, which was written to"
         with pytest.raises(UserError, match=message):
             list(reading)
 

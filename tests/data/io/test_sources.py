@@ -9,7 +9,7 @@ import pytest
 from rnnkit.data import CharTokenizer
 from rnnkit.data.corpus.corpus import Corpus
 from rnnkit.data.io.sources import Document, read
-from rnnkit.data.io.standard_input import arriving
+from rnnkit.data.io.standard_input import stdin_lines
 from rnnkit.errors import UserError
 
 
@@ -137,14 +137,14 @@ def test_what_is_left_out_or_changed_is_counted_and_printed(tmp_path: Path, caps
     assert [document.name for document in documents] == ["b.txt", "a.txt"]
     printed = capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()
     assert sorted(line if "hidden" not in line else line.partition(" (")[0] for line in printed) == [
-        "empty files, left out: 1 (e.txt)",
-        "files that are no text, left out: 1 (d.png)",
-        "files that were found twice, read once: 1 (b.txt)",
+        "empty files, skipped: 1 (e.txt)",
+        "files that are not text, skipped: 1 (d.png)",
+        "files that were found more than once, read once: 1 (b.txt)",
         "files with a byte order mark, which is dropped: 1 (b.txt)",
         "files with the line ends of Windows (CRLF), read as LF: 1 (a.txt)",
-        "hidden files and folders, left out: 2",
+        "hidden files and folders, skipped: 2",
         "links to folders, not followed: 1 (f)",
-        "pipes and sockets, left out: 1 (g)",
+        "pipes and sockets, skipped: 1 (g)",
     ]
     Corpus(CharTokenizer).read([tmp_path / "b.txt", tmp_path], "data.path")
     assert sorted(capsys.readouterr().err.replace(f"{tmp_path}/", "").splitlines()) == sorted(printed)
@@ -173,7 +173,7 @@ def test_a_pipe_is_read_by_the_rules_for_files(
             io.BytesIO((tmp_path / name).read_bytes()), encoding="ascii", errors="surrogateescape"
         )
         monkeypatch.setattr("sys.stdin", source)  # what Python makes of a pipe where the locale is C
-        return "".join(arriving())
+        return "".join(stdin_lines())
 
     with pytest.raises(UserError, match=message):
         read(tmp_path / "a.txt")

@@ -144,7 +144,7 @@ def test_labels_splits_and_batches(folder: Path) -> None:
 
 def test_a_rule_for_the_test_split_does_not_empty_a_training_split_in_silence(folder: Path) -> None:
     for settings in ({"test_pattern": r"_0\.wav$"}, {"group_pattern": r"_(\w+)_", "test_groups": ["eve"]}):
-        with pytest.raises(UserError, match=r"data.train: expected no sequences that a rule puts into the test split"):
+        with pytest.raises(UserError, match=r"data.train: expected no sequences that a rule assigns to the test split"):
             ready(train=folder, **settings)
 
 
@@ -212,7 +212,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     "two rates": (
         {"0_a_0.wav": sound(tone(300)), "1_a_0.wav": sound(tone(300, rate=16000), 16000)},
         {},
-        r"expected 8000 samples a second, as data.sample_rate .*; got 16000 in 1_a_0.wav. Try: ffmpeg",
+        r"expected 8000 samples per second, as in data.sample_rate .*; got 16000 in 1_a_0.wav. Try: ffmpeg",
     ),
     "another rate": ({"0_a_0.wav": sound(tone(300))}, {"sample_rate": 16000}, r"expected 16000 samples .*; got 8000"),
     "no match": (
@@ -229,10 +229,10 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     "narrow bands": (
         {"0_a_0.wav": sound(tone(300))},
         {"bands": 200},
-        r"data.bands: expected bands that can be told apart",
+        r"data.bands: expected fewer or wider bands",
     ),
     "no pattern": ({}, {"target_pattern": "("}, r"data.target_pattern: expected a regular expression; got '\('"),
-    "no bracket": ({}, {"target_pattern": r"\d_"}, r"data.target_pattern: expected brackets around what is meant"),
+    "no bracket": ({}, {"target_pattern": r"\d_"}, r"data.target_pattern: expected one group in brackets"),
     "no bands": ({}, {"bands": 0}, r"data.bands: expected a positive number; got 0"),
 }
 
@@ -250,10 +250,10 @@ def test_damaged_archives(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data.path: expected a whole .xz file; got .*cut.tar.xz"):
         ready(path=tmp_path / "cut.tar.xz")
     (tmp_path / "cut.tar").write_bytes(whole[:1000])
-    with pytest.raises(UserError, match=r"data.path: expected a whole tar archive; got cut.tar"):
+    with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got cut.tar"):
         ready(path=tmp_path / "cut.tar")
     (tmp_path / "no.tar").write_bytes(b"no archive at all" * 100)
-    with pytest.raises(UserError, match=r"data.path: expected a whole tar archive; got no.tar"):
+    with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got no.tar"):
         ready(path=tmp_path / "no.tar")
 
 

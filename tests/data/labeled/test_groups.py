@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from rnnkit.data.labeled.groups import check_apart, divide
+from rnnkit.data.labeled.groups import check_disjoint_groups, divide
 from rnnkit.errors import UserError
 
 
@@ -81,6 +81,6 @@ def test_one_group_cannot_be_divided() -> None:
 
 
 def test_a_group_in_two_splits_is_refused() -> None:
-    check_apart({"train": ["a", "b", None], "test": ["c", None]})
-    with pytest.raises(UserError, match=r"groups: expected each in one split.*got 'b' in train and test"):
-        check_apart({"train": ["a", "b"], "test": ["c", "b"]})
+    check_disjoint_groups({"train": ["a", "b", None], "test": ["c", None]})
+    with pytest.raises(UserError, match=r"groups: expected each in only one split.*got 'b' in train and test"):
+        check_disjoint_groups({"train": ["a", "b"], "test": ["c", "b"]})

@@ -63,7 +63,7 @@ def test_empty_texts_are_left_out_of_training_and_counted(
 ) -> None:
     data = text(tmp_path, content, name)
     assert sum(map(len, data.splits.values())) == 40
-    assert f"empty sequences, left out: {lines.count('line')} ({lines})\n" in capsys.readouterr().err
+    assert f"empty sequences, skipped: {lines.count('line')} ({lines})\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["ts", "npz", "lengths", "long", "wide"])
@@ -86,7 +86,7 @@ def test_series_without_a_value_are_left_out_and_counted(
     }
     content, name, settings, expected = cases[kind]
     data = series(tmp_path, content, name, **settings)
-    assert f"empty sequences, left out: {expected}\n" in capsys.readouterr().err
+    assert f"empty sequences, skipped: {expected}\n" in capsys.readouterr().err
     assert not any(example.inputs.isnan().any() for split in data.splits.values() for example in split)
 
 
@@ -113,7 +113,7 @@ def test_an_empty_text_is_answered_with_nothing_from_a_file_and_from_a_pipe(
         assert run(["predict", str(trained), "--input", source]) == 0
         printed = capsys.readouterr()
         answers.append([json.loads(line) for line in printed.out.splitlines()])
-        assert "empty sequences, answered with nothing: 2 (" in printed.err
+        assert "empty sequences, whose predictions are empty: 2 (" in printed.err
     assert [(row["id"], row["label"] is None, row["p_yes"] is None) for row in answers[0]] == [
         (0, False, False),
         (1, True, True),
@@ -142,13 +142,13 @@ def test_a_byte_that_is_not_utf_8_is_refused_from_a_file_and_from_a_pipe(
 @pytest.mark.parametrize(
     ("content", "settings", "expected"),
     [
-        ("text,label\n" + ROWS + "\n\n", {}, "empty lines, passed over: 2 (a.csv line 42, a.csv line 43)"),
-        ("text,label\n" + ROWS + "fine,yes", {}, "no newline at the end, read as whole: 1 (a.csv line 42)"),
-        ("text,label\n" + ROWS + "fine,Yes\n", {}, "classes that may be one: 'Yes' (1) and 'yes' (16)"),
+        ("text,label\n" + ROWS + "\n\n", {}, "empty lines, skipped: 2 (a.csv line 42, a.csv line 43)"),
+        ("text,label\n" + ROWS + "fine,yes", {}, "no newline at the end, read as complete: 1 (a.csv line 42)"),
+        ("text,label\n" + ROWS + "fine,Yes\n", {}, "classes that may be the same: 'Yes' (1) and 'yes' (16)"),
         ("text,label\n" + ROWS + "fine,rare\n", {}, "valid: classes no 2, yes 2; none of rare"),
         ("text,label\n" + ROWS, {}, "train: classes no 16, yes 16"),
         ("text,label\n" + ROWS, {"relabel": {"maybe": "x"}}, "data.relabel: no sequence has the label maybe"),
-        ("text,label\n" + "a,1\nb,1.0\n" * 20, {}, "classes that may be one: '1' (16) and '1.0' (16)"),
+        ("text,label\n" + "a,1\nb,1.0\n" * 20, {}, "classes that may be the same: '1' (16) and '1.0' (16)"),
         ("id,text,label\n" + "7,a,x\n7,b,y\n" * 20, {"id_column": "id"}, "train: 1 id of more than one sequence: '7'"),
         ("text,label\n" + "a,1\nb,3\n" * 20, {"target": "number"}, "train: targets from 1 to 3, mean 2"),
     ],
@@ -164,7 +164,7 @@ def test_texts(
     ("content", "settings", "message"),
     [
         ("text,text,label\n" + "a,b,x\n", {}, r"one column 'text'; got 2 at a\.csv line 1.*Try: data\.text_column=0"),
-        ("text,label\n" + ROWS + "fine,ye", {}, r"ends where a line does; got 'ye' at a\.csv line 42"),
+        ("text,label\n" + ROWS + "fine,ye", {}, r"a file that is not truncated; got 'ye' at a\.csv line 42"),
         (
             ("text,label\n" + ROWS).replace("\n", "\r"),
             {},
@@ -173,7 +173,7 @@ def test_texts(
         ("text,label\n" + "a,1\nb,NA\n" * 9, {"target": "number"}, r"'NA' at a\.csv line 3; in all: 9 .*Try: numbers"),
         ("text,label\n" + "a,1\nb,1_0\n" * 9, {"target": "number"}, r"a number; got '1_0' at a\.csv line 3"),
         ("text,label\n" + "a,x\nb,\n" * 9, {}, r"one for every sequence; got none at a\.csv line 3; in all: 9 \("),
-        ("text,label,who\na,x,\n", {"group_column": "who"}, r"a group of every text; got none at a\.csv line 2"),
+        ("text,label,who\na,x,\n", {"group_column": "who"}, r"a group for every text; got none at a\.csv line 2"),
     ],
 )
 def test_texts_that_cannot_be_vouched_for(content: str, settings: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_texts_that_cannot_be_vouched_for(content: str, settings: dict[str, Any]
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": "a", "label": "x", "label": "y"}', r"a key that comes twice among text, label, label"),
+        ('{"text": "a", "label": "x", "label": "y"}', r"a repeated key among text, label, label"),
         ('{"text": "a", "label": ["x"]}', r"text or a number for every sequence; got \['x'\] at a\.jsonl line 2"),
     ],
 )
@@ -224,19 +224,19 @@ def test_what_is_printed_about_like_classes_can_be_typed(tmp_path: Path, capsys:
             "a.ts",
             "@dimensions 3\n" + TS,
             {},
-            "headers with @dimensions 3 above series of 1, read as they are: 1 (a.ts)",
+            "headers with @dimensions 3 for series of 1 channels, ignored: 1 (a.ts)",
         ),
         (
             "a.csv",
             LONG + "0,9,1,a\n",
             {"id_column": "id"},
-            "series whose rows lie apart, put together: 1 (a.csv line 122)",
+            "series whose rows are not adjacent, joined: 1 (a.csv line 122)",
         ),
         (
             "a.csv",
             LONG + "30,0,1,a\n30,9,1,a\n",
             {"id_column": "id", "step_column": "t"},
-            "series with other distances between steps than 1, read as steps in turn: 1 (a.csv line 122)",
+            "series with distances between steps other than 1, read as consecutive steps: 1 (a.csv line 122)",
         ),
         (
             "a.csv",
@@ -248,7 +248,7 @@ def test_what_is_printed_about_like_classes_can_be_typed(tmp_path: Path, capsys:
             "a.csv",
             "id,v,left\n" + "".join(f"{n % 30},{n % 7},{n % 5}\n" for n in range(120)) + "0,1,NA\n",
             {"id_column": "id", "target_column": "left", "target": "curve"},
-            " without a target, which take no part in the loss",
+            " without a target, which are not part of the loss",
         ),
     ],
 )
@@ -267,7 +267,7 @@ def test_series(
 def test_arrays_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = np.random.default_rng(0).normal(size=(20, 6))
     series(tmp_path, {"x": x, "y": ["a", "b"] * 10, "length": [3] * 20}, "a.npz")
-    assert "arrays with a name that has no meaning here, 'length', not read: 1 (a.npz)\n" in capsys.readouterr().err
+    assert "arrays with an unknown name, 'length', ignored: 1 (a.npz)\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["npz", "long"])
@@ -326,9 +326,9 @@ def test_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("x")
     AudioLabelData(path=tmp_path, target_pattern="^([^_]+)_").setup()
     printed = capsys.readouterr().err.replace(f"{tmp_path}/", "")
-    assert "files other than .wav, left out: 2 (a_1.flac, notes.txt)\n" in printed
+    assert "files other than .wav, skipped: 2 (a_1.flac, notes.txt)\n" in printed
     assert "recordings with 2 channels, averaged: 1 (a_stereo.wav)\n" in printed
-    assert "recordings shorter than data.window_ms, filled up with silence: 1 (a_short.wav)\n" in printed
+    assert "recordings shorter than data.window_ms, padded with silence: 1 (a_short.wav)\n" in printed
 
 
 def test_a_recording_that_is_cut_is_refused(tmp_path: Path) -> None:
@@ -336,5 +336,5 @@ def test_a_recording_that_is_cut_is_refused(tmp_path: Path) -> None:
     sound(tmp_path / "a_0.wav")
     whole = (tmp_path / "a_0.wav").read_bytes()
     (tmp_path / "a_0.wav").write_bytes(whole[:-1000])
-    with pytest.raises(UserError, match=r"whole sound files; got a_0\.wav, which lacks 1,000 of the bytes"):
+    with pytest.raises(UserError, match=r"complete sound files; got a_0\.wav, which lacks 1,000 of the bytes"):
         AudioLabelData(path=tmp_path, target_pattern="^([^_]+)_").setup()

@@ -92,7 +92,7 @@ def engines(tmp_path: Path) -> dict[str, Path]:
 def test_remaining_life_at_every_step(engines: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     data = CMAPSSData(**engines, cap=5, valid_fraction=0.2)
     data.setup()
-    assert "left out: channel 1, 2 (from 0)" in capsys.readouterr().err
+    assert "dropped: channel 1, 2 (from 0)" in capsys.readouterr().err
     assert data.task == "regression"
     assert data.model_kwargs == {"input_size": 22, "outputs": 1}
     assert {name: len(examples) for name, examples in data.splits.items()} == {"train": 8, "valid": 2, "test": 2}

@@ -124,7 +124,7 @@ def test_constant_and_empty_channels_are_dropped_and_told(tmp_path: Path, capsys
     arrays["x"][..., 3] = np.nan
     data = ready(path=saved(tmp_path / "a.npz", **arrays))
     assert data.model_kwargs["input_size"] == 2
-    assert "left out: channel 1, 3 (from 0)" in capsys.readouterr().err
+    assert "dropped: channel 1, 3 (from 0)" in capsys.readouterr().err
 
 
 def test_missing_values_are_marked_and_never_filled_in_silence(
@@ -212,12 +212,12 @@ def test_long_tables() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a,1,5,6,up,p", r"expected ascending steps in every series; got 1 at a.csv line 5 behind 2 at a.csv line 4"),
-        ("a,2,5,6,up,p", r"expected ascending steps .* got 2 at a.csv line 5 behind 2 at a.csv line 4"),
+        ("a,1,5,6,up,p", r"expected ascending steps in every series; got 1 at a.csv line 5 after 2 at a.csv line 4"),
+        ("a,2,5,6,up,p", r"expected ascending steps .* got 2 at a.csv line 5 after 2 at a.csv line 4"),
         ("a,?,5,6,up,p", r"expected ascending steps .* got nan at a.csv line 5"),
         (
             "a,3,5,6,down,p",
-            r"target: expected the same in all rows of a series; got 'down' at a.csv line 5 behind 'up'",
+            r"target: expected the same in all rows of a series; got 'down' at a.csv line 5 after 'up'",
         ),
         ("a,3,5,6,up,q", r"group: expected the same in all rows of a series; got 'q' at a.csv line 5"),
         ("a,3,five,6,up,p", r"expected a finite number; got 'five' at a.csv line 5"),
@@ -282,7 +282,7 @@ def test_bad_npz(arrays: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", npz(x=np.zeros((2, 3)))[:-30]])
 def test_a_damaged_npz(content: bytes) -> None:
-    with pytest.raises(UserError, match=r"expected a whole .npz file; got a.npz"):
+    with pytest.raises(UserError, match=r"expected a complete .npz file; got a.npz"):
         read_npz(content, "a.npz", targets=True, argument="data.path")
 
 

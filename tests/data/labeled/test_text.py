@@ -97,7 +97,7 @@ def test_only_the_training_split_makes_the_vocabulary(tmp_path: Path) -> None:
 def test_what_is_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ready(path=written(tmp_path / "a.csv", texts()), max_length=2)
     longer = sum(len(text.split()) > 2 for text, _ in texts())
-    assert f"{longer} of 60 texts cut to data.max_length=2" in capsys.readouterr().err
+    assert f"{longer} of 60 texts truncated to data.max_length=2" in capsys.readouterr().err
     assert max(len(example.inputs) for example in data.splits["train"]) == 2
 
 
@@ -179,7 +179,7 @@ def test_a_stream_is_answered_line_by_line(tmp_path: Path, monkeypatch: pytest.M
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "empty": ("", {}, r"data.path: expected text"),
-    "only a header": ("text,label\n", {}, r"expected one sequence at least; got none"),
+    "only a header": ("text,label\n", {}, r"expected at least one sequence; got none"),
     "no label column": (
         "text,kind\na,b\n",
         {},
@@ -243,7 +243,7 @@ def test_bad_json_lines(line: str, message: str, tmp_path: Path) -> None:
 
 def test_splits_that_do_not_go_together(tmp_path: Path) -> None:
     train = written(tmp_path / "train.csv", texts())
-    known = r"valid split: expected labels that training knows: bad, good; got 'gud' at v.csv line 2."
+    known = r"valid split: expected labels of the training split: bad, good; got 'gud' at v.csv line 2."
     with pytest.raises(UserError, match=known + ' Try: "data.relabel={gud: good}"'):
         ready(train=train, valid=written(tmp_path / "v.csv", [("fine", "gud")]))
     with pytest.raises(UserError, match=r"data.test: expected another file than .* got the file of data.valid"):
@@ -264,7 +264,7 @@ def test_splits_that_do_not_go_together(tmp_path: Path) -> None:
     assert {tuple(example.inputs.tolist()) for example in as_bytes.splits["train"]} == {(*b"caf\xe9",), (*b"bar",)}
     rows = [(text, label, "me") for text, label in texts()]
     names = ("text", "label", "who")
-    with pytest.raises(UserError, match=r"groups: expected each in one split.*'me' in train and valid"):
+    with pytest.raises(UserError, match=r"groups: expected each in only one split.*'me' in train and valid"):
         ready(
             train=written(tmp_path / "t2.csv", rows, names),
             valid=written(tmp_path / "v2.csv", rows, names),

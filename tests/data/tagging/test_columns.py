@@ -78,15 +78,15 @@ def test_a_sentence_comes_as_soon_as_it_is_complete() -> None:
     [
         ("a X\nb\n", Columns(0, -1), ["lines with 1 columns, not 2: 1 (a file line 2: 'b')"]),
         ("a N X\nNew York N X\nc N X\n", Columns(0, -1), ["lines with 4 columns, not 3: 1 (a file line 2: 'New Yo"]),
-        ("a X\n\n# a b\nb Y\n", Columns(0, -1), ["lines that begin with # and have 3 columns, not 2: 1 (a file l"]),
+        ("a X\n\n# a b\nb Y\n", Columns(0, -1), ["lines that start with # and have 3 columns, not 2: 1 (a file l"]),
         ("a X\nb Y\n", Columns(0, 2), ["no tag in column 2: 2 (a file line 1: 'a X', a file line 2: 'b Y')"]),
         ("a X\nb Y\n", Columns(0, 0), ["no tag in column 0: 2 ("]),
         ("a\tX\n\tY\n", Columns(0, 1), ["no token in column 0: 1 (a file line 2: '\\tY')"]),
         ("a\tX\nb\t\n", Columns(0, 1), ["no tag in column 1: 1 (a file line 2: 'b\\t')"]),
-        ("a\tX\nNew York\n", Columns(0, 1), ["columns not divided by tabs, as in the first line or in training: 1"]),
-        ("a X\nb\tY\n", Columns(0, 1), ["columns not divided by blanks, as in the first line: 1 (a file line 2"]),
+        ("a\tX\nNew York\n", Columns(0, 1), ["columns not separated by tabs, as in the first line or in training: 1"]),
+        ("a X\nb\tY\n", Columns(0, 1), ["columns not separated by spaces, as in the first line: 1 (a file line 2"]),
         ("a X\rb Y\r\r", Columns(0, 1), ["carriage returns in the middle of a line: 1 (a file line 1"]),
-        ("a X\nb\n\nc\td\ne\n", Columns(0, 1), ["lines with 1 columns, not 2: 2 (", "columns not divided by bl"]),
+        ("a X\nb\n\nc\td\ne\n", Columns(0, 1), ["lines with 1 columns, not 2: 2 (", "columns not separated by sp"]),
     ],
 )
 def test_all_that_is_wrong_is_told_with_its_lines(text: str, columns: Columns, expected: list[str]) -> None:
@@ -102,7 +102,7 @@ def test_all_that_is_wrong_is_told_with_its_lines(text: str, columns: Columns, e
         (Columns(0, 2, 3, " "), "a b c d", "lines with 4 columns, not the 3 of training"),
         (Columns(0, 3, 4, " "), "a b", "lines with 2 columns, not the 4 of training"),
         (Columns(0, 1, 3, " "), "a b", "lines with 2 columns, not the 3 of training"),  # which one is missing?
-        (Columns(0, 2, 3, "\t"), "a b", "columns not divided by tabs"),
+        (Columns(0, 2, 3, "\t"), "a b", "columns not separated by tabs"),
         (Columns(1, 2, 3, "\t"), "a\t", "no token in column 1"),
     ],
 )
@@ -114,7 +114,7 @@ def test_columns_that_training_did_not_have_are_asked_about(columns: Columns, li
 def test_columns_that_do_not_exist() -> None:
     with pytest.raises(UserError, match=r"data\.tag_column: expected one of id, form, .*got 'pos'. Try: .*=upos"):
         numbered("pos", "conllu", "data.tag_column")
-    with pytest.raises(UserError, match="columns have names in CoNLL-U only; got 'upos'"):
+    with pytest.raises(UserError, match="only CoNLL-U has column names; got 'upos'"):
         numbered("upos", "columns", "data.tag_column")
     with pytest.raises(UserError, match="a column from 0 to 9; got 10"):
         numbered(10, "conllu", "data.tag_column")
@@ -131,15 +131,15 @@ def test_json_lines() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nothing", r"lines that are no JSON: 1 \(a\.jsonl line 2: Expecting value"),
+        ("nothing", r"lines that are not JSON: 1 \(a\.jsonl line 2: Expecting value"),
         ("[1]", r"lines without a list of strings under 'tokens': 1 \(a\.jsonl line 2\)"),
         ('{"tokens": ["a", 1]}', r"without a list of strings"),
         ('{"tokens": ["a", NaN]}', r"without a list of strings"),
         ('{"tokens": ["a", ""]}', r"without a list of strings"),
         ('{"tokens": ["a"]}', r"without one string under 'tags' for each token: 1 \(a\.jsonl line 2: none for 1\)"),
         ('{"tokens": ["a"], "tags": ["X", "Y"]}', r"line 2: 2 for 1"),
-        ('{"tokens": ["a"], "tags": ["X"], "tags": ["Y"]}', r"a key that comes twice among tokens, tags, tags"),
-        ('{"tokens": ["a"], "tags": ["X"', r"no JSON"),
+        ('{"tokens": ["a"], "tags": ["X"], "tags": ["Y"]}', r"a repeated key among tokens, tags, tags"),
+        ('{"tokens": ["a"], "tags": ["X"', r"not JSON"),
     ],
 )
 def test_what_is_no_such_line_is_named(line: str, message: str) -> None:

@@ -81,32 +81,35 @@ def test_blanks_may_stand_in_forms_lemmas_and_misc() -> None:
     [
         (
             rows("1", "2", "1", "2"),
-            "a word 1 inside a sentence, as where an empty line is missing before it: 1 (a line 3",
+            "a word 1 inside a sentence, possibly without an empty line before it: 1 (a line 3",
         ),
         (rows("1", "1"), "a word 1 inside a sentence"),
-        (rows("2"), "ids that do not go on from the word before: 1 (a line 1: 2, not 1)"),
-        (rows("1", "3", "4"), "ids that do not go on from the word before: 1 (a line 2: 3, not 2)"),
-        (rows("01"), "ids that are no number, range or empty node: 1 (a line 1: '01')"),
-        (rows("0"), "ids that are no number, range or empty node"),
-        (rows("1", "2-x"), "ids that are no number, range or empty node: 1 (a line 2: '2-x')"),
-        (rows("2-1", "1", "2"), "multi-word ranges that end before they begin"),
-        (rows("1", "2", "1-2"), "multi-word ranges that do not stand before their first word"),
-        (rows("1-3", "1", "2"), "multi-word ranges beyond the last word: 1 (a line 1: 1-3)"),
-        (rows("1-2", "1", "2-3", "2", "3"), "multi-word ranges that overlap"),
-        (rows("1.1", "1"), "empty nodes out of their place: 1 (a line 1: 1.1, not 0.1)"),
-        (rows("1", "1.2"), "empty nodes out of their place: 1 (a line 2: 1.2, not 1.1)"),
-        (rows("1", "2-3", "1.1", "2", "3"), "empty nodes inside a multi-word range, not before it"),
-        ("1\tDogs\tNOUN\tNNS\t_\t2\tnsubj\t_\t_\n", "lines without ten columns divided by tabs: 1 (a line 1 with 9)"),
-        (rows("1").replace("\n", "\t_\n"), "lines without ten columns divided by tabs: 1 (a line 1 with 11)"),
-        (rows("1").replace("\t", "  "), "lines without ten columns divided by tabs: 1 (a line 1 with 1)"),
-        (rows("1").replace("X", ""), "nothing in column upos: 1 (a line 1)"),
-        (rows("1").replace("w1", ""), "nothing in column form"),
-        (rows("1").replace("X", "X Y"), "blanks in column upos: 1 (a line 1: 'X Y')"),
-        (rows("1").replace("w1", " w1"), "blanks at the ends or side by side in column form: 1 (a line 1: ' w1')"),
-        (rows("1").replace("w1", "w  1"), "blanks at the ends or side by side in column form"),
-        (rows("1") + "-\tw\n", "lines that are neither word nor comment: 1 (a line 2: '-\\tw')"),
+        (rows("2"), "ids that do not follow the word before: 1 (a line 1: 2, not 1)"),
+        (rows("1", "3", "4"), "ids that do not follow the word before: 1 (a line 2: 3, not 2)"),
+        (rows("01"), "ids that are not a number, a range or an empty node: 1 (a line 1: '01')"),
+        (rows("0"), "ids that are not a number, a range or an empty node"),
+        (rows("1", "2-x"), "ids that are not a number, a range or an empty node: 1 (a line 2: '2-x')"),
+        (rows("2-1", "1", "2"), "multiword ranges that end before they start"),
+        (rows("1", "2", "1-2"), "multiword ranges that are not before their first word"),
+        (rows("1-3", "1", "2"), "multiword ranges beyond the last word: 1 (a line 1: 1-3)"),
+        (rows("1-2", "1", "2-3", "2", "3"), "multiword ranges that overlap"),
+        (rows("1.1", "1"), "empty nodes out of order: 1 (a line 1: 1.1, not 0.1)"),
+        (rows("1", "1.2"), "empty nodes out of order: 1 (a line 2: 1.2, not 1.1)"),
+        (rows("1", "2-3", "1.1", "2", "3"), "empty nodes inside a multiword range, not before it"),
+        ("1\tDogs\tNOUN\tNNS\t_\t2\tnsubj\t_\t_\n", "lines without ten columns separated by tabs: 1 (a line 1 with 9)"),
+        (rows("1").replace("\n", "\t_\n"), "lines without ten columns separated by tabs: 1 (a line 1 with 11)"),
+        (rows("1").replace("\t", "  "), "lines without ten columns separated by tabs: 1 (a line 1 with 1)"),
+        (rows("1").replace("X", ""), "empty cells in column upos: 1 (a line 1)"),
+        (rows("1").replace("w1", ""), "empty cells in column form"),
+        (rows("1").replace("X", "X Y"), "whitespace in column upos: 1 (a line 1: 'X Y')"),
+        (
+            rows("1").replace("w1", " w1"),
+            "leading, trailing or repeated whitespace in column form: 1 (a line 1: ' w1')",
+        ),
+        (rows("1").replace("w1", "w  1"), "leading, trailing or repeated whitespace in column form"),
+        (rows("1") + "-\tw\n", "lines that are neither words nor comments: 1 (a line 2: '-\\tw')"),
         (rows("1", "2").replace("\n", "\r") + "\n", "carriage returns in the middle of a line"),
-        ("\ufeff" + rows("1"), "ids that are no number, range or empty node: 1 (a line 1: '\\ufeff1')"),
+        ("\ufeff" + rows("1"), "ids that are not a number, a range or an empty node: 1 (a line 1: '\\ufeff1')"),
     ],
 )
 def test_what_breaks_the_format_is_told_and_not_read(text: str, expected: str) -> None:
@@ -119,9 +122,9 @@ def test_what_breaks_the_format_is_told_and_not_read(text: str, expected: str) -
 def test_all_kinds_of_faults_are_told_at_once() -> None:
     _, faults, _ = reading(rows("1", "3") + "\n" + rows("2") + "\n" + rows("1").replace("X", "") + "\n" + rows("x"))
     assert faults.lines() == [
-        "ids that do not go on from the word before: 2 (a line 2: 3, not 2, a line 4: 2, not 1)",
-        "nothing in column upos: 1 (a line 6)",
-        "ids that are no number, range or empty node: 1 (a line 8: 'x')",
+        "ids that do not follow the word before: 2 (a line 2: 3, not 2, a line 4: 2, not 1)",
+        "empty cells in column upos: 1 (a line 6)",
+        "ids that are not a number, a range or an empty node: 1 (a line 8: 'x')",
     ]
 
 
@@ -130,14 +133,14 @@ def test_a_file_that_is_cut_in_its_last_line_is_never_learned(cut: int) -> None:
     text = rows("1", "2")[: -1 - cut]
     found, faults, _ = reading(text)
     assert found == []
-    assert "the file ends in the middle of a line, as if it were cut: 1 (a line 2" in faults.lines()[0]
+    assert "the file ends in the middle of a line and may be truncated: 1 (a line 2" in faults.lines()[0]
 
 
 def test_a_last_line_without_a_newline_is_whole_unless_its_end_is_the_tag() -> None:
     text = rows("1", "2").removesuffix("\n")
     found, faults, notes = reading(text)
     assert (len(found), len(faults)) == (1, 0)
-    assert notes.lines() == ["no empty line behind the last sentence: 1 (a line 2)"]
+    assert notes.lines() == ["no empty line after the last sentence: 1 (a line 2)"]
     assert reading(text, tag=9)[0] == []
     assert len(reading(text, tag=9, tagged=False)[0]) == 1
 
@@ -145,17 +148,17 @@ def test_a_last_line_without_a_newline_is_whole_unless_its_end_is_the_tag() -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (rows("1", "2"), "no empty line behind the last sentence: 1 (a line 2)"),
-        (rows("1") + "\n\n" + rows("1") + "\n", "empty lines in excess, passed over: 1 (a line 3)"),
-        (rows("1") + " \t\n", "lines of blanks, read as empty: 1 (a line 2)"),
+        (rows("1", "2"), "no empty line after the last sentence: 1 (a line 2)"),
+        (rows("1") + "\n\n" + rows("1") + "\n", "extra empty lines, skipped: 1 (a line 3)"),
+        (rows("1") + " \t\n", "lines of spaces, read as empty: 1 (a line 2)"),
         (
             rows("1") + "# more\n" + rows("1", "2")[len(rows("1")) :] + "\n",
-            "comments inside sentences, passed over: 1 (",
+            "comments inside sentences, skipped: 1 (",
         ),
-        (rows("1") + "\n# the end\n\n", "comments without a sentence, passed over: 1 (a line 3)"),
+        (rows("1") + "\n# the end\n\n", "comments without a sentence, skipped: 1 (a line 3)"),
         (
             rows("1").replace("w1", "cafe\u0301") + "\n",
-            "lines not in the Unicode normal form NFC, read as they are: 1 (a",
+            "lines not in the Unicode normal form NFC, read unchanged: 1 (a",
         ),
     ],
 )

@@ -71,7 +71,7 @@ def test_what_training_never_saw(files: dict[str, str], capsys: pytest.CaptureFi
     assert batch.inputs.words.tolist() == [[1, 0, 0, 0]]
     C, outside = len(data.vocabulary.tags), data.vocabulary.tags.index("O")
     assert batch.targets.tolist() == [[outside, C + 1, C + 2, outside]]  # parts B and I
-    assert "valid: 2 tokens with a tag that training never saw, counted as wrong\n" in capsys.readouterr().err
+    assert "valid: 2 tokens with a tag that is not in the training split, counted as wrong\n" in capsys.readouterr().err
     assert words_of(data, batch)[0][1] == "?et?es"
     assert UNKNOWN in batch.inputs.characters
 
@@ -121,7 +121,7 @@ def test_mistakes_in_the_scheme_are_counted(files: dict[str, str], capsys: pytes
     Path(files["valid"]).write_text("a I-ORG\nb O\nc B-PER\nd I-PER\n")
     ready(**files, scheme="bio")
     assert (
-        "valid: 1 of 3 tags of entities are not as bio has them and are read as conlleval reads them; "
+        "valid: 1 of 3 tags of entities do not follow bio and are read by the rules of conlleval; "
         "the first is I-ORG at 'a', valid.conll line 1\n"
     ) in capsys.readouterr().err
 

@@ -70,7 +70,7 @@ def test_strays_are_counted_and_change_nothing_else(tmp_path: Path, capsys: pyte
     data = ready(tmp_path / "a.txt", columns(tags), scheme="bio")
     printed = capsys.readouterr().err
     assert "tags: entities of 2 types, marked as in iob1\n" in printed
-    assert "train: 2 of 440 tags of entities are not as iob1 has them and are read as conlleval reads them" in printed
+    assert "train: 2 of 440 tags of entities do not follow iob1 and are read by the rules of conlleval" in printed
     assert "the first is B-x at 'w0', a.txt line 22\n" in printed
     (tmp_path / "new.txt").write_text("w0 O\nw1 O\n")
     assert predicted(data, tmp_path / "new.txt", [["B-x", "I-x"]]) == "w0 I-x\nw1 I-x\n\n"
@@ -195,19 +195,19 @@ def test_a_token_that_would_break_the_columns_is_not_written_to_them(tmp_path: P
         ("a.conllu", "", r"expected text; got .*a\.conllu, which is empty\. Try: data\.path=my_sentences\.conllu"),
         ("a.txt", "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n\n", r"a\.txt, which looks like CoNLL-U.*Try: data\.format=conllu"),
         ("a.txt", "a X\n\nb Y\nc", r"lines with 1 columns, not 2: 1 \(a\.txt line 4: 'c'\)"),
-        ("a.txt", "a X\nb Y\nc Z", r"as if it were cut: 1 \(a\.txt line 3: 'c Z'\)"),
+        ("a.txt", "a X\nb Y\nc Z", r"occurs nowhere else: 1 \(a\.txt line 3: 'c Z'\)"),
         (
             "a.txt",
             "# id 1\na X\nb Y\n",
-            r"begin with # and have 3 columns, not 2: 1 .*Try: grep -v '\^#\[\[:space:\]\]' ",
+            r"start with # and have 3 columns, not 2: 1 .*Try: grep -v '\^#\[\[:space:\]\]' ",
         ),
         (
             "a.txt",
             "a X\rb Y\r",
             r"carriage returns in the middle of a line: 1 .*Try: tr '\\r' '\\n' < .*a\.txt > new\.txt",
         ),
-        ("a.txt", "word,tag\na,X\n", r"lines with one column, no blank and no tab, and so without a tag: 2"),
-        ("a.conllu", "a X\n", r"lines that are neither word nor comment: 1 \(a\.conllu line 1: 'a X'\)"),
+        ("a.txt", "word,tag\na,X\n", r"lines with only one column and therefore without a tag: 2"),
+        ("a.conllu", "a X\n", r"lines that are neither words nor comments: 1 \(a\.conllu line 1: 'a X'\)"),
     ],
 )
 def test_files_that_cannot_be_vouched_for_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
@@ -218,9 +218,7 @@ def test_files_that_cannot_be_vouched_for_are_refused(name: str, text: str, mess
 def test_a_readme_beside_the_data_is_not_learned(tmp_path: Path) -> None:
     (tmp_path / "a.conllu").write_text("1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n\n" * 20)
     (tmp_path / "README.md").write_text("hello world\n")
-    with pytest.raises(
-        UserError, match=r"expected files that all end in \.conllu; got 'README\.md' beside 'a\.conllu'"
-    ):
+    with pytest.raises(UserError, match=r"expected files that all end in \.conllu; got 'README\.md' and 'a\.conllu'"):
         TagData(path=str(tmp_path)).setup()
     TagData(path=f"{tmp_path}/*.conllu").setup()
 
@@ -229,17 +227,15 @@ def test_what_is_passed_over_or_assumed_is_printed(tmp_path: Path, capsys: pytes
     lines = '{"tokens": ["a", "b"], "tags": ["X", "Y"]}\n' * 20 + '{"tokens": [], "tags": []}\n'
     data = ready(tmp_path / "a.jsonl", lines)
     assert sum(map(len, data.splits.values())) == 20
-    assert "sentences without a token, left out: 1 (a.jsonl line 21)\n" in capsys.readouterr().err
+    assert "sentences without a token, skipped: 1 (a.jsonl line 21)\n" in capsys.readouterr().err
     ready(tmp_path / "a.conllu", "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n\n\n" * 19 + "1\ta\t_\t_\t_\t_\t_\t_\t_\t_")
     printed = capsys.readouterr().err
-    assert (
-        "empty lines in excess, passed over: 19 (a.conllu line 3, a.conllu line 6, a.conllu line 9, ...)\n" in printed
-    )
-    assert "no empty line behind the last sentence: 1 (a.conllu line 58)\n" in printed
+    assert "extra empty lines, skipped: 19 (a.conllu line 3, a.conllu line 6, a.conllu line 9, ...)\n" in printed
+    assert "no empty line after the last sentence: 1 (a.conllu line 58)\n" in printed
     ready(tmp_path / "a.txt", "a X\nb Y\n\n" * 20 + f"{'c' * 30} X")
     printed = capsys.readouterr().err
-    assert f"no newline at the end, read as whole: 1 (a.txt line 61: '{'c' * 30} X')\n" in printed
-    assert "1 word longer than data.max_characters=24, read without their middle\n" in printed
+    assert f"no newline at the end, read as complete: 1 (a.txt line 61: '{'c' * 30} X')\n" in printed
+    assert "1 word longer than data.max_characters=24; their middle is dropped\n" in printed
 
 
 def test_a_stream_ends_where_it_is_wrong_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

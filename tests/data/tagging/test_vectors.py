@@ -25,7 +25,7 @@ def test_the_formats(name: str, head: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"the 1 2\ncat 1\n", r"a word and 2 numbers a line, .*v\.txt, line 2: 'cat 1'"),
+        (b"the 1 2\ncat 1\n", r"a word and 2 numbers per line, .*v\.txt, line 2: 'cat 1'"),
         (b"the 1 x\n", r"line 1: 'the 1 x'"),
         (b"the 1 nan\n", r"line 1: 'the 1 nan'"),
         (b"dog 1 2\n", r"data\.vectors: expected a file with vectors for some of the words"),
@@ -65,4 +65,4 @@ def test_the_words_of_all_splits_have_their_vectors_in_any_casing(tmp_path: Path
 def test_what_is_passed_over_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "v.txt").write_text("the 1 2\ncat 3 4\nthe 5 6\n")
     assert read_vectors(tmp_path / "v.txt", {"the", "dog"})[1].tolist() == [[1, 2]]
-    assert capsys.readouterr().err == f"vectors: 1 word for the second time in {tmp_path}/v.txt, passed over\n"
+    assert capsys.readouterr().err == f"vectors: 1 word repeated in {tmp_path}/v.txt, skipped\n"

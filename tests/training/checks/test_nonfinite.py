@@ -126,7 +126,7 @@ def test_settings_that_make_no_sense(setting: str, small: list[str], tmp_path: P
 
 def test_replay_of_a_run_without_a_bad_batch(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["replay", str(trained)]) == 2
-    assert "a run that met a bad batch" in capsys.readouterr().err
+    assert "a run with a non-finite batch" in capsys.readouterr().err
 
 
 OWN = """
@@ -215,7 +215,7 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     command = [sys.executable, "-m", "rnnkit", "replay", "run"]  # what this process has imported is not there
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "8 lanes x 128 steps: not finite; it begins in" in done.stdout
+    assert "8 lanes x 128 steps: non-finite gradient. First non-finite value:" in done.stdout
     assert place in done.stdout
 
 
