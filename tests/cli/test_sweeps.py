@@ -118,4 +118,4 @@ def test_the_next_commands_can_be_pasted_whatever_the_folder_is_called(capsys: p
 
     _report(Path("my runs", "it's 1"), {"seconds": 1, "tokens_per_second": 1, "steps": 1})
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if line.startswith("  rnnkit")]
-    assert [command[2:3] for command in commands] == [["my runs/it's 1"], ["my runs/it's 1"], []]
+    assert [command[2:3] for command in commands] == [["my runs/it's 1"]] * 3

@@ -1,4 +1,4 @@
-"""MetricsOfWeights under weights against figures of copies, and intervals against what statistics says of them."""
+"""Metrics under weights against metrics of copies, and intervals against statistics."""
 
 import math
 
