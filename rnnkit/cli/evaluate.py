@@ -21,6 +21,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--lanes",
         type=int,
+        metavar="N",
         help="language models: split the text into N parallel streams, each from the initial state (default: 1)",
     )
     parser.add_device()

@@ -11,10 +11,6 @@ RATIO = 200
 def check_unpacked(size: int, packed: int, name: str, argument: str) -> None:
     """Check the decompressed size of a file.
 
-    >>> check_unpacked(5 << 30, 10 << 20, "zeros.gz", "data.path")
-    Traceback (most recent call last):
-    rnnkit.errors.UserError: data.path: expected a plausible compression ratio; got zeros.gz, whose 10,485,760 bytes ...
-
     Args:
         size: decompressed bytes so far.
         packed: compressed size of the file in bytes.
@@ -23,6 +19,10 @@ def check_unpacked(size: int, packed: int, name: str, argument: str) -> None:
 
     Raises:
         UserError: the decompressed size is implausibly large for the compressed size.
+
+    >>> check_unpacked(5 << 30, 10 << 20, "zeros.gz", "data.path")
+    Traceback (most recent call last):
+    rnnkit.errors.UserError: data.path: expected a plausible compression ratio; got zeros.gz, whose 10,485,760 bytes ...
     """
     if size > max(ALLOWED, RATIO * packed):
         raise UserError(

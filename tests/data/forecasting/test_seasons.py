@@ -121,7 +121,7 @@ def test_some_stray_rows_do_not_hide_working_days(file: Path) -> None:
     rows.append((date(2023, 11, 18), 5))  # a Saturday
     data = made(write(file, sorted(rows)))
     assert str(data.frequency) == "1b"
-    beside = next(line for line in data.report if "beside" in line)
+    beside = next(line for line in data.report if "between steps" in line)
     assert beside == (
         "1 rows between steps were moved to the nearest step, by 1 days at most; "
         "1 of them are dropped, because another row is closer"

@@ -132,7 +132,7 @@ def test_evaluation_on_other_engines_needs_their_remaining_lives(engines: dict[s
     again = CMAPSSData(test=engines["test"])
     again.load(tmp_path)
     with pytest.raises(
-        UserError, match=r"data.remaining: expected the remaining lives of the test engines; got none beside"
+        UserError, match=r"data.remaining: expected the remaining lives of the test engines; got none next to"
     ):
         again.setup("test")
     (tmp_path / "RUL_x.txt").write_text(engines["remaining"].read_text())
