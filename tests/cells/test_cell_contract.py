@@ -68,7 +68,7 @@ FAMILIES = [cell for cell in CELLS if not inspect.isabstract(cell)]
 @pytest.mark.parametrize("cell", FAMILIES)
 def test_a_cell_is_one_short_file_with_its_equation(cell: type) -> None:
     source = Path(inspect.getfile(cell)).read_text()
-    assert len(source.splitlines()) <= 80
+    assert len(source.splitlines()) <= 90
     assert ".. math::" in (cell.__doc__ or "")
     assert ">>>" in (cell.__doc__ or "")
 

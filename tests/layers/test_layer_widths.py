@@ -91,7 +91,7 @@ def test_each_layer_is_of_the_kind_it_is_told(bidirectional: bool) -> None:
 def test_kinds_that_are_not_as_many_as_layers_are_refused() -> None:
     with pytest.raises(UserError, match=r"^cell: .* one for each of 1 layers; got 2 kinds. Try: num_layers=2$"):
         RNN([GRUCell, LSTMCell], 3, 5)
-    with pytest.raises(UserError, match=r"^cell: .*finished LSTMCell"):
+    with pytest.raises(UserError, match=r"^cell: .*LSTMCell instance"):
         RNN([LSTMCell(3, 5)], 3, 5)  # type: ignore[list-item]
 
 
