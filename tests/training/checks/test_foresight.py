@@ -353,7 +353,6 @@ import json, re, sys
 from pathlib import Path
 import lightning as L
 from rnnkit.cli import run
-from rnnkit.training import foresight
 
 def resident(what):
     return int(re.search(rf"{what}:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
