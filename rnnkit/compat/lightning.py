@@ -1,6 +1,6 @@
 """The private names of Lightning that rnnkit uses. `UserError` names the releases that have them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnkit.compat.lookup import reads
 
@@ -50,3 +50,16 @@ def save_after_validation(callback: "ModelCheckpoint") -> None:
     """Make a callback save after validations, unless its schedule is set."""
     if callback._save_on_train_epoch_end is None:
         callback._save_on_train_epoch_end = False
+
+
+@reads("lightning", "Trainer._checkpoint_connector")
+def checkpoint_connector(trainer: "L.Trainer") -> Any:
+    """Return the object whose methods restore the parts of a checkpoint."""
+    return trainer._checkpoint_connector
+
+
+@reads("lightning", "_CheckpointConnector._get_loops_state_dict")
+def loop_states(trainer: "L.Trainer") -> dict[str, Any]:
+    """Return the states of the loops as a checkpoint of this trainer would hold them."""
+    states: dict[str, Any] = trainer._checkpoint_connector._get_loops_state_dict()
+    return states

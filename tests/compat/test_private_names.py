@@ -12,7 +12,7 @@ PACKAGE = Path(rnnkit.__file__).parent
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if "compat" not in path.relative_to(PACKAGE).parts]
 
 PUBLIC = {
-    *("_replace", "_asdict", "_fields", "_make"),  # of named tuples, as their documentation has it
+    *("_replace", "_asdict", "_fields", "_field_defaults", "_make"),  # of named tuples, as their documentation has it
     *("_target_", "_partial_", "_args_", "_convert_", "_recursive_"),  # keys of Hydra's configurations
     *("_exit", "_is_protocol"),  # of os and typing, in Python itself
     *("_to_copy", "_unsafe_view", "_softmax", "_log_softmax"),  # operations of ATen

@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 from torch import Tensor
 
 from rnnkit.cells import state_leaves
+from rnnkit.compat.lightning import checkpoint_connector, loop_states
 from rnnkit.data import SequenceData, TextData
 from rnnkit.data.corpus.windows import WindowPosition
 from rnnkit.data.loading.batches import BatchPosition
@@ -106,7 +107,7 @@ def check_restorable(
 @contextmanager
 def restoring(trainer: L.Trainer, path: Path) -> Iterator[None]:
     """Turn exceptions while Lightning restores a checkpoint into a UserError that names the file and the part."""
-    connector = trainer._checkpoint_connector
+    connector = checkpoint_connector(trainer)
     for method, part in RESTORED.items():
         setattr(connector, method, _guarded(getattr(connector, method), part, path))
     try:
@@ -170,7 +171,7 @@ def _check_steps(checkpoint: Mapping[str, Any]) -> None:
 
 
 def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer, data: Any) -> None:
-    templates = trainer._checkpoint_connector._get_loops_state_dict()
+    templates = loop_states(trainer)
     found = checkpoint["loops"]
     own = dict(found.get("fit_loop", {}))
     state = own.get("state_dict")

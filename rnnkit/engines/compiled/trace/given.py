@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
 from rnnkit.cells.state import map_state, state_leaves
+from rnnkit.compat.torch import tree_leaves, tree_map
 from rnnkit.engines.compiled.trace.step import structured
 
 
