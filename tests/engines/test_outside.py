@@ -263,7 +263,7 @@ EFFECTS: dict[str, tuple[Callable[[Any, Tensor], object], str]] = {
     "an object": (lambda c, a: setattr(c.box, "count", c.box.count + 1), "changes Written.box"),
     "an array": (lambda c, a: c.array.__setitem__(0, c.array[0] + 1), "changes Written.array"),
     "deep inside": (lambda c, a: c.nested["log"][0].append(1), "changes Written.nested"),
-    "a buffer": (lambda c, a: c.steps.add_(1), "writes into"),
+    "a buffer": (lambda c, a: c.steps.add_(1), "modifies a weight"),
     "a kept tensor": (lambda c, a: c.table.update(last=a), "changes Written.table"),
     "a global number": (lambda c, a: a * counted(), "changes COUNT"),
     "a global list": (lambda c, a: LOG.append(1), "changes LOG"),

@@ -58,8 +58,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a kept tensor": (lambda c, x, h, a: (setattr(c, "last", a), a)[1], "changes Written.last"),
     "a kept list": (lambda c, x, h, a: (c.log.append(a), a)[1], "changes Written.log"),
     "a count": (lambda c, x, h, a: (setattr(c, "count", c.count + 1), a / c.count)[1], "changes Written.count"),
-    "a counting buffer": (lambda c, x, h, a: a / c.steps.add_(1), "writes into"),
-    "a state written into": (lambda c, x, h, a: a + h.mul_(0.5), "writes into"),
+    "a counting buffer": (lambda c, x, h, a: a / c.steps.add_(1), "modifies a weight"),
+    "a state written into": (lambda c, x, h, a: a + h.mul_(0.5), "modifies a weight"),
     "a made tensor": (lambda c, x, h, a: a + torch.tensor([1.0, 2, 3, 4, 5, 6]), "should be a buffer"),
 }
 
