@@ -17,7 +17,9 @@ def LSTM(  # noqa: N802  reads like torch.nn.LSTM
     dropout: float = 0.0,
     bidirectional: bool = False,
 ) -> RNN:
-    """Return an `RNN` with `LSTMCell` in every layer; input and output are batch-first, and the state is a tuple over layers.
+    """Return an `RNN` with `LSTMCell` in every layer.
+
+    Input and output are batch-first, and the state is a tuple over layers.
 
     >>> import torch
     >>> y_BTO, state = LSTM(3, 5, num_layers=2, bidirectional=True)(torch.randn(2, 7, 3))
@@ -37,7 +39,9 @@ def GRU(  # noqa: N802  reads like torch.nn.GRU
     dropout: float = 0.0,
     bidirectional: bool = False,
 ) -> RNN:
-    """Return an `RNN` with `GRUCell` in every layer; input and output are batch-first, and the state is a tuple over layers.
+    """Return an `RNN` with `GRUCell` in every layer.
+
+    Input and output are batch-first, and the state is a tuple over layers.
 
     >>> import torch
     >>> y_BTO, state = GRU(3, 5)(torch.randn(2, 7, 3), lengths=torch.tensor([7, 4]))
