@@ -32,6 +32,8 @@ Steps = Annotated[int, Interval(ge=1, le=1_000_000)]
 """The number of steps of a sequence that is stored in memory."""
 Draws = Annotated[int, Interval(ge=1, le=100_000)]
 """The number of samples that are in memory at a time."""
+StepsOrNone = Annotated[int, Interval(ge=0, le=1_000_000)]
+"""The same, for what may be left out."""
 Odd = Annotated[int, Ge(1), Predicate(is_odd), doc("an odd number")]
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 """A seed that Lightning, NumPy and torch accept."""

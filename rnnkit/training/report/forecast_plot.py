@@ -1,14 +1,15 @@
 """A figure of some forecasts with their intervals after every validation."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
+from annotated_types import Interval
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnkit.ranges import NonNegative, NonNegativeInt
+from rnnkit.ranges import NonNegative
 from rnnkit.training.report.picture import FigureCallback
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class ForecastPicture(FigureCallback):
 
     name = "forecasts"
 
-    def __init__(self, windows: NonNegativeInt = 4, past: NonNegative = 2.0) -> None:
+    def __init__(self, windows: Annotated[int, Interval(ge=0, le=100)] = 4, past: NonNegative = 2.0) -> None:
         super().__init__()
         self.windows, self.past = windows, past
 

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from rnnkit.ranges import NonNegative, NonNegativeInt, PositiveInt
+from rnnkit.ranges import NonNegative, Steps, StepsOrNone
 from rnnkit.tasks import Task, generate
 from rnnkit.tasks.generation import NotFiniteError
 
@@ -22,9 +22,7 @@ class SampleText(L.Callback):
         temperature: see `rnnkit.tasks.generate`.
     """
 
-    def __init__(
-        self, length: NonNegativeInt = 200, prompt_length: PositiveInt = 32, temperature: NonNegative = 0.8
-    ) -> None:
+    def __init__(self, length: StepsOrNone = 200, prompt_length: Steps = 32, temperature: NonNegative = 0.8) -> None:
         self.length, self.prompt_length, self.temperature = length, prompt_length, temperature
 
     @rank_zero_only
