@@ -193,3 +193,12 @@ def test_autocast_takes_a_state_of_lower_precision(engine: str) -> None:
         found, end = scan(cell, x, state.bfloat16(), engine=engine)
     torch.testing.assert_close(found, wanted, rtol=1e-1, atol=1e-1)
     assert end.dtype == torch.bfloat16
+
+
+def test_float16_under_autocast_is_left_to_the_loop() -> None:
+    cell = LSTMCell(3, 4).half()
+    x_BTI = torch.zeros(0, 2, 3, dtype=torch.float16)
+    with torch.autocast("cpu", torch.bfloat16):
+        (expected, _), (found, _) = (scan(cell, x_BTI, engine=engine) for engine in ("reference", "native"))
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
