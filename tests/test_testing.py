@@ -336,12 +336,16 @@ def test_the_callers_random_numbers_are_left_alone() -> None:
     assert torch.equal(torch.rand(1), wanted)
 
 
-@pytest.mark.parametrize("name", CELLS)
+# one with everything in the quick suite
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n != "dot attention" else ()) for n in CELLS]
+)
 def test_cells_with_a_context_and_inputs_of_several_tensors_keep_every_promise(name: str) -> None:
     factory, inputs, context = CELLS[name]
     check_cell(factory, input_size=3, inputs=inputs, context=context)
 
 
+@pytest.mark.slow
 def test_what_wraps_a_cell_with_a_context_keeps_every_promise() -> None:
     factory, inputs, context = CELLS["dot attention"]
     for wrapper in (partial(Zoneout, p=0.2), LearnedInitialState, lambda cell: Stack([GRUCell(3, 3), cell])):

@@ -49,11 +49,11 @@ def test_a_yaml_says_in_its_first_line_what_the_cell_is(path: Path) -> None:
     "factory",
     [
         partial(GRUCell, reset_after=False),
-        partial(GRUCell, reset_after=False, bias=False),
+        pytest.param(partial(GRUCell, reset_after=False, bias=False), marks=pytest.mark.slow),
         partial(ElmanCell, nonlinearity="relu"),
         partial(LSTMCell, bias=False),
-        partial(GRUCell, bias=False),
-        partial(ElmanCell, bias=False),
+        pytest.param(partial(GRUCell, bias=False), marks=pytest.mark.slow),
+        pytest.param(partial(ElmanCell, bias=False), marks=pytest.mark.slow),
     ],
     ids=["gru-before", "gru-before-no-bias", "elman-relu", "lstm-no-bias", "gru-no-bias", "elman-no-bias"],
 )

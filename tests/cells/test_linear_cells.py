@@ -97,6 +97,7 @@ def test_a_step_is_the_papers_equation(cell: type[LinearCell], sizes: tuple[int,
         np.testing.assert_allclose(found_h[b].detach().numpy(), wanted_h, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [*CELLS, partial(LRUCell, r_min=0.9, r_max=0.999, max_phase=0.314)])
 def test_cells_as_wide_as_their_input_keep_the_promises(cell: Any) -> None:
     check_cell(cell, input_size=3, hidden_size=3)

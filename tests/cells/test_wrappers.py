@@ -271,7 +271,7 @@ STACKS: dict[str, Callable[[int, int], Cell[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [pytest.param(s, marks=pytest.mark.slow if s != "all" else ()) for s in STACKS])
 def test_wrappers_nest_and_keep_every_promise(stack: str) -> None:
     check_cell(STACKS[stack], input_size=4, hidden_size=4)
 

@@ -199,6 +199,7 @@ def test_the_board_answers_on_this_machine_only(trained: Path) -> None:
             process.kill()
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model_on_their_shares_of_the_lanes(small: list[str], tmp_path: Path) -> None:
     """DDP on the CPU: as many windows, one run folder, and a validation over all the text."""
     command = [sys.executable, "-m", "rnnkit", "train", *small, "trainer=ddp", "trainer.accelerator=cpu"]

@@ -60,7 +60,7 @@ def test_windows_of_text_are_learned_by_heart(small: list[str], tmp_path: Path) 
     assert found["tokens"] == 120 * 4 * 16
 
 
-@pytest.mark.parametrize("kind", ["simple", "advanced"])
+@pytest.mark.parametrize("kind", ["simple", pytest.param("advanced", marks=pytest.mark.slow)])
 def test_a_profile_is_printed(kind: str, reviews: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     few = ["trainer.limit_train_batches=2", "trainer.log_every_n_steps=1"]
     assert run([*reviews, "debug=profiler", *few, f"trainer.profiler={kind}"]) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import every_key
 import pytest
 
-SAMPLE = 24
+SAMPLE = 8
 WORST = [
     ["task=language_modeling", "trainer.accumulate_grad_batches=-1"],
     ["task=language_modeling", "task.activation_penalty=nan"],
@@ -48,6 +48,7 @@ def table(commands: list[list[str]]) -> str:
     return "\n".join(found)
 
 
+@pytest.mark.slow
 def test_the_commands_run_without_the_value() -> None:
     """Otherwise nothing is tried."""
     for task, small in every_key.TASKS.items():

@@ -28,7 +28,7 @@ FEW = settings(
         # Few cells for the compiler, which takes seconds for each in each of its conditions.
         ("leaky", "float64", ("auto", "compiled")),
         ("counting", "float32", ("auto", "compiled")),
-        ("attending", "float64", ("compiled",)),
+        pytest.param("attending", "float64", ("compiled",), marks=pytest.mark.slow),
         ("attending", "float32", ("auto", "compiled")),
         ("lstm", "float32", ("auto", "native")),
         ("gru", "float64", ("auto", "native")),

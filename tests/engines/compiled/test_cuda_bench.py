@@ -32,6 +32,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     return bench
 
 
+@pytest.mark.slow
 def test_every_table_of_the_gpu_is_made(bench: Any, tmp_path: Path) -> None:
     before = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.rnn.fp32_precision
     bench.cuda(bench.Report(tmp_path), SimpleNamespace(seconds=0))
