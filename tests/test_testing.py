@@ -336,10 +336,11 @@ def test_the_callers_random_numbers_are_left_alone() -> None:
     assert torch.equal(torch.rand(1), wanted)
 
 
-# one with everything in the quick suite
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n != "dot attention" else ()) for n in CELLS]
-)
+QUICK = "dot attention"
+"""The cell whose promises are in the quick suite."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n != QUICK else ()) for n in CELLS])
 def test_cells_with_a_context_and_inputs_of_several_tensors_keep_every_promise(name: str) -> None:
     factory, inputs, context = CELLS[name]
     check_cell(factory, input_size=3, inputs=inputs, context=context)

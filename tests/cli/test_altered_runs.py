@@ -274,9 +274,9 @@ def test_every_key_of_what_the_data_learned(
         ({"scale": {"": [1.0, 0.0]}}, "scale.[1] is 0.0"),
         ({"scale": {"": [1.0]}}, "scale. has 1 numbers for 2 channels"),
         ({"location": {"other": [0.0, 0.0]}}, "location and scale are of different series"),
-        ({"vocabularies": [["y", "x"]]}, "vocabularies has names that are not sorted"),
+        ({"vocabularies": [["y", "x"]]}, "vocabularies has names that are unsorted or repeated"),
         ({"vocabularies": [["x", "y", "z"]]}, "model.past_categories[0] is 4 instead of 3"),
-        ({"frequency": "3"}, "frequency is 3 beside times"),
+        ({"frequency": "3"}, "frequency is 3, but times are read"),
         ({"more": 1}, "more is not known"),
     ],
 )

@@ -65,7 +65,7 @@ class Broken:
         return None
 
     def run(self, request: Request) -> Result:
-        cell, x_BTI, state, window, _, _ = request
+        cell, x_BTI, state, window, *_ = request
         if self.mistake == "lengths" and window.lengths is not None:
             window = window._replace(lengths=window.lengths.clamp(min=1))
         if self.mistake == "reset" and window.fresh is not None and x_BTI.shape[1] > 3:

@@ -268,11 +268,11 @@ EFFECTS: dict[str, tuple[Callable[[Any, Tensor], object], str]] = {
     "a global number": (lambda c, a: a * counted(), "changes COUNT"),
     "a global list": (lambda c, a: LOG.append(1), "changes LOG"),
     "a closure": (lambda c, a: a * closure(), "changes closure"),
-    "an iterator": (lambda c, a: a * next(c.iterator), "different numbers"),
-    "the clock": (lambda c, a: a + time.perf_counter() % 1, "different numbers"),
+    "an iterator": (lambda c, a: a * next(c.iterator), "different results"),
+    "the clock": (lambda c, a: a + time.perf_counter() % 1, "different results"),
     "Python's noise": (lambda c, a: a * random.random(), "random numbers from another source than torch"),
     "NumPy's noise": (lambda c, a: a * np.random.rand(), "random numbers from another source than torch"),
-    "noise of its own": (lambda c, a: a * c.noise.random(), "different numbers"),
+    "noise of its own": (lambda c, a: a * c.noise.random(), "different results"),
 }
 
 

@@ -137,7 +137,7 @@ def test_baselines_have_the_errors_of_the_values_of_the_file(level: float, unit:
 
 def test_a_value_beside_which_the_others_are_the_same_is_refused_with_a_scaling_that_works() -> None:
     x = np.where(np.arange(100) == 30, 1e30, np.sin(np.arange(100.0)))
-    with pytest.raises(UserError, match=r"stay apart.*got 1e\+30 of series x.*Try: data\.scaling=robust"):
+    with pytest.raises(UserError, match=r"remain distinct.*got 1e\+30 of series x.*Try: data\.scaling=robust"):
         prepared(x)
     found = figures_of(prepared(x, scaling="robust"), Point())
     origins = list(range(85, 98))

@@ -174,7 +174,7 @@ def _size(tensors: Iterable[Tensor]) -> int:
 
 def _refusal(argument: str, free: int, need: int, parts: dict[str, int], shape: str, fix: str) -> UserError:
     named = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
-    expected, got = f"at most {_bytes(free)}, which are free", f"about {_bytes(need)}: {named}{shape}"
+    expected, got = f"at most {_bytes(free)} of free memory", f"about {_bytes(need)}: {named}{shape}"
     return UserError(argument, expected, got, fix=f"{fix}, or check_memory=false to try it all the same")
 
 

@@ -179,7 +179,7 @@ def test_the_most_frequent_tokens_are_kept(kind: type[Tokenizer]) -> None:
 
 
 def test_bytes_have_one_size() -> None:
-    with pytest.raises(UserError, match="there are 256 bytes; got 100"):
+    with pytest.raises(UserError, match="there are always 256 bytes; got 100"):
         ByteTokenizer.train(["text"], vocabulary_size=100)
 
 
