@@ -170,6 +170,12 @@ def trained(command: str, corpus: Path, folder: Path, monkeypatch: pytest.Monkey
     """The run folder that a command leaves."""
     prepare(words_of(command), corpus, folder)
     monkeypatch.chdir(folder)
+    # another test of this process may have a my_lab of its own on the path
+    monkeypatch.setattr(
+        sys,
+        "path",
+        [place for place in sys.path if not Path(place, "my_lab.py").exists() and not Path(place, "my_lab").is_dir()],
+    )
     assert run([*words_of(command), *(LIMITS if command != BAD else [])]) == (0 if command != BAD else 2)
     return next(folder.rglob("config.yaml")).parent
 
