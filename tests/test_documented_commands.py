@@ -162,20 +162,17 @@ def prepare(words: list[str], corpus: Path, folder: Path) -> None:
         if any("Parities" in word for word in words):
             page = next(page for page in PAGES if page.name == "extending.md")
             (folder / "my_lab" / "__init__.py").write_text("\n".join(blocks(page, "python")[:-1]))
+        # another test of this process may have a my_lab of its own
         for name in [name for name in sys.modules if name.split(".")[0] == "my_lab"]:
             del sys.modules[name]
+        own_labs = [place for place in sys.path if Path(place, "my_lab.py").exists() or Path(place, "my_lab").is_dir()]
+        sys.path[:] = [place for place in sys.path if place not in own_labs]
 
 
 def trained(command: str, corpus: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The run folder that a command leaves."""
     prepare(words_of(command), corpus, folder)
     monkeypatch.chdir(folder)
-    # another test of this process may have a my_lab of its own on the path
-    monkeypatch.setattr(
-        sys,
-        "path",
-        [place for place in sys.path if not Path(place, "my_lab.py").exists() and not Path(place, "my_lab").is_dir()],
-    )
     assert run([*words_of(command), *(LIMITS if command != BAD else [])]) == (0 if command != BAD else 2)
     return next(folder.rglob("config.yaml")).parent
 
