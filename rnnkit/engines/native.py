@@ -119,10 +119,9 @@ def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
     """Whether all tensors have one dtype, or one that autocast converts them to on this device."""
     weights = [getattr(cell, name) for name in WEIGHTS] if own_modules(cell) else own_parameters(cell).values()
     dtypes = {tensor.dtype for tensor in (x_BTI, *state_leaves(state), *weights) if tensor is not None}
-    is_autocast = torch.is_autocast_enabled(x_BTI.device.type)
-    if is_autocast and x_BTI.is_cpu and torch.float16 in dtypes:
+    if x_BTI.is_cpu and torch.float16 in dtypes and torch.is_autocast_enabled("cpu"):
         return False  # autocast cannot promote float16 on a CPU
-    return len(dtypes) == 1 or (is_autocast and dtypes <= AUTOCAST)
+    return len(dtypes) == 1 or (torch.is_autocast_enabled(x_BTI.device.type) and dtypes <= AUTOCAST)
 
 
 def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
