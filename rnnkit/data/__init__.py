@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rnnkit.data.builtin.mackey_glass import MackeyGlass as MackeyGlass
     from rnnkit.data.builtin.python_names import PythonNames as PythonNames
     from rnnkit.data.corpus.data import TextData as TextData
-    from rnnkit.data.corpus.data import TextSplit as TextSplit
+    from rnnkit.data.corpus.text_split import TextSplit as TextSplit
     from rnnkit.data.corpus.windows import Windows as Windows
     from rnnkit.data.forecasting.data import ForecastData as ForecastData
     from rnnkit.data.labeled.audio import AudioLabelData as AudioLabelData
@@ -47,7 +47,7 @@ _HOME = {
     "SequenceData": "loading.sequences",
     "TagData": "tagging.data",
     "TextData": "corpus.data",
-    "TextSplit": "corpus.data",
+    "TextSplit": "corpus.text_split",
     "Windows": "corpus.windows",
     "Tokenizer": "tokenizers",
     "CharTokenizer": "tokenizers",

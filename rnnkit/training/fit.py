@@ -87,9 +87,6 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     assert trainer is not None
     assert data is not None
     data.setup("fit")
-    if trainer.is_global_zero:
-        for line in getattr(data, "report", ()):
-            print(line, flush=True)
     with open_dict(config):
         config.model.update(data.model_kwargs)
         config.task.update(data.task_kwargs)

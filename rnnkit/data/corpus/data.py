@@ -1,52 +1,21 @@
 """The data module for language models."""
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from lightning import LightningDataModule
-from torch import Tensor
 
 from rnnkit.data.catalog import python_source
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.corpus.corpus import Block, Corpus
-from rnnkit.data.corpus.measure import Length
 from rnnkit.data.corpus.splits import check_fractions, split
-from rnnkit.data.corpus.store import Store
-from rnnkit.data.corpus.tokens import StoredTokens
+from rnnkit.data.corpus.text_split import TextSplit
 from rnnkit.data.corpus.windows import Windows
 from rnnkit.data.io.sources import Paths
 from rnnkit.data.tokenizers import LEVELS, Tokenizer, load_tokenizer
 from rnnkit.errors import UserError
-from rnnkit.notices import counted, notice
 from rnnkit.ranges import Fraction, Level, PositiveInt, VocabularySize
-
-
-@dataclass(frozen=True)
-class TextSplit:
-    """One split: its tokens, and its length in units that do not depend on the tokenizer.
-
-    A loss summed over the split, divided by one of these lengths, is a loss per such unit.
-
-    Attributes:
-        tokens: ids [N], int32. Those of a large corpus are on disk: they have a length, and slices are tensors.
-        unknown: the number of `<unk>` tokens.
-        words: the number of words. The end of every line counts as one, as for perplexities in the literature.
-    """
-
-    tokens: Tensor | StoredTokens
-    characters: int
-    bytes: int
-    words: int
-    unknown: int
-
-    @property
-    def units(self) -> dict[str, int]:
-        """The length of the split by the name of the unit."""
-        return {"char": self.characters, "byte": self.bytes, "word": self.words}
 
 
 class TextData(LightningDataModule):
@@ -184,7 +153,7 @@ class TextData(LightningDataModule):
                 texts = corpus.texts(parts["train"])
                 self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
                 self._check_vocabulary(self._tokenizer)
-            self.splits = {name: self._encoded(name, corpus, blocks) for name, blocks in parts.items()}
+            self.splits = {name: TextSplit.of(name, corpus, blocks, self._tokenizer) for name, blocks in parts.items()}
         if stage in (None, "fit"):
             self._check_training_length()
 
@@ -256,25 +225,6 @@ class TextData(LightningDataModule):
             return {name: corpus.joined(documents) for name, documents in found.items()}
         documents = found.get("path") or [corpus.add(name, [text]) for name, text in python_source.documents()]
         return split(corpus, documents, self.valid_fraction, self.test_fraction)
-
-    def _encoded(self, name: str, corpus: Corpus, blocks: Sequence[Block]) -> TextSplit:
-        ids, unknown = Store(), 0
-        ids.expected = sum(block.stop - block.start for block in blocks)
-        for text in corpus.texts(blocks):
-            part = self.tokenizer.encode(text).numpy()
-            unknown += int(np.count_nonzero(part == self.tokenizer.unknown))
-            ids.append(part)
-        tokens = StoredTokens(ids)
-        if len(tokens) < 2:
-            raise UserError(
-                f"{name} split",
-                "at least two tokens",
-                f"{len(tokens)}",
-                fix=f"a longer text, or data.{name}=another.txt",
-            )
-        notice(f"{name}: {counted(len(tokens), 'token')}, {unknown:,} of them unknown")
-        length = Length.of(block.measure for block in blocks)
-        return TextSplit(tokens if tokens.is_on_disk else tokens[:], *length, unknown)
 
     def _check_vocabulary(self, tokenizer: Tokenizer) -> None:
         if len(tokenizer) == 1 and tokenizer.unknown is not None:

@@ -1,6 +1,5 @@
 """The data module for forecasting."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,7 +13,8 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.calendar import calendar_names
 from rnnkit.data.forecasting.detection import frequency_of
-from rnnkit.data.forecasting.division import Division, assert_disjoint, observed, origins, usable
+from rnnkit.data.forecasting.divided import divided
+from rnnkit.data.forecasting.division import Division, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
 from rnnkit.data.forecasting.format import Format, names
 from rnnkit.data.forecasting.frames import Frame, read_frames
@@ -36,8 +36,6 @@ from rnnkit.errors import UserError
 from rnnkit.notices import notice
 from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed, Steps
 from rnnkit.support import Support
-
-logger = logging.getLogger(__name__)
 
 
 class ForecastData(SequenceData[Window]):
@@ -260,29 +258,13 @@ class ForecastData(SequenceData[Window]):
         if short:
             notes.append(f"{short:,} of {short + len(panel):,} series are too short and dropped")
         strides = (self.stride, self.eval_stride, self.eval_stride)
-        found = origins(panel, ends_S3, self.context, self.horizon, strides)
-        assert_disjoint(found, len(panel), self.horizon)
-        splits, counts = {}, []
-        for number, name in enumerate(SPLITS):
-            series, origin = found[name]
-            past, future = observed(panel, series, origin, self.context, self.horizon)
-            kept = past & future if name == "train" else future
-            left = f" ({len(kept) - kept.sum():,} windows without a value dropped)" if len(kept) > kept.sum() else ""
-            if len(kept):
-                counts.append(f"{name} {kept.sum():,}{left}")
-            if not kept.any():
-                continue
-            before = ends_S3[:, max(0, number - 1)]
-            draws = self.windows_per_series if name == "train" else None
-            splits[name] = Windows(panel, self._shape(), series[kept], origin[kept], before, draws, self.seed)
+        splits, counts = divided(panel, ends_S3, self._shape(), strides, self.windows_per_series, self.seed)
         self._panel, self._ends_S3 = panel, ends_S3
-        windows = f"windows of {self.context} and {self.horizon} steps: {', '.join(counts)}"
+        windows = f"windows of {self.context} and {self.horizon} steps: {counts}"
         grid = grid_lines(fit, self.frequency, self.season, is_given=self._is_frequency_given, fill=self.form.fill_gaps)
         self.report = [*extent_lines(frames, self.form, self.source.name), *notes, *grid, missing_line(panel), windows]
-        for line in self.report:
-            logger.info(line)
-        for line in (*notes, *grid[1:]) if self._is_restored else ():
-            logger.warning(line)
+        for line in (*notes, *grid[1:]) if self._is_restored else self.report:
+            notice(line)
         return splits
 
     def learn(self, train: Sequence[Window]) -> None:
@@ -314,9 +296,7 @@ class ForecastData(SequenceData[Window]):
 
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
         form = learned["format"]
-        if (
-            "time_format" not in form
-        ):  # the first version read only one column, and detected the format of times for each file
+        if "time_format" not in form:  # the first version detected the format of times for each file
             form = {**form, "time_format": self.form.time_format}
             notice(
                 "the run was trained by an earlier version, which used rows as steps and ignored time zones: train it "
@@ -364,7 +344,7 @@ class ForecastData(SequenceData[Window]):
         regular, fit = self._on_grid(frames, form)
         grid = grid_lines(fit, self.frequency, self.season, is_given=True, fill=form.fill_gaps)
         for line in (*notes, *grid[1:]):
-            logger.warning(line)
+            notice(line)
         ahead = [with_future(frame, self.horizon, self.frequency, known, zone) for frame in regular]
         self._written_format = form.time_format if len(form.time) == 1 else None
         panel = Panel.of([frame for frame, _ in ahead], self.frequency)

@@ -1,6 +1,5 @@
 """Scaling and encoding of series as tensors, learned from the training part."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,7 @@ from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.resolution import check_resolution
 from rnnkit.data.forecasting.scaling import location_and_scale
 from rnnkit.errors import UserError
-
-logger = logging.getLogger(__name__)
+from rnnkit.notices import counted, notice
 
 
 @dataclass
@@ -84,10 +82,10 @@ def learn(
             np.abs(np.concatenate([x_NC[np.isfinite(x_NC) & (x_NC != 0)] for x_NC in training] or [[1.0]]))
         )
         if not 1e-15 <= size <= 1e15:
-            logger.warning("data.scaling=none: losses for values around %.0e underflow or overflow in training", size)
+            notice(f"data.scaling=none: losses for values around {size:.0e} underflow or overflow in training")
     constant = sum(int((np.nanmin(x_NC, 0) == np.nanmax(x_NC, 0)).sum()) for x_NC in training)
     if constant:
-        logger.warning("%s channels are constant in training and keep their scale", f"{constant:,}")
+        notice(f"constant in training, and not rescaled: {counted(constant, 'channel')}")
     parts = list({id(panel.frames[series]): (panel.frames[series], ends_S[series]) for series in kept}.values())
     return Encoding(
         location={name: location_C.tolist() for name, (location_C, _) in pairs.items()},
@@ -174,7 +172,7 @@ def _scales(
             location_SC[series], scale_SC[series] = observed_scale(panel, series, firsts[series], scaling, channels)
             new += 1
     if new:
-        logger.info("%s series are not in the training data and are scaled by their own past", f"{new:,}")
+        notice(f"{new:,} series are not in the training data and are scaled by their own past")
     return location_SC, scale_SC
 
 

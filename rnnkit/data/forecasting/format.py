@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rnnkit.data.forecasting.clock import Ascends, Clock, find_clock
+from rnnkit.data.forecasting.clock import Clock, find_clock
+from rnnkit.data.forecasting.compact import Ascends
 from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, read_stamps
 from rnnkit.data.forecasting.table import Table, listed
 from rnnkit.errors import UserError

@@ -1,15 +1,13 @@
 """Predictions as CSV or JSON lines."""
 
 import csv
-import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.strict_json import dumps
-
-logger = logging.getLogger(__name__)
 
 Write = Callable[[Any, Any], None]
 """A function that writes the prediction for an example."""
@@ -65,5 +63,5 @@ class _Finite:
             return row
         if not self._is_told:
             self._is_told = True
-            logger.warning("non-finite numbers are left empty, first in row %s: %s", f"{self._rows:,}", ", ".join(bad))
+            notice(f"non-finite numbers are left empty, first in row {self._rows:,}: {', '.join(bad)}")
         return {**row, **dict.fromkeys(bad)}

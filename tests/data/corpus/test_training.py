@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from rnnkit.cli import run
 from rnnkit.data import TextData
-from rnnkit.data.corpus import data as text
 from rnnkit.data.corpus import store, windows
 from rnnkit.data.io import blocks
 from rnnkit.errors import UserError
@@ -38,7 +38,7 @@ def test_a_file_that_goes_while_training_does_no_harm(
     def harmed(self: TextData) -> windows.Windows:
         if copy.exists() and copy.stat().st_size > 10:
             harm(copy)
-        assert not isinstance(self.splits["train"].tokens, text.Tensor)
+        assert not isinstance(self.splits["train"].tokens, torch.Tensor)
         return make(self)
 
     monkeypatch.setattr(TextData, "train_dataloader", harmed)

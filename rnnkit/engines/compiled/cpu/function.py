@@ -12,7 +12,8 @@ from torch import fx
 
 from rnnkit.engines.compiled.cpu.expressions import memory_type, register_type
 from rnnkit.engines.compiled.cpu.index import Index, flat
-from rnnkit.engines.compiled.cpu.schedule import Nest, Schedule, Task
+from rnnkit.engines.compiled.cpu.nests import Nest, Task
+from rnnkit.engines.compiled.cpu.schedule import Schedule
 from rnnkit.engines.compiled.plan.arguments import Argument, Place
 from rnnkit.engines.compiled.trace.graphs import arguments, features, opname, value
 
