@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnkit.notices import notice
+
 PLACES = {"rnnkit.tasks.outputs.": "rnnkit.models.forecasting.distributions."}
 """Old and new packages of moved classes; a run folder may have the old name."""
 
@@ -56,20 +58,20 @@ def _present(target: str, node: Mapping[str, Any]) -> str:
     return CLASSES.get(target, target)
 
 
-def renewed_choices(overrides: Sequence[str]) -> list[str]:
-    """Return overrides with keys and choices under their present names, and print a line for each that has changed.
+def renewed_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return overrides with keys and choices under their present names; one that has changed is printed.
 
-    >>> renewed_choices(["data=labelled_text", "data.path=a.csv"])
-    data=labelled_text is now called data=labeled_text
-    ['data=labeled_text', 'data.path=a.csv']
+    >>> renewed_overrides(["data=labelled_text", "data.path=a.csv", "schedule=cosine,hold_then_decay", "bad_steps=3"])
+    ['data=labeled_text', 'data.path=a.csv', 'schedule=cosine,constant_then_decay', 'max_nonfinite_steps=3']
     """
     found = []
     for override in overrides:
-        group, _, choice = override.partition("=")
-        plain = group.lstrip("+~")
-        key, name = KEYS.get(plain, plain), CHOICES.get(plain, {}).get(choice, choice)
-        present = override if (key, name) == (plain, choice) else override.replace(plain, key, 1).replace(choice, name)
+        written, equals, value = override.partition("=")
+        key = written.lstrip("+~")
+        known = CHOICES.get(key, {})
+        values = ",".join(known.get(choice, choice) for choice in value.split(",")) if known else value
+        present = written.removesuffix(key) + KEYS.get(key, key) + equals + values
         if present != override:
-            print(f"{override} is now called {present}")
+            notice(f"rnnkit: {override} is now {present}, which is used")
         found.append(present)
     return found

@@ -2,13 +2,13 @@
 
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 
 OPTIONAL_GROUPS = ("averaging", "clipping", "debug", "experiment", "schedule")
 """Groups that a run can leave out."""
@@ -58,7 +58,7 @@ def check_choices(overrides: Iterable[str]) -> None:
             raise UserError("run_dir", "the name of a new folder", repr(value), fix="run_dir=runs/mine")
         group = key.replace(".", "/")
         if group in CHOICES_WITH_NAMES and "." in key and value in known[group]:
-            print(f"rnnkit: {key}={value} is now {group}={value}, which is used", file=sys.stderr)
+            notice(f"rnnkit: {key}={value} is now {group}={value}, which is used")
         elif "." in key and value in known.get(group, []):
             expected = f"its keys, such as {key}._target_, or a choice with a slash"
             raise UserError(key, expected, repr(value), fix=f"{group}={value}")

@@ -12,7 +12,7 @@ from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
 from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.errors import UserError
-from rnnkit.renamed import renewed_choices
+from rnnkit.renamed import renewed_overrides
 
 
 def run(arguments: list[str]) -> int:
@@ -45,7 +45,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
-    overrides = renewed_choices(overrides)
+    overrides = renewed_overrides(overrides)
     check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
     GlobalHydra.instance().clear()

@@ -8,6 +8,7 @@ from rnnkit.cli.quiet import quiet
 from rnnkit.cli.suggestions import nearest_keys
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
+from rnnkit.renamed import renewed_overrides
 
 FIXED = ("model", "task", "optimizer", "averaging", "seed", "run_dir")
 """Keys that a resumed run cannot change: they are stored in last.ckpt or decide its layout or its file name."""
@@ -27,10 +28,11 @@ def run(arguments: list[str]) -> int:
 
     run = Run.open(given.run)
     config = run.written_config()
-    for override in given.overrides:
+    overrides = renewed_overrides(given.overrides)
+    for override in overrides:
         _apply(config, override)
-    check(config, given.overrides)
-    remember(typed_values(given.overrides))
+    check(config, overrides)
+    remember(typed_values(overrides))
     fit_and_report(config, run.folder, resume=True)
     return 0
 

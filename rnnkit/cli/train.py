@@ -15,7 +15,7 @@ from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
-from rnnkit.renamed import renewed_choices
+from rnnkit.renamed import renewed_overrides
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
-    arguments = renewed_choices(arguments)
+    arguments = renewed_overrides(arguments)
     check_options(arguments)
     check_choices(arguments)
     return _train(arguments)

@@ -1,0 +1,53 @@
+"""Keys and choices of earlier versions work on the command line, and the present name is printed."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from rnnkit.cli import run
+from rnnkit.renamed import CHOICES, KEYS, renewed_overrides
+
+TINY = [
+    *("data.path=text.txt", "model.hidden_size=4", "model.num_layers=1", "data.lanes=2", "data.bptt_steps=8"),
+    *("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.log_every_n_steps=1", "run_dir=run"),
+]
+OLD = ["bad_steps=3", "after_bad_steps=stop", "foresee_memory=false", "schedule=hold_then_decay"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("to be or not to be\n" * 60)
+
+
+def test_training_and_resuming_take_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", *TINY, *OLD]) == 0
+    printed = capsys.readouterr().err
+    assert "bad_steps=3 is now max_nonfinite_steps=3" in printed
+    assert "schedule=hold_then_decay is now schedule=constant_then_decay" in printed
+    config = OmegaConf.load("run/config.yaml")
+    assert (config.max_nonfinite_steps, config.on_nonfinite, config.check_memory) == (3, "stop", False)
+    assert run(["resume", "run", "trainer.max_epochs=2", "bad_steps=4"]) == 0
+    assert OmegaConf.load("run/config.yaml").max_nonfinite_steps == 4
+
+
+def test_explaining_takes_them() -> None:
+    assert run(["explain", *TINY[:5], "foresee_memory=false"]) == 0
+
+
+def test_a_sweep_takes_them() -> None:
+    several = "schedule=hold_then_decay,constant"
+    assert run(["train", "--multirun", *TINY[:-1], several, "hydra.sweep.dir=sweep"]) == 0
+    assert len(list(Path().rglob("config.yaml"))) >= 2
+
+
+def test_every_old_name_is_replaced_by_one_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    configs = Path(__file__).parents[2] / "configs"
+    train = OmegaConf.load(configs / "train.yaml")
+    assert all(key in train for key in KEYS.values())
+    for group, names in CHOICES.items():
+        for old, new in names.items():
+            assert renewed_overrides([f"{group}={old}"]) == [f"{group}={new}"]
+            assert (configs / group / f"{new}.yaml").exists()
+    assert capsys.readouterr().err.count("is now") == sum(map(len, CHOICES.values()))
