@@ -99,7 +99,7 @@ def run(request: Request) -> Result:
     if fresh_BT is None:
         y_BTO, end = _forward(cell, x_BTI, state, lengths_B)
     else:
-        y_BTO, end = _in_segments(cell, x_BTI, state, lengths_B, fresh_BT)
+        y_BTO, end = _in_segments(cell, x_BTI, state, request.fresh_state(), lengths_B, fresh_BT)
     if isinstance(cell, LSTMCell) and x_BTI.is_cpu and window == FULL and not is_compiling():
         # The caller may modify the output, which oneDNN's backward pass needs and otherwise returns as a view. In other
         # windows it has been copied. A trace is compared with a second one, without gradients.
@@ -152,13 +152,12 @@ def run_both(cells: tuple[Any, Any], x_BTI: Tensor, states: list[Any]) -> tuple[
 
 
 def _in_segments(
-    cell: Cell[State], x_BTI: Tensor, state: State, lengths_B: Tensor | None, fresh_BT: Tensor
+    cell: Cell[State], x_BTI: Tensor, state: State, initial: State, lengths_B: Tensor | None, fresh_BT: Tensor
 ) -> tuple[Tensor, State]:
     """Run the kernel from each step at which some row is reset to the next such step."""
     steps = x_BTI.shape[1]
     # the only synchronization with a GPU: the places of resets must be known here
     starts = [0, *(t for t in fresh_BT.any(dim=0).nonzero().flatten().tolist() if t > 0)]
-    initial = cell.initial_state(x_BTI.shape[0])
     outputs = []
     for start, end in pairwise([*starts, steps]):
         state = select_rows(fresh_BT[:, start], initial, state)

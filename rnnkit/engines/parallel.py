@@ -67,7 +67,7 @@ def _steps_in_cache(cell: Cell[Any], x_BTI: Tensor) -> int:
 def _run(request: Request) -> Result:
     """Compute all steps at once."""
     cell, x_BTI, h_BH, window = cast(LinearCell, request.cell), request.x, cast(Tensor, request.state), request.window
-    B, T = x_BTI.shape[:2]
+    T = x_BTI.shape[1]
     valid_BT1 = None if window.lengths is None else valid_steps(window.lengths, T)[..., None]
     if valid_BT1 is not None:
         x_BTI = x_BTI.masked_fill(~valid_BT1, 0)
@@ -75,7 +75,7 @@ def _run(request: Request) -> Result:
     if valid_BT1 is not None:
         a, b_BTH = torch.where(valid_BT1, a, 1), torch.where(valid_BT1, b_BTH, 0)
     if window.fresh is not None:
-        begun_BTH = b_BTH + a * cell.initial_state(B)[:, None]
+        begun_BTH = b_BTH + a * request.fresh_state()[:, None]
         b_BTH = torch.where(window.fresh[..., None], begun_BTH, b_BTH)
     dtype = functools.reduce(torch.promote_types, (a.dtype, b_BTH.dtype, h_BH.dtype))
     # in half precision, the sum over many steps would be rounded at each of them

@@ -180,3 +180,28 @@ def test_a_graph_that_is_being_traced_is_left_to_other_engines(monkeypatch: pyte
     cell = MinGRUCell(3, 5)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert "traced" in (parallel.unsupported(Request(cell, X, cell.initial_state(2))) or "")
+
+
+class RandomStart(LearnedStart):
+    """A cell whose initial state is noise."""
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return torch.randn(batch_size, self.hidden_size, dtype=self.a_H.dtype)
+
+
+@pytest.mark.parametrize("checkpoint_every", [None, 3])
+@pytest.mark.parametrize("given", [True, False])
+def test_rows_that_begin_anew_start_from_the_same_noise_with_every_engine(
+    given: bool, checkpoint_every: int | None
+) -> None:
+    cell = RandomStart(3, 5).double()
+    x = torch.randn(2, 20, 3, dtype=torch.float64, requires_grad=True)
+    reset = torch.rand(2, 20) < 0.3
+    found = {}
+    for engine in ("reference", "parallel", "compiled"):
+        torch.manual_seed(3)
+        state = cell.initial_state(2) if given else None
+        y, _ = scan(cell, x, state, reset=reset, engine=engine, checkpoint_every=checkpoint_every)
+        found[engine] = (y, *torch.autograd.grad(y.square().sum(), x))
+    for engine in ("parallel", "compiled"):
+        torch.testing.assert_close(found[engine], found["reference"])
