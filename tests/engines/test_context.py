@@ -266,3 +266,10 @@ def test_engines_say_why_not() -> None:
     ruled_out = explain(LSTMCell(3, H), torch.zeros(B, 40, 3), return_states=True).ruled_out
     assert "states of single steps" in ruled_out["native"]
     assert "Timed" in explain(MinGRUCell(3, H), Timed(*timed(B, T))).ruled_out["parallel"]
+
+
+def test_a_vector_as_long_as_the_batch_is_tried_as_rows_without_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    cell, x, state, context = made("fast weights")
+    assert len(context) == B
+    scan(cell, x, state, context=context, engine="compiled")
+    assert caplog.text == ""
