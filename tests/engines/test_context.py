@@ -1,6 +1,5 @@
 """A context, an input of several tensors and the states of all steps: what `scan` gives against steps taken by hand."""
 
-import logging
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,7 +22,6 @@ from rnnkit.cells import (
     Zoneout,
     map_state,
 )
-from rnnkit.compat.torch import FakeTensorMode
 from rnnkit.engines import ENGINES, explain, policy, scan
 from rnnkit.engines.request import Request
 from rnnkit.engines.window import Window
@@ -268,20 +266,3 @@ def test_engines_say_why_not() -> None:
     ruled_out = explain(LSTMCell(3, H), torch.zeros(B, 40, 3), return_states=True).ruled_out
     assert "states of single steps" in ruled_out["native"]
     assert "Timed" in explain(MinGRUCell(3, H), Timed(*timed(B, T))).ruled_out["parallel"]
-
-
-class Branching(GRUCell):
-    """Cannot be compiled, with a context of rows that is then tried as one of no row."""
-
-    def forward(self, x_BI: Tensor, state: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        shifted_BH = state + context
-        return super().forward(x_BI, shifted_BH if shifted_BH.sum() > 0 else state)
-
-
-def test_traces_that_fail_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger(FakeTensorMode.__module__)  # its records do not reach the handlers of the root
-    log.addHandler(caplog.handler)
-    with pytest.warns(UserWarning, match="depends on values"):
-        scan(Branching(3, H), torch.zeros(B, 40, 3), context=torch.ones(B, H))
-    log.removeHandler(caplog.handler)
-    assert [record.message for record in caplog.records if record.name == log.name] == []
