@@ -31,7 +31,7 @@ def forecaster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"2024-{1 + n // 28:02}-{1 + n % 28:02},{n % 7}.5,{n * n},{'xy'[n % 2]}" for n in range(84)]
     (place / "f.csv").write_text("\n".join(["date,a,b,word_kind", *rows]) + "\n")
     (place / "in.csv").write_text("\n".join(["date,a,b,word_kind", *rows[-30:]]) + "\n")
-    columns = ["data.target=[a,b]", "data.past_covariates=[word_kind]", "data.frequency=null"]
+    columns = ["data.target=[a,b]", "data.covariates.past=[word_kind]", "data.times.frequency=null"]
     data = ["task=forecasting", "data=series", f"data.path={place / 'f.csv'}", "data.generator=null", *columns]
     sizes = ["data.context=8", "data.horizon=2", "model.hidden_size=4", "trainer.max_epochs=1"]
     assert run(["train", *data, *sizes, "trainer.limit_train_batches=2", f"run_dir={place / 'run'}"]) == 0

@@ -96,7 +96,7 @@ def test_npz_long_wide_and_ts_say_the_same(tmp_path: Path) -> None:
     as_npz = ready(path=tmp_path / "a.npz")
     others = [
         ready(path=tmp_path / "long.csv", id_column="who", step_column="t"),
-        ready(path=tmp_path / "wide.csv", layout="wide", header=False, target_column=0),
+        ready(path=tmp_path / "wide.csv", layout="wide", table={"header": False}, target_column=0),
         ready(path=tmp_path / "a.ts"),
     ]
     for other in others:
@@ -155,7 +155,7 @@ def test_missing_values_are_marked_and_never_filled_in_silence(
 def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
     arrays = many(10)
     lengths = np.array([6, 3, 5, 1, 2, 6, 4, 4, 3, 2])
-    data = ready(path=saved(tmp_path / "a.npz", **arrays, lengths=lengths), test_fraction=0, batch_size=20)
+    data = ready(path=saved(tmp_path / "a.npz", **arrays, lengths=lengths), split={"test_fraction": 0}, batch_size=20)
     batch = next(iter(data.train_dataloader()))
     assert batch.lengths is not None
     assert sorted(batch.lengths.tolist()) == sorted(len(example.inputs) for example in data.splits["train"])
@@ -167,14 +167,14 @@ def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
 def test_numbers_and_curves(tmp_path: Path) -> None:
     arrays = many(10)
     numbers = np.arange(10.0)
-    data = ready(path=saved(tmp_path / "n.npz", x=arrays["x"], y=numbers), target="number", test_fraction=0)
+    data = ready(path=saved(tmp_path / "n.npz", x=arrays["x"], y=numbers), target="number", split={"test_fraction": 0})
     assert data.task == "regression"
     held = [example.target for example in data.splits["valid"]]
     assert sorted(next(iter(data.train_dataloader())).targets.tolist() + held) == numbers.tolist()
     curves = np.arange(60.0).reshape(10, 6)
     lengths = np.array([6, 3] * 5)
     path = saved(tmp_path / "c.npz", x=arrays["x"], y=curves, lengths=lengths)
-    data = ready(path=path, target="curve", test_fraction=0, batch_size=20)
+    data = ready(path=path, target="curve", split={"test_fraction": 0}, batch_size=20)
     batch = next(iter(data.train_dataloader()))
     assert batch.targets.shape == (9, 6)
     assert batch.lengths is not None
@@ -193,7 +193,7 @@ COLUMNS = {"id": "who", "step": "t", "target": "label", "group": "g"}
 
 
 def read_rows_of(lines: list[str], **settings: Any) -> list[Any]:
-    usual: dict[str, Any] = {"header": True, "curve": False, "targets": True, "argument": "data.path"}
+    usual: dict[str, Any] = {"table": {"header": True}, "curve": False, "targets": True, "argument": "data.path"}
     return read_long(lines, "a.csv", COLUMNS, settings.pop("channels", None), **{**usual, **settings})
 
 
@@ -230,7 +230,7 @@ def test_bad_long_tables(line: str, message: str) -> None:
 
 
 def wide(line: str, **settings: Any) -> list[Any]:
-    usual: dict[str, Any] = {"header": False, "steps": None, "targets": True, "argument": "data.path"}
+    usual: dict[str, Any] = {"table": {"header": False}, "steps": None, "targets": True, "argument": "data.path"}
     return read_wide([line], "w.csv", 0, None, **{**usual, **settings})
 
 
@@ -308,7 +308,7 @@ def test_a_folder_of_tables_is_a_series_each(tmp_path: Path) -> None:
         lines = ["x,label", *(f"{n * k},{'even' if n % 2 == 0 else 'odd'}" for k in range(4))]
         (tmp_path / f"s{n}.csv").write_text("\n".join(lines))
     (tmp_path / "notes.md").write_text("not a series")
-    data = ready(path=tmp_path, test_fraction=0)
+    data = ready(path=tmp_path, split={"test_fraction": 0})
     assert sorted(str(example.id) for split in data.splits.values() for example in split) == [
         f"s{n}.csv" for n in range(10)
     ]
@@ -349,7 +349,7 @@ def test_what_was_learned_comes_back_and_inputs_are_read_alike(tmp_path: Path, m
 def test_the_archive_s_sets_have_the_published_counts(
     name: str, train: int, test: int, channels: int, lengths: tuple[int, int], classes: int
 ) -> None:
-    data = ready(dataset=name, valid_fraction=0.2)
+    data = ready(dataset=name, split={"valid_fraction": 0.2})
     sizes = {split: len(examples) for split, examples in data.splits.items()}
     assert sizes["train"] + sizes["valid"] == train
     assert sizes["test"] == test
@@ -366,7 +366,7 @@ def test_ecg5000_of_the_test_is_two_classes() -> None:
     data = ready(
         dataset="ecg5000",
         layout="wide",
-        header=False,
+        table={"header": False},
         target_column=0,
         relabel={1: "normal", **dict.fromkeys(range(2, 6), "abnormal")},
         relabel_test={0: "normal", 1: "abnormal"},
