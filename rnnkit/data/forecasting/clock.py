@@ -75,11 +75,11 @@ def find_clock(
         return Clock(fields, formats[0], _counters(table, [n for n in looked_at if n not in fields], ascends))
     if found:
         name = next((name for name in found if not table.is_numeric(name)), next(iter(found)))
-        form = date_format(table, name, raise_ambiguous, ascends)
-        assert form is not None
+        form = found[name]
         others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
         if "%d" in form and (pair := _with_time_of_day(table, name, looked_at, ascends)):
             return Clock(*pair, [other for other in others if other not in pair[0]])
+        form = date_format(table, name, raise_ambiguous, ascends) or form
         return Clock([name], form, others)
     if counters := _counters(table, looked_at, ascends, beside=False):
         _check_row_numbers(table, counters[0], ascends)

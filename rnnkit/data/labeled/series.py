@@ -169,7 +169,7 @@ class SeriesLabelData(LabeledData):
         suffix = suffix_of(name)
         if suffix == ".ts":
             return read_ts(text, name, targets=targets, argument=argument, notes=self.notes)
-        if self.table.of_file(name) == "parquet":
+        if self.table.of_file(name, argument) == "parquet":
             fix = f"{argument}=my_series.csv"
             raise UserError(argument, f"a file that ends in {', '.join(_SUFFIXES)}", f"'{name}'", fix=fix)
         if self.layout == "wide":

@@ -214,7 +214,7 @@ class TextLabelData(LabeledData):
 
     def _detected(self, text: str, name: str, argument: str, roles: Roles) -> Dialect | None:
         """The form of a table; None for JSON lines."""
-        format_ = self.table.of_file(name)
+        format_ = self.table.of_file(name, argument)
         if format_ == "parquet":
             raise UserError(argument, "a text table or JSON lines", repr(name), fix=f"{argument}=my_table.csv")
         if format_ == "jsonl":

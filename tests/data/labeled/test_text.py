@@ -193,11 +193,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "name without header": (
         "a,b\n",
         {"table": {"header": False}},
-        r"data.text_column: expected a number.*Try: data.table.header=true",
+        r"data.text_column: expected the number of a column.*data.table.header=true",
     ),
     "too few cells": ("text,label\na,b\nc\n", {}, r"expected 2 columns in every row; got 1 at a.csv line 3"),
     "no label": ("text,label\na,b\nc,\n", {}, r"label: expected one for every sequence; got none at a.csv line 3"),
-    "open quote": ('text,label\na,b\n"c,b\n', {}, r"expected rows of csv; got a.csv line 3"),
+    "open quote": ('text,label\na,b\n"c,b\n', {}, r"expected rows of cells; got a.csv line 3"),
     "one class": ("text,label\n" + "a,b\n" * 9, {}, r"expected two classes or more; got only 'b'"),
     "no number": (
         "text,label\na,1\nb,x\n",
@@ -266,10 +266,10 @@ def test_splits_that_do_not_go_together(tmp_path: Path) -> None:
         ready(path=train, train=train)
     with pytest.raises(UserError, match=r"data.path: expected files to read; got nothing"):
         ready()
-    with pytest.raises(UserError, match=r"data.path: expected a table whose name ends in .csv.*; got 'a.xlsx'"):
+    with pytest.raises(UserError, match=r"data.path: expected a text table.*; got 'a.xlsx', a spreadsheet"):
         ready(path=written(tmp_path / "a.xlsx", texts()))
-    (tmp_path / "latin.csv").write_bytes(b"text,label\ncaf\xe9,a\n")
-    with pytest.raises(UserError, match=r"expected UTF-8 text; got .*latin.csv"):
+    (tmp_path / "latin.csv").write_bytes(b"text,label\nc\xb3f\xe9,a\n")
+    with pytest.raises(UserError, match=r"expected UTF-8 text; got .*latin.csv.*Try: data.table.encoding="):
         ready(path=tmp_path / "latin.csv")
     (tmp_path / "latin.csv").write_bytes(b"\xef\xbb\xbftext,label\r\n" + b"caf\xe9,a\r\nbar,b\r\n" * 5)
     as_bytes = ready(path=tmp_path / "latin.csv", level="byte", split={"test_fraction": 0})

@@ -34,8 +34,12 @@ class Notation(NamedTuple):
         plain = cell.strip()
         if plain.lower() in self.missing_words:
             return np.nan
-        if self.thousands:
-            plain = plain.replace(self.thousands, "")
+        if self.thousands and self.thousands in plain:
+            whole, mark, rest = plain.partition(self.decimal)
+            groups = whole.lstrip("+-").split(self.thousands)
+            if not 0 < len(groups[0]) < 4 or any(len(group) != 3 for group in groups[1:]):  # a date, not a number
+                return None
+            plain = whole.replace(self.thousands, "") + mark + rest
         if self.decimal != ".":
             if "." in plain:
                 return None

@@ -15,10 +15,13 @@ FORMATS = {
     ".tab": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
 """Formats by the extension of a file. Other files are read as csv, with a detected delimiter."""
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+"""Extensions of spreadsheets, which cannot be read."""
 MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "null", "none"))
 """Notations of a missing value, in lower case."""
 BLANKS = " "
@@ -79,12 +82,18 @@ class TableFormat:
             except (LookupError, ValueError):
                 _refuse("encoding", "an encoding, such as utf-8, latin-1 or cp1252", self.encoding, "latin-1")
 
-    def of_file(self, name: str) -> str:
+    def of_file(self, name: str, argument: str = "data.path") -> str:
         """The format of a file.
+
+        Raises:
+            UserError: it is a spreadsheet. The message names `argument`.
 
         >>> TableFormat().of_file("sales.csv.gz"), TableFormat().of_file("sales.dat"), TableFormat("tsv").of_file("a")
         ('csv', 'csv', 'tsv')
         """
+        if self.format is None and suffix_of(name) in WORKBOOKS:
+            fix = f"{argument}=my_table.csv, after the sheet is saved as CSV"
+            raise UserError(argument, "a text table, JSON lines or Parquet", f"{name!r}, a spreadsheet", fix=fix)
         return self.format or FORMATS.get(suffix_of(name), "csv")
 
     @property

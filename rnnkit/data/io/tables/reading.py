@@ -104,7 +104,7 @@ class _TableBuilder:
 
     def read(self, source: Source, *, named: bool) -> None:
         """Add the rows of a file."""
-        format_ = self.form.of_file(source.name)
+        format_ = self.form.of_file(source.name, self.argument)
         if format_ == "parquet" and source.path is not None:
             columns, zones, rows = read_parquet(source.path, self.argument)
             self._check_columns(list(columns), list(self._whole), source.name)

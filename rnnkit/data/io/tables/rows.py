@@ -38,16 +38,16 @@ def rows_of(
     Raises:
         UserError: a row has more or fewer cells than the first, or quotes are not closed. The message has the line.
     """
-    rows = dialect.rows(_counted_lines(lines, name, first_line, notes))
-    width, after = 0, 0
+    counted = _Lines(lines, name, first_line, notes)
+    rows = dialect.rows(counted)
+    width = 0
     while True:
         try:
             number, row = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            raise _no_rows(error, name, first_line + after, argument) from error
-        after = number
+            raise _no_rows(error, f"{name} line {counted.number}", name, argument) from error
         place = f"{name} line {first_line + number - 1}"
         width = width or len(row)
         if len(row) != width and not ragged:
@@ -89,18 +89,30 @@ def named_columns(row: Sequence[str], dialect: Dialect) -> list[str]:
     return [name.strip() for name in row] if dialect.header else [str(place) for place in range(len(row))]
 
 
-def _counted_lines(lines: Iterable[str], name: str, first_line: int, notes: Findings | None) -> Iterator[str]:
-    """The lines; empty ones between rows are counted."""
-    for number, line in enumerate(lines, first_line):
-        if notes is not None and line in ("\n", ""):
-            notes.add("empty lines, skipped", f"{name} line {number}")
-        yield line
+class _Lines:
+    """Lines with the number of the last one. Empty lines are counted in notes."""
+
+    def __init__(self, lines: Iterable[str], name: str, first: int, notes: Findings | None) -> None:
+        self._lines = iter(lines)
+        self._name = name
+        self._notes = notes
+        self.number = first - 1
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        if self._notes is not None and line in ("\n", ""):
+            self._notes.add("empty lines, skipped", f"{self._name} line {self.number}")
+        return line
 
 
-def _no_rows(error: csv.Error, name: str, line: int, argument: str) -> UserError:
+def _no_rows(error: csv.Error, place: str, name: str, argument: str) -> UserError:
     if "new-line character" in str(error):
-        got = f"carriage returns in the middle of {name} after line {line}"
+        got = f"carriage returns in the middle of {place}"
         fix = f"tr '\\r' '\\n' < {name} > new.csv"
         return UserError(argument, "lines that end in a newline", got, fix=fix)
     fix = "closed quotes, or \"data.table.quote=''\" if quotes are not special"
-    return UserError(argument, "rows of cells", f"{name} after line {line}: {error}", fix=fix)
+    return UserError(argument, "rows of cells", f"{place}: {error}", fix=fix)
