@@ -213,10 +213,10 @@ def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tup
         or are_transforms_active()
         or is_forward_mode()
         or not stepper.fits(x_B1I, state)
+        or (not begun and cell.begin(x_B1I.shape[0]) is not None)  # a step with a context is not prepared
     ):
         return None
-    # random numbers for a whole call are drawn once
-    return stepper(x_B1I, state if begun else cell.begin(state))  # type: ignore[no-any-return]
+    return stepper(x_B1I, state)  # type: ignore[no-any-return]
 
 
 def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
