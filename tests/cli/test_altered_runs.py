@@ -244,6 +244,8 @@ def test_every_key_of_what_the_data_learned(
     """A checkpoint that does not tell it: each other value is refused, or changes nothing."""
     folder = Path(shutil.copytree(forecaster, tmp_path / "theirs"))
     shutil.copy(forecaster.parent / "in.csv", tmp_path)
+    assert predicted(folder)[0] == 0
+    assert "does not record what its data learned" not in capsys.readouterr().err
     saved(folder, lambda c: c.pop("rnnkit"))
     whole = json.loads((folder / "data.json").read_text())
     code, expected = predicted(folder)
