@@ -129,7 +129,9 @@ def pasted(given: list[str], fix: str) -> list[str]:
     return [*kept, *words]
 
 
-@pytest.mark.parametrize("refused", REFUSED)
+@pytest.mark.parametrize(
+    "refused", [case if n % 4 == 0 else pytest.param(case, marks=pytest.mark.slow) for n, case in enumerate(REFUSED)]
+)
 def test_what_is_proposed_works(refused: str, capsys: pytest.CaptureFixture[str]) -> None:
     base = [*every_key.LANGUAGE, *every_key.TINY]
     given = refused.split()

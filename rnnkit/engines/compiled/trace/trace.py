@@ -33,6 +33,7 @@ from rnnkit.engines.compiled.trace.plain_cells import PlainCells
 from rnnkit.engines.compiled.trace.primitives import decompositions
 from rnnkit.engines.compiled.trace.step import Step, named, structured
 from rnnkit.engines.compiled.trace.twin import Twin
+from rnnkit.engines.compiled.trace.unlogged import unlogged
 from rnnkit.engines.window import select_rows
 
 
@@ -123,7 +124,7 @@ def trace(
             torch.autograd.set_detect_anomaly(False),
         )
         # attention in single operations, which can be analyzed
-        with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
+        with mode, unlogged(), twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(_writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
