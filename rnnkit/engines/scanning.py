@@ -188,7 +188,7 @@ def _request(
         check_state(cell, state, B)
         if reset_BT is not None and reset_BT.dim() == 1:
             state = select_rows(reset_BT, cell.initial_state(B), state)
-        state = cell.begin(state)
+    context = cell.begin(B, context)
     window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
     initial = None if window.fresh is None else cell.initial_state(B)
     return Request(cell, x, state, window, context, states, initial)

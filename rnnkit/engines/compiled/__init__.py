@@ -19,9 +19,10 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.compat.torch import are_transforms_active, is_forward_mode
 from rnnkit.engines import reference, toolchain
+from rnnkit.engines.compiled.trace.frozen import is_portable
 from rnnkit.engines.compiled.trace.given import Given, context_leaves, kind_of
 from rnnkit.engines.compiled.trace.once import warn_once as _warn
-from rnnkit.engines.compiled.trace.specialization import condition
+from rnnkit.engines.compiled.trace.specialization import condition, structure
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights
@@ -31,11 +32,15 @@ from rnnkit.errors import UserError
 MOST_KERNELS = 32
 """The number of specializations of a cell that are compiled, for modes, options and dtypes."""
 
+MOST_SHARED = 64
+"""The number of kernels that are kept for other cells of the same class, options and shapes."""
+
 _tracing = threading.Lock()
 """torch can trace one function at a time only."""
 _steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
 _stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
+_shared: dict[Hashable, Any] = {}
 
 
 class _Failure(str):
@@ -154,9 +159,18 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
     if len(kernels) >= MOST_KERNELS:
         advice = "make an option that often changes a buffer, and pad contexts to a few lengths"
         return f"it was compiled {MOST_KERNELS} times for different options, dtypes or shapes; {advice}"
+    # the same for other cells of equal classes, options and shapes
+    shapes = tuple(leaf.shape[1:] for leaf in state_leaves(state))
+    shared = (key, kind_of(state), shapes, structure(cell, weights))
     with _tracing:
-        if key not in kernels:
+        if key not in kernels and shared in _shared:
+            kernels[key] = _shared[shared]
+        elif key not in kernels:
             kernels[key] = _compiled(request, given, weights, computed, backward=backward)
+            if not isinstance(kernels[key], str) and kernels[key].is_for_any_cell and is_portable(shared):
+                _shared[shared] = kernels[key]
+                if len(_shared) > MOST_SHARED:
+                    del _shared[next(iter(_shared))]
     return kernels[key]
 
 
@@ -213,10 +227,10 @@ def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tup
         or are_transforms_active()
         or is_forward_mode()
         or not stepper.fits(x_B1I, state)
+        or (not begun and cell.begin(x_B1I.shape[0]) is not None)  # a step with a context is not prepared
     ):
         return None
-    # random numbers for a whole call are drawn once
-    return stepper(x_B1I, state if begun else cell.begin(state))  # type: ignore[no-any-return]
+    return stepper(x_B1I, state)  # type: ignore[no-any-return]
 
 
 def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:

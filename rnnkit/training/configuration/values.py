@@ -5,6 +5,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -72,6 +73,8 @@ def fits(value: Any, hint: Any) -> bool:
         return all(hasattr(value, name) for name in _members_of(kind))
     if isinstance(value, str) and f"{kind.__module__}.{kind.__name__}" in BY_NAME:
         return True
+    if is_dataclass(kind) and isinstance(value, Mapping):
+        return True  # its keys are checked one by one
     if issubclass(kind, Mapping):
         keys, values = arguments or (Any, Any)
         return isinstance(value, Mapping) and all(fits(k, keys) and fits(v, values) for k, v in value.items())
@@ -91,6 +94,9 @@ def described(hint: Any) -> str:
     'a number in [0, 1) or null'
     """
     origin, arguments = get_origin(hint), get_args(hint)
+    if group := group_of(hint):
+        names = [field.name for field in fields(group)]
+        return f"a mapping with some of {', '.join(names)}{' or null' if type(None) in arguments else ''}"
     if origin is Annotated:
         named = [one.documentation for one in _constraints(hint) if isinstance(one, at.DocInfo)]
         return (named or [described(arguments[0])])[0] + _range(arguments[0], _constraints(hint))
@@ -131,6 +137,21 @@ def written(value: Any) -> str:
     if isinstance(value, str | Path):
         return str(value) if PLAIN.fullmatch(str(value)) else f"'{value}'"
     return str(value)
+
+
+def group_of(hint: Any) -> type | None:
+    """Return the dataclass whose fields are the keys of a mapping, if an annotation allows one.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Split:
+    ...     valid_fraction: float = 0.1
+    >>> group_of(Split | Mapping[str, Any] | None).__name__, group_of(int | None)
+    ('Split', None)
+    """
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return next((one for one in members if isinstance(one, type) and is_dataclass(one)), None)
 
 
 def is_node(value: Any) -> bool:

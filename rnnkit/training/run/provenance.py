@@ -22,6 +22,8 @@ FORMAT = 2
 """The format of checkpoints. Format 1, which was not recorded, is read as well."""
 LEARNED = ("vocabulary.json", "data.json")
 """The files of what the data learned from the training split, which define the meaning of the numbers in a model."""
+_RECORD = "learnt"
+"""The key of the contents of these files in a checkpoint."""
 SHOWN = 3
 """The number of differences that a message names."""
 
@@ -36,7 +38,7 @@ class Provenance(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         if self._learned is None:
             self._learned = read_learned(self.folder)
-        checkpoint["rnnkit"] = {"version": __version__, "format": FORMAT, "learnt": self._learned}
+        checkpoint["rnnkit"] = {"version": __version__, "format": FORMAT, _RECORD: self._learned}
 
 
 def read_learned(folder: Path) -> dict[str, str]:
@@ -50,7 +52,7 @@ def check_format(checkpoint: Mapping[str, Any], path: Path) -> None:
     weights, made = checkpoint.get("state_dict"), checkpoint.get("rnnkit", {"format": 1})
     if not (isinstance(weights, Mapping) and all(_is_weight(*pair) for pair in weights.items())):
         raise UserError("run", "a checkpoint of a run", f"'{path}', which holds no weights", fix="another run folder")
-    if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learned(made.get("learnt", {}))):
+    if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learned(made.get(_RECORD, {}))):
         got = f"'{path}', which does not record the version that wrote it"
         raise UserError("run", "a checkpoint of a run", got, fix="another run folder")
     if made["format"] > FORMAT:
@@ -87,7 +89,7 @@ def check_learned(checkpoint: Mapping[str, Any], folder: Path) -> None:
     A notice is printed if the checkpoint does not record it.
     """
     there = read_learned(folder)
-    for name in there if "learned" not in checkpoint.get("rnnkit", {}) else ():
+    for name in there if _RECORD not in checkpoint.get("rnnkit", {}) else ():
         print(
             f"'{folder / name}' is not checked: the checkpoint does not record what its data learned", file=sys.stderr
         )
@@ -151,7 +153,7 @@ def _unlike(
     checkpoint: Mapping[str, Any], here: Mapping[str, str], upgraded: Callable[[Any], Any] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the names of files of `LEARNED` that have changed, and their differences."""
-    for name, text in checkpoint.get("rnnkit", {}).get("learnt", {}).items():
+    for name, text in checkpoint.get("rnnkit", {}).get(_RECORD, {}).items():
         if here.get(name, text) != text:
             try:
                 now, was = json.loads(here[name]), json.loads(text)

@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import types
-from collections import deque, namedtuple
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,19 +15,21 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from rnnkit.cells.base import Cell
-from rnnkit.engines.compiled.trace.frozen import DEPTH, closure, frozen
+from rnnkit.engines.compiled.trace.frozen import DEPTH, FIELD, closure, frozen
 from rnnkit.engines.compiled.trace.graphs import Untraceable
 
 LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy"}) - {"__main__"}
 """Packages whose functions and settings are assumed to be constant."""
 COLLECTIONS = (list, dict, set, deque)
-_FIELD = type(vars(namedtuple("_Named", "field"))["field"])
-FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, _FIELD)
+FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, FIELD)
 """Types whose instances are immutable."""
 ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
 """Names in `os` that give access to environment variables; if a step uses one, all variables are compared."""
-MISSING = object()
 Place = tuple[Mapping[str, Any], str]
+
+
+class MISSING:
+    """Stands for the value of a name that has none."""
 
 
 class Readings:
