@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from rnnkit.notices import notice
@@ -76,24 +77,35 @@ def renewed(value: Any) -> Any:
     if isinstance(target, str):
         found["_target_"] = _present(target, found)
     if is_whole and isinstance(found["data"], dict):
-        found["data"] = _grouped(found["data"])
+        found["data"] = grouped(found["data"])
     return found
 
 
-def _grouped(node: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a node of data whose old keys are in their groups; their number is printed."""
+def grouped(node: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a node of data whose old keys are in their groups; their number is printed.
+
+    >>> grouped({"_target_": "rnnkit.data.TextData", "valid_fraction": 0.2, "split": {"test_fraction": 0.0}})["split"]
+    {'test_fraction': 0.0, 'valid_fraction': 0.2}
+    """
     is_own = str(node.get("_target_", "")).startswith("rnnkit.data.") or any(key in node for key in _OWN_KEYS)
     old = [key for key in node if key in DATA_KEYS] if is_own else []
     if not old:
         return node
-    if node.get("header") is False and "windows_per_series" in node:
+    # a run of the first version keeps its numbers, which its data.json has as well
+    if node.get("header") is False and isinstance(node.get("windows"), dict):
         node = {key: _from_zero(part) if key in COLUMNS else part for key, part in node.items()}
     found = {key: part for key, part in node.items() if key not in old}
     for key in old:
         group, _, name = DATA_KEYS[key].partition(".")
         found[group] = {**found.get(group, {}), name: node[key]}
-    notice(f"rnnkit: {len(old)} keys of data have other names now; data.{old[0]} is now data.{DATA_KEYS[old[0]]}")
+    _tell(f"rnnkit: {len(old)} keys of data have other names now; data.{old[0]} is now data.{DATA_KEYS[old[0]]}")
     return found
+
+
+@lru_cache
+def _tell(text: str) -> None:
+    """Print a notice once, although commands read the config.yaml of a run several times."""
+    notice(text)
 
 
 def _from_zero(columns: Any) -> Any:

@@ -42,6 +42,28 @@ def test_a_sweep_takes_them() -> None:
     assert len(list(Path().rglob("config.yaml"))) >= 2
 
 
+def test_keys_of_data_that_are_in_groups_now(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.csv").write_text("".join(f"2024-01-{1 + i // 24:02} {i % 24:02}:00,{i % 7},{i % 5}\n" for i in range(400)))
+    old = ["data.header=false", "data.time=1", "data.target=[3]", "data.valid_fraction=0.2", "data.stride=2"]
+    small = ["task=forecasting", "data=series", "data.path=a.csv", "data.context=12", "data.horizon=4", *old]
+    size = ["model.hidden_size=4", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "~callbacks.picture"]
+    assert run(["train", *small, *size, "run_dir=run"]) == 0
+    said = capsys.readouterr().err
+    assert "data.target=[3] is now data.target=[2]" in said
+    config = OmegaConf.load("run/config.yaml").data
+    assert (config.table.header, config.target) == (False, [2])
+    assert (config.split.valid_fraction, config.windows.stride) == (0.2, 2)
+    Path("conf/data").mkdir(parents=True)
+    Path("conf/data/mine.yaml").write_text(
+        "defaults: [series, _self_]\nheader: false\ntime: 1\ntarget: [3]\nstride: 2\n"
+    )
+    mine = ["task=forecasting", "data=mine", "data.path=a.csv", "data.context=12", "data.horizon=4"]
+    assert run(["train", "--config-dir", "conf", *mine, *size, "run_dir=mine"]) == 0
+    config = OmegaConf.load("mine/config.yaml").data
+    assert (config.table.header, config.time, config.target, config.windows.stride) == (False, 0, [2], 2)
+    assert renewed_overrides(["data=mine", "data.stride=2"], ["series"]) == ["data=mine", "data.stride=2"]
+
+
 def test_every_old_name_is_replaced_by_one_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     configs = Path(__file__).parents[2] / "configs"
     train = OmegaConf.load(configs / "train.yaml")

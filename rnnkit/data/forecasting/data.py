@@ -266,13 +266,8 @@ class ForecastData(SequenceData[Window]):
                 "again if rows were missing or times had a zone"
             )
         form = {**form, "time": list(columns_of(form["time"]))}
-        if "header" not in form:  # columns without a header were numbered from 1, also in the names of channels
-            header = self.form.table.header is not False
-            names = self.form.learned() | form
-            if not header:
-                for name in ("time", "target", "categorical"):
-                    names[name] = [str(int(column) - 1) if column.isdigit() else column for column in form[name]]
-            form = names | {"header": header}
+        if "header" not in form:  # the first version numbered columns without a header from 1
+            form = self.form.learned() | form | {"first_column": 1}
         return {**learned, "format": form}
 
     def length(self, example: Window) -> int:

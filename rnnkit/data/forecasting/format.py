@@ -26,7 +26,8 @@ class Format:
     """The roles of the columns of a file. See the arguments of `ForecastData` with the same names.
 
     Columns are names or numbers until `of_table`, then names. The first file resolves what the user left open
-    (`is_resolved`); other files do not change it. The target `is_guessed` if the user did not name it.
+    (`is_resolved`); other files do not change it. The target `is_guessed` if the user did not name it. Without a
+    header, columns are numbered from `first_column`, which is 1 for models of the first version.
     """
 
     layout: str | None = None
@@ -44,6 +45,7 @@ class Format:
     sort: bool = False
     duplicates: str = "error"
     fill_gaps: bool | None = None
+    first_column: int = 0
     is_resolved: bool = False
     is_guessed: bool = False
 
@@ -113,7 +115,13 @@ class Format:
         """What the first file resolved, as JSON values."""
         columns = {name: [str(one) for one in getattr(self, name)] for name in _FIELDS.values() if name != "id"}
         identifier = None if self.id is None else str(self.id)
-        return {**columns, "id": identifier, "time_format": self.time_format, "header": self.table.header is not False}
+        return {
+            **columns,
+            "id": identifier,
+            "time_format": self.time_format,
+            "header": self.table.header is not False,
+            "first_column": self.first_column,
+        }
 
     def with_learned(self, learned: Mapping[str, Any]) -> "Format":
         """The format with the results of `learned`."""

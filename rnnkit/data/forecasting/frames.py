@@ -86,7 +86,9 @@ class Reading(NamedTuple):
 
 def read_file(path: Paths | None, argument: str, form: Format, notes: Findings) -> Table:
     """Read the table of series that are not rows."""
-    return read_table(path, argument, form.table, named=form.is_named, text_columns=form.written, notes=notes)
+    return read_table(
+        path, argument, form.table, named=form.is_named, text_columns=form.written, notes=notes, first=form.first_column
+    )
 
 
 def read_frames(path: Paths | None, argument: str, form: Format, part: int = 0) -> Reading:

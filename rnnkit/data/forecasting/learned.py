@@ -1,6 +1,6 @@
 """Types and checks of the file with everything that forecasting data learned."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import MinLen
 
@@ -15,6 +15,7 @@ class LearnedFormat(TypedDict):
     """The roles of columns that the first file resolved."""
 
     header: bool
+    first_column: Literal[0, 1]
     time: list[str]
     time_format: str | None
     id: str | None

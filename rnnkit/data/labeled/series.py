@@ -114,7 +114,7 @@ class SeriesLabelData(LabeledData):
         if path is not None:
             found = self._read(path, "--input", targets=False)
         else:
-            text = "".join(stdin_lines(encoding=self.table.encoding))
+            text = "".join(stdin_lines(encoding=self.table.encoding, key=ENCODING))
             name = "standard input" + (".ts" if text.lstrip().startswith(("@", "#")) else ".csv")
             found = iter(self._from_text(text, name, "--input", targets=False))
         for example in found:

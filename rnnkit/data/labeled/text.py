@@ -150,7 +150,7 @@ class TextLabelData(LabeledData):
     def read_inputs(self, path: Path | None) -> Iterator[Labeled]:
         roles = Roles(self.columns.text, id=self.columns.id)
         if path is None:
-            lines = stdin_lines(raw=self.level == "byte", encoding=self.table.encoding)
+            lines = stdin_lines(raw=self.level == "byte", encoding=self.table.encoding, key=ENCODING)
             first = next(lines, "")
             dialect = None if first.lstrip().startswith("{") else self._dialect
             sources: list[tuple[Iterable[str], str, Dialect | None]] = [

@@ -8,6 +8,7 @@ from rnnkit.data.io.tables.dialect import detect
 from rnnkit.data.io.tables.format import TableFormat
 from rnnkit.data.io.tables.positions import Column, position
 from rnnkit.data.io.tables.rows import named_columns, notation_of, rows_of
+from rnnkit.data.io.tables.table import LONGEST_NOTATION
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.errors import UserError
 from rnnkit.quoting import assignment
@@ -70,7 +71,9 @@ def read_wide(
         inputs_T = notation.read_words(cells)
         bad = next((cell for cell in cells if notation.number(cell) in (None, math.inf, -math.inf)), None)
         if inputs_T is None or bad is not None:
-            fix = f"a number, an empty cell if it is unknown, or {assignment('data.table.missing', [bad])}"
+            fix = "a number, or an empty cell if it is unknown"
+            if bad is not None and len(bad) <= LONGEST_NOTATION:
+                fix += f", or {assignment('data.table.missing', [bad])}"
             raise UserError(argument, "a finite number", f"{bad!r} at {place}", fix=fix)
         series.append(
             Labeled(

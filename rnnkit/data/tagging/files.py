@@ -126,7 +126,7 @@ class Files:
             self._newest = self.format or self.usual
             name = "standard input"
             for sentence in self._sentences(
-                name, stdin_lines(encoding=self.table.encoding), self._newest, faults, notes, tagged=False
+                name, stdin_lines(encoding=self.table.encoding, key=ENCODING), self._newest, faults, notes, tagged=False
             ):
                 self._refuse(faults, "--input", self._newest, None)
                 yield sentence

@@ -229,7 +229,7 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
 def test_mistakes_get_a_message(
     arguments: dict[str, object], message: str, files: dict[str, str], tmp_path: Path
 ) -> None:
-    contents = {"EMPTY": b"", "BLANK": b"\n \n", "LATIN": "é O\n".encode("latin-1"), "SHORT": b"a X\n\nb\n"}
+    contents = {"EMPTY": b"", "BLANK": b"\n \n", "LATIN": "éþ O\n".encode("latin-1"), "SHORT": b"a X\n\nb\n"}
     contents["POS"] = b"a NN\nb VB\n\n" * 10
     for name, content in contents.items():
         (tmp_path / f"{name.lower()}.conll").write_bytes(content)
@@ -240,7 +240,7 @@ def test_mistakes_get_a_message(
 
 
 def test_standard_input_that_is_no_text(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode("latin-1")), encoding="utf-8"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("éþ\n".encode("latin-1")), encoding="utf-8"))
     with pytest.raises(UserError, match="--input: expected UTF-8 text; got standard input"):
         list(ready(**files).read_inputs(None))
 

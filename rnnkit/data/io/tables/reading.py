@@ -39,6 +39,7 @@ def read_table(
     named: bool = False,
     text_columns: TextColumns = lambda names: (),
     notes: Findings | None = None,
+    first: int = 0,
 ) -> Table:
     """Read a table from text with delimiters, JSON lines or Parquet. Several files with the same columns are joined.
 
@@ -49,13 +50,14 @@ def read_table(
         named: whether a column is given by name, so that there is a header.
         text_columns: the columns whose cells are kept as they are written, even if they are numbers.
         notes: counts what is skipped or assumed. None prints it.
+        first: the name of the first column of a table without a header.
 
     Raises:
         UserError: a file cannot be read, is empty, has rows with different numbers of cells, or has other columns than
             the file before. The message has the line.
     """
     findings = Findings() if notes is None else notes
-    builder = _TableBuilder(argument, form, text_columns, findings)
+    builder = _TableBuilder(argument, form, text_columns, findings, first)
     sources = table_files(paths, argument, findings)
     for source in sources:
         builder.read(source, named=named)
@@ -88,11 +90,14 @@ def table_of_text(
 class _TableBuilder:
     """A table while its files are read."""
 
-    def __init__(self, argument: str, form: TableFormat, text_columns: TextColumns, notes: Findings) -> None:
+    def __init__(
+        self, argument: str, form: TableFormat, text_columns: TextColumns, notes: Findings, first: int = 0
+    ) -> None:
         self.argument = argument
         self.form = form
         self.notes = notes
         self._text_columns = text_columns
+        self._first = first
         self._dialect: Dialect | None = None
         self._notation = Notation(".", "", form.missing_words, form.missing_numbers)
         self._columns: dict[str, ColumnBuilder] = {}
@@ -137,7 +142,7 @@ class _TableBuilder:
         begin = next(records)
         line, row = next(self._rows_of(begin, source))
         head, rest = _cut(begin, line)
-        names = named_columns(row, dialect)
+        names = named_columns(row, dialect, self._first)
         self._check_columns(names, list(self._columns), source.name)
         if not self._columns:
             self._check_names(names, source.name, line)

@@ -84,9 +84,9 @@ def notation_of(dialect: Dialect, form: TableFormat) -> Notation:
     return Notation(dialect.decimal, dialect.thousands, form.missing_words, form.missing_numbers)
 
 
-def named_columns(row: Sequence[str], dialect: Dialect) -> list[str]:
-    """The names of the columns of a table whose first row is given: those of the header, or numbers from 0."""
-    return [name.strip() for name in row] if dialect.header else [str(place) for place in range(len(row))]
+def named_columns(row: Sequence[str], dialect: Dialect, first: int = 0) -> list[str]:
+    """The names of the columns of a table whose first row is given: those of the header, or numbers from `first`."""
+    return [name.strip() for name in row] if dialect.header else [str(first + place) for place in range(len(row))]
 
 
 class _Lines:

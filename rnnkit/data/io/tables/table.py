@@ -13,6 +13,8 @@ from rnnkit.data.io.tables.positions import Column, position
 from rnnkit.errors import UserError
 from rnnkit.quoting import assignment
 
+LONGEST_NOTATION = 20
+"""Characters of a cell up to which it is proposed as a notation of a missing value."""
 CHUNK = 1 << 16
 """The number of cells of text that are converted at a time."""
 
@@ -153,7 +155,7 @@ class Table:
         elif re.fullmatch(r"[+-]?\d[\d.,' ]*\d", cell):
             mark = next((mark for mark in ".,'" if mark != self.notation.decimal and mark in cell), " ")
             fixes.append(f"{assignment('data.table.thousands', mark)} if it is a mark of thousands")
-        elif self.is_numeric(name):
+        elif self.is_numeric(name) and len(cell) <= LONGEST_NOTATION:
             fixes.append(f"{assignment('data.table.missing', [cell])} if it stands for a missing value")
         expected = f"a number or an empty cell in every row of column {name!r}"
         fixes.append(fix or f"{argument} without it")
