@@ -33,7 +33,7 @@ def as_lengths(lengths: Any, x_BT: Tensor, name: str = "lengths") -> Tensor:
     torch.int64
     """
     B, T = x_BT.shape[:2]
-    expected = f"whole numbers of shape [{B}], one for each lane"
+    expected = f"whole numbers of shape [{B}], one for each row"
     given = lengths if isinstance(lengths, Tensor) else _tensor(name, lengths, expected, fix=f"{name}=[{T}] * {B}")
     floating = given.is_floating_point()
     if list(given.shape) != [B] or floating or given.is_complex() or given.dtype == torch.bool:
@@ -72,7 +72,7 @@ def as_reset(reset: Any, x_BT: Tensor) -> Tensor:
             "reset",
             expected,
             f"{given.dtype} of shape {list(given.shape)}",
-            fix="reset=torch.as_tensor(reset).bool() with one value for each lane, or for each lane and step",
+            fix="reset=torch.as_tensor(reset).bool() with one value for each row, or for each row and step",
         )
     return given.to(x_BT.device)
 

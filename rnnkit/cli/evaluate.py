@@ -1,13 +1,13 @@
 """The `rnnkit evaluate` command."""
 
 import math
-import sys
 import time
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.strict_json import dumps
 
 
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
     if given.json:
         for name, value in measured.items():
             if not math.isfinite(value):
-                print(f"rnnkit: {name} is null: {_reason(task, name, measured)}", file=sys.stderr)
+                notice(f"rnnkit: {name} is null: {_reason(task, name, measured)}")
         named = {"split": given.data or split, **counts, **measured, "seconds": seconds}
         print(dumps({**named, "checkpoint": given.checkpoint}))
     else:

@@ -1,6 +1,6 @@
 """The recurrent layer: any cell, stacked and in one or both directions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from torch import Tensor, nn
@@ -125,6 +125,18 @@ class RNN(nn.Module):
     def cell_at(self, index: int) -> Cell[Any]:
         """Return the cell of one layer and direction: `layer`, or `2 * layer + direction` with two directions."""
         return cast("Cell[Any]", self.cells[index])
+
+    def named_cells(self) -> Iterator[tuple[str, Cell[Any]]]:
+        """Yield every cell with its layer and direction.
+
+        >>> from rnnkit.cells import GRUCell
+        >>> [name for name, cell in RNN(GRUCell, 3, 5, bidirectional=True).named_cells()]
+        ['layer 1, forward', 'layer 1, backward']
+        """
+        for i in range(len(self.cells)):
+            layer, is_backward = divmod(i, 2) if self.bidirectional else (i, 0)
+            direction = ", backward" if is_backward else ", forward" if self.bidirectional else ""
+            yield f"layer {layer + 1}{direction}", self.cell_at(i)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Return the initial state of every cell, in the structure that `forward` takes and returns."""

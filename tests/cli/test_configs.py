@@ -14,7 +14,7 @@ from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.configuration.monitored import settled_mode
-from rnnkit.training.run.run import build_trainable
+from rnnkit.training.run.build import build_trainable
 
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]

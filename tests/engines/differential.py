@@ -236,7 +236,7 @@ def smallest(case: Case, fails: Callable[[Case], bool]) -> Case:
     plain = Case(cell=case.cell, weights=case.weights)
     while True:
         for name, value in case._asdict().items():
-            simpler = [getattr(plain, name)] if name not in ("lanes", "steps", "seed") else range(int(value))
+            simpler = [getattr(plain, name)] if name not in ("rows", "steps", "seed") else range(int(value))
             for candidate in simpler:
                 other = case._replace(**{name: candidate})
                 if candidate != value and fails(other):

@@ -23,7 +23,7 @@ class Case(NamedTuple):
 
     * `cell`: a name for `differential_cells.factory_of`; `sizes`: input and hidden.
     * `weights`, `x`, `state`: dtypes; `state` None for no state.
-    * `lanes`, `steps`; `lengths`, `reset`: drawn from the seed; `direction`: forward, reverse, or both (a bidirectional
+    * `rows`, `steps`; `lengths`, `reset`: drawn from the seed; `direction`: forward, reverse, or both (a bidirectional
       `RNN`).
     * `layout` of x in memory; `x_grad`, `state_grad`: whether they ask for a gradient.
     * `mode`: no_grad, inference, grad, or second, for the gradient of a gradient.
@@ -35,7 +35,7 @@ class Case(NamedTuple):
     weights: str = "float32"
     x: str = "float32"
     state: str | None = None
-    lanes: int = 1
+    rows: int = 1
     steps: int = 1
     lengths: bool = False
     reset: str | None = None
@@ -56,7 +56,7 @@ class Case(NamedTuple):
         return f"Case({', '.join(f'{name}={value!r}' for name, value in odd.items())})"
 
 
-LAYOUTS = ("contiguous", "one lane expanded", "one step expanded", "time first", "part of a larger one")
+LAYOUTS = ("contiguous", "one row expanded", "one step expanded", "time first", "part of a larger one")
 OVERWRITING = ("x overwritten", "weights stepped")
 MEDDLINGS = ("relu_ on y", "mul_ on y", "x overwritten", "weights stepped", "another call")
 
@@ -66,7 +66,7 @@ def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: lis
     """Any case, with most choices at their plainest more often than not.
 
     A cell has one size for each dtype, and a few cells have autocast: each of these would be another kernel to compile,
-    where lanes, steps and forms share one.
+    where rows, steps and forms share one.
     """
 
     def mostly(usual: Any, others: Any, odds: int = 3) -> Any:
@@ -88,10 +88,10 @@ def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: lis
         weights=weights,
         x=x,
         state=state,
-        lanes=draw(st.sampled_from([2, 1, 4, 6, 0])),
+        rows=draw(st.sampled_from([2, 1, 4, 6, 0])),
         steps=draw(st.sampled_from([5, 1, 2, 3, 8, 15, 16, 17, 24, 33, 40, 0])),
         lengths=draw(st.booleans()),
-        reset=mostly(None, ["lanes", "steps"]),
+        reset=mostly(None, ["rows", "steps"]),
         direction=draw(st.sampled_from(["forward", "reverse", "both"])),
         layout=mostly("contiguous", LAYOUTS[1:]),
         x_grad=draw(st.booleans()),
@@ -131,7 +131,7 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
             tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float64))
         return tensor if vary is None or not tensor.is_floating_point() else vary(tensor)
 
-    B, T, size = case.lanes, case.steps, _first(module).input_size
+    B, T, size = case.rows, case.steps, _first(module).input_size
     base = made(
         torch.randn(*_stored(case.layout, B, T, size), generator=draw, dtype=torch.float64), OTHER_DTYPES[case.x]
     )
@@ -145,7 +145,7 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
         and base.is_floating_point()
     ):
         x_BTI[torch.arange(T) >= lengths[:, None]] = torch.nan
-    reset = {None: None, "lanes": torch.rand(B, generator=draw) < 0.5, "steps": torch.rand(B, T, generator=draw) < 0.2}
+    reset = {None: None, "rows": torch.rand(B, generator=draw) < 0.5, "steps": torch.rand(B, T, generator=draw) < 0.2}
     sources = {"x": base, **dict(module.named_parameters())}
     state = None
     if case.state is not None:
@@ -166,7 +166,7 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
         sources |= {f"state {n}": leaf for n, leaf in enumerate(state_leaves(state))}
     context = None
     if case.cell == "attending" and case.direction != "both":
-        # Four rows, or as many as there may be lanes or features.
+        # Four rows, or as many as there may be rows or features.
         rows = made(torch.randn(B, 4, case.sizes[1], generator=draw, dtype=torch.float64), DTYPES[case.weights])
         shift = made(torch.randn(case.sizes[1], generator=draw, dtype=torch.float64), DTYPES[case.weights])
         asks = case.x_grad and case.mode in ("grad", "second")
@@ -187,7 +187,7 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
 def _stored(layout: str, B: int, T: int, size: int) -> tuple[int, int, int]:
     return {
         "contiguous": (B, T, size),
-        "one lane expanded": (1, T, size),
+        "one row expanded": (1, T, size),
         "one step expanded": (B, 1, size),
         "time first": (T, B, size),
         "part of a larger one": (B + 1, T + 1, size + 1),
@@ -215,8 +215,8 @@ def _first(module: Any) -> Cell[Any]:
     return module.cell_at(0)  # type: ignore[no-any-return]
 
 
-def _initial(module: Any, lanes: int) -> Any:
-    return module.initial_state(lanes) if module.bidirectional else _first(module).initial_state(lanes)
+def _initial(module: Any, rows: int) -> Any:
+    return module.initial_state(rows) if module.bidirectional else _first(module).initial_state(rows)
 
 
 def real_of(tensor: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Matrix(Cell[Tensor]):
 
 
 class Source(NamedTuple):
-    """What an `Attending` cell may read: rows [B, S, H], how many of them each lane has, and a vector [H] for all."""
+    """What an `Attending` cell may read: rows [B, S, H], how many of them each row has, and a vector [H] for all."""
 
     rows: Tensor
     lengths: Tensor

@@ -15,7 +15,9 @@ from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
-from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.models.forecasting.distributions.output import Output
+from rnnkit.models.forecasting.forecaster import Forecaster, check_sizes
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, PositiveInt, Probability, Steps
 
 
@@ -52,7 +54,7 @@ class AutoregressiveForecaster(Forecaster):
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models.forecasting.distributions import Gaussian
     >>> model = AutoregressiveForecaster(GRUCell, Gaussian(), channels=1, horizon=5, context=20, hidden_size=8)
-    >>> tuple(model.paths(ForecastInputs.of(torch.randn(2, 20, 1), horizon=5), samples=7).shape)
+    >>> tuple(model.sample_paths(ForecastInputs.of(torch.randn(2, 20, 1), horizon=5), samples=7).shape)
     (7, 2, 5, 1)
     """
 
@@ -102,7 +104,7 @@ class AutoregressiveForecaster(Forecaster):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.rnn.output_size, channels * output.size)
 
-    def teach(
+    def teacher_forced(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """Return the parameters of each step given the true values before it, and these values, over past and
@@ -112,7 +114,7 @@ class AutoregressiveForecaster(Forecaster):
         counted_BN = place_BN >= torch.minimum(self.lags[-1], self._origins(inputs, lengths))[:, None]
         return parameters, values_BNC.masked_fill(~counted_BN[..., None], torch.nan)
 
-    def foreseen(
+    def teacher_forced_horizon(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """Return the parameters of each step of the horizon given the true values before it, and these values."""
@@ -124,13 +126,14 @@ class AutoregressiveForecaster(Forecaster):
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         """Return the parameters of each step of the horizon if the steps before it have their mean values.
 
-        Nothing is sampled. The path of the means differs from the mean of `paths`, which is the mean of the forecast.
+        Nothing is sampled. The path of the means differs from the mean of `sample_paths`, which is the mean of the
+        forecast.
         """
         raws, _ = self._ahead(inputs, 1, lengths, lambda parameters: self.output.mean(parameters)[:, 0])
         return Parameters(raws, *self.scaling(inputs.past))
 
     @torch.no_grad()
-    def paths(
+    def sample_paths(
         self,
         inputs: ForecastInputs,
         samples: int,
@@ -164,12 +167,12 @@ class AutoregressiveForecaster(Forecaster):
         S, H = samples, self.horizon
         location_BC, scale_BC = self.scaling(inputs.past)
         origin_B = self._origins(inputs, lengths)
-        dtype = inputs.gaps.dtype
+        dtype = inputs.time_deltas.dtype
         z_BTC = scaled(inputs.past, location_BC, scale_BC, dtype)
         missing_BTC = inputs.past.isnan()
         own_BF = window_features(location_BC, scale_BC, dtype)
         own_BTF = own_BF[:, None].expand(-1, T, -1)
-        known_BTF = torch.cat([own_BTF, self.covariates.known_past(inputs), inputs.gaps[..., None]], -1)
+        known_BTF = torch.cat([own_BTF, self.covariates.known_past(inputs), inputs.time_deltas[..., None]], -1)
         place_BT = torch.arange(T, device=z_BTC.device).expand(B, -1)
         x_BTI = torch.cat([self._lagged(z_BTC, missing_BTC, place_BT), known_BTF], -1)
         _, state = self.rnn(x_BTI, lengths=lengths)
@@ -219,8 +222,8 @@ class AutoregressiveForecaster(Forecaster):
         location_BC, scale_BC = self.scaling(inputs.past)
         values_BNC = joined(inputs.past, targets_BHC).masked_fill(padding_BN[..., None], torch.nan)
         known_BNF = joined(self.covariates.known_past(inputs), self.covariates.future(inputs))
-        gap_BN1 = joined(inputs.gaps[..., None], inputs.gaps.new_ones(B, self.horizon, 1))
-        dtype = inputs.gaps.dtype
+        gap_BN1 = joined(inputs.time_deltas[..., None], inputs.time_deltas.new_ones(B, self.horizon, 1))
+        dtype = inputs.time_deltas.dtype
         z_BNC = scaled(values_BNC, location_BC, scale_BC, dtype)
         own_BNF = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, T + self.horizon, -1)
         lagged = self._lagged(z_BNC, values_BNC.isnan(), place_BN)
