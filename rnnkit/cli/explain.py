@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import as_user_error, check_choices, config_folder
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups
 from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
+from rnnkit.cli.quoted import quoted
 from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.errors import UserError
 from rnnkit.renamed import renewed_overrides
@@ -45,7 +46,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
-    overrides = renewed_overrides(overrides)
+    overrides = renewed_overrides(quoted(overrides), groups()["data"])
     check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
     GlobalHydra.instance().clear()
@@ -77,7 +78,7 @@ def _lines(config: Any) -> Iterator[str]:
     model = precision.convert_module(_model(config, data).to(device) if task is None else task.model)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     where = f"{precision.precision} on {device}{threads}"
-    layers = {name: cell for cell, name in cell_names(model).items()}
+    layers: dict[str, Any] = {name: cell for cell, name in cell_names(model).items()}
     if not layers:
         raise UserError("model", "a model that contains a cell", type(model).__name__, fix="model=language_model")
     if task is None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
+from rnnkit.cli.quoted import quoted
 from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
@@ -59,7 +60,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
-    arguments = renewed_overrides(arguments)
+    arguments = renewed_overrides(quoted(arguments), groups()["data"])
     check_options(arguments)
     check_choices(arguments)
     return _train(arguments)

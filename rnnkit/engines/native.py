@@ -18,6 +18,8 @@ from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell, LSTMState
 from rnnkit.cells.state import state_leaves
 from rnnkit.compat.torch import (
+    has_onednn_bfloat16,
+    has_onednn_float16,
     own_modules,
     own_parameters,
 )
@@ -46,6 +48,9 @@ def unsupported(request: Request) -> str | None:
         return f"{request.plain}, which torch's kernels do not support"
     if request.states and isinstance(cell, LSTMCell):
         return "torch's LSTM does not return the states of single steps"
+    if not _has_kernel(cell, request.first):
+        dtype = str(torch.get_autocast_dtype("cpu")).removeprefix("torch.")
+        return f"torch's LSTM raises an error under autocast to {dtype} on a processor that does not multiply {dtype}"
     if (watcher := watched(cell)) is not None:
         return watcher
     return transformed([request.x, *state_leaves(request.state), *own_parameters(cell).values()])
@@ -80,6 +85,14 @@ def _states(y_BTO: Tensor, held_BH: Tensor, lengths_B: Tensor | None) -> Tensor:
     return torch.where(valid_steps(lengths_B, y_BTO.shape[1])[..., None], y_BTO, held_BH[:, None])
 
 
+def _has_kernel(cell: Cell[Any], x_BTI: Tensor) -> bool:
+    """Whether torch's LSTM runs under the present autocast on this processor; under autocast it knows oneDNN only."""
+    if not (isinstance(cell, LSTMCell) and x_BTI.is_cpu and torch.is_autocast_enabled("cpu")):
+        return True
+    is_bfloat16 = torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return bool(has_onednn_bfloat16() if is_bfloat16 else has_onednn_float16())
+
+
 def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
     """Whether all tensors have one dtype, or one that autocast converts them to on this device."""
     weights = [getattr(cell, name) for name in WEIGHTS] if own_modules(cell) else own_parameters(cell).values()
@@ -97,6 +110,7 @@ def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
     alike = one.hidden_size == other.hidden_size and (one.bias_ih is None) == (other.bias_ih is None)
     if isinstance(one, ElmanCell):
         alike = alike and one.nonlinearity == cast(ElmanCell, other).nonlinearity
+    alike = alike and _has_kernel(one, x_BTI)
     return alike and x_BTI.is_cpu and x_BTI.shape[1] > 2 and _one_dtype(one, x_BTI, ()) and _one_dtype(other, x_BTI, ())
 
 

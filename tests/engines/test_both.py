@@ -99,5 +99,5 @@ def test_no_rows_few_steps_and_lower_precision() -> None:
         assert y_BTO.shape == (B, T, 10)
         assert [leaf.shape for end in ends for leaf in state_leaves(end)] == [(B, 5)] * 4
     with torch.autocast("cpu", torch.bfloat16):
-        _, ends = scan_both(cells, torch.randn(4, 7, 3), engine="native")
+        _, ends = scan_both(cells, torch.randn(4, 7, 3))
     assert {leaf.dtype for end in ends for leaf in state_leaves(end)} == {torch.float32}

@@ -30,6 +30,7 @@ FEW = settings(
         ("counting", "float32", ("auto", "compiled")),
         pytest.param("attending", "float64", ("compiled",), marks=pytest.mark.slow),
         ("attending", "float32", ("auto", "compiled")),
+        ("timed", "float64", ("auto", "compiled")),
         ("lstm", "float32", ("auto", "native")),
         ("gru", "float64", ("auto", "native")),
         ("elman relu", "float32", ("native",)),

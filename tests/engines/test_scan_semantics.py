@@ -182,6 +182,8 @@ def test_autocast_keeps_the_dtype_of_the_carry(cell: str, engine: str) -> None:
         state = map_state(lambda leaf, dtype=dtype: leaf.to(dtype), built.initial_state(2))
         for lengths in (None, torch.tensor([3, 3])):
             with torch.autocast("cpu", torch.bfloat16):
+                if refusal(engine, Request(built, x_BTI, state)) is not None:
+                    pytest.skip("torch's LSTM does not run in bfloat16 on this processor")
                 first, middle = scan(built, x_BTI[:, :3], state, lengths=lengths, engine=engine)
                 rest, end = scan(built, x_BTI[:, 3:], middle, lengths=lengths, engine=engine)
             assert {leaf.dtype for leaf in state_leaves(middle) + state_leaves(end)} == {dtype}

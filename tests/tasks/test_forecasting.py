@@ -234,7 +234,11 @@ def rows(details: str) -> dict[str, dict[str, float]]:
 def test_the_repeated_last_value_of_etth1_has_the_published_error() -> None:
     """Zeng et al. 2023 (arXiv:2205.13504), column Repeat, horizon 96: 1.295 and 0.713, to the rounding."""
     data = ForecastData(
-        dataset="etth1", train_steps=8640, valid_steps=2880, test_steps=2880, context=96, horizon=96, eval_stride=1
+        dataset="etth1",
+        split={"train_steps": 8640, "valid_steps": 2880, "test_steps": 2880},
+        context=96,
+        horizon=96,
+        windows={"eval_stride": 1},
     )
     found = rows(over_the_test_split(data, units="scaled").report())
     assert len(data.splits["test"]) == 2785
@@ -247,7 +251,13 @@ def test_the_repeated_last_value_of_etth1_has_the_published_error() -> None:
 def test_the_seasonal_naive_forecast_of_m4_hourly_has_the_published_scores() -> None:
     """Makridakis et al. 2020, the submissions' scores: 13.912 and 1.193, and 0.628 with Naive2's 18.383 and 2.395."""
     data = ForecastData(
-        dataset="m4_hourly", layout="rows", frequency="1h", valid_steps=48, context=168, horizon=48, scaling="mean"
+        dataset="m4_hourly",
+        layout="rows",
+        times={"frequency": "1h"},
+        split={"valid_steps": 48},
+        context=168,
+        horizon=48,
+        scaling="mean",
     )
     task = over_the_test_split(data, naive2={"smape": 18.383, "mase": 2.395})
     found = rows(task.report())["seasonal naive"]
@@ -277,7 +287,7 @@ def overrides(folder: Path, **settings: object) -> list[str]:
         "data.path": path,
         "data.id": "shop",
         "data.target": "sold",
-        "data.known_covariates": "[holiday]",
+        "data.covariates.known": "[holiday]",
         "data.context": 21,
         "data.horizon": 5,
         "data.batch_size": 16,
@@ -302,7 +312,7 @@ KINDS = {
         "output": "point",
         "model.dropout": 0.1,
         "model.segment": 7,
-        "data.known_covariates": "[]",
+        "data.covariates.known": "[]",
     },
 }
 

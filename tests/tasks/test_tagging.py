@@ -91,7 +91,7 @@ def test_a_padded_batch_has_the_loss_of_its_sentences_alone(crf: bool) -> None:
         )
         for b, n in enumerate((3, 1))
     ]
-    losses = [task.training_step(batch, 0).item() * batch.tokens for batch in alone]
+    losses = [task.training_step(batch, 0).item() * batch.num_valid_steps for batch in alone]
     assert task.training_step(together, 0).item() == pytest.approx(sum(losses) / 4, rel=1e-5)
 
 

@@ -49,7 +49,12 @@ class LastValue(Forecaster):
 
 def prepared(x: NDArray[np.float64], **options: object) -> ForecastData:
     data = ForecastData(
-        generator=lambda: {"x": x[:, None]}, context=8, horizon=HORIZON, season=SEASON, eval_batch_size=7, **options
+        generator=lambda: {"x": x[:, None]},
+        context=8,
+        horizon=HORIZON,
+        times={"season": SEASON},
+        eval_batch_size=7,
+        **options,
     )  # type: ignore[arg-type]
     data.setup()
     return data

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from rnnkit.errors import UserError
 
 
-def stdin_lines(*, raw: bool = False) -> Iterator[str]:
+def stdin_lines(*, raw: bool = False, encoding: str | None = None) -> Iterator[str]:
     """Yield the lines of standard input with their newlines, as they arrive.
 
     Text must be UTF-8 in any locale. A byte order mark is dropped and CRLF becomes LF. With `raw`, nothing is changed
-    and bytes that are not UTF-8 become lone surrogates ("surrogateescape").
+    and bytes that are not UTF-8 become lone surrogates ("surrogateescape"). `encoding` is another encoding than UTF-8.
 
     Raises:
         UserError: there is a NUL byte or a byte that is not UTF-8. The message has the line.
@@ -27,7 +27,7 @@ def stdin_lines(*, raw: bool = False) -> Iterator[str]:
             got = f"standard input, which has a NUL byte in line {number}: binary data, or UTF-16"
             raise UserError("--input", "text", got, fix="iconv -f UTF-16 -t UTF-8 before it")
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            text = line.decode(encoding or ("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             got = f"standard input, whose byte {error.object[error.start]:#04x} in line {number} is not UTF-8"
             raise UserError("--input", "UTF-8 text", got, fix="iconv -f LATIN1 -t UTF-8 before it") from error

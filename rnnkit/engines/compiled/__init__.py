@@ -167,8 +167,7 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
             kernels[key] = _shared[shared]
         elif key not in kernels:
             kernels[key] = _compiled(request, given, weights, computed, backward=backward)
-            # CUDA graphs read the weights of one cell
-            if request.first.is_cpu and not isinstance(kernels[key], str) and is_portable(shared):
+            if not isinstance(kernels[key], str) and kernels[key].is_for_any_cell and is_portable(shared):
                 _shared[shared] = kernels[key]
                 if len(_shared) > MOST_SHARED:
                     del _shared[next(iter(_shared))]

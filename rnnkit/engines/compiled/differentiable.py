@@ -37,6 +37,9 @@ class WindowShape(NamedTuple):
 class Differentiable(Plan):
     """A step in one mode, for any number of rows and steps; the subclass of a device runs the loops."""
 
+    is_for_any_cell = False
+    """Whether equal cells may share it, because it reads the weights of each call; a CUDA graph reads those of one."""
+
     def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
         super().__init__(step, backward=backward, states=states)
         self.twin = twin

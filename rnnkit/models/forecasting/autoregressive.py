@@ -90,7 +90,7 @@ class AutoregressiveForecaster(Forecaster):
         ending = past_covariates - future_covariates + len(past_categories) - len(future_categories)
         if ending:
             got = f"{ending} known for the past only"
-            fix = "data.past_covariates=[], or model=direct_forecaster"
+            fix = "data.covariates.past=[], or model=direct_forecaster"
             raise UserError("model", "covariates that are known for the future", got, fix=fix)
         nothing = Parameters(torch.zeros(1, 1, 1, output.size), torch.zeros(1, 1), torch.ones(1, 1))
         output.sample(nothing, 1)  # raises an error now if the output cannot be sampled

@@ -88,7 +88,7 @@ class SegmentForecaster(Forecaster):
         if past_covariates or past_categories or static or static_categories:
             numbers, categories = past_covariates + static, len(past_categories) + len(static_categories)
             got = f"{numbers} numeric and {categories} categorical ones"
-            fix = "data.time_features=false if they are the calendar, or model=direct_forecaster"
+            fix = "data.covariates.time_features=false if they are the calendar, or model=direct_forecaster"
             raise UserError("model", "data without covariates, since SegmentForecaster reads values only", got, fix=fix)
         self.context, self.segment = context, segment
         self.segments = -(-horizon // segment)

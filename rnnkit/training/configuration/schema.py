@@ -17,7 +17,7 @@ from rnnkit.training.configuration.references import at_its_source, references, 
 from rnnkit.training.configuration.settings import RunSettings
 from rnnkit.training.configuration.signatures import Signature, signature_of
 from rnnkit.training.configuration.values import MISSING, check_value, is_node
-from rnnkit.training.configuration.wording import written
+from rnnkit.training.configuration.wording import group_of, written
 
 REQUIRED = (
     "task",
@@ -37,8 +37,9 @@ REQUIRED = (
 def check_configuration(config: DictConfig) -> None:
     """Check for unknown arguments, values of another type or out of range, and classes of another kind.
 
-    The arguments of a node are those of its `_target_`, which may be a user's own class. An argument without an
-    annotation accepts any value, and so does an unknown key at the top level.
+    The arguments of a node are those of its `_target_`, which may be a user's own class. The keys of an argument that
+    is annotated with a dataclass are its fields. An argument without an annotation accepts any value, and so does an
+    unknown key at the top level.
 
     Raises:
         UserError: with all problems, each by its key.
@@ -101,12 +102,16 @@ def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool 
             yield UserError(where, "no value, since the run sets it", written(value), fix=SET_BY_A_RUN[name])
         elif name in signature.parameters:
             hint, default = signature.parameters[name]
+            group = group_of(hint)
+            if group is not None and isinstance(value, Mapping) and not is_node(value):
+                yield from _mapping(where, value, group)
+                continue
             problems = [*_value(where, value, hint, default)]
             yield from problems or _nodes(where, value, hint)
         elif signature.is_open or not is_closed or str(name).startswith("_"):
             yield from _nodes(where, value, Any)
         else:
-            yield _unknown(where, name, value, node["_target_"], signature)
+            yield _unknown(where, name, value, node.get("_target_"), signature)
 
 
 def _value(key: str, value: Any, hint: Any, default: Any) -> Iterator[UserError]:
@@ -163,9 +168,12 @@ def _inner(hint: Any) -> Any:
     return arguments[-1] if arguments else Any
 
 
-def _unknown(key: str, name: str, value: Any, target: str, signature: Signature) -> UserError:
+def _unknown(key: str, name: str, value: Any, target: str | None, signature: Signature) -> UserError:
     near = get_close_matches(name, signature.parameters, n=3)
+    group = key.removesuffix(f".{name}")
     expected = f"an argument of {target}{', such as ' + ', '.join(near) if near else ''}"
+    if target is None:  # a group of arguments
+        expected = f"a key of {group}: {', '.join(signature.parameters)}"
     fix = f"{key.removesuffix(name)}{near[0]}={written(value)}" if near else f"leaving out {key}"
     return UserError(key, expected, f"{name}, which it does not take", fix=fix)
 

@@ -4,6 +4,7 @@ import difflib
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -70,6 +71,8 @@ def fits(value: Any, hint: Any) -> bool:
         return all(hasattr(value, name) for name in _members_of(kind))
     if isinstance(value, str) and f"{kind.__module__}.{kind.__name__}" in BY_NAME:
         return True
+    if is_dataclass(kind) and isinstance(value, Mapping):
+        return True  # its keys are checked one by one
     if issubclass(kind, Mapping):
         keys, values = arguments or (Any, Any)
         return isinstance(value, Mapping) and all(fits(k, keys) and fits(v, values) for k, v in value.items())

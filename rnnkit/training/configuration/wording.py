@@ -3,6 +3,7 @@
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -23,6 +24,9 @@ def described(hint: Any) -> str:
     'a number in [0, 1) or null'
     """
     origin, arguments = get_origin(hint), get_args(hint)
+    if group := group_of(hint):
+        names = [field.name for field in fields(group)]
+        return f"a mapping with some of {', '.join(names)}{' or null' if type(None) in arguments else ''}"
     if origin is Annotated:
         named = [one.documentation for one in constraints(hint) if isinstance(one, at.DocInfo)]
         return (named or [described(arguments[0])])[0] + _range(arguments[0], constraints(hint))
@@ -106,3 +110,18 @@ def constraints(hint: Any) -> list[Any]:
 def is_many(kind: type) -> bool:
     """Whether a class is a collection of the standard library."""
     return kind.__module__ in ("builtins", "collections.abc") and issubclass(kind, Iterable) and kind is not bytes
+
+
+def group_of(hint: Any) -> type | None:
+    """Return the dataclass whose fields are the keys of a mapping, if an annotation allows one.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Split:
+    ...     valid_fraction: float = 0.1
+    >>> group_of(Split | Mapping[str, Any] | None).__name__, group_of(int | None)
+    ('Split', None)
+    """
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return next((one for one in members if isinstance(one, type) and is_dataclass(one)), None)

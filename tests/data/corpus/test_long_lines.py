@@ -25,19 +25,21 @@ Make = Callable[[Path], TextLabelData | SeriesLabelData | TagData | ForecastData
 
 
 def texts(path: Path) -> TextLabelData:
-    return TextLabelData(path=path, test_fraction=0)
+    return TextLabelData(path=path, split={"test_fraction": 0})
 
 
 def wide(path: Path) -> SeriesLabelData:
-    return SeriesLabelData(path=path, test_fraction=0, layout="wide", header=False, target_column=0)
+    return SeriesLabelData(
+        path=path, split={"test_fraction": 0}, layout="wide", table={"header": False}, target_column=0
+    )
 
 
 def long(path: Path) -> SeriesLabelData:
-    return SeriesLabelData(path=path, test_fraction=0, id_column="who", step_column="t")
+    return SeriesLabelData(path=path, split={"test_fraction": 0}, id_column="who", step_column="t")
 
 
 def series(path: Path) -> SeriesLabelData:
-    return SeriesLabelData(path=path, test_fraction=0)
+    return SeriesLabelData(path=path, split={"test_fraction": 0})
 
 
 def tags(path: Path) -> TagData:
@@ -49,7 +51,7 @@ def days(path: Path) -> ForecastData:
 
 
 def rows(path: Path) -> ForecastData:
-    return ForecastData(path=path, context=8, horizon=2, layout="rows", header=False)
+    return ForecastData(path=path, context=8, horizon=2, layout="rows", table={"header": False})
 
 
 def word(size: int) -> str:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rnnkit.data.corpus.corpus import Corpus
 from rnnkit.data.corpus.measure import Length, Measure, _blanks, codes_of
 from rnnkit.data.io import blocks
-from rnnkit.data.io.blocks import byte_blocks, text_blocks
+from rnnkit.data.io.blocks import byte_blocks
+from rnnkit.data.io.decoding import text_blocks
 from rnnkit.data.io.sources import read, read_bytes
 from rnnkit.data.tokenizers import LEVELS
 from rnnkit.data.tokenizers.char import CODE_POINTS

@@ -143,13 +143,16 @@ def test_labels_splits_and_batches(folder: Path) -> None:
 
 
 def test_a_rule_for_the_test_split_does_not_empty_a_training_split_in_silence(folder: Path) -> None:
-    for settings in ({"test_pattern": r"_0\.wav$"}, {"group_pattern": r"_(\w+)_", "test_groups": ["eve"]}):
+    for settings in ({"test_pattern": r"_0\.wav$"}, {"group_pattern": r"_(\w+)_", "split": {"test_groups": ["eve"]}}):
         with pytest.raises(UserError, match=r"data.train: expected no sequences that a rule assigns to the test split"):
             ready(train=folder, **settings)
 
 
 def test_no_speaker_is_in_two_splits(folder: Path) -> None:
-    for settings in ({"valid_fraction": 0.2, "test_fraction": 0.2}, {"test_groups": ["eve"], "valid_fraction": 0.25}):
+    for settings in (
+        {"split": {"valid_fraction": 0.2, "test_fraction": 0.2}},
+        {"split": {"test_groups": ["eve"], "valid_fraction": 0.25}},
+    ):
         data = ready(path=folder, group_pattern=r"_(\w+)_", **settings)
         homes = {name: {example.group for example in examples} for name, examples in data.splits.items()}
         assert [len(home) for home in homes.values()] == [3, 1, 1]
@@ -159,7 +162,7 @@ def test_no_speaker_is_in_two_splits(folder: Path) -> None:
 
 def test_a_pattern_with_a_slash_sees_the_path(tmp_path: Path) -> None:
     files = {f"{word}/{n}.wav": sound(tone(300 + 50 * n)) for word in ("yes", "no") for n in range(10)}
-    data = ready(path=packed(tmp_path / "a.tar", files), target_pattern="^(.+)/", test_fraction=0)
+    data = ready(path=packed(tmp_path / "a.tar", files), target_pattern="^(.+)/", split={"test_fraction": 0})
     assert data.task_kwargs["classes"] == ["no", "yes"]
 
 
@@ -197,7 +200,7 @@ def test_a_centered_recording_does_not_know_its_microphone(tmp_path: Path) -> No
     files |= {f"{n % 2}_b_{n}.wav": sound(samples * 0.4) for n, samples in enumerate(noise)}
     archive = packed(tmp_path / "a.tar", files)
     for center, same in ((True, True), (False, False)):
-        data = AudioLabelData(target_pattern=r"^(\d)_", path=archive, center=center, test_fraction=0)
+        data = AudioLabelData(target_pattern=r"^(\d)_", path=archive, center=center, split={"test_fraction": 0})
         found = {str(example.id): example.inputs for examples in data.read().values() for example in examples}
         for n in range(6):
             loud, soft = found[f"{n % 2}_a_{n}.wav"], found[f"{n % 2}_b_{n}.wav"]

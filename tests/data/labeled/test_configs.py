@@ -54,7 +54,7 @@ def test_every_yaml_makes_its_data(name: str) -> None:
 
 @pytest.mark.usefixtures("real_data")
 def test_speakers_are_apart() -> None:
-    data = composed("fsdd_speakers", "data.test_groups=[lucas]")
+    data = composed("fsdd_speakers", "data.split.test_groups=[lucas]")
     names = {split: {example.group for example in examples} for split, examples in data.read().items()}
     assert [len(names[split]) for split in ("train", "valid", "test")] == [4, 1, 1]
     assert names["test"] == {"lucas"}

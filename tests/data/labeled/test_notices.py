@@ -275,10 +275,10 @@ def test_small_changes_of_large_values_are_not_lost(kind: str, tmp_path: Path) -
     """Values are as wide as the file has them until they are standardized."""
     v = 1e9 + np.sin(np.arange(120.0)).reshape(20, 6)
     if kind == "npz":
-        data = series(tmp_path, {"x": v, "y": ["a", "b"] * 10}, "a.npz", test_fraction=0)
+        data = series(tmp_path, {"x": v, "y": ["a", "b"] * 10}, "a.npz", split={"test_fraction": 0})
     else:
         rows = "".join(f"{n},{value!r},{'ab'[n % 2]}\n" for n in range(20) for value in v[n].tolist())
-        data = series(tmp_path, "id,v,label\n" + rows, "a.csv", id_column="id", test_fraction=0)
+        data = series(tmp_path, "id,v,label\n" + rows, "a.csv", id_column="id", split={"test_fraction": 0})
     train = [int(example.id) for example in data.splits["train"]]
     expected = (v[train] - v[train].mean()) / v[train].std()
     found = np.stack([example.inputs[:, 0].numpy() for example in data.splits["train"]])

@@ -204,8 +204,14 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
         ({"path": "TRAIN", "scheme": "iob"}, r"data\.scheme: expected null or one of bio, bioes, plain; got 'iob'"),
         ({"path": "TRAIN", "tag_column": 0, "scheme": "bio"}, r"data\.path: expected a token and .*no tag in column 0"),
         ({"path": "TRAIN", "min_count": 0}, r"data\.min_count: expected a whole number, 1 or more; got 0"),
-        ({"path": "TRAIN", "valid_fraction": 0}, r"data\.valid_fraction: expected a number between 0 and 1; got 0"),
-        ({"path": "TRAIN", "test_fraction": 0.95}, r"data\.test_fraction: expected 0, for no test split"),
+        (
+            {"path": "TRAIN", "split": {"valid_fraction": 0}},
+            r"data\.split\.valid_fraction: expected a number between 0 and 1; got 0",
+        ),
+        (
+            {"path": "TRAIN", "split": {"test_fraction": 0.95}},
+            r"data\.split\.test_fraction: expected 0, for no test split",
+        ),
         ({"path": "TRAIN", "tag_column": "upos"}, r"data\.tag_column: expected the number of a column"),
         (
             {"path": "EMPTY"},

@@ -32,6 +32,8 @@ def runtime() -> str:
 class Kernel(Differentiable):
     """A step in one mode, as two time loops in C++."""
 
+    is_for_any_cell = True
+
     def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
         self.source = runtime()
         super().__init__(step, twin, backward=backward, states=states)

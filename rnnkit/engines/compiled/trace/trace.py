@@ -31,6 +31,7 @@ from rnnkit.engines.compiled.trace.results import as_it_is, as_number, copy_resu
 from rnnkit.engines.compiled.trace.simplify import simplify
 from rnnkit.engines.compiled.trace.step import Step, named, structured
 from rnnkit.engines.compiled.trace.twin import Twin
+from rnnkit.engines.compiled.trace.unlogged import unlogged
 from rnnkit.engines.window import select_rows
 
 
@@ -125,7 +126,7 @@ def trace(
             torch.autograd.set_detect_anomaly(False),
         )
         # attention in single operations, which can be analyzed
-        with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
+        with mode, unlogged(), twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
             if any(writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)

@@ -6,10 +6,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.data.forecasting.compact import Ascends, begins_like_dates, compact_formats
-from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, first_cell, possible_formats, read_numbers, read_stamps
-from rnnkit.data.forecasting.table import Table, listed
+from rnnkit.data.io.tables.table import Table
+from rnnkit.data.io.times.columns import TimeColumns
+from rnnkit.data.io.times.compact import Ascends, begins_like_dates, compact_formats
+from rnnkit.data.io.times.stamps import EPOCHS, NUMBER, possible_formats, read_numbers, read_stamps
 from rnnkit.errors import UserError
+from rnnkit.quoting import assignment
 
 TIME_WORDS = frozenset(
     (
@@ -33,12 +35,10 @@ def date_format(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> st
     if cells.dtype.kind == "M":
         return "%Y-%m-%d" if (cells.astype("datetime64[D]") == cells).all() else "%Y-%m-%d %H:%M:%S"
     if not table.is_numeric(name):
-        formats = text_formats(cells)
-        if len(formats) > 1:
-            formats = _fitting(cells, formats, ascends)
-        return ambiguous(name, formats) if len(formats) > 1 and ambiguous else next(iter(formats), None)
-    is_named = bool(TIME_WORDS & set(re.findall(r"[a-z]+", name.lower())))
-    if not is_named and not may_ascend(cells):
+        formats = formats_of_text(TimeColumns(table, [name]), ascends)
+        return ambiguous([name], formats) if len(formats) > 1 and ambiguous else next(iter(formats), None)
+    is_named = is_time_name(name)
+    if not is_named and not may_ascend(table, name):
         return None
     values = whole_numbers(table, name)
     if values is None:
@@ -46,7 +46,12 @@ def date_format(table: Table, name: str, ambiguous: Any, ascends: Ascends) -> st
     formats = _numeric_formats(name, values, ascends, is_named=is_named)
     if not formats and is_named:
         _check_compact(table, name, values)
-    return ambiguous(name, formats) if len(formats) > 1 and ambiguous else next(iter(formats), None)
+    return ambiguous([name], formats) if len(formats) > 1 and ambiguous else next(iter(formats), None)
+
+
+def is_time_name(name: str) -> bool:
+    """Whether a column is named like a time."""
+    return bool(TIME_WORDS & set(re.findall(r"[a-z]+", name.lower())))
 
 
 def format_of(table: Table, names: list[str], ascends: Ascends) -> str:
@@ -60,36 +65,41 @@ def format_of(table: Table, names: list[str], ascends: Ascends) -> str:
         formats = _numeric_formats(names[0], values, ascends, is_named=True)
         if not formats:
             _check_compact(table, names[0], values)
-        return raise_ambiguous(names[0], formats) if len(formats) > 1 else next(iter(formats), NUMBER)
-    cells = table.joined(names)
-    formats = text_formats(cells)
+        return raise_ambiguous(names, formats) if len(formats) > 1 else next(iter(formats), NUMBER)
+    column = TimeColumns(table, names)
+    formats = formats_of_text(column, ascends)
     if not formats:
-        row = next((row for row, cell in enumerate(cells) if str(cell or "").strip()), 0)
+        row = next((row for row, cell in enumerate(column.strings()) if cell.strip()), 0)
         raise UserError(
             "data.time",
-            f"times in {listed(names)}, such as 2024-12-31 or 31/12/2024 23:00",
-            f"{table.place(row)}: {cells[row]!r}",
-            fix="data.time_format='%d/%m/%Y %H:%M' or the format of the file, or data.time=another_column",
+            f"times in {' and '.join(map(repr, names))}, such as 2024-12-31 or 31/12/2024 23:00",
+            f"{column.cell(row)!r} at {table.place(row)}",
+            fix="data.times.format='%d/%m/%Y %H:%M' or the format of the file, or data.time=another_column",
         )
-    formats = _fitting(cells, formats, ascends) if len(formats) > 1 else formats
-    return formats[0] if len(formats) == 1 else raise_ambiguous(names[0], formats)
+    return formats[0] if len(formats) == 1 else raise_ambiguous(names, formats)
 
 
-def text_formats(cells: NDArray[Any]) -> list[str]:
+def formats_of_text(column: TimeColumns, ascends: Ascends) -> list[str]:
+    """The possible formats of a column of text: none, one, or several that fit equally well."""
+    formats = text_formats(column)
+    return _fitting(column, formats, ascends) if len(formats) > 1 else formats
+
+
+def text_formats(column: TimeColumns) -> list[str]:
     """The formats that match the most cells of a sample, if they match more than half."""
-    first = first_cell(cells)
+    first = column.first()
     if first is None or not any(letter.isdigit() for letter in first):
         return []
-    filled = [cell for cell in cells[:: max(1, len(cells) // _SAMPLE)] if isinstance(cell, str) and cell.strip()]
+    filled = [cell for cell in column.strings(slice(None, None, max(1, len(column) // _SAMPLE))) if cell.strip()]
     formats = possible_formats(first)
     counts = [sum(read_stamps([cell], form)[1] is None for cell in filled) for form in formats]
     most = max(counts, default=0)
     return [form for form, count in zip(formats, counts, strict=True) if count == most and 2 * count > len(filled)]
 
 
-def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[str]:
+def _fitting(column: TimeColumns, formats: list[str], ascends: Ascends) -> list[str]:
     """The formats that match every cell. If their times differ, those with ascending times."""
-    read = {form: read_stamps([str(cell) for cell in cells], form) for form in formats}
+    read = {form: column.read(form) for form in formats}
     whole = {form: stamps.times for form, (stamps, row) in read.items() if row is None}
     if not whole:
         return formats[:1]
@@ -99,12 +109,13 @@ def _fitting(cells: NDArray[Any], formats: list[str], ascends: Ascends) -> list[
     return [form for form, times in whole.items() if ascends(times)] or list(whole)
 
 
-def raise_ambiguous(name: str, formats: list[str]) -> NoReturn:
+def raise_ambiguous(names: list[str], formats: list[str]) -> NoReturn:
     """Raise a UserError that lists the formats to choose from."""
-    column = listed([name])[1:-1]
-    options = ", or ".join(f"data.time={column} data.time_format='{form}'" for form in formats)
-    got = "times that match both formats"
-    raise UserError("data.time_format", f"one format of the times in column {name!r}", got, fix=options)
+    column = assignment("data.time", names[0] if len(names) == 1 else names)
+    options = ", or ".join(f"{column} {assignment('data.times.format', form)}" for form in formats)
+    where = f"column{'s' * (len(names) > 1)} {' and '.join(map(repr, names))}"
+    got = f"times that match {'both' if len(formats) == 2 else 'several'} formats"
+    raise UserError("data.times.format", f"one format of the times in {where}", got, fix=options)
 
 
 def _numeric_formats(name: str, values: NDArray[np.float64], ascends: Ascends, *, is_named: bool) -> list[str]:
@@ -136,8 +147,8 @@ def _check_compact(table: Table, name: str, values: NDArray[np.float64]) -> None
     raise UserError(
         "data.time",
         f"dates in column {name!r}, like its first",
-        f"{table.place(row)}: {table.columns[name][row]}, which is not a date",
-        fix=f"data.time={listed([name])[1:-1]} data.time_format=number, if they are plain numbers, "
+        f"{table.cell(name, row)} at {table.place(row)}, which is not a date",
+        fix=f"{assignment('data.time', name)} data.times.format=number, if they are plain numbers, "
         "or correcting the file",
     )
 
@@ -151,10 +162,9 @@ def whole_numbers(table: Table, name: str) -> NDArray[np.float64] | None:
     return None if np.isnan(values).any() or not len(values) else values
 
 
-def may_ascend(cells: NDArray[Any]) -> bool:
+def may_ascend(table: Table, name: str) -> bool:
     """Whether three cells of a column rise or fall. This is a fast check that rejects most columns of measurements."""
-    try:
-        first, second, last = (float(cells[row]) for row in (0, min(1, len(cells) - 1), len(cells) - 1))
-    except (TypeError, ValueError):
-        return False
-    return first < second <= last or first > second >= last
+    last = table.rows - 1
+    cells = [table.notation.number(table.cell(name, row)) for row in (0, min(1, last), last)]
+    first, second, third = (np.nan if cell is None else cell for cell in cells)
+    return first < second <= third or first > second >= third

@@ -1,16 +1,16 @@
-"""Tables from Parquet files."""
+"""Columns of Parquet files."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rnnkit.data.forecasting.table import Table, check_names
 from rnnkit.errors import UserError
 
 
-def read_parquet(path: Path, argument: str) -> Table:
-    """Read the table of a Parquet file.
+def read_parquet(path: Path, argument: str) -> tuple[dict[str, NDArray[Any]], dict[str, str], int]:
+    """Read the columns of a Parquet file, the time zones of its columns of times, and the number of its rows.
 
     Raises:
         UserError: the file cannot be read, or pyarrow is not installed. The message names `argument`.
@@ -41,7 +41,6 @@ def read_parquet(path: Path, argument: str) -> Table:
         columns[name] = np.asarray(values, "datetime64[us]") if is_time else values
         if arrow.types.is_timestamp(kind) and kind.tz is not None:
             zones[name] = kind.tz
-    check_names(table.column_names, str(path), argument)
-    if not table.num_rows:
-        raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.parquet")
-    return Table(str(path), argument, columns, table.num_rows, lambda row: f"row {row + 1}", zones)
+    if len(columns) < len(table.column_names):
+        raise UserError(argument, "columns with distinct names", str(path), fix=f"{argument}=another.parquet")
+    return columns, zones, table.num_rows

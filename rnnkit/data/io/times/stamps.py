@@ -2,15 +2,18 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.data.forecasting.compact import read_compact
-from rnnkit.data.forecasting.frequency import Times
+from rnnkit.data.io.times.compact import read_compact
+from rnnkit.data.io.times.fixed import read_fixed
+
+Times = NDArray[Any]
+"""Times [N]: float64 numbers or `datetime64[us]`."""
 
 NUMBER = "number"
 EPOCHS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0.001}
@@ -95,7 +98,9 @@ def read_stamps(cells: Sequence[str], time_format: str) -> tuple[Stamps, int | N
 
     If only some cells have a zone, the offset of the others is NaT.
     """
-    local = _fast(cells, time_format)
+    local = read_fixed(cells, time_format)
+    if local is None:
+        local = _fast(cells, time_format)
     if local is not None:
         return Stamps(local, None), None
     known: dict[str, tuple[datetime, timedelta | None] | None] = {}
@@ -207,8 +212,3 @@ def _fast(cells: Sequence[str], time_format: str) -> Times | None:
     except (ValueError, UserWarning, DeprecationWarning):
         return None
     return None if np.isnat(times).any() else times
-
-
-def first_cell(cells: Iterable[Any]) -> str | None:
-    """The first cell that is not blank."""
-    return next((cell for cell in cells if isinstance(cell, str) and cell.strip()), None)
