@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     trained = load(given.run, checkpoint=given.checkpoint, device=given.device, data=given.data)
     task, data = trained.task, trained.data
     if given.lanes is not None and "stream" not in task.capabilities:
-        raise UserError("--lanes", "a language model", f"a run of {task.kind}", fix="no --lanes")
+        raise UserError("--lanes", "a language model", f"a run of {task.kind}", fix=f"rnnkit evaluate {given.run}")
     split = trained.split(given.split)
     loader = data.loader(split) if given.lanes is None else data.loader(split, lanes=given.lanes)
     started = time.perf_counter()

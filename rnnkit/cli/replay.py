@@ -35,7 +35,9 @@ def run(arguments: list[str]) -> int:
     try:
         case = storage.read(path)
     except storage.DamagedFileError as error:
-        raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({error})", fix="another run") from error
+        raise UserError(
+            "run", "an undamaged bad_batch.pt", f"'{path}' ({error})", fix="an undamaged copy of the run folder"
+        ) from error
     config = run.config()
     with contextlib.suppress(Exception):  # an input type that it does not import is reported below
         hydra.utils.get_object(config.data._target_)
@@ -48,7 +50,9 @@ def run(arguments: list[str]) -> int:
         found = replay(task, case, batch)
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         got = f"'{path}' ({type(error).__name__}: {error})"
-        raise UserError("run", "a bad_batch.pt of this run's model", got, fix="another run") from error
+        raise UserError(
+            "run", "a bad_batch.pt of this run's model", got, fix="an undamaged copy of the run folder"
+        ) from error
     print(f"step {case['step']}, {rows} rows x {steps} steps: non-finite gradient. First non-finite value:")
     print(f"  {found}")
     return 0

@@ -9,8 +9,8 @@ from rnnkit.cells.base import Cell
 from rnnkit.cells.state import state_leaves
 from rnnkit.engines.checks import check_context, check_input, check_state
 from rnnkit.engines.request import Request
-from rnnkit.engines.window import Window, select_rows, valid_steps
-from rnnkit.masks import as_lengths, as_reset
+from rnnkit.engines.window import Window, select_rows
+from rnnkit.masks import as_lengths, as_reset, valid_steps
 
 
 def request_of(

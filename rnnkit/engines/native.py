@@ -27,8 +27,8 @@ from rnnkit.engines import reference
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.native_kernels import WEIGHTS, run_kernel
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.window import FULL, flip_valid, select_rows, valid_steps
-from rnnkit.masks import last_valid
+from rnnkit.engines.window import FULL, select_rows
+from rnnkit.masks import flip_valid, last_valid, valid_steps
 
 FREEZE = 32768.0
 """A pre-activation at which a sigmoid is exactly 0 or 1 and a ReLU exactly 0; all floating dtypes can represent it."""

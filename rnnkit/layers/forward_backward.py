@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnkit.engines.window import valid_steps
 from rnnkit.layers.log_recursion import log_recursion
 from rnnkit.layers.messages import Messages, at_end, largest, odds, run_messages
+from rnnkit.masks import valid_steps
 
 Chain = tuple[Tensor, Tensor, Tensor, Tensor]
 """Emissions [B, T, C], transitions [C, C], start [C], end [C]."""

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
+from rnnkit.masks import valid_steps
 from rnnkit.ranges import NonNegative, PositiveInt
 from rnnkit.tasks.base import Capability, Metrics
 from rnnkit.tasks.generation import generate
@@ -154,5 +154,5 @@ def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
     if lengths_B is None:
         return values_BTH.square().sum() / max(1, B * T * H)
     steps_B = lengths_B.clamp(0, T)
-    valid_BT1 = (torch.arange(T, device=steps_B.device) < steps_B[:, None])[..., None]
+    valid_BT1 = valid_steps(steps_B, T)[..., None]
     return values_BTH.masked_fill(~valid_BT1, 0).square().sum() / (steps_B.sum() * H).clamp(min=1)

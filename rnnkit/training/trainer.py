@@ -54,7 +54,9 @@ def build_trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: 
         raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
     except RuntimeError as error:  # two callbacks whose states have the same name
         expected = "callbacks of one class that differ in their monitor or interval"
-        raise UserError("callbacks", expected, str(error), fix="another monitor, mode or every_n_epochs") from error
+        raise UserError(
+            "callbacks", expected, str(error), fix="+callbacks.NAME.every_n_epochs=2, or another monitor or mode"
+        ) from error
     assert isinstance(trainer, L.Trainer)
     keep_double(trainer.precision_plugin)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]

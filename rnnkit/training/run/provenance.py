@@ -48,10 +48,15 @@ def check_format(checkpoint: Mapping[str, Any], path: Path) -> None:
     """Raise UserError if a file is not a checkpoint of a run, or has the format of a later version."""
     weights, made = checkpoint.get("state_dict"), checkpoint.get("rnnkit", {"format": 1})
     if not (isinstance(weights, Mapping) and all(_is_weight(*pair) for pair in weights.items())):
-        raise UserError("run", "a checkpoint of a run", f"'{path}', which holds no weights", fix="another run folder")
+        raise UserError(
+            "run",
+            "a checkpoint of a run",
+            f"'{path}', which holds no weights",
+            fix="an undamaged copy of the run folder",
+        )
     if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learned(made.get(_RECORD, {}))):
         got = f"'{path}', which does not record the version that wrote it"
-        raise UserError("run", "a checkpoint of a run", got, fix="another run folder")
+        raise UserError("run", "a checkpoint of a run", got, fix="an undamaged copy of the run folder")
     if made["format"] > FORMAT:
         raise UserError(
             "run",
@@ -104,7 +109,9 @@ def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
         found = list(differences(written, json.loads(json.dumps({name: told[name] for name in written})), key))
         if found:
             got = f"'{folder / 'data.json'}', where {listed(found)}"
-            raise UserError("run", "the data.json that belongs to config.yaml", got, fix="another run folder")
+            raise UserError(
+                "run", "the data.json that belongs to config.yaml", got, fix="an undamaged copy of the run folder"
+            )
 
 
 def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn.Module) -> None:

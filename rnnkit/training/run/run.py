@@ -114,7 +114,7 @@ class Run:
             others = self._others(path)
             fix = f"--checkpoint {others[0]}" if others else "another run folder"
             got = f"'{path}', damaged ({error})"
-            raise UserError("run", "a whole checkpoint", got, fix=fix) from error
+            raise UserError("run", "an undamaged checkpoint", got, fix=fix) from error
 
     def _others(self, path: Path) -> list[str]:
         """Return the other checkpoints, the newest first."""
@@ -158,7 +158,9 @@ class Run:
         ):
             if written not in (None, stored):
                 got = f"'{self.vocabulary_file}', where {key} is {stored} instead of {written}"
-                raise UserError("run", "the vocabulary.json of config.yaml", got, fix="another run folder")
+                raise UserError(
+                    "run", "the vocabulary.json of config.yaml", got, fix="an undamaged copy of the run folder"
+                )
 
     def task(self, checkpoint: str = "best") -> Task:
         """Return the trained task in eval mode, on the CPU. It has no optimizer, and none is imported.
