@@ -155,7 +155,7 @@ class Tagger(nn.Module):
         if self.characters is not None:
             # each distinct word is encoded once and copied to its places by index_select, whose backward is a fast sum
             y_UO = self.characters(inputs.characters, inputs.sizes)
-            parts.append(y_UO.index_select(0, inputs.which.flatten()).view(*inputs.which.shape, -1))
+            parts.append(y_UO.index_select(0, inputs.word_index.flatten()).view(*inputs.word_index.shape, -1))
         x_BTI = parts[0] if len(parts) == 1 else torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
         y_BTH, _ = self.rnn(self.input_dropout(x_BTI), lengths=lengths)
         e_BTC: Tensor = self.output(self.output_dropout(y_BTH))

@@ -96,12 +96,12 @@ class Regression(Task):
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
-        losses, known = self._losses(outputs, batch.targets)
+        losses, known = self._elementwise_loss(outputs, batch.targets)
         return losses.sum() / known.sum().clamp(min=1)
 
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         outputs, truth = widened(self.model(batch.inputs, lengths=batch.lengths)), batch.targets
-        losses, known = self._losses(outputs, truth)
+        losses, known = self._elementwise_loss(outputs, truth)
         # relative to the location, where the numbers are small: errors and spreads do not change
         predicted, targets = self.scale * outputs[..., 0], widened(truth) - self.location
         baseline = torch.zeros_like(predicted)
@@ -171,7 +171,7 @@ class Regression(Task):
     def _standardized(self, targets: Tensor) -> Tensor:
         return (widened(targets) - self.location) / self.scale
 
-    def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _elementwise_loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the loss of each target, 0 if it is unknown, and a mask of the known targets."""
         if outputs.shape[:-1] != targets.shape:
             pooled = outputs.dim() == 2

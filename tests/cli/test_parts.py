@@ -37,7 +37,7 @@ COMMANDS = {
     "model/scaling": ["task=forecasting", "data=series", "data.path=load.csv", "data.context=12", "data.horizon=3"],
 }
 COMMANDS["model/characters"] += ["model.character_size=5", "model.embedding_size=4"]
-COMMANDS["model/scaling"] += ["model.hidden_size=4", "callbacks.picture=null"]
+COMMANDS["model/scaling"] += ["model.hidden_size=4", "callbacks.forecasts=null"]
 
 
 def losses(folder: Path) -> list[str]:

@@ -124,8 +124,8 @@ def _kernel(request: Request) -> tuple[Any, Given, dict[str, Tensor]]:
         for leaf in leaves
     ]
     reason = None
-    for of_lanes in itertools.product(*choices):
-        given = Given.of(request.x, request.context, of_lanes)
+    for of_rows in itertools.product(*choices):
+        given = Given.of(request.x, request.context, of_rows)
         tensors = weights | given.shared_context
         found = _kernel_for(request, given, tensors, computed)
         if not isinstance(found, str):
@@ -136,7 +136,7 @@ def _kernel(request: Request) -> tuple[Any, Given, dict[str, Tensor]]:
 
 def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], computed: list[ComputedWeight]) -> Any:
     cell, x, state = request[:3]
-    inputs = [*state_leaves(x), *given.lane_context]
+    inputs = [*state_leaves(x), *given.row_context]
     sources = [*inputs, *state_leaves(state), *weights.values()]
     backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in sources)
     if backward and any(tensor.is_inference() for tensor in sources):
@@ -147,9 +147,9 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
         backward,
         kind_of(x),
         kind_of(request.context),
-        given.of_lanes,
+        given.of_rows,
         *((leaf.dtype, leaf.shape[2:], backward and leaf.requires_grad) for leaf in state_leaves(x)),
-        *((leaf.dtype, leaf.shape[1:], backward and leaf.requires_grad) for leaf in given.lane_context),
+        *((leaf.dtype, leaf.shape[1:], backward and leaf.requires_grad) for leaf in given.row_context),
         *(leaf.dtype for leaf in state_leaves(state)),
         condition(cell, weights, request.first.device),
     )

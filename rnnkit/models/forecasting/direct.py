@@ -13,8 +13,10 @@ from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
 from rnnkit.masks import Lengths, as_lengths, last_valid
 from rnnkit.models.forecasting.covariates import Covariates
-from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.models.forecasting.distributions.output import Output
+from rnnkit.models.forecasting.forecaster import Forecaster, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Steps
 
 
@@ -28,7 +30,7 @@ class DirectForecaster(Forecaster):
 
     z are the values on the scale of the window, 0 where missing; u are the covariates of the past, including location
     and scale of the window, v those that are known for the future. The time gap is the last input, as `CfCCell` with
-    `time_gap=True` expects. a is the forecast of `LinearPart`, for the parameters that are values.
+    `elapsed_time=True` expects. a is the forecast of `LinearPart`, for the parameters that are values.
 
     Axes: B windows, T past steps, H steps of the horizon, C channels, P parameters.
 
@@ -96,14 +98,16 @@ class DirectForecaster(Forecaster):
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
         location_BC, scale_BC = self.scaling(inputs.past)
-        dtype = inputs.gaps.dtype
+        dtype = inputs.time_deltas.dtype
         z_BTC = scaled(inputs.past, location_BC, scale_BC, dtype)
         missing_BTC = inputs.past.isnan().to(z_BTC.dtype)
         own_BTC = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, z_BTC.shape[1], -1)
-        x_BTI = torch.cat([z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.gaps[..., None]], -1)
+        x_BTI = torch.cat(
+            [z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.time_deltas[..., None]], -1
+        )
         y_BTO, _ = self.rnn(x_BTI, lengths=lengths_B)
         c_BHS = self.steps(self.dropout(last_valid(y_BTO, lengths_B))).unflatten(1, (self.horizon, self.step_size))
         theta_BHX = self.step(torch.cat([c_BHS, self.covariates.future(inputs)], -1))
         raw_BHCP = theta_BHX.unflatten(2, (self.channels, self.output.size))
-        raw_BHCP = self.linear.added(raw_BHCP, self.output.moving, z_BTC, lengths_B)
+        raw_BHCP = self.linear.added(raw_BHCP, self.output.num_location_parameters, z_BTC, lengths_B)
         return Parameters(raw_BHCP, location_BC, scale_BC)

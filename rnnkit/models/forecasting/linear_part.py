@@ -38,12 +38,12 @@ class LinearPart(nn.Module):
         """Return [B, H, C] from values on the scale of the window [B, T, C]."""
         return self.weight @ _ending(z_BTC, lengths, self.steps)
 
-    def added(self, raw_BHCP: Tensor, moving: int, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
-        """Return [B, H, C, P], the forecast added to the first `moving` parameters of each step and channel."""
+    def added(self, raw_BHCP: Tensor, count: int, z_BTC: Tensor, lengths: Tensor | None) -> Tensor:
+        """Return [B, H, C, P], the forecast added to the first `count` parameters of each step and channel."""
         if not self.steps:
             return raw_BHCP
         a_BHC1 = self(z_BTC, lengths)[..., None]
-        return torch.cat([raw_BHCP[..., :moving] + a_BHC1, raw_BHCP[..., moving:]], -1)
+        return torch.cat([raw_BHCP[..., :count] + a_BHC1, raw_BHCP[..., count:]], -1)
 
 
 def _ending(z_BTC: Tensor, lengths_B: Tensor | None, steps: int) -> Tensor:

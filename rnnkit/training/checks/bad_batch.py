@@ -59,7 +59,9 @@ def read_batch(kept: Any, path: Path) -> SequenceBatch:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         batch = f"{type(error).__name__}: {error}"
     if not isinstance(batch, SequenceBatch):
-        raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({batch})", fix="another run")
+        raise UserError(
+            "run", "an undamaged bad_batch.pt", f"'{path}' ({batch})", fix="an undamaged copy of the run folder"
+        )
     return batch
 
 

@@ -109,7 +109,7 @@ def test_a_run_that_explodes_says_where_and_can_be_replayed(
     assert "5 consecutive steps without (no checkpoint to restore)" in said
     where = re.search(r"First non-finite value: (.*)\. Reproduce with", said)
     assert where is not None
-    assert re.fullmatch(r"the output of rnn, layer 1, time step \d+, lane \d", where[1])
+    assert re.fullmatch(r"the output of rnn, layer 1, time step \d+, row \d", where[1])
     assert run(["replay", str(folder)]) == 0
     assert where[1] in capsys.readouterr().out
 
@@ -208,7 +208,7 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     small = ["data.batch_size=8", "model.hidden_size=8", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
     assert run(["train", *task, *own, *small, "run_dir=run"]) == 0
     told = capsys.readouterr().err
-    place = "the output of input_dropout, time step 5, lane 2"
+    place = "the output of input_dropout, time step 5, row 2"
     assert f"non-finite gradient; step skipped. First non-finite value: {place}." in told
     if kind == "unknown":
         assert (
@@ -221,7 +221,7 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     command = [sys.executable, "-m", "rnnkit", "replay", "run"]  # what this process has imported is not there
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "8 lanes x 128 steps: non-finite gradient. First non-finite value:" in done.stdout
+    assert "8 rows x 128 steps: non-finite gradient. First non-finite value:" in done.stdout
     assert place in done.stdout
 
 
@@ -338,7 +338,7 @@ def test_an_infinite_gradient_is_traced_to_what_it_reaches() -> None:
         mask[1, 2] = 0
         return then(y_BTO * mask)[0].sum()  # type: ignore[no-any-return]
 
-    assert locate(model, loss) == "the gradient that reaches first, layer 1, time step 2, lane 1"
+    assert locate(model, loss) == "the gradient that reaches first, layer 1, time step 2, row 1"
 
 
 def test_the_second_layer_of_a_stack_is_told_from_the_first() -> None:
@@ -346,4 +346,4 @@ def test_the_second_layer_of_a_stack_is_told_from_the_first() -> None:
     with torch.no_grad():
         rnn.cell_at(3).weight_ih[0, 0] = torch.nan  # type: ignore[index]
     where = locate(rnn, lambda: rnn(torch.randn(2, 5, 3))[0].sum())
-    assert where == "the output of rnn, layer 2, backward, time step 0, lane 0"
+    assert where == "the output of rnn, layer 2, backward, time step 0, row 0"

@@ -176,7 +176,7 @@ class Writer:
         if self.schedule.has_scratch(node) or (node not in self.schedule.products and node in self.schedule.copied):
             lines.append(f"{self._local_row(node)}[{place}] = {result};")
         for home in self.schedule.written.get(node, []):
-            adds = home.argument.kind in ("sum", "lane sum")
+            adds = home.argument.kind in ("sum", "row sum")
             lines.append(f"{self._row(home)}[{place}] {'+=' if adds else '='} {result};")
         return lines
 
@@ -267,7 +267,7 @@ class Writer:
 
     def _memory(self, argument: Argument) -> str:
         kind = memory_type(value(argument.node).dtype)
-        return "float" if kind == "bf16" and argument.kind in ("weight", "sum", "lane sum") else kind
+        return "float" if kind == "bf16" and argument.kind in ("weight", "sum", "row sum") else kind
 
     def _local(self, node: fx.Node) -> str:
         return self.locals.setdefault(node, f"s{len(self.locals)}")

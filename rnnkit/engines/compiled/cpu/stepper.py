@@ -50,7 +50,7 @@ class Stepper:
             raise Untraceable("it draws random numbers")
         prologue, used = weight_values(step, calls, needed)
         known = {node: Place(Argument("shared", node)) for node in used if batch_axis(node) is None}
-        known |= {node: Place(Argument("lane", node)) for node in (*step.x, *step.state)}
+        known |= {node: Place(Argument("row", node)) for node in (*step.x, *step.state)}
         results = list(dict.fromkeys([step.y, *step.new_state]))
         schedule = Schedule(known, [(node, Place(Argument("next", node))) for node in results])
         program = Writer("step", schedule, packed=False)
@@ -97,7 +97,7 @@ class Stepper:
         self._strides = (ctypes.c_long * len(strides))(*strides)
         order = [(argument.kind, argument.node) for argument in program.arguments]
         self._inputs = [
-            (n, order.index(("lane", node))) for n, node in enumerate([*step.x, *step.state]) if ("lane", node) in order
+            (n, order.index(("row", node))) for n, node in enumerate([*step.x, *step.state]) if ("row", node) in order
         ]
         self._outputs = [(order.index(("next", node)), features(node), value(node).dtype) for node in results]
         self._y, self._ends = results.index(step.y), [results.index(node) for node in step.new_state]

@@ -1,4 +1,4 @@
-"""Memory is foreseen before a run begins, from what a few lanes of it take; looking leaves no trace."""
+"""Memory is estimated before a run from a few rows, and the estimate leaves the run unchanged."""
 
 import re
 import resource
@@ -25,10 +25,10 @@ from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.models import LanguageModel, SequenceModel
 from rnnkit.tasks import Classification, LanguageModeling, Task
 from rnnkit.training import Run
-from rnnkit.training.checks import foresight
-from rnnkit.training.checks.foresight import Kept
+from rnnkit.training.checks import memory
+from rnnkit.training.checks.dry_run import preserving_state
 from rnnkit.training.checks.live_memory import Growth, LiveMemory
-from rnnkit.training.checks.rehearsal import preserving_state
+from rnnkit.training.checks.memory import Kept
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.free_memory import free_memory
 
@@ -133,7 +133,7 @@ def test_two_and_three_lanes_tell_of_many(made: str) -> None:
         found.append(course(task, batch(lanes), 64))
     growth = Growth(found[1], found[2])
     assert growth.peak(64) == pytest.approx(max(found[3]), rel=0.15)
-    assert max(found[3]) > 8 * max(found[2])  # so that it was far to foresee
+    assert max(found[3]) > 8 * max(found[2])  # so that the extrapolation is far
 
 
 def test_a_few_rows_take_the_engine_of_many() -> None:
@@ -175,7 +175,7 @@ def test_every_cell_says_its_size_without_memory(cell: str) -> None:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(foresight, "free_memory", lambda device: size)
+    monkeypatch.setattr(memory, "free_memory", lambda device: size)
 
 
 def refused(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -200,7 +200,7 @@ def test_a_number_of_weights_beyond_counting_is_refused_too(
     small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused([*small, "model.hidden_size=20000000000"], tmp_path / "run", capsys)
-    assert "model: expected sizes whose product can be counted" in said
+    assert "model: expected sizes whose product does not overflow" in said
 
 
 def test_lanes_that_cannot_fit_are_refused_with_a_number_that_does(
@@ -209,9 +209,7 @@ def test_lanes_that_cannot_fit_are_refused_with_a_number_that_does(
     free(monkeypatch, 4 * MIB)
     many = [*small, "data.lanes=96", "data.bptt_steps=64", "model.hidden_size=32"]
     said = refused(many, tmp_path / "run", capsys)
-    assert re.search(
-        r"data.lanes: expected at most 4 MiB of free memory; got about \d+ MiB: .* for 96 lanes x 64", said
-    )
+    assert re.search(r"data.lanes: expected at most 4 MiB of free memory; got about \d+ MiB: .* for 96 rows x 64", said)
     fix = re.search(r"Try: (data.lanes=(\d+)) (trainer.accumulate_grad_batches=(\d+)), or", said)
     assert fix is not None
     assert int(fix[2]) * int(fix[4]) == 96
@@ -246,7 +244,7 @@ def test_batches_by_length_are_foreseen_by_their_longest(
 ) -> None:
     free(monkeypatch, 20 * MIB)
     said = refused(["task=regression", "model.hidden_size=16", "data.batch_size=5000"], tmp_path / "run", capsys)
-    assert re.search(r"data.batch_size: .* for 2,000 lanes x 128 steps. Try: data.batch_size=\d+ trainer.acc", said)
+    assert re.search(r"data.batch_size: .* for 2,000 rows x 128 steps. Try: data.batch_size=\d+ trainer.acc", said)
 
 
 def test_the_longest_sequences_and_the_shortest_stand_for_a_batch() -> None:
@@ -382,5 +380,5 @@ def test_the_estimate_is_near_what_a_process_really_takes(
     free(monkeypatch, 100 * MIB)  # enough for the weights
     estimate = re.search(r"got about (\d+) MiB: weights (\d+)", refused(large, tmp_path / "other", capsys))
     assert estimate is not None
-    foreseen = (int(estimate[1]) - int(estimate[2])) * MIB  # the weights were there before
-    assert 0.7 * int(found[1]) < foreseen < 1.4 * int(found[1])
+    estimated = (int(estimate[1]) - int(estimate[2])) * MIB  # the weights were there before
+    assert 0.7 * int(found[1]) < estimated < 1.4 * int(found[1])

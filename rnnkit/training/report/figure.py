@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
 from rnnkit.files import replacing
+from rnnkit.training.report.loggers import boards
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,8 +54,7 @@ class FigureCallback(L.Callback, ABC):
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: L.Trainer, task: Any) -> None:
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not (self._is_due and boards):
+        if not (self._is_due and boards(trainer)):
             return
         self._is_due = False
         try:
@@ -70,7 +69,7 @@ class FigureCallback(L.Callback, ABC):
             return
         from matplotlib.image import imsave
 
-        for board in boards:
+        for board in boards(trainer):
             board.experiment.add_image(f"val/{self.name}", pixels, trainer.global_step, dataformats="HWC")
             with replacing(Path(board.log_dir) / f"{self.name}.png") as part:
                 imsave(part, pixels, format="png")

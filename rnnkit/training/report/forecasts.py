@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnkit.ranges import NonNegative
-from rnnkit.training.report.picture import FigureCallback
+from rnnkit.training.report.figure import FigureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 """The quantiles of the 95 % and the 80 % interval, and the median."""
 
 
-class Panel(NamedTuple):
+class Subplot(NamedTuple):
     """One forecast: past [T] and future [H] of a channel, the median [H] and, if available, the quantiles [5, H]."""
 
     title: str
@@ -29,7 +29,7 @@ class Panel(NamedTuple):
     quantiles: NDArray[np.float64] | None
 
 
-class ForecastPicture(FigureCallback):
+class ForecastFigure(FigureCallback):
     """Draws forecasts of a few windows of the validation split, always the same ones, in the units of the file.
 
     See `FigureCallback` for the place and the schedule.
@@ -53,48 +53,48 @@ class ForecastPicture(FigureCallback):
         batch = trainer.strategy.batch_to_device(batch.take(chosen), task.device)
         was_training = task.training
         task.eval()
-        panels = self._panels(task, batch)
+        subplots = self._subplots(task, batch)
         task.train(was_training)
-        return draw(panels)
+        return draw(subplots)
 
-    def _panels(self, task: Any, batch: Any) -> list[Panel]:
+    def _subplots(self, task: Any, batch: Any) -> list[Subplot]:
         mean_BHC, quantiles_QBHC = task.forecast(batch, LEVELS)
         location_B1C, scale_B1C = batch.extra.location[:, None], batch.extra.scale[:, None]
         past_BTC = location_B1C + scale_B1C * batch.inputs.past
         truth_BHC = location_B1C + scale_B1C * batch.targets
-        panels = []
-        for lane in range(len(mean_BHC)):
-            channel = lane % mean_BHC.shape[2]  # with many channels, each window shows another one
-            end = past_BTC.shape[1] if batch.lengths is None else int(batch.lengths[lane])
+        subplots = []
+        for row in range(len(mean_BHC)):
+            channel = row % mean_BHC.shape[2]  # with many channels, each window shows another one
+            end = past_BTC.shape[1] if batch.lengths is None else int(batch.lengths[row])
             start = max(0, end - round(self.past * mean_BHC.shape[1]))
             name = task.channels[channel] if channel < len(task.channels) else str(channel)
-            quantiles = None if quantiles_QBHC is None else _array(quantiles_QBHC[:, lane, :, channel])
-            forecast_H = mean_BHC[lane, :, channel] if quantiles is None else quantiles_QBHC[2, lane, :, channel]
-            title = f"{name}, from step {int(batch.extra.step[lane]) + 1:,}"
-            past_T, truth_H = past_BTC[lane, start:end, channel], truth_BHC[lane, :, channel]
-            panels.append(Panel(title, _array(past_T), _array(truth_H), _array(forecast_H), quantiles))
-        return panels
+            quantiles = None if quantiles_QBHC is None else _array(quantiles_QBHC[:, row, :, channel])
+            forecast_H = mean_BHC[row, :, channel] if quantiles is None else quantiles_QBHC[2, row, :, channel]
+            title = f"{name}, from step {int(batch.extra.origin[row]) + 1:,}"
+            past_T, truth_H = past_BTC[row, start:end, channel], truth_BHC[row, :, channel]
+            subplots.append(Subplot(title, _array(past_T), _array(truth_H), _array(forecast_H), quantiles))
+        return subplots
 
 
-def draw(panels: list[Panel]) -> "Figure":
+def draw(subplots: list[Subplot]) -> "Figure":
     """Draw the figure; raise ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
-    columns = min(2, len(panels))
-    lines = -(-len(panels) // columns)
+    columns = min(2, len(subplots))
+    lines = -(-len(subplots) // columns)
     figure = Figure(figsize=(6 * columns, 2.6 * lines), layout="constrained")
-    for number, panel in enumerate(panels, start=1):
+    for number, subplot in enumerate(subplots, start=1):
         axes = figure.add_subplot(lines, columns, number)
-        ahead = np.arange(1, len(panel.truth) + 1)
-        axes.plot(np.arange(1 - len(panel.past), 1), panel.past, color="0.5", linewidth=1)
-        axes.plot(ahead, panel.truth, color="black", linewidth=1, label="true")
-        axes.plot(ahead, panel.forecast, color="tab:blue", linewidth=1.5, label="forecast")
-        if panel.quantiles is not None:
+        ahead = np.arange(1, len(subplot.truth) + 1)
+        axes.plot(np.arange(1 - len(subplot.past), 1), subplot.past, color="0.5", linewidth=1)
+        axes.plot(ahead, subplot.truth, color="black", linewidth=1, label="true")
+        axes.plot(ahead, subplot.forecast, color="tab:blue", linewidth=1.5, label="forecast")
+        if subplot.quantiles is not None:
             for low, high, share in ((0, 4, "95 %"), (1, 3, "80 %")):
-                bounds = panel.quantiles[low], panel.quantiles[high]
+                bounds = subplot.quantiles[low], subplot.quantiles[high]
                 axes.fill_between(ahead, *bounds, color="tab:blue", alpha=0.2, linewidth=0, label=share)
         axes.axvline(0, color="0.8", linewidth=1)
-        axes.set_title(panel.title, fontsize=9)
+        axes.set_title(subplot.title, fontsize=9)
         if number == 1:
             axes.legend(fontsize=8, loc="upper left")
     return figure

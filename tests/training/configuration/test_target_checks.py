@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from rnnkit.errors import UserError
 from rnnkit.training.configuration import own_code
-from rnnkit.training.configuration.targets import check_targets
+from rnnkit.training.configuration.target_checks import check_targets
 
 HARMFUL = [
     "os.system",
@@ -175,7 +175,7 @@ def test_what_is_refused_is_not_imported(tmp_path: Path) -> None:
 import sys
 import lightning.pytorch, rnnkit.training
 from omegaconf import OmegaConf
-from rnnkit.training.configuration.targets import check_targets
+from rnnkit.training.configuration.target_checks import check_targets
 before = set(sys.modules)
 sys.path.insert(0, {str(tmp_path)!r})
 for target in ("stranger_code.Model", "stranger_code", "torch.nn.attention._fa3.x", "torch.utils.cpp_extension.load",

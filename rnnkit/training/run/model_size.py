@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnkit.errors import UserError
+from rnnkit.notices import in_bytes
 from rnnkit.training.free_memory import free_memory
 from rnnkit.training.run.provenance import check_weights
 
@@ -30,7 +31,9 @@ def check_fits(build: Callable[[], nn.Module], checkpoint: Mapping[str, Any], pa
     except (RuntimeError, OverflowError, MemoryError) as error:
         if "overflow" not in str(error).lower():  # a class that reads values; the run could build it
             return
-        raise UserError("run", "sizes that can be counted", str(error), fix="the config.yaml of the run") from error
+        raise UserError(
+            "run", "sizes whose product does not overflow", str(error), fix="the config.yaml of the run"
+        ) from error
     check_weights(expected, checkpoint, path)
 
 
@@ -47,8 +50,8 @@ def _bounded(most: int) -> Iterator[None]:
         if made > most:
             raise UserError("run", "a model with the parameters of its checkpoint", "one with many more", fix=fix)
         if free is not None and taken > free:
-            expected = f"a model that fits into {free / 2**30:,.1f} GiB of free memory"
-            got = f"one of {taken / 2**30:,.1f} GiB or more, including {type(module).__name__}.{name}"
+            expected = f"a model that fits into {in_bytes(free)} of free memory"
+            got = f"one of {in_bytes(taken)} or more, including {type(module).__name__}.{name}"
             raise UserError("run", expected, got, fix=fix)
 
     handle = nn.modules.module.register_module_parameter_registration_hook(count)

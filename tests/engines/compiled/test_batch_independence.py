@@ -1,4 +1,4 @@
-"""Products of two tensors that both belong to a lane: reads of a memory, outer products, attention over a state."""
+"""Products of two tensors that both belong to a row: reads of a memory, outer products, attention over a state."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +14,16 @@ from rnnkit.engines.request import Request
 H, N = 6, 5
 
 
-def one(c: Any, lanes: int) -> Tensor:
-    return c.u.new_zeros(lanes, H)
+def one(c: Any, rows: int) -> Tensor:
+    return c.u.new_zeros(rows, H)
 
 
-def rows(c: Any, lanes: int) -> Tensor:
-    return c.u.new_zeros(lanes, N, H)
+def rows(c: Any, rows: int) -> Tensor:
+    return c.u.new_zeros(rows, N, H)
 
 
-def heads(c: Any, lanes: int) -> Tensor:
-    return c.u.new_zeros(lanes, 2, 3, H)
+def heads(c: Any, rows: int) -> Tensor:
+    return c.u.new_zeros(rows, 2, 3, H)
 
 
 def written_at(c: Any, x: Tensor, m: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ STEPS: dict[str, tuple[Callable[..., Any], Callable[..., Tensor]]] = {
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", STEPS)
-def test_products_within_lanes(name: str, dtype: torch.dtype, padded: bool, written: Any, agree: Any) -> None:
+def test_products_within_rows(name: str, dtype: torch.dtype, padded: bool, written: Any, agree: Any) -> None:
     torch.manual_seed(0)
     step, initial = STEPS[name]
     sample = written(step, initial)
@@ -133,16 +133,16 @@ def test_large_sums_stand_side_by_side(size: int, written: Any, agree: Any) -> N
         read = (m * key[:, :, None]).sum(1)
         return read[:, :H] + (m * m).sum(2), 0.9 * torch.tanh(m + key[:, :, None] * read[:, None])
 
-    agree(written(step, lambda c, lanes: c.u.new_zeros(lanes, H, size)))
-    cell = written(step, lambda c, lanes: c.u.new_zeros(lanes, H, size))
+    agree(written(step, lambda c, rows: c.u.new_zeros(rows, H, size)))
+    cell = written(step, lambda c, rows: c.u.new_zeros(rows, H, size))
     x = torch.randn(2, 16, 3, requires_grad=True)
     kernel = compiled._kernel(Request(cell, x, cell.initial_state(2)))[0]
     assert f"total0[{size}]" in kernel.source
 
 
 MIXED: dict[str, Callable[..., Tensor]] = {
-    "rows of other lanes": lambda c, x, m: m.transpose(0, 1).reshape(-1, H) @ c.u,
-    "lanes as the inner axis": lambda c, x, m: m.permute(1, 0, 2).reshape(-1, H),
+    "rows of other rows": lambda c, x, m: m.transpose(0, 1).reshape(-1, H) @ c.u,
+    "rows as the inner axis": lambda c, x, m: m.permute(1, 0, 2).reshape(-1, H),
     "softmax over all rows": lambda c, x, m: m.reshape(-1, H).softmax(0),
     "sorted rows": lambda c, x, m: m.sort(1).values,
 }
@@ -150,7 +150,7 @@ MIXED: dict[str, Callable[..., Tensor]] = {
 
 @pytest.mark.parametrize("name", MIXED)
 @pytest.mark.filterwarnings("ignore:.*as a Python loop")
-def test_lanes_that_see_each_other_are_refused(name: str, written: Any) -> None:
+def test_rows_that_see_each_other_are_refused(name: str, written: Any) -> None:
     def step(c: Any, x: Tensor, m: Tensor) -> Any:
         return (x @ c.w.T), torch.tanh(m + MIXED[name](c, x, m).view(-1, N, H))
 

@@ -1,4 +1,4 @@
-"""Steps that are tried before a run begins, without a trace."""
+"""Steps before a run begins that leave the run unchanged."""
 
 import copy
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ _SAME_WEIGHTS = ("32-true", "16-mixed", "bf16-mixed")
 """Precisions that leave the weights as they are."""
 
 
-class Rehearsal:
+class DryRun:
     """A task on the device and in the precision of its trainer, which has not begun.
 
-    Copies of the task are tried. They share its model on a CPU, unless the precision changes the weights.
+    Steps run on copies of the task. On a CPU they share its model, unless the precision changes the weights.
     """
 
     def __init__(self, task: Task, trainer: L.Trainer) -> None:
@@ -34,18 +34,18 @@ class Rehearsal:
         self.model: nn.Module = self._whole.model
 
     def task(self, *, training: bool) -> Task:
-        """A copy in the mode of training or of validation, with metrics and a carry of its own."""
+        """Return a copy in training or evaluation mode, with separate metrics and a separate carry."""
         task: Task = copy.deepcopy(self._whole, {id(self.model): self.model})
         return task.train(training)
 
     def loss(self, task: Task, batch: SequenceBatch) -> Tensor:
-        """The loss of a training step, with its graph."""
+        """Return the loss of a training step, with its graph."""
         with torch.enable_grad(), self._precision.forward_context():
             loss: Tensor = task.training_step(self._moved(batch), 0)
             return loss
 
     def validate(self, task: Task, batch: SequenceBatch) -> None:
-        """One batch of a validation."""
+        """Run a validation step."""
         with torch.no_grad(), self._precision.forward_context():
             task.update_metrics(self._moved(batch), "val")
 
@@ -55,9 +55,9 @@ class Rehearsal:
 
 @contextmanager
 def preserving_state(task: Task, *, weights: bool = False) -> Iterator[None]:
-    """At the end random numbers, modes, buffers and gradients are as before; weights, too, if a copy shall be held.
+    """Restore random states, modes, buffers and gradients after the block, and with `weights` also the weights.
 
-    Compiled cells stay compiled.
+    Compiled kernels are kept.
     """
     modes = [(module, module.training) for module in task.modules()]
     gradients = [(parameter, parameter.grad) for parameter in task.parameters()]

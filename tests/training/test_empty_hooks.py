@@ -4,7 +4,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback
 
-from rnnkit.training.hooks import OF_A_STEP, skip_empty_hooks
+from rnnkit.training.empty_hooks import OF_A_STEP, skip_empty_hooks
 
 
 class Counting(L.Callback):
