@@ -1,7 +1,7 @@
 """The form of a cell that is put to work: in evaluation mode, without wrappers that act in training only."""
 
 import copy
-from typing import Any, cast
+from typing import Any
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.wrapper import Wrapper
@@ -33,5 +33,5 @@ def in_evaluation(cell: Cell[Any]) -> Cell[Any]:
 
 def _unwrapped(cell: Cell[Any]) -> Cell[Any]:
     while isinstance(cell, Wrapper) and cell.only_in_training:
-        cell = cast("Cell[Any]", cell.cell)
+        cell = cell.cell
     return cell

@@ -9,10 +9,10 @@ from rnnkit.cells.base import Cell
 
 
 class MeanState(NamedTuple):
-    """`mean` [B, H] of the steps so far, and their number `count` [B, 1]."""
+    """`mean` [B, H] of the steps so far, and their number `steps` [B, 1]."""
 
     mean: Tensor
-    count: Tensor
+    steps: Tensor
 
 
 class MeanSoFar(Cell[MeanState]):
@@ -41,9 +41,9 @@ class MeanSoFar(Cell[MeanState]):
 
     def forward(self, y_BH: Tensor, state: MeanState) -> tuple[Tensor, MeanState]:
         """Return the mean [B, H]."""
-        count_B1 = state.count + 1
-        mean_BH = state.mean + (y_BH - state.mean) / count_B1
-        return mean_BH, MeanState(mean_BH, count_B1)
+        steps_B1 = state.steps + 1
+        mean_BH = state.mean + (y_BH - state.mean) / steps_B1
+        return mean_BH, MeanState(mean_BH, steps_B1)
 
 
 class MaxSoFar(Cell[Tensor]):

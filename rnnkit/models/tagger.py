@@ -189,7 +189,7 @@ class Tagger(nn.Module):
         if self.crf is not None:
             problems.found.append(future("model.crf", "true", "model.crf=false"))
         problems.raise_all()
-        front = Stateless(_TokenFront(self), 1, self.rnn.input_size)
+        front = _TokenCell(_TokenFront(self), 1, self.rnn.input_size)
         return stacked(front, layers, mapped(self.output))
 
     def decode(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
@@ -227,6 +227,15 @@ class _TokenFront(nn.Module):
         which_B1 = torch.arange(len(token.word), device=token.word.device)[:, None]
         inputs = TokenInputs(token.word[:, None], token.vector[:, None], which_B1, token.characters, token.size)
         return _represented(self, inputs.words, inputs)[:, 0]
+
+
+class _TokenCell(Stateless):
+    """The front as a cell without state."""
+
+    def example(self) -> Token:
+        """Return an unknown word of one character."""
+        id_1 = torch.zeros(1, dtype=torch.int64)
+        return Token(id_1, id_1, id_1[:, None] + 1, id_1 + 1)
 
 
 def _represented(layers: Any, words_BT: Tensor, inputs: TokenInputs) -> Tensor:

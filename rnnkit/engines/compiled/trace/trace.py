@@ -29,6 +29,7 @@ from rnnkit.engines.compiled.trace.graphs import (
     simplify,
 )
 from rnnkit.engines.compiled.trace.merged import separate
+from rnnkit.engines.compiled.trace.pairs import as_pairs
 from rnnkit.engines.compiled.trace.plain_cells import PlainCells
 from rnnkit.engines.compiled.trace.primitives import decompositions
 from rnnkit.engines.compiled.trace.step import Step, named, structured
@@ -139,6 +140,8 @@ def trace(
         if node.op == "get_attr":
             _as_number(traced, node)
     simplify(traced.graph)
+    with mode:
+        as_pairs(traced.graph)
     if separate(traced.graph):
         simplify(traced.graph)
     traced_step = named(traced.graph, inputs, tangents, asks, backward)
