@@ -17,16 +17,24 @@ from rnnkit.engines.compiled.plan.arguments import Argument, Place
 from rnnkit.engines.compiled.plan.layout import by_row, masks, rows_first, wide
 from rnnkit.engines.compiled.plan.plan import Written
 from rnnkit.engines.compiled.plan.products import BUFFERS, tiles
-from rnnkit.engines.compiled.trace.graphs import batch_axis, features, value
+from rnnkit.engines.compiled.trace.graphs import Untraceable, batch_axis, features, opname, value
 from rnnkit.engines.compiled.trace.step import Step
 from rnnkit.engines.compiled.trace.twin import Twin
 from rnnkit.engines.window import Window
 
+IDS = "it selects rows of a table by ids, whose range its loop would not check"
+
 
 @cache
 def runtime() -> str:
-    """Return the C++ runtime, the beginning of every generated source."""
-    return tiles() + resources.files(__package__).joinpath("runtime.hpp").read_text()
+    """Return the C++ runtime of time loops, the beginning of their generated source."""
+    return tiles() + headers("runtime.hpp", "pointwise.hpp")
+
+
+@cache
+def headers(*names: str) -> str:
+    """Return the text of C++ files of this package."""
+    return "".join(resources.files(__package__).joinpath(name).read_text() for name in names)
 
 
 class Kernel(Differentiable):
@@ -35,6 +43,8 @@ class Kernel(Differentiable):
     is_for_any_cell = True
 
     def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
+        if any(opname(node) == "embedding" for node in step.graph.nodes):
+            raise Untraceable(IDS)
         self.source = runtime()
         super().__init__(step, twin, backward=backward, states=states)
 

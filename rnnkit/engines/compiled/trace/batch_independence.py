@@ -33,6 +33,7 @@ WITHIN_ROWS = {
     *PRODUCTS,
     *REDUCTIONS,
     aten.cat.default,
+    aten.embedding.default,
     aten.slice_backward.default,
     operator.getitem,
 }

@@ -25,6 +25,7 @@ from rnnkit.engines.compiled.trace.graphs import (
     first_line,
 )
 from rnnkit.engines.compiled.trace.merged import separate
+from rnnkit.engines.compiled.trace.pairs import as_pairs
 from rnnkit.engines.compiled.trace.plain_cells import PlainCells
 from rnnkit.engines.compiled.trace.primitives import decompositions
 from rnnkit.engines.compiled.trace.results import as_it_is, as_number, copy_results, writes_in_place
@@ -142,6 +143,8 @@ def trace(
         if node.op == "get_attr":
             as_number(traced, node)
     simplify(traced.graph)
+    with mode:
+        as_pairs(traced.graph)
     if separate(traced.graph):
         simplify(traced.graph)
     traced_step = named(traced.graph, inputs, tangents, asks, backward)

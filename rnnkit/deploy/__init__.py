@@ -1,0 +1,6 @@
+"""Trained models at work: live sessions and exported programs, without Lightning."""
+
+from rnnkit.deploy.bank import SessionBank
+from rnnkit.deploy.session import Session
+
+__all__ = ["Session", "SessionBank"]
