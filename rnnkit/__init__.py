@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit import cells as cells
+    from rnnkit import insight as insight
     from rnnkit import layers as layers
     from rnnkit import testing as testing
     from rnnkit.batch import SequenceBatch as SequenceBatch
@@ -36,6 +37,7 @@ __all__ = [
     "SequenceBatch",
     "cells",
     "explain",
+    "insight",
     "layers",
     "load",
     "observe",
