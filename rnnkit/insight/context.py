@@ -11,9 +11,6 @@ from rnnkit.insight.flow import Length
 from rnnkit.insight.losses import Losses, step_losses
 from rnnkit.insight.record import as_batch, as_module, call, evaluating
 
-ROWS = 64
-"""The largest number of positions at which losses are compared."""
-
 
 class ContextUsed(NamedTuple):
     """The mean loss by the number of steps that the model reads.
@@ -34,7 +31,9 @@ class ContextUsed(NamedTuple):
         return Length(self.lags[int(enough[0])], False) if len(enough) else Length(self.lags[-1], True)
 
 
-def context_used(model: Any, batch: Any, state: Any = None, *, loss: Losses = step_losses) -> ContextUsed:
+def context_used(
+    model: Any, batch: Any, state: Any = None, *, loss: Losses = step_losses, places: int = 64
+) -> ContextUsed:
     """Return the loss by the number of steps of context: powers of 2 up to half of the steps of the batch.
 
     What the gradient can reach (`memory_length`) is what could be learned; this is what is used (Khandelwal et al.,
@@ -45,6 +44,7 @@ def context_used(model: Any, batch: Any, state: Any = None, *, loss: Losses = st
         model: see `gradient_flow`.
         state: see `gradient_flow`.
         loss: see `gradient_flow`.
+        places: the largest number of steps whose loss is computed.
         batch: a batch without padding or resets in it, whose inputs are one tensor.
 
     Raises:
@@ -67,9 +67,9 @@ def context_used(model: Any, batch: Any, state: Any = None, *, loss: Losses = st
     with evaluating(module), torch.no_grad():
         losses = loss(call(module, batch, state), batch)
         by_step = losses.dim() == 2
-        places = min(T - T // 2, max(1, ROWS // B)) if by_step else 1
-        at_P = torch.linspace(T // 2 if by_step and places > 1 else T - 1, T - 1, places).long()
-        row_N = torch.arange(B).repeat_interleave(places)
+        each = min(T - T // 2, max(1, places // B)) if by_step else 1
+        at_P = torch.linspace(T // 2 if by_step and each > 1 else T - 1, T - 1, each).long()
+        row_N = torch.arange(B).repeat_interleave(each)
         end_N = at_P.repeat(B)
         full = losses[row_N, end_N] if by_step else losses
         means = []

@@ -150,8 +150,7 @@ def by_lag(event: ScanEvent, gradients: Tensor) -> Tensor:
     norms_BT = torch.linalg.vector_norm(gradients.flatten(2), dim=2)
     norms_BK = norms_BT.gather(1, at_BK.clamp(0, T - 1)).masked_fill(~inside_BK, torch.nan)
     silent_B1 = (norms_BK.nan_to_num() == 0).all(1, keepdim=True)
-    found: Tensor = norms_BK.masked_fill(silent_B1, torch.nan)
-    return found
+    return torch.masked_fill(norms_BK, silent_B1, torch.nan)
 
 
 def _sequence(event: ScanEvent, lengths_B1: Tensor, t_T: Tensor) -> tuple[Tensor, Tensor]:

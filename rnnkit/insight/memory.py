@@ -126,13 +126,11 @@ def _scores(
     if labels_BT is None:
         rest_K = (y_MKI - guess_MKI).square().sum((0, 2))
         whole_K = (y_MKI - y_mean_KI).square().sum((0, 2))
-        scores_K: Tensor = 1 - rest_K / whole_K
-        return scores_K
+        return torch.sub(1, rest_K / whole_K)
     truth_MK = torch.stack([labels_BT.roll(k, 1)[fitted:][valid_BT[fitted:]] for k in range(lags + 1)], dim=1)
     usual_K = y_mean_KI.argmax(-1)
     right_K = (guess_MKI.argmax(-1) == truth_MK).double().mean(0)
-    scores_K = right_K - (truth_MK == usual_K).double().mean(0)
-    return scores_K
+    return torch.sub(right_K, (truth_MK == usual_K).double().mean(0))
 
 
 def _commonest(ids_BT: Tensor) -> Tensor:

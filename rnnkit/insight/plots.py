@@ -36,7 +36,7 @@ def plot_flow(flows: Mapping[str, Flow]) -> "Figure":
     """
     figure, axes = _figure("Gradient flow through time")
     for (name, flow), style in zip(flows.items(), _styles(), strict=False):
-        relative = flow.relative.clamp(min=1e-12).cpu()
+        relative = flow.relative.clamp(min=1e-12).cpu().numpy()
         axes.plot(range(1, len(relative) + 1), relative, label=name, **style)
     axes.axhline(0.01, color="0.5", linewidth=1)
     axes.annotate("1 %", (1, 0.01), textcoords="offset points", xytext=(2, 3), color="0.3", fontsize=8)
@@ -55,9 +55,9 @@ def plot_memory(memories: Mapping[str, Memory], unit: str = "R²") -> "Figure":
     """
     figure, axes = _figure("Inputs that can be read from the state")
     for (name, memory), style in zip(memories.items(), _styles(), strict=False):
-        axes.plot(memory.state.cpu(), label=name, **style)
+        axes.plot(memory.state.cpu().numpy(), label=name, **style)
     if memories:
-        current = next(iter(memories.values())).current.cpu()
+        current = next(iter(memories.values())).current.cpu().numpy()
         axes.plot(current, label="present input alone", color="0.6", linewidth=1)
     axes.axhline(0, color="0.8", linewidth=1)
     axes.set(xlabel="lag k (steps)", ylabel=f"{unit} on held-out rows", ylim=(-0.1, 1.05))
@@ -74,7 +74,7 @@ def plot_spectrum(spectrum: JacobianSpectrum) -> "Figure":
     'imaginary part'
     """
     figure, axes = _figure("Eigenvalues of the Jacobian of a step", width=4.5, height=4.2)
-    values = spectrum.eigenvalues.flatten().cpu()
+    values = spectrum.eigenvalues.flatten().cpu().numpy()
     angle = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(angle), np.sin(angle), color="0.6", linewidth=1, label="radius 1")
     axes.scatter(values.real, values.imag, s=10, color=COLORS[1], alpha=0.6, label=f"{len(spectrum.time)} steps")
@@ -124,7 +124,7 @@ def plot_units(values_TS: Tensor, names: Sequence[str], ticks: Sequence[str] | N
     """
     spread_S = values_TS.std(0, correction=0)
     chosen = spread_S.argsort(descending=True)[:most].tolist()
-    rows = ((values_TS - values_TS.mean(0)) / spread_S.clamp(min=1e-12))[:, chosen].T.cpu()
+    rows = ((values_TS - values_TS.mean(0)) / spread_S.clamp(min=1e-12))[:, chosen].T.cpu().numpy()
     figure, axes = _figure("Units that vary most", width=10, height=1.2 + 0.2 * len(chosen))
     image = axes.imshow(rows, aspect="auto", cmap="cividis", vmin=-2.5, vmax=2.5, interpolation="nearest")
     axes.set_yticks(range(len(chosen)), [names[index] for index in chosen], fontsize=7)
@@ -141,13 +141,13 @@ def plot_attribution(found: Attribution, row: int = 0, ticks: Sequence[str] | No
     >>> plot_attribution(found).axes[0].get_ylabel()
     'contribution to the score'
     """
-    values = found.by_step[row].cpu()
+    values = found.by_step[row].detach().cpu().numpy()
     figure, axes = _figure(
         f"Attribution: score {float(found.score[row]):.3g}, baseline {float(found.baseline_score[row]):.3g}",
         width=10,
         height=2.6,
     )
-    above, below = values.clamp(min=0), values.clamp(max=0)
+    above, below = values.clip(min=0), values.clip(max=0)
     axes.bar(range(len(values)), above, color=COLORS[1], label="raises the score")
     axes.bar(range(len(values)), below, color=COLORS[5], hatch="//", label="lowers it", edgecolor="white", linewidth=0)
     axes.axhline(0, color="0.6", linewidth=1)

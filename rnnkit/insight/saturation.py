@@ -16,7 +16,7 @@ HIGH, LOW = 0.95, 0.05
 STUCK = 0.99
 """The share of steps on one side from which a unit of a gate is stuck."""
 DEAD = 1e-4
-"""A unit is dead if its standard deviation over the steps is below this share of the median of its layer."""
+"""A unit is dead if its standard deviation over the steps is below this share of the median of the units that change."""
 
 
 class Gate(NamedTuple):
@@ -114,7 +114,8 @@ def measured(values: Values) -> Saturation:
     numbers += [_share([tanh.abs() > HIGH for tanh in values.tanhs], values.state)]
     numbers += [_share([relu == 0 for relu in values.relus], values.state)]
     spread_S = values.state.std(0, correction=0)
-    numbers += [(spread_S < DEAD * spread_S.median()).float().mean()]
+    typical = torch.where(spread_S > 0, spread_S, torch.nan).nanmedian()  # also if most units are dead
+    numbers += [1 - (spread_S >= DEAD * typical).float().mean()]
     numbers += [values.state.square().mean().sqrt()]
     *of_gates, tanh, relu, dead, norm = torch.stack([number.float() for number in numbers]).tolist()
     gates = {name: Gate(*of_gates[3 * i : 3 * i + 3]) for i, name in enumerate(values.gates)}

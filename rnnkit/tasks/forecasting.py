@@ -18,6 +18,7 @@ from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastMetrics, Term, error_terms
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import table
+from rnnkit.tasks.one_step import only_step
 
 UNITS = ("file", "scaled")
 
@@ -132,6 +133,17 @@ class Forecasting(Task):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         outputs, targets = self.model.teach(batch.inputs, batch.targets, lengths=batch.lengths)
         return self._mean_loss(outputs, targets)[0]
+
+    def run_model(self, model: Any, batch: SequenceBatch, state: Any = None) -> Any:
+        return model.teach(batch.inputs, batch.targets, lengths=batch.lengths)
+
+    def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
+        parameters, values = outputs
+        if values.shape != batch.targets.shape:  # each step of past and horizon is foreseen from the one before
+            horizon = batch.targets.shape[1]
+            ends = None if batch.lengths is None else batch.lengths + horizon
+            values = only_step(values, ends, first=first)
+        return self._mean_loss(parameters, values)[0]
 
     def loss(self, outputs: Parameters, batch: SequenceBatch) -> Tensor:
         return self._mean_loss(outputs, batch.targets)[0]

@@ -1,6 +1,7 @@
 """Training: from a task and its data to a run folder."""
 
 from rnnkit.training.fit import fit
+from rnnkit.training.insight.callback import Insight
 from rnnkit.training.optim.averaging import ExponentialAverage, NonmonotonicAverage
 from rnnkit.training.optim.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
 from rnnkit.training.optim.schedules import constant, constant_then_decay, cosine, one_cycle, reduce_on_plateau
@@ -20,6 +21,7 @@ __all__ = [
     "DetailsText",
     "ExponentialAverage",
     "ForecastPicture",
+    "Insight",
     "Monitor",
     "NoClipping",
     "NonmonotonicAverage",
