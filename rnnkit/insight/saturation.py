@@ -16,7 +16,7 @@ HIGH, LOW = 0.95, 0.05
 STUCK = 0.99
 """The share of steps on one side from which a unit of a gate is stuck."""
 DEAD = 1e-4
-"""A unit is dead if its standard deviation over the steps is below this share of the median of the units that change."""
+"""A unit is dead if its standard deviation over the steps is below this share of the median of those that change."""
 
 
 class Gate(NamedTuple):

@@ -19,7 +19,7 @@ KINDS = {"lstm": LSTMCell, "gru": GRUCell, "elman": ElmanCell, "minGRU": MinGRUC
 
 
 def _forgetful(cell: Cell[Any]) -> None:
-    if isinstance(cell, LSTMCell) or isinstance(cell, GRUCell):
+    if isinstance(cell, LSTMCell | GRUCell):
         cell.bias_ih[H : 2 * H] = -5.0
         cell.weight_hh *= 0.1
     elif isinstance(cell, ElmanCell):
