@@ -17,6 +17,7 @@ from rnnkit.insight.flow import Flow
 from rnnkit.insight.jacobian import JacobianSpectrum
 from rnnkit.insight.memory import Memory
 from rnnkit.insight.saturation import Saturation
+from rnnkit.insight.units import ranked_units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,27 +110,42 @@ def plot_gates(saturations: Mapping[str, Saturation]) -> "Figure":
     return figure
 
 
-def plot_units(values_TS: Tensor, names: Sequence[str], ticks: Sequence[str] | None = None, most: int = 20) -> "Figure":
-    """Draw the units that vary most over the steps of an input, as a map with a row for each; each is standardized.
+def plot_units(
+    values_TS: Tensor,
+    names: Sequence[str],
+    ticks: Sequence[str] | None = None,
+    *,
+    curve: Tensor | None = None,
+    most: int = 20,
+    title: str = "Units that explain most of the variance",
+) -> "Figure":
+    """Draw units over the steps of an input, as a map with a row for each; each is standardized.
 
     Args:
         values_TS: the values of S units over T steps.
         names: the names of the units.
         ticks: a label for each step, such as its character.
-        most: the number of units.
+        curve: the input [T, C] of a series, drawn above.
+        most: the number of units: those that explain most of the variance of all.
+        title: the title.
 
     >>> import torch
     >>> plot_units(torch.randn(9, 4), ["a", "b", "c", "d"]).axes[0].get_xlabel()
     'step'
     """
-    spread_S = values_TS.std(0, correction=0)
-    chosen = spread_S.argsort(descending=True)[:most].tolist()
-    rows = ((values_TS - values_TS.mean(0)) / spread_S.clamp(min=1e-12))[:, chosen].T.cpu().numpy()
-    figure, axes = _figure("Units that vary most", width=10, height=1.2 + 0.2 * len(chosen))
+    values_TS = values_TS.detach().cpu().double()
+    chosen = ranked_units(values_TS, most)
+    spread_S = values_TS.std(0, correction=0).clamp(min=1e-12)
+    rows = ((values_TS - values_TS.mean(0)) / spread_S)[:, chosen].T.numpy()
+    figure, axes = _figure(title, width=10, height=1.4 + 0.2 * len(chosen), above=curve is not None)
     image = axes.imshow(rows, aspect="auto", cmap="cividis", vmin=-2.5, vmax=2.5, interpolation="nearest")
     axes.set_yticks(range(len(chosen)), [names[index] for index in chosen], fontsize=7)
     _step_ticks(axes, ticks)
     figure.colorbar(image, ax=axes, label="standard deviations", pad=0.01)
+    if curve is not None:
+        above = figure.axes[0]
+        above.plot(curve.cpu().numpy(), linewidth=1)
+        above.set(xlim=(-0.5, len(rows[0]) - 0.5), ylabel="input")
     return figure
 
 
@@ -157,13 +173,17 @@ def plot_attribution(found: Attribution, row: int = 0, ticks: Sequence[str] | No
     return figure
 
 
-def _figure(title: str, width: float = 6.4, height: float = 3.6) -> tuple["Figure", "Axes"]:
+def _figure(title: str, width: float = 6.4, height: float = 3.6, *, above: bool = False) -> tuple["Figure", "Axes"]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         fix = "pip install 'rnnkit[viz]'"
         raise UserError("matplotlib", "to be installed, for pictures", "no matplotlib", fix=fix) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height + above), layout="constrained")
+    if above:
+        first, axes = figure.subplots(2, 1, height_ratios=[1, height])
+        first.set_title(title, fontsize=10)
+        return figure, axes
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10)
     return figure, axes

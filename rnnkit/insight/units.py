@@ -74,6 +74,30 @@ def match_units(units_TS: Tensor, features_TF: Tensor, names: list[str], *, shif
     return found
 
 
+def ranked_units(values_TS: Tensor, count: int) -> list[int]:
+    """Return the units that explain most of the variance of all units, each standardized, one after the other.
+
+    The next unit is the one on which a regression of what the earlier ones leave explains most. The size of a unit plays
+    no role.
+
+    >>> slow, fast = torch.linspace(0, 1, 50), torch.arange(50.0) % 2
+    >>> ranked_units(torch.stack([1e-3 * slow, slow, slow, 100 * fast], dim=1), 2)
+    [0, 3]
+    """
+    rest_TS = _standardized(values_TS.double())
+    chosen: list[int] = []
+    for _ in range(min(count, values_TS.shape[1])):
+        gram_SS = rest_TS.T @ rest_TS
+        own_S = gram_SS.diagonal()
+        explained_S = gram_SS.square().sum(0) / own_S.clamp(min=1e-9 * len(values_TS))
+        explained_S[chosen] = -1
+        best = int(explained_S.argmax())
+        chosen.append(best)
+        unit_T = rest_TS[:, best]
+        rest_TS = rest_TS - unit_T[:, None] * (unit_T @ rest_TS) / own_S[best].clamp(min=1e-9 * len(values_TS))
+    return chosen
+
+
 def _standardized(values: Tensor) -> Tensor:
     """Return values of mean 0 and variance 1 over the steps; 0 for constants."""
     centered = values - values.mean(0)
