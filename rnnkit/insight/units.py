@@ -77,8 +77,8 @@ def match_units(units_TS: Tensor, features_TF: Tensor, names: list[str], *, shif
 def ranked_units(values_TS: Tensor, count: int) -> list[int]:
     """Return the units that explain most of the variance of all units, each standardized, one after the other.
 
-    The next unit is the one on which a regression of what the earlier ones leave explains most. The size of a unit plays
-    no role.
+    The next unit is the one that explains most of what the earlier ones leave, by linear regression. The size of a unit
+    plays no role.
 
     >>> slow, fast = torch.linspace(0, 1, 50), torch.arange(50.0) % 2
     >>> ranked_units(torch.stack([1e-3 * slow, slow, slow, 100 * fast], dim=1), 2)

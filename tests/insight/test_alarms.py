@@ -4,76 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from ill_models import ILLNESSES, KINDS, T, found, rows_of
 
-from rnnkit.batch import SequenceBatch
-from rnnkit.cells import Cell, ElmanCell, GRUCell, LSTMCell, MinGRUCell
+from rnnkit.cells import GRUCell
 from rnnkit.insight.alarms import alarms
-from rnnkit.insight.context import context_used
 from rnnkit.insight.twin import is_shared, shared_twin
 from rnnkit.models import LanguageModel
-from rnnkit.tasks import LanguageModeling
-from rnnkit.training.insight import act
-
-H, T = 24, 40
-KINDS = {"lstm": LSTMCell, "gru": GRUCell, "elman": ElmanCell, "minGRU": MinGRUCell}
-
-
-def _forgetful(cell: Cell[Any]) -> None:
-    if isinstance(cell, LSTMCell | GRUCell):
-        cell.bias_ih[H : 2 * H] = -5.0
-        cell.weight_hh *= 0.1
-    elif isinstance(cell, ElmanCell):
-        cell.weight_hh *= 0.05
-    else:
-        cell.input_map.bias[:H] = 5.0
-
-
-def _chaotic(cell: Cell[Any]) -> None:
-    cell.weight_hh *= 8.0
-
-
-def _stuck(cell: Cell[Any]) -> None:
-    if isinstance(cell, MinGRUCell):
-        cell.input_map.bias[:H] = -30.0
-    else:
-        cell.bias_ih[H : 2 * H] = 30.0
-
-
-def _dead(cell: Cell[Any]) -> None:
-    for weight in (cell.input_map.weight[H:],) if isinstance(cell, MinGRUCell) else (cell.weight_ih, cell.weight_hh):
-        weight.view(-1, H, weight.shape[1])[:, : H // 2] = 0
-    if isinstance(cell, LSTMCell | GRUCell | ElmanCell):
-        assert cell.bias_ih is not None
-        cell.bias_ih.view(-1, H)[:, : H // 2] = 0
-    else:
-        cell.input_map.bias[H : H + H // 2] = -0.5
-        cell.input_map.bias[: H // 2] = 20.0
-
-
-def rows_of(kind: str, harm: Any = None, seed: int = 0, dynamics: bool = True) -> list[dict[str, Any]]:
-    """Three measurements of an untrained model on the same batch."""
-    torch.manual_seed(seed)
-    model = LanguageModel(12, KINDS[kind], hidden_size=H, num_layers=1)
-    if harm is not None:
-        with torch.no_grad():
-            harm(model.rnn.cell_at(0))
-    task = LanguageModeling(model)
-    ids = torch.randint(0, 12, (4, T + 1))
-    batch = SequenceBatch(ids[:, :-1], ids[:, 1:])
-    subject = act.Subject(task, shared_twin(model))
-    events, given, _ = act.observe_batch(subject, batch, None)
-    (name,) = events
-    figures = act.layer_figures(
-        subject, name, events[name], given[name], "reference", dynamics=dynamics, spectrum=False
-    )
-    used = context_used(subject.twin, batch).length()
-    row = {"window": T, "is_stream": True, "layers": {"layer1": figures}, "loss": 2.0, "first_loss": 2.5, "lr": 1.0}
-    row |= {"largest_lr": 1.0, "context": used.steps, "context_is_censored": used.is_censored, "carry_gain": None}
-    return [{**row, "step": step} for step in (100, 200, 300)]
-
-
-def found(rows: list[dict[str, Any]]) -> set[str]:
-    return {alarm.kind for alarm in alarms(rows, 1000)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,12 +19,10 @@ def test_a_healthy_model_is_silent(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_illness_is_named(kind: str) -> None:
-    assert "vanishing" in found(rows_of(kind, _forgetful, dynamics=False))
-    assert "dead" in found(rows_of(kind, _dead, dynamics=False))
-    if kind != "minGRU":  # its factors are below 1
-        assert "exploding" in found(rows_of(kind, _chaotic))
-    if kind != "elman":  # which has no gates
-        assert {one for one in found(rows_of(kind, _stuck, dynamics=False)) if one.startswith("stuck")}
+    for name, (harm, fits) in ILLNESSES.items():
+        if fits(kind):
+            kinds = found(rows_of(kind, harm, dynamics=name == "exploding"))
+            assert any(one.startswith(name) for one in kinds), name
 
 
 def _with(row: dict[str, Any], **layer: Any) -> dict[str, Any]:
@@ -123,7 +57,11 @@ def test_conditions_of_training() -> None:
 
 
 def test_alarms_say_what_to_try() -> None:
-    (alarm,) = [one for one in alarms(rows_of("lstm", _forgetful, dynamics=False), 1000) if one.kind == "vanishing"]
+    (alarm,) = [
+        one
+        for one in alarms(rows_of("lstm", ILLNESSES["vanishing"][0], dynamics=False), 1000)
+        if one.kind == "vanishing"
+    ]
     assert str(alarm).startswith("layer1: gradients vanish: they fall to 1 % after ")
     assert f"your windows have {T}" in str(alarm)
     assert "Try model.cell.forget_bias=1" in str(alarm)

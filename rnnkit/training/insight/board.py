@@ -1,11 +1,15 @@
 """TensorBoard: the scalars of a measurement, the arrangement of the page, and the flow over training as a picture."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rnnkit.files import replacing
 
 CIVIDIS = np.array([[0, 32, 76], [87, 92, 109], [124, 123, 120], [188, 174, 108], [255, 234, 70]])
 """Five colors of the map that the color-blind see as others do; brightness rises evenly."""
@@ -37,6 +41,12 @@ def scalars(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
             if row.get(name) is not None:
                 yield f"insight/{name}_used" if name == "context" else f"insight/{name}", row[name]
     yield "insight/share_of_time", row["share_of_time"]
+
+
+def save(folder: Path, figures: dict[str, Any]) -> None:
+    """Write figures to `insight.json` in the run folder."""
+    with replacing(folder / "insight.json") as part:
+        part.write_text(json.dumps(figures, allow_nan=False) + "\n")
 
 
 def layout(labels: Sequence[str], monitor: str) -> dict[str, dict[str, list[Any]]]:

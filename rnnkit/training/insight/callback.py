@@ -1,6 +1,5 @@
 """The callback that measures a model while it is trained."""
 
-import json
 import math
 import sys
 import time
@@ -16,14 +15,13 @@ from torch import Tensor, nn
 from rnnkit.cells import Cell
 from rnnkit.engines.policy import LEAST_WORK, as_for_more_rows
 from rnnkit.errors import UserError
-from rnnkit.files import replacing
 from rnnkit.insight.alarms import Alarm, alarms
 from rnnkit.insight.context import context_used
 from rnnkit.insight.labels import layer_labels
 from rnnkit.insight.twin import is_shared, shared_twin
 from rnnkit.tasks import Task
 from rnnkit.training.insight import act
-from rnnkit.training.insight.board import flow_picture, layout, scalars
+from rnnkit.training.insight.board import flow_picture, layout, save, scalars
 
 FIRST = 20
 """The step of the first measurement."""
@@ -33,7 +31,6 @@ LONG = 600.0
 """The seconds of training left from which the probes are compiled."""
 PLACES = 16
 """The number of steps at which the loss is compared for the context used."""
-FILE = "insight.json"
 
 
 class Level(NamedTuple):
@@ -282,9 +279,7 @@ class Insight(L.Callback):
 
     def _write(self, trainer: L.Trainer) -> None:
         for board in _boards(trainer) if self.rows else ():
-            with replacing(Path(board.log_dir) / FILE) as part:
-                text = json.dumps({"alarms": list(self.sounding.values()), "rows": self.rows}, allow_nan=False)
-                part.write_text(text + "\n")
+            save(Path(board.log_dir), {"alarms": list(self.sounding.values()), "rows": self.rows})
 
 
 class _Due:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
 table { border-collapse: collapse; margin: 0.5rem 0; } th, td { padding: 0.2rem 0.7rem; border: 1px solid #bbb; }
-td { text-align: right; } td:first-child, th { text-align: left; } .text { font-family: ui-monospace, monospace; }
-.text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.7; } .text span:hover { outline: 2px solid #000; }
-figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; } .note { color: #444; }
+td { text-align: right; } td:first-child, th { text-align: left; } figure { margin: 1rem 0; }
+.text { font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.7; }
+.text span:hover { outline: 2px solid #000; } svg { max-width: 100%; height: auto; } .note { color: #444; }
 h2 { border-bottom: 1px solid #bbb; margin-top: 2rem; }
 """
 
