@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnkit import cells as cells
     from rnnkit import deploy as deploy
+    from rnnkit import insight as insight
     from rnnkit import layers as layers
     from rnnkit import testing as testing
     from rnnkit.batch import SequenceBatch as SequenceBatch
@@ -42,6 +43,7 @@ __all__ = [
     "cells",
     "deploy",
     "explain",
+    "insight",
     "layers",
     "load",
     "observe",

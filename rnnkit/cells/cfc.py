@@ -33,6 +33,8 @@ class CfCCell(Cell[Tensor]):
     (torch.Size([2, 5]), False)
     """
 
+    gate_names = ("time",)
+
     def __init__(
         self, input_size: int, hidden_size: int, backbone_size: PositiveInt = 128, elapsed_time: bool = False
     ) -> None:

@@ -29,6 +29,8 @@ class RGLRUCell(LinearCell):
     torch.Size([2, 5])
     """
 
+    gate_names = ("recurrence", "input")
+
     C = 8.0
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

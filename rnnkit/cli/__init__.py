@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": "predict on new data:          rnnkit predict runs/RUN --input FILE --output FILE",
     "generate": "generate text:                rnnkit generate runs/RUN --prompt 'def '",
     "explain": "show the engine of each cell: rnnkit explain model/cell=gru",
+    "inspect": "look inside a model:          rnnkit inspect runs/RUN",
     "replay": "rerun a non-finite batch:     rnnkit replay runs/RUN",
     "board": "TensorBoard for all runs:     rnnkit board",
     "data": "list or download data sets:   rnnkit data list",

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups, without_null
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
 from rnnkit.cli.quoted import quoted
@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
-    arguments = renewed_overrides(quoted(arguments), groups()["data"])
+    arguments = renewed_overrides(quoted(without_null(arguments)), groups()["data"])
     check_options(arguments)
     check_choices(arguments)
     return _train(arguments)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
+from rnnkit.tasks.one_step import with_one_step
 from rnnkit.tasks.optimized import Optimized
 
 Metrics = Mapping[str, Literal["min", "max"] | None]
@@ -131,6 +132,16 @@ class Task(Optimized, ABC):
         Raises:
             UserError: if it cannot.
         """
+
+    def run_model(self, model: Any, batch: SequenceBatch, state: Any = None) -> Any:
+        """Returns the outputs for training of `model`, the task's own or a copy of it, from a carried state."""
+        return model(batch.inputs, lengths=batch.lengths)
+
+    def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
+        """Returns the loss of one step of each row alone, the last valid one or the first; `rnnkit.insight` follows its
+        gradient through time. For one target for each sequence it is the loss.
+        """
+        return self.loss(outputs, with_one_step(batch, first=first))
 
     def report(self) -> str:
         """Returns a plain-text report of the last evaluation, or an empty string."""

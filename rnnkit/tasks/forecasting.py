@@ -16,6 +16,7 @@ from rnnkit.tasks.base import Capability, Metrics, Task
 from rnnkit.tasks.forecast_report import Baselines, report
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastMetrics, Term, error_terms
 from rnnkit.tasks.metrics.mean import Mean
+from rnnkit.tasks.one_step import only_step
 from rnnkit.tasks.predictive import PredictiveSummary, mean_loss, predictive
 
 UNITS = ("file", "scaled")
@@ -130,6 +131,17 @@ class Forecasting(Task):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         outputs, targets = self.model.teacher_forced(batch.inputs, batch.targets, lengths=batch.lengths)
         return mean_loss(self.model.output, outputs, targets)[0]
+
+    def run_model(self, model: Any, batch: SequenceBatch, state: Any = None) -> Any:
+        return model.teacher_forced(batch.inputs, batch.targets, lengths=batch.lengths)
+
+    def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
+        parameters, values = outputs
+        if values.shape != batch.targets.shape:  # each step of past and horizon is foreseen from the one before
+            horizon = batch.targets.shape[1]
+            ends = None if batch.lengths is None else batch.lengths + horizon
+            values = only_step(values, ends, first=first)
+        return mean_loss(self.model.output, parameters, values)[0]
 
     def loss(self, outputs: Parameters, batch: SequenceBatch) -> Tensor:
         return mean_loss(self.model.output, outputs, batch.targets)[0]

@@ -15,6 +15,7 @@ from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.metrics.tags import TagCounts
+from rnnkit.tasks.one_step import with_one_step
 
 
 class Tagging(Task):
@@ -78,6 +79,12 @@ class Tagging(Task):
             return -log_p_B.sum() / batch.num_valid_steps
         e_NC, tags_N = outputs.flatten(0, 1).float(), batch.targets.flatten()
         return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.num_valid_steps
+
+    def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
+        # a CRF has one loss for the whole sentence; its emissions are compared step by step
+        targets_BT = with_one_step(batch, first=first).targets
+        known_BT = targets_BT.masked_fill(targets_BT >= outputs.shape[-1], IGNORED)
+        return F.cross_entropy(outputs.flatten(0, 1).float(), known_BT.flatten(), ignore_index=IGNORED, reduction="sum")
 
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         e_BTC = self.model(batch.inputs, lengths=batch.lengths)

@@ -1,6 +1,7 @@
 """Training: from a task and its data to a run folder."""
 
 from rnnkit.training.fit import fit
+from rnnkit.training.insight.callback import Insight
 from rnnkit.training.optim.averaging import ExponentialAverage, NonmonotonicAverage
 from rnnkit.training.optim.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
 from rnnkit.training.optim.schedules import constant, constant_then_decay, cosine, one_cycle, reduce_on_plateau
@@ -19,6 +20,7 @@ __all__ = [
     "ConfusionMatrixFigure",
     "ExponentialAverage",
     "ForecastFigure",
+    "Insight",
     "Monitor",
     "NoClipping",
     "NonmonotonicAverage",

@@ -84,6 +84,7 @@ def _callbacks(config: DictConfig, run: Run, monitor: Monitor) -> list[L.Callbac
         Diverged(config.monitor),
         *(_named_callback(config, run, name) for name in config.callbacks),
         construct(config, "averaging"),
+        construct(config, "insight"),
         RunCheckpoint(run.checkpoint_file("best"), config.monitor, config.monitor_mode),
         RunCheckpoint(run.checkpoint_file("last")),
         # Lightning calls these three last, in this order
