@@ -21,6 +21,7 @@ from rnnkit.training.checks.foresight import check_batch_memory
 from rnnkit.training.checks.nonfinite import NonFiniteGuard
 from rnnkit.training.checks.preflight import check_kind, check_model, check_parts
 from rnnkit.training.configuration.construct import construct
+from rnnkit.training.configuration.following import follow
 from rnnkit.training.configuration.monitored import MonitorIsMeasured, check_measured, settled_mode
 from rnnkit.training.configuration.schema import check_configuration
 from rnnkit.training.double import keep_double
@@ -87,6 +88,8 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     assert trainer is not None
     assert data is not None
     data.setup("fit")
+    follow(config, data)
+    trainer.fit_loop.max_epochs = config.trainer.max_epochs
     with open_dict(config):
         config.model.update(data.model_kwargs)
         config.task.update(data.task_kwargs)
@@ -174,7 +177,7 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
     assert isinstance(trainer, L.Trainer)
     keep_double(trainer.precision_plugin)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
-    if config.trainer.get("max_epochs") in (None, -1) and trainer.max_steps == -1:
+    if config.trainer.get("max_epochs") == -1 and trainer.max_steps == -1:
         raise UserError(
             "trainer.max_epochs",
             "a number of epochs or steps, over which the learning rate follows its schedule",

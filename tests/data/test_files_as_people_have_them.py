@@ -92,7 +92,7 @@ def test_dates_are_found_where_they_are_unambiguous(form: str, tmp_path: Path) -
     [
         ([f"{2000 + i // 4}Q{1 + i % 4}" for i in range(60)], "2014-10-01"),
         ([f"{2000 + i // 12}-{1 + i % 12:02}" for i in range(60)], "2004-12-01"),
-        ([f"{m} {y}" for y in range(2000, 2006) for m in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec").split()], "2005-12-01"),
+        ([f"{m} {y}" for y in range(2000, 2006) for m in ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]], "2005-12-01"),
         ([f"{2020}-W{week:02}" for week in range(1, 54)], "2020-12-28"),
     ],
 )  # fmt: skip

@@ -12,6 +12,9 @@ from rnnkit.errors import UserError
 from rnnkit.layers.window_scaling import WINDOW_SCALINGS, WindowScaling
 from rnnkit.masks import Lengths
 
+CONTEXT = 96
+"""The number of past steps of a model that is built before the data have chosen it."""
+
 
 class Parameters(NamedTuple):
     """The output of a model for N steps: raw parameters, from which an output makes a distribution.
