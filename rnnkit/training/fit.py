@@ -15,6 +15,7 @@ from rnnkit.training.checks.diverged import Diverged
 from rnnkit.training.checks.memory import check_batch_memory
 from rnnkit.training.checks.preflight import check_kind, check_model, check_parts
 from rnnkit.training.configuration.construct import construct
+from rnnkit.training.configuration.following import follow
 from rnnkit.training.configuration.monitored import check_measured, settled_mode
 from rnnkit.training.configuration.schema import check_configuration
 from rnnkit.training.report.monitor import Monitor
@@ -74,6 +75,8 @@ def _fit(config: DictConfig, run: Run, resume: bool) -> dict[str, Any]:
     assert trainer is not None
     assert data is not None
     data.setup("fit")
+    follow(config, data)
+    trainer.fit_loop.max_epochs = config.trainer.max_epochs
     with open_dict(config):
         config.model.update(data.model_kwargs)
         config.task.update(data.task_kwargs)

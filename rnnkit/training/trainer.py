@@ -60,7 +60,7 @@ def build_trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: 
     assert isinstance(trainer, L.Trainer)
     keep_double(trainer.precision_plugin)
     skip_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
-    if config.trainer.get("max_epochs") in (None, -1) and trainer.max_steps == -1:
+    if config.trainer.get("max_epochs") == -1 and trainer.max_steps == -1:
         raise UserError(
             "trainer.max_epochs",
             "a number of epochs or steps, over which the learning rate follows its schedule",

@@ -16,7 +16,7 @@ from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_featu
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
 from rnnkit.models.forecasting.distributions.output import Output
-from rnnkit.models.forecasting.forecaster import Forecaster, check_sizes
+from rnnkit.models.forecasting.forecaster import CONTEXT, Forecaster, check_sizes
 from rnnkit.models.forecasting.lags import OneSequence, SampledValues, lagged
 from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, PositiveInt, Probability, Steps
@@ -42,7 +42,7 @@ class AutoregressiveForecaster(Forecaster):
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output: see `Forecaster`; it must support sampling.
         channels, horizon, scaling: see `Forecaster`.
-        context: the largest T.
+        context: the largest T, 96 if None.
         past_covariates, ..., static_categories: see `Covariates`; those of the past must all be known for the future.
         lags: the lags of the input values in steps; they must include 1.
         hidden_size, num_layers: of the RNN.
@@ -68,7 +68,7 @@ class AutoregressiveForecaster(Forecaster):
         *,
         channels: int,
         horizon: Steps,
-        context: Steps,
+        context: Steps | None = None,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -85,6 +85,7 @@ class AutoregressiveForecaster(Forecaster):
         check_sizes(hidden_size=hidden_size)
         check_probability("dropout", dropout, key="model.dropout")
         lags = tuple(sorted(set(lags)))
+        context = CONTEXT if context is None else context
         if not lags or lags[0] != 1 or lags[-1] >= context:
             expected = f"lags of at least 1 and below data.context={context}, including 1"
             raise UserError("model.lags", expected, str(list(lags)), fix="model.lags=[1]")

@@ -37,12 +37,13 @@ class DirectForecaster(Forecaster):
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output: see `Forecaster`.
-        channels, horizon, context: C, H, and the largest T.
+        channels, horizon, context: C, H, and the largest T, if there is one.
         past_covariates, ..., static_categories: see `Covariates`.
         scaling: see `Forecaster`.
-        hidden_size, num_layers: of the RNN.
+        hidden_size, num_layers: of the RNN; None is 64.
         step_size: the width of each c and of the layer after it.
-        linear: the number of past steps that the linear part reads, 0 for none; see `LinearPart`.
+        linear: the number of past steps that the linear part reads, 0 or None for none; see `LinearPart`.
+        linear_lag: the lag that the linear part repeats at first; 0 or None for none.
         dropout: probability of dropout between the layers and before W, in [0, 1).
 
     Raises:
@@ -63,7 +64,7 @@ class DirectForecaster(Forecaster):
         *,
         channels: int,
         horizon: Steps,
-        context: Steps,
+        context: Steps | None = None,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -71,13 +72,15 @@ class DirectForecaster(Forecaster):
         static: int = 0,
         static_categories: Sequence[int] = (),
         scaling: WindowScalingKind | Callable[..., nn.Module] = "standard",
-        hidden_size: PositiveInt = 64,
+        hidden_size: PositiveInt | None = None,
         num_layers: Layers = 1,
         step_size: PositiveInt = 16,
-        linear: NonNegativeInt = 0,
+        linear: NonNegativeInt | None = None,
+        linear_lag: NonNegativeInt | None = None,
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__(output, channels, horizon, scaling)
+        hidden_size = 64 if hidden_size is None else hidden_size
         check_sizes(hidden_size=hidden_size, step_size=step_size)
         check_probability("dropout", dropout, key="model.dropout")
         self.covariates = Covariates(
@@ -93,7 +96,13 @@ class DirectForecaster(Forecaster):
             nn.ReLU(),
             nn.Linear(step_size, channels * output.size),
         )
-        self.linear = LinearPart(linear, horizon, context)
+        self.linear = LinearPart(linear or 0, horizon, context, linear_lag or 0)
+        if linear_lag:
+            last = self.step[-1]
+            assert isinstance(last, nn.Linear)
+            with torch.no_grad():  # the forecast starts as that of the linear part
+                last.weight.view(channels, output.size, -1)[:, : output.num_location_parameters] = 0
+                last.bias.view(channels, output.size)[:, : output.num_location_parameters] = 0
 
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)

@@ -14,6 +14,9 @@ from rnnkit.masks import Lengths
 from rnnkit.models.forecasting.distributions.output import Output
 from rnnkit.models.forecasting.parameters import Parameters
 
+CONTEXT = 96
+"""The number of past steps of a model that is built before the data have chosen it."""
+
 
 class Forecaster(nn.Module, ABC):
     """Maps windows of `channels` channels to the parameters of the next `horizon` steps.

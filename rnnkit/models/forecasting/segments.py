@@ -16,7 +16,7 @@ from rnnkit.layers import RNN
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.distributions.output import Output
-from rnnkit.models.forecasting.forecaster import Forecaster, check_sizes
+from rnnkit.models.forecasting.forecaster import CONTEXT, Forecaster, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
 from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Steps
@@ -40,7 +40,7 @@ class SegmentForecaster(Forecaster):
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output, channels, horizon, scaling: see `Forecaster`.
-        context: the largest T; steps before the first one of a shorter past are missing values.
+        context: the largest T, 96 if None; steps before the first one of a shorter past are missing values.
         past_covariates, ..., static_categories: must be empty; this model reads values only.
         segment: the number of steps in a segment.
         hidden_size, num_layers: of the RNN; the size must be even.
@@ -65,7 +65,7 @@ class SegmentForecaster(Forecaster):
         *,
         channels: int,
         horizon: Steps,
-        context: Steps,
+        context: Steps | None = None,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -90,6 +90,7 @@ class SegmentForecaster(Forecaster):
             got = f"{numbers} numeric and {categories} categorical ones"
             fix = "data.covariates.time_features=false if they are the calendar, or model=direct_forecaster"
             raise UserError("model", "data without covariates, since SegmentForecaster reads values only", got, fix=fix)
+        context = CONTEXT if context is None else context
         self.context, self.segment = context, segment
         self.segments = -(-horizon // segment)
         self.embedding = nn.Linear(segment, hidden_size)
