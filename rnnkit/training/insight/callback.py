@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import lightning as L
 import torch
@@ -104,7 +104,9 @@ class Insight(L.Callback):
         self._began, self._spent, self._acts = time.perf_counter(), 0.0, 0
         self._subject = None
         self._cells = {
-            name: part for name, part in _cells(pl_module.model).items() if next(part.parameters(), None) is not None
+            name: part
+            for name, part in _cells(cast(nn.Module, pl_module.model)).items()
+            if next(part.parameters(), None) is not None
         }
 
     def on_train_batch_start(
