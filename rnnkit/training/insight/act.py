@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells.state import map_state
-from rnnkit.engines import ScanEvent
+from rnnkit.engines import ScanEvent, scan
 from rnnkit.errors import UserError
 from rnnkit.insight.exponents import of_scan as exponents_of_scan
 from rnnkit.insight.flow import Flow, by_lag, memory_length
@@ -57,6 +57,33 @@ def observe_batch(
             if chosen:
                 found |= cotangents(task.step_loss(outputs, batch, first=backward), chosen)
     return events, found, outputs
+
+
+def last_steps(
+    events: dict[str, ScanEvent], given: dict[str, Cotangent], most: int
+) -> tuple[dict[str, ScanEvent], dict[str, Cotangent]]:
+    """Return the last steps of long scans, from the state before them: the gradient is followed so far.
+
+    Scans over padded rows, with resets in them, backward or with a context are returned as they are.
+    """
+    events, given = dict(events), dict(given)
+    for name, event in events.items():
+        assert event.y is not None
+        start = event.y.shape[1] - most
+        whole = (event.lengths, event.reset, event.context) == (None, None, None) and not event.reverse
+        if start <= 0 or not whole:
+            continue
+
+        def late(leaf: Tensor, start: int = start) -> Tensor:
+            return leaf[:, start:]
+
+        with torch.no_grad():
+            before = map_state(lambda leaf, start=start: leaf[:, :start], event.x)
+            _, initial = scan(event.cell, before, event.initial)
+        y, own = event.y[:, start:], given[name]
+        events[name] = event._replace(x=map_state(late, event.x), initial=initial, y=y)
+        given[name] = own._replace(y=None if own.y is None else own.y[:, start:])
+    return events, given
 
 
 def layer_figures(

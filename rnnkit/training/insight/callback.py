@@ -27,6 +27,8 @@ FIRST = 20
 """The step of the first measurement."""
 MOST_ROWS = 256
 """The number of measurements that are kept; then every other one is dropped."""
+LEAST_OFTEN = 12_800
+"""The largest number of steps between two measurements."""
 LONG = 600.0
 """The seconds of training left from which the probes are compiled."""
 PLACES = 16
@@ -39,6 +41,7 @@ class Level(NamedTuple):
     Args:
         every: optimizer steps between two measurements.
         rows: rows of the batch.
+        lags: the longest lag.
         layers: layers in one measurement; the others have their turn in the next ones.
         dynamics: measurements between two of the Lyapunov exponents.
         spectrum: whether the Jacobian of a step is computed with them.
@@ -47,13 +50,14 @@ class Level(NamedTuple):
 
     every: int
     rows: int
+    lags: int
     layers: int
     dynamics: int
     spectrum: bool
     share: float
 
 
-LEVELS = {"light": Level(100, 4, 2, 10, False, 0.02), "full": Level(25, 8, 16, 4, True, 0.15)}
+LEVELS = {"light": Level(100, 4, 64, 2, 10, False, 0.02), "full": Level(25, 8, 256, 16, 4, True, 0.15)}
 
 
 class Insight(L.Callback):
@@ -61,9 +65,9 @@ class Insight(L.Callback):
 
     It measures after optimizer step 20 and then every 100 steps (`light`) or 25 (`full`), on the first 4 or 8 rows of
     the batch, with a twin of the model that shares its weights: the weights of a run are the same, bit for bit, as
-    without it. If that takes more than 2 % (15 %) of the time, it measures half as often. Scalars are in TensorBoard,
-    under `insight/`, and everything is in `insight.json` in the run folder. Alarms are printed when they begin and when
-    they end.
+    without it. It measures half as often, again and again, until that takes at most 2 % (15 %) of the time. Scalars are
+    in TensorBoard, under `insight/`, and everything is in `insight.json` in the run folder. Alarms are printed when they
+    begin and when they end.
 
     Args:
         level: light or full.
@@ -88,7 +92,7 @@ class Insight(L.Callback):
         self._is_off = False
         self._due: Any = None
         self._began = self._spent = 0.0
-        self._acts = 0
+        self._acts = self._first_step = 0
 
     def state_dict(self) -> dict[str, Any]:
         sums = [float(value) for value in self._sums]
@@ -102,6 +106,7 @@ class Insight(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._is_off = self._is_off or not trainer.is_global_zero
         self._began, self._spent, self._acts = time.perf_counter(), 0.0, 0
+        self._first_step = trainer.global_step
         self._subject = None
         self._cells = {
             name: part for name, part in _cells(pl_module.model).items() if next(part.parameters(), None) is not None
@@ -142,9 +147,11 @@ class Insight(L.Callback):
             self._is_off = True
             print(f"insight is off: {type(error).__name__}: {error}. Try: ~insight", file=sys.stderr, flush=True)
         self._due = None
-        self._spent += time.perf_counter() - started
+        cost = time.perf_counter() - started
+        self._spent += cost
         self._acts += 1
-        if self._acts > 1 and self._spent > self.level.share * (time.perf_counter() - self._began):
+        step_time = (time.perf_counter() - self._began - self._spent) / max(1, trainer.global_step - self._first_step)
+        while cost > self.level.share * self.every * step_time and self.every < LEAST_OFTEN:
             self.every *= 2
 
     def _act(self, trainer: L.Trainer, task: Task, batch: Any) -> None:
@@ -180,6 +187,7 @@ class Insight(L.Callback):
             turns = (turns + turns)[start : start + self.level.layers]
         dynamics = number > 0 and number % self.level.dynamics == 0
         spectrum = dynamics and self.level.spectrum
+        events, given = act.last_steps(events, given, self.level.lags)
         is_long = not self._hooks
         layers = {
             labels[name]: act.layer_figures(
