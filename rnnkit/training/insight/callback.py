@@ -65,9 +65,9 @@ class Insight(L.Callback):
 
     It measures after optimizer step 20 and then every 100 steps (`light`) or 25 (`full`), on the first 4 or 8 rows of
     the batch, with a twin of the model that shares its weights: the weights of a run are the same, bit for bit, as
-    without it. It measures half as often, again and again, until that takes at most 2 % (15 %) of the time. Scalars are
-    in TensorBoard, under `insight/`, and everything is in `insight.json` in the run folder. Alarms are printed when they
-    begin and when they end.
+    without it. It measures half as often, again and again, until that takes at most 2 % (15 %) of the time. Scalars
+    are in TensorBoard, under `insight/`, and everything is in `insight.json` in the run folder. Alarms are printed when
+    they begin and when they end.
 
     Args:
         level: light or full.
@@ -89,6 +89,7 @@ class Insight(L.Callback):
         self._sums: list[Any] = [0, 0.0, 0.0]  # steps, loss, clipped steps since the last measurement
         self._subject: act.Subject | None = None
         self._hooks: list[Any] = []
+        self._labels: list[str] = []
         self._is_off = False
         self._due: Any = None
         self._began = self._spent = 0.0
@@ -169,7 +170,7 @@ class Insight(L.Callback):
         for board in _boards(trainer):
             if self._acts == 0:
                 monitor = getattr(trainer.checkpoint_callback, "monitor", None) or "val/loss"
-                board.experiment.add_custom_scalars(layout(list(row["layers"]), monitor))
+                board.experiment.add_custom_scalars(layout(self._labels, monitor))
             for tag, value in scalars(self.rows[-1]):
                 if value is not None:
                     board.experiment.add_scalar(tag, value, trainer.global_step)
@@ -181,6 +182,7 @@ class Insight(L.Callback):
         batch, state = act.first_rows(whole, due.carry, self.level.rows)
         events, given, _ = act.observe_batch(subject, batch, state)
         labels = layer_labels(subject.twin, list(events))
+        self._labels = list(labels.values())
         turns = list(events)
         if len(turns) > self.level.layers:
             start = number * self.level.layers % len(turns)
