@@ -43,6 +43,23 @@ def alarms(rows: Sequence[Row], steps: float) -> list[Alarm]:
     return found + ([] if clipped is None else [clipped])
 
 
+def changed(rows: Sequence[Row], sounding: dict[str, str], steps: float) -> tuple[list[str], dict[str, str]]:
+    """Return the lines to print after the last of some rows, and the alarms that hold now, by layer and kind.
+
+    An alarm of a layer that was not measured this time still holds.
+    """
+    found = {f"{alarm.layer} {alarm.kind}": str(alarm) for alarm in alarms(rows, steps)}
+    news = [text for key, text in found.items() if key not in sounding]
+    now = {}
+    for key, text in sounding.items():
+        layer = key.split(" ")[0]
+        if key in found or (layer and layer not in rows[-1]["layers"]):
+            now[key] = text
+        else:
+            news.append(f"over: {text}")
+    return news, {**found, **now}
+
+
 def _of_layer(rows: Sequence[Row], label: str) -> Iterator[Alarm]:
     own = [(row["layers"][label], row) for row in rows if label in row["layers"]][-IN_A_ROW:]
     if len(own) < IN_A_ROW:

@@ -1,4 +1,4 @@
-"""`rnnkit inspect`: one report for every kind of task, without a network, and one message for what cannot be inspected."""
+"""`rnnkit inspect`: one report for every kind of task, that needs no network, and one message for bad input."""
 
 import csv
 import json

@@ -14,6 +14,7 @@ from rnnkit.insight.twin import shared_twin
 from rnnkit.models import LanguageModel
 from rnnkit.tasks import LanguageModeling
 from rnnkit.training.insight import act
+from rnnkit.training.insight.subject import Subject
 
 H, T = 24, 40
 KINDS = {"lstm": LSTMCell, "gru": GRUCell, "elman": ElmanCell, "minGRU": MinGRUCell, "own": OwnCell}
@@ -66,12 +67,10 @@ def rows_of(kind: str, harm: Any = None, seed: int = 0, dynamics: bool = True) -
     task = LanguageModeling(model)
     ids = torch.randint(0, 12, (4, T + 1))
     batch = SequenceBatch(ids[:, :-1], ids[:, 1:])
-    subject = act.Subject(task, shared_twin(model))
+    subject = Subject(task, shared_twin(model))
     events, given, _ = act.observe_batch(subject, batch, None)
     (name,) = events
-    figures = act.layer_figures(
-        subject, name, events[name], given[name], "reference", dynamics=dynamics, spectrum=False
-    )
+    figures = act.layer_figures(subject, name, events[name], given[name], dynamics=dynamics, spectrum=False)
     used = context_used(subject.twin, batch).length()
     row = {"window": T, "is_stream": True, "layers": {"layer1": figures}, "loss": 2.0, "first_loss": 2.5, "lr": 1.0}
     row |= {"largest_lr": 1.0, "context": used.steps, "context_is_censored": used.is_censored, "carry_gain": None}

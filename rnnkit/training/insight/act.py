@@ -8,38 +8,23 @@ from torch import Tensor, nn
 
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells.state import map_state
-from rnnkit.engines import ScanEvent
+from rnnkit.engines import ScanEvent, scan
 from rnnkit.errors import UserError
 from rnnkit.insight.exponents import of_scan as exponents_of_scan
 from rnnkit.insight.flow import Flow, by_lag, memory_length
 from rnnkit.insight.jacobian import jacobians
-from rnnkit.insight.probe import Probed
 from rnnkit.insight.record import checked, recording
 from rnnkit.insight.replay import Cotangent, cotangents, replay
 from rnnkit.insight.saturation import measured
 from rnnkit.insight.saturation import of_scan as activations_of_scan
 from rnnkit.insight.steps import steps_of
-from rnnkit.tasks import Task
+from rnnkit.training.insight.subject import Subject
 
 LYAPUNOV_ROWS, LYAPUNOV_STEPS = 2, 64
 MOST_STATE = 512
 """The largest state whose Jacobian is computed."""
 
 Figures = dict[str, Any]
-
-
-class Subject:
-    """What is measured: a twin of the model of a task, with a probe of each cell that is kept between measurements."""
-
-    def __init__(self, task: Task, twin: nn.Module) -> None:
-        self.task, self.twin = task, twin
-        self.probes: dict[str, Probed] = {}
-
-    def probe(self, name: str, event: ScanEvent) -> Probed:
-        """Return the probe of a cell."""
-        if name not in self.probes:
-            self.probes[name] = Probed(event.cell)
-        return self.probes[name]
 
 
 def observe_batch(
@@ -59,8 +44,35 @@ def observe_batch(
     return events, found, outputs
 
 
+def last_steps(
+    events: dict[str, ScanEvent], given: dict[str, Cotangent], most: int
+) -> tuple[dict[str, ScanEvent], dict[str, Cotangent]]:
+    """Return the last steps of long scans, from the state before them: the gradient is followed so far.
+
+    Scans over padded rows, with resets in them, backward or with a context are returned as they are.
+    """
+    events, given = dict(events), dict(given)
+    for name, event in events.items():
+        assert event.y is not None
+        start = event.y.shape[1] - most
+        whole = (event.lengths, event.reset, event.context) == (None, None, None) and not event.reverse
+        if start <= 0 or not whole:
+            continue
+
+        def late(leaf: Tensor, start: int = start) -> Tensor:
+            return leaf[:, start:]
+
+        with torch.no_grad():
+            before = map_state(lambda leaf, start=start: leaf[:, :start], event.x)
+            _, initial = scan(event.cell, before, event.initial)
+        y, own = event.y[:, start:], given[name]
+        events[name] = event._replace(x=map_state(late, event.x), initial=initial, y=y)
+        given[name] = own._replace(y=None if own.y is None else own.y[:, start:])
+    return events, given
+
+
 def layer_figures(
-    subject: Subject, name: str, event: ScanEvent, given: Cotangent, engine: str, *, dynamics: bool, spectrum: bool
+    subject: Subject, name: str, event: ScanEvent, given: Cotangent, *, dynamics: bool, spectrum: bool
 ) -> Figures:
     """Return the figures of one layer.
 
@@ -69,11 +81,10 @@ def layer_figures(
         name: the name of the cell.
         event: its scan.
         given: the gradients with respect to its results.
-        engine: the engine of the probe.
         dynamics: also compute the Lyapunov exponent.
         spectrum: also compute the spectral radius of the Jacobian of a step.
     """
-    gradients = replay(event, given, subject.probe(name, event), engine)
+    gradients = replay(event, given, subject.probe(name, event), subject.engine)
     figures = flow_figures(Flow(by_lag(event, gradients.state), event.reverse), event)
     if gradients.x is not None:
         reach = memory_length(Flow(by_lag(event, gradients.x), event.reverse))

@@ -4,56 +4,32 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, nn
 
-from rnnkit.cells import Cell
-from rnnkit.engines.policy import LEAST_WORK, as_for_more_rows
+from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.errors import UserError
-from rnnkit.insight.alarms import Alarm, alarms
-from rnnkit.insight.context import context_used
-from rnnkit.insight.labels import layer_labels
-from rnnkit.insight.twin import is_shared, shared_twin
+from rnnkit.insight.alarms import changed
+from rnnkit.insight.twin import shared_twin
 from rnnkit.tasks import Task
 from rnnkit.training.insight import act
 from rnnkit.training.insight.board import flow_picture, layout, save, scalars
+from rnnkit.training.insight.levels import LEVELS
+from rnnkit.training.insight.measurement import Due, measure
+from rnnkit.training.insight.subject import Subject, outermost_cells
 
 FIRST = 20
 """The step of the first measurement."""
 MOST_ROWS = 256
 """The number of measurements that are kept; then every other one is dropped."""
+LEAST_OFTEN = 12_800
+"""The largest number of steps between two measurements."""
 LONG = 600.0
 """The seconds of training left from which the probes are compiled."""
-PLACES = 16
-"""The number of steps at which the loss is compared for the context used."""
-
-
-class Level(NamedTuple):
-    """How often and how much is measured.
-
-    Args:
-        every: optimizer steps between two measurements.
-        rows: rows of the batch.
-        layers: layers in one measurement; the others have their turn in the next ones.
-        dynamics: measurements between two of the Lyapunov exponents.
-        spectrum: whether the Jacobian of a step is computed with them.
-        share: the largest share of the training time.
-    """
-
-    every: int
-    rows: int
-    layers: int
-    dynamics: int
-    spectrum: bool
-    share: float
-
-
-LEVELS = {"light": Level(100, 4, 2, 10, False, 0.02), "full": Level(25, 8, 16, 4, True, 0.15)}
 
 
 class Insight(L.Callback):
@@ -61,9 +37,9 @@ class Insight(L.Callback):
 
     It measures after optimizer step 20 and then every 100 steps (`light`) or 25 (`full`), on the first 4 or 8 rows of
     the batch, with a twin of the model that shares its weights: the weights of a run are the same, bit for bit, as
-    without it. If that takes more than 2 % (15 %) of the time, it measures half as often. Scalars are in TensorBoard,
-    under `insight/`, and everything is in `insight.json` in the run folder. Alarms are printed when they begin and when
-    they end.
+    without it. It measures half as often, again and again, until that takes at most 2 % (15 %) of the time. Scalars
+    are in TensorBoard, under `insight/`, and everything is in `insight.json` in the run folder. Alarms are printed when
+    they begin and when they end.
 
     Args:
         level: light or full.
@@ -83,12 +59,13 @@ class Insight(L.Callback):
         """The alarms that hold, in words."""
         self._largest_lr = 0.0
         self._sums: list[Any] = [0, 0.0, 0.0]  # steps, loss, clipped steps since the last measurement
-        self._subject: act.Subject | None = None
+        self._subject: Subject | None = None
         self._hooks: list[Any] = []
+        self._labels: list[str] = []
         self._is_off = False
         self._due: Any = None
         self._began = self._spent = 0.0
-        self._acts = 0
+        self._acts = self._first_step = 0
 
     def state_dict(self) -> dict[str, Any]:
         sums = [float(value) for value in self._sums]
@@ -102,10 +79,11 @@ class Insight(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._is_off = self._is_off or not trainer.is_global_zero
         self._began, self._spent, self._acts = time.perf_counter(), 0.0, 0
+        self._first_step = trainer.global_step
         self._subject = None
         self._cells = {
             name: part
-            for name, part in _cells(cast(nn.Module, pl_module.model)).items()
+            for name, part in outermost_cells(cast(nn.Module, pl_module.model)).items()
             if next(part.parameters(), None) is not None
         }
 
@@ -116,7 +94,7 @@ class Insight(L.Callback):
         self._due = None
         if not self._is_off and (step % self.every == 0 or step == FIRST):
             assert isinstance(pl_module, Task)
-            self._due = _Due(step, pl_module.carry.get("train"))
+            self._due = Due(step, pl_module.carry.get("train"))
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         if self._due is not None:
@@ -144,9 +122,11 @@ class Insight(L.Callback):
             self._is_off = True
             print(f"insight is off: {type(error).__name__}: {error}. Try: ~insight", file=sys.stderr, flush=True)
         self._due = None
-        self._spent += time.perf_counter() - started
+        cost = time.perf_counter() - started
+        self._spent += cost
         self._acts += 1
-        if self._acts > 1 and self._spent > self.level.share * (time.perf_counter() - self._began):
+        step_time = (time.perf_counter() - self._began - self._spent) / max(1, trainer.global_step - self._first_step)
+        while cost > self.level.share * self.every * step_time and self.every < LEAST_OFTEN:
             self.every *= 2
 
     def _act(self, trainer: L.Trainer, task: Task, batch: Any) -> None:
@@ -157,109 +137,58 @@ class Insight(L.Callback):
             as_for_more_rows(0),
             trainer.precision_plugin.forward_context(),
         ):
-            row = self._row(trainer, task, subject, batch)
+            row = self._row(trainer, subject, batch)
         self.rows.append(_plain(row))
         if len(self.rows) > MOST_ROWS:
             self.rows = self.rows[::2]
         for board in _boards(trainer):
             if self._acts == 0:
                 monitor = getattr(trainer.checkpoint_callback, "monitor", None) or "val/loss"
-                board.experiment.add_custom_scalars(layout(list(row["layers"]), monitor))
+                board.experiment.add_custom_scalars(layout(self._labels, monitor))
             for tag, value in scalars(self.rows[-1]):
                 if value is not None:
                     board.experiment.add_scalar(tag, value, trainer.global_step)
         self._report(trainer)
 
-    def _row(self, trainer: L.Trainer, task: Task, subject: act.Subject, whole: Any) -> dict[str, Any]:
-        due = self._due
-        number = due.step // self.level.every
-        batch, state = act.first_rows(whole, due.carry, self.level.rows)
-        events, given, _ = act.observe_batch(subject, batch, state)
-        labels = layer_labels(subject.twin, list(events))
-        turns = list(events)
-        if len(turns) > self.level.layers:
-            start = number * self.level.layers % len(turns)
-            turns = (turns + turns)[start : start + self.level.layers]
-        dynamics = number > 0 and number % self.level.dynamics == 0
-        spectrum = dynamics and self.level.spectrum
-        is_long = not self._hooks
-        layers = {
-            labels[name]: act.layer_figures(
-                subject,
-                name,
-                events[name],
-                given[name],
-                "auto" if is_long else "reference",
-                dynamics=dynamics,
-                spectrum=spectrum,
-            )
-            for name in turns
-        }
-        after = act.gradient_norms(self._cells)
-        changes = act.update_ratios(due.weights, self._cells)
-        for kind, found in (("gradient_norm", due.norms), ("clipped_gradient_norm", after), ("update_ratio", changes)):
-            for name, value in found.items():
-                if name in labels and labels[name] in layers:
-                    layers[labels[name]][kind] = float(value)
+    def _row(self, trainer: L.Trainer, subject: Subject, batch: Any) -> dict[str, Any]:
+        row, self._labels = measure(subject, batch, self._due, self.level, self._cells)
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._largest_lr = max(self._largest_lr, lr)
         count, loss, clipped = (float(value) for value in self._sums)
         self._sums = [0, 0.0, 0.0]
-        is_fresh = number in (2, 4, 8) or (number > 0 and number % 10 == 0)
-        row = {
-            "step": due.step,
-            "window": batch.shape[1],
-            "is_stream": "stream" in task.capabilities,
-            "layers": layers,
+        last = self.rows[-1] if self.rows else {}
+        kept = {name: last.get(name) for name in ("context", "context_is_censored", "carry_gain")}
+        return {
+            **kept,
+            **row,
             "loss": loss / count,
             "first_loss": self.rows[0]["loss"] if self.rows else None,
             "clipped_share": clipped / count,
             "lr": lr,
             "largest_lr": self._largest_lr,
-            "is_fresh": is_fresh,
             "share_of_time": self._spent / max(1e-9, time.perf_counter() - self._began),
         }
-        last = self.rows[-1] if self.rows else {}
-        row |= {name: last.get(name) for name in ("context", "context_is_censored", "carry_gain")}
-        if is_fresh:
-            row |= _use(subject, batch, state)
-        return row
 
-    def _measured(self, trainer: L.Trainer, task: Task) -> act.Subject:
-        """Return the twin with its probes; in a short run its cells run as loops, which need no compilation."""
-        if self._subject is None or not is_shared(task.model, self._subject.twin):
-            twin = shared_twin(task.model)
-            self._subject = act.Subject(task, twin)
-            own = [cell for cell in _cells(twin).values() if type(cell) not in LEAST_WORK]
-            self._hooks = [cell.register_forward_pre_hook(lambda *_: None) for cell in own] or [_Nothing()]
-        elif self._hooks:
+    def _measured(self, trainer: L.Trainer, task: Task) -> Subject:
+        """Return what is measured; only in a long run is it worth compiling."""
+        if self._subject is None or not self._subject.is_current(task.model):
+            self._subject = Subject(task, shared_twin(task.model))
+            self._subject.run_as_loops()
+        elif self._subject.engine == "reference":
             left = trainer.estimated_stepping_batches - trainer.global_step
-            done = max(1, trainer.global_step - self.rows[0]["step"]) if self.rows else 1
-            rate = (time.perf_counter() - self._began) / done
-            if left >= 1000 and left * rate > LONG:
-                for hook in self._hooks:
-                    hook.remove()
-                self._hooks = []
+            done = max(1, trainer.global_step - self._first_step)
+            if left >= 1000 and left / done * (time.perf_counter() - self._began) > LONG:
+                self._subject.compile()
         return self._subject
 
     def _report(self, trainer: L.Trainer) -> None:
         """Print the alarms that begin and end, and write those that hold to TensorBoard."""
-        found: dict[str, Alarm] = {
-            f"{alarm.layer} {alarm.kind}": alarm for alarm in alarms(self.rows, trainer.estimated_stepping_batches)
-        }
-        step = trainer.global_step
-        measured = self.rows[-1]["layers"]
-        for key, alarm in found.items():
-            if key not in self.sounding:
-                print(f"step {step}: {alarm}", file=sys.stderr, flush=True)
-        for key in list(self.sounding):
-            layer = key.split(" ")[0]
-            if key not in found and (not layer or layer in measured):
-                print(f"step {step}: over: {self.sounding.pop(key)}", file=sys.stderr, flush=True)
-        changed = {key: str(alarm) for key, alarm in found.items() if key not in self.sounding}
-        self.sounding |= changed
-        for board in _boards(trainer) if changed else ():
-            board.experiment.add_text("insight/alarms", "\n\n".join(self.sounding.values()), step)
+        news, self.sounding = changed(self.rows, self.sounding, trainer.estimated_stepping_batches)
+        for line in news:
+            print(f"step {trainer.global_step}: {line}", file=sys.stderr, flush=True)
+        for board in _boards(trainer) if news else ():
+            text = "\n\n".join(self.sounding.values()) or "no alarm"
+            board.experiment.add_text("insight/alarms", text, trainer.global_step)
 
     @rank_zero_only
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -282,39 +211,6 @@ class Insight(L.Callback):
     def _write(self, trainer: L.Trainer) -> None:
         for board in _boards(trainer) if self.rows else ():
             save(Path(board.log_dir), {"alarms": list(self.sounding.values()), "rows": self.rows})
-
-
-class _Due:
-    """What a measurement needs from before the step."""
-
-    def __init__(self, step: int, carry: Any) -> None:
-        self.step, self.carry = step, carry
-        self.norms: dict[str, Tensor] = {}
-        self.weights: dict[str, list[Tensor]] = {}
-
-
-class _Nothing:
-    def remove(self) -> None:
-        """Do nothing: no cell is hooked."""
-
-
-def _use(subject: act.Subject, batch: Any, state: Any) -> dict[str, Any]:
-    """Return how much the model uses of its context and of the carried state."""
-    found: dict[str, Any] = {"carry_gain": act.carry_gain(subject, batch, state)}
-    try:
-        if "stream" in subject.task.capabilities:
-            used = context_used(subject.twin, batch._replace(reset=None), state, places=PLACES).length()
-            found |= {"context": used.steps, "context_is_censored": used.is_censored}
-    except UserError:  # inputs of several tensors, or padding
-        pass
-    return found
-
-
-def _cells(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the outermost cells of a model by their paths."""
-    cells = {name: part for name, part in model.named_modules() if isinstance(part, Cell)}
-    inside = {part for cell in cells.values() for part in cell.modules() if part is not cell}
-    return {name: cell for name, cell in cells.items() if cell not in inside}
 
 
 def _boards(trainer: L.Trainer) -> list[TensorBoardLogger]:

@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from rnnkit.batch import IGNORED, SequenceBatch
+from rnnkit.batch import SequenceBatch
 from rnnkit.cells.state import map_state
 from rnnkit.engines import ScanEvent
 from rnnkit.errors import UserError
@@ -17,7 +16,7 @@ from rnnkit.insight.exponents import of_scan as exponents_of_scan
 from rnnkit.insight.flow import Flow, by_lag, memory_length
 from rnnkit.insight.labels import layer_labels
 from rnnkit.insight.memory import Memory, probe_states
-from rnnkit.insight.record import evaluating, valid_lengths
+from rnnkit.insight.record import valid_lengths
 from rnnkit.insight.replay import replay
 from rnnkit.insight.saturation import Saturation, Values, measured
 from rnnkit.insight.saturation import of_scan as activations_of_scan
@@ -26,14 +25,15 @@ from rnnkit.insight.twin import shared_twin
 from rnnkit.insight.units import Match, match_units
 from rnnkit.insight.vectors import to_vector, unit_names
 from rnnkit.tasks import Task
-from rnnkit.training.insight.act import Subject, observe_batch
+from rnnkit.training.insight.act import observe_batch
+from rnnkit.training.insight.subject import Subject
+from rnnkit.training.inspection.errors import surprises, worst_rows
 from rnnkit.training.inspection.material import Material, readable
 
 ATTRIBUTED = 100
 """The most steps whose attribution is computed."""
 STRONG, SURE = 0.7, 0.01
 """The correlation and the p-value from which a unit is said to follow a feature."""
-WORST = 20
 
 
 @dataclass
@@ -103,7 +103,7 @@ def inspect_task(task: Task, given: Material) -> Findings:
     found.attempt("context", lambda: _context(found, subject, given))
     found.attempt("attribution", lambda: _attribution(found, subject, given))
     with torch.no_grad():
-        found.errors = _surprises(subject, given) if "generate" in task.capabilities else _worst_rows(subject, given)
+        found.errors = surprises(subject, given) if "generate" in task.capabilities else worst_rows(subject, given)
     return found
 
 
@@ -181,57 +181,6 @@ def _attribution(found: Findings, subject: Subject, given: Material) -> None:
         found.attribution = attribute(subject.twin, shown)
 
 
-def _surprises(subject: Subject, given: Material) -> list[dict[str, Any]]:
-    """Return the most surprising tokens of the shown text, with what was expected."""
-    shown, ticks = given.shown, given.ticks or []
-    logits = subject.task.run_model(subject.twin, shown)[0]
-    losses_T = F.cross_entropy(logits, shown.targets[0], ignore_index=IGNORED, reduction="none")
-    log_p, expected = logits.log_softmax(-1).max(-1)
-    by_id = {int(token): tick for token, tick in zip(shown.inputs[0].tolist(), ticks, strict=True)}
-    rows = []
-    for t in losses_T.argsort(descending=True)[:WORST].tolist():
-        rows.append(
-            {
-                "step": t + 1,
-                "text before": "".join(ticks[max(0, t - 30) : t + 1]),
-                "token": by_id.get(int(shown.targets[0, t]), f"id {int(shown.targets[0, t])}"),
-                "surprise (nats)": round(float(losses_T[t]), 3),
-                "expected": by_id.get(int(expected[t]), f"id {int(expected[t])}"),
-                "its probability": round(float(log_p[t].exp()), 3),
-            }
-        )
-    return rows
-
-
-def _worst_rows(subject: Subject, given: Material) -> list[dict[str, Any]]:
-    """Return the sequences of the batch with the largest loss, with their predictions."""
-    task, batch = subject.task, given.batch
-    losses = []
-    for row in range(batch.shape[0]):
-        one = batch.take(torch.tensor([row], device=batch.targets.device))
-        losses.append(float(_loss(subject, one)))
-    order = sorted(range(len(losses)), key=lambda row: -losses[row])[:WORST]
-    with evaluating(task):
-        predictions = task.predict(batch) if "predict" in task.capabilities else [None] * len(losses)
-    return [
-        {
-            "sequence": row,
-            "loss": round(losses[row], 4),
-            "target": _short(batch.targets[row].tolist()),
-            "prediction": _short(predictions[row]),
-        }
-        for row in order
-    ]
-
-
-def _loss(subject: Subject, batch: SequenceBatch) -> Tensor:
-    outputs = subject.task.run_model(subject.twin, batch)
-    if isinstance(outputs, tuple) and hasattr(subject.twin, "teach"):
-        parameters, targets = outputs
-        return subject.task.loss(parameters, batch._replace(targets=targets))
-    return subject.task.loss(outputs, batch)
-
-
 def _rows(event: ScanEvent, count: int) -> ScanEvent:
     def rows(leaf: Tensor) -> Tensor:
         return leaf[:count]
@@ -257,8 +206,3 @@ def _lags_read(memory: Memory | None) -> int | None:
         return None
     known = (memory.state > 0.05).nonzero()
     return int(known[-1]) if len(known) else 0
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) < 120 else f"{text[:117]}..."

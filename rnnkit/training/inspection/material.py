@@ -48,6 +48,9 @@ def material(run: TrainedRun, split: str | None, source: Path | None) -> Materia
         UserError: if the file cannot be read or has no steps.
     """
     split = run.split(split)
+    if split not in run.data.splits:
+        got, fix = repr(split), f"--split {next(iter(run.data.splits))}"
+        raise UserError("--split", f"one of {', '.join(run.data.splits)}", got, fix=fix)
     if "generate" in run.task.capabilities:
         return _of_text(run, split, source)
     batch = next(iter(run.data.loader(split)))
@@ -97,7 +100,7 @@ def _of_text(run: TrainedRun, split: str, source: Path | None) -> Material:
         ids, where = tokenizer.encode(text)[: LONGEST + 1], str(source)
     if len(ids) < 2:
         raise UserError("--input", "a text of two tokens or more", f"{len(ids)}", fix="a longer text")
-    ids = ids.to(device)
+    ids = ids.long().to(device)
     shown = SequenceBatch(ids[None, :-1], ids[None, 1:])
     ticks = [tokenizer.decode([int(token)]) for token in ids[:-1]]
     return Material(batch, shown, ticks, None, text_features(ticks), where)

@@ -12,9 +12,10 @@ from rnnkit.files import replacing
 from rnnkit.insight.flow import memory_length
 from rnnkit.insight.plots import plot_attribution, plot_flow, plot_gates, plot_memory, plot_units
 from rnnkit.strict_json import dumps
-from rnnkit.training.inspection.findings import STRONG, SURE, Findings
+from rnnkit.training.inspection.findings import Findings
 from rnnkit.training.inspection.material import Material
 from rnnkit.training.inspection.page import colored_text, figure, heading, page, table
+from rnnkit.training.inspection.tables import as_json, matched, tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,14 +55,14 @@ def write(folder: Path, runs: Mapping[str, tuple[Findings, Material]]) -> list[P
         with replacing(folder / f"{name}.png") as part:
             drawn.savefig(part, format="png", dpi=120)
         files.append(folder / f"{name}.png")
-    for name, rows in _tables(runs).items():
+    for name, rows in tables(runs).items():
         if rows:
             with replacing(folder / f"{name}.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
                 writer.writeheader()
                 writer.writerows(rows)
             files.append(folder / f"{name}.csv")
-    values = {name: _json(found, given) for name, (found, given) in runs.items()}
+    values = {name: as_json(found, given) for name, (found, given) in runs.items()}
     with replacing(folder / "inspect.json") as part:
         part.write_text(json.dumps(json.loads(dumps(values)), indent=2) + "\n", encoding="utf-8")
     with replacing(folder / "report.html") as part:
@@ -113,78 +114,6 @@ def _unit(runs: Mapping[str, tuple[Findings, Material]]) -> str:
     return "R²" if any(given.curve is not None for _, given in runs.values()) else "accuracy above chance"
 
 
-def _tables(runs: Mapping[str, tuple[Findings, Material]]) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {"flow": [], "memory": [], "units": [], "attribution": [], "errors": []}
-    for run, (found, given) in runs.items():
-        for label, flow in found.flows.items():
-            for lag, value in enumerate(flow.relative.tolist(), 1):
-                rows["flow"].append({"run": run, "layer": label, "lag": lag, "relative gradient": value})
-        for label, memory in found.memories.items():
-            for lag, pair in enumerate(zip(memory.state.tolist(), memory.current.tolist(), strict=True)):
-                rows["memory"].append(
-                    {"run": run, "layer": label, "lag": lag, "state": pair[0], "present input alone": pair[1]}
-                )
-        rows["units"] += [{"run": run, **row} for row in _matched(found)]
-        if found.attribution is not None:
-            for step, values in enumerate(found.attribution.values[0].tolist()):
-                tick = "" if given.ticks is None else given.ticks[step]
-                one = {"run": run, "step": step, "token": tick, "sum": sum(values)}
-                rows["attribution"].append(one | {f"feature {i}": value for i, value in enumerate(values[:64])})
-        rows["errors"] += [{"run": run, **row} for row in found.errors]
-    return rows
-
-
-def _matched(found: Findings) -> list[dict[str, Any]]:
-    """Return the units that follow features, the surest first."""
-    rows = [
-        {
-            "layer": label,
-            "feature": match.feature,
-            "unit": found.unit_names[label][match.unit],
-            "correlation": match.correlation,
-            "p-value": match.p_value,
-            "follows it": abs(match.correlation) > STRONG and match.p_value < SURE,
-        }
-        for label, matches in found.matches.items()
-        for match in matches
-    ]
-    return sorted(rows, key=lambda row: (not row["follows it"], -abs(row["correlation"])))
-
-
-def _json(found: Findings, given: Material) -> dict[str, Any]:
-    attribution = found.attribution
-    return {
-        "shown": given.source,
-        "layers": found.summary(),
-        "flow": {label: flow.relative.tolist() for label, flow in found.flows.items()},
-        "memory": {
-            label: {"state": memory.state.tolist(), "present input": memory.current.tolist()}
-            for label, memory in found.memories.items()
-        },
-        "context used": None
-        if found.context is None
-        else {
-            "steps": found.context.length().steps,
-            "is at least that": found.context.length().is_censored,
-            "lags": found.context.lags,
-            "loss by lag": found.context.losses.tolist(),
-            "loss with everything": found.context.full,
-        },
-        "units": _matched(found),
-        "attribution": None
-        if attribution is None
-        else {
-            "score": float(attribution.score[0]),
-            "score of the baseline, the mean input": float(attribution.baseline_score[0]),
-            "completeness error": attribution.error,
-            "points": attribution.points,
-            "by step": attribution.by_step[0].tolist(),
-        },
-        "errors": found.errors,
-        "notes": found.notes,
-    }
-
-
 def _parts(runs: Mapping[str, tuple[Findings, Material]], pictures: Mapping[str, "Figure"]) -> Iterator[str]:
     figures: list[dict[str, Any]] = []
     for run, (found, _) in runs.items():
@@ -206,14 +135,14 @@ def _parts(runs: Mapping[str, tuple[Findings, Material]], pictures: Mapping[str,
         yield heading(name.replace("_", " "), EXPLAINED[kind])
         yield figure(drawn)
     for run, (found, given) in runs.items():
-        matched = _matched(found)
+        rows = matched(found)
         yield heading(
             f"Units that follow features: {run}",
             "The best unit of each layer, among all of its units; p-values by circular shifts of the feature.",
         )
-        yield table(matched[:30])
+        yield table(rows[:30])
         if given.ticks is not None:
-            for row in matched[:3]:
+            for row in rows[:3]:
                 label, unit = row["layer"], found.unit_names[row["layer"]].index(row["unit"])
                 what = f"{row['feature']}, r = {row['correlation']:.2f}"
                 yield f"<p>{label}, {row['unit']}: {what}. Hover a character to see its value.</p>"
@@ -247,7 +176,7 @@ def lines(found: Findings) -> Iterator[str]:
         yield f"{label}: the gradient reaches {reach} steps; Lyapunov exponent {exponent:+.3f} nats a step"
     if found.context is not None:
         yield f"the loss of a step uses {found.context.length()} steps of context"
-    for row in _matched(found):
+    for row in matched(found):
         if row["follows it"]:
             yield f"{row['layer']}, unit {row['unit']} follows {row['feature']}: r = {row['correlation']:+.2f}"
     if found.attribution is not None:

@@ -96,10 +96,12 @@ def test_a_model_that_cannot_be_measured_is_trained_all_the_same(
 
 
 def test_it_measures_half_as_often_where_it_takes_too_long(small: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    # a share that no measurement keeps
     slow = {name: level._replace(share=0.0) for name, level in _unhurried().items()}
     monkeypatch.setattr("rnnkit.training.insight.callback.LEVELS", slow)
+    monkeypatch.setattr("rnnkit.training.insight.callback.LEAST_OFTEN", 100)
     folder = tmp_path / "run"
-    assert run(["train", *small, *STEPS, "trainer.max_steps=310", "insight=full", f"run_dir={folder}"]) == 0
-    assert [row["step"] for row in _rows(folder)] == [20, 25, 50, 100, 200]
+    assert run(["train", *small, *STEPS, "trainer.max_steps=210", "insight=full", f"run_dir={folder}"]) == 0
+    assert [row["step"] for row in _rows(folder)] == [20, 100, 200]
     with pytest.raises(UserError, match="light or full"):
         Insight("more")  # type: ignore[arg-type]
