@@ -16,6 +16,7 @@ from rnnkit.engines.observe import observers, run_observed
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights, fixed_weights
 from rnnkit.engines.window import Window, select_rows, valid_steps
+from rnnkit.errors import UserError
 from rnnkit.masks import Lengths, Resets, as_lengths, as_reset
 
 
@@ -176,6 +177,7 @@ def _request(
 ) -> Request:
     """Return the arguments of a scan after all checks, with the random numbers of the whole window drawn."""
     check_input(cell, x)
+    _check_export(x)
     if context is not None or cell.needs_context:
         check_context(cell, context)
     first = x if isinstance(x, Tensor) else state_leaves(x)[0]
@@ -192,6 +194,18 @@ def _request(
     window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
     initial = None if window.fresh is None else cell.initial_state(B)
     return Request(cell, x, state, window, context, states, initial)
+
+
+def _check_export(x: Any) -> None:
+    """Raise UserError if the number of steps is symbolic: the export would only work for the steps of its example."""
+    steps = state_leaves(x)[0].shape[1] if torch.compiler.is_exporting() else 0
+    if isinstance(steps, torch.SymInt):
+        raise UserError(
+            "x",
+            "a fixed number of steps, since torch.export unrolls the loop over time",
+            "a dynamic one",
+            fix='rnnkit.deploy.export(step, "model.onnx", format="onnx-sequence") with step = Stack(list(rnn.cells))',
+        )
 
 
 def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoint_every: int | None) -> Result:

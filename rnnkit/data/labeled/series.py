@@ -1,6 +1,6 @@
 """The data module for labeled series."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +109,27 @@ class SeriesLabelData(LabeledData):
         for example in found:
             yield self.ready(example)
         self.notes.print()
+
+    def read_steps(self, lines: Iterable[str]) -> Iterator[Labeled]:
+        """Yield each row of a long table as an encoded example of one step, as it arrives.
+
+        Raises:
+            UserError: the run reads tables with one series in a row, or a row does not fit.
+        """
+        if self.layout != "long":
+            raise UserError("data.layout", "long, a row for each step", self.layout, fix="data.layout=long")
+        header = ""
+        for number, line in enumerate(lines, 1):
+            if self.header and number == 1:
+                header = line if line.endswith("\n") else f"{line}\n"
+                continue
+            name = f"standard input, row {number}"
+            text = StringIO(header + line)
+            for example in read_long(
+                text, name, self.columns, self.channels, header=self.header, targets=False, argument="standard input"
+            ):
+                known = example if self.columns["id"] is not None else example._replace(id="")
+                yield known._replace(inputs=self.encode_inputs(known))
 
     def is_empty(self, example: Labeled) -> bool:
         return bool(np.isnan(example.inputs).all())
