@@ -10,6 +10,7 @@ from rnnkit.cells.state import state_leaves
 from rnnkit.engines.checks import check_context, check_input, check_state
 from rnnkit.engines.request import Request
 from rnnkit.engines.window import Window, select_rows
+from rnnkit.errors import UserError
 from rnnkit.masks import as_lengths, as_reset, valid_steps
 
 
@@ -18,6 +19,7 @@ def request_of(
 ) -> Request:
     """Return the arguments of a scan after all checks, with the random numbers of the whole window drawn."""
     check_input(cell, x)
+    _check_export(x)
     if context is not None or cell.needs_context:
         check_context(cell, context)
     first = x if isinstance(x, Tensor) else state_leaves(x)[0]
@@ -34,6 +36,18 @@ def request_of(
     window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
     initial = None if window.fresh is None else cell.initial_state(B)
     return Request(cell, x, state, window, context, states, initial)
+
+
+def _check_export(x: Any) -> None:
+    """Raise UserError if the number of steps is symbolic: the export would only work for the steps of its example."""
+    steps = state_leaves(x)[0].shape[1] if torch.compiler.is_exporting() else 0
+    if isinstance(steps, torch.SymInt):
+        raise UserError(
+            "x",
+            "a fixed number of steps, since torch.export unrolls the loop over time",
+            "a dynamic one",
+            fix='rnnkit.deploy.export(step, "model.onnx", format="onnx-sequence") with step = Stack(list(rnn.cells))',
+        )
 
 
 def _fresh_steps(reset_BT: Tensor | None, lengths_B: Tensor | None, reverse: bool) -> Tensor | None:

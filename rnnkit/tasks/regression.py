@@ -130,10 +130,16 @@ class Regression(Task):
         return [name for name in self.metrics if name not in lacking]
 
     def predict(self, batch: SequenceBatch) -> list[NumberPrediction] | list[CurvePrediction]:
-        values = self._in_units(self.model(batch.inputs, lengths=batch.lengths))
+        return self.answers(self.model(batch.inputs, lengths=batch.lengths), batch.lengths)
+
+    def answers(
+        self, outputs: Tensor, lengths_B: Tensor | None = None
+    ) -> list[NumberPrediction] | list[CurvePrediction]:
+        """Returns the predictions for outputs of the model, [B, 1] or for curves [B, T, 1]."""
+        values = self._in_units(outputs)
         if values.dim() == 1:
             return [NumberPrediction(value) for value in values.tolist()]
-        steps = [values.shape[1]] * len(values) if batch.lengths is None else batch.lengths.tolist()
+        steps = [values.shape[1]] * len(values) if lengths_B is None else lengths_B.tolist()
         return [CurvePrediction(row[:count]) for row, count in zip(values.tolist(), steps, strict=True)]
 
     def report(self) -> str:
