@@ -166,8 +166,9 @@ def _trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: int |
             plugins=[AtomicCheckpointIO()],
             max_time=None,  # TimeBudget handles it
         )
-    except MisconfigurationException as error:
-        raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
+    except (MisconfigurationException, ImportError) as error:  # a device or a package that is not there
+        fix = "trainer=cpu trainer.devices=1 trainer.strategy=auto trainer.precision=32-true"
+        raise UserError("trainer", "settings that this machine can run", str(error), fix=fix) from error
     except RuntimeError as error:  # two callbacks whose states have the same name
         expected = "callbacks of one class that differ in their monitor or interval"
         raise UserError("callbacks", expected, str(error), fix="another monitor, mode or every_n_epochs") from error
