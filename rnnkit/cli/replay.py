@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> int:
     import hydra
 
     from rnnkit.training import Run
-    from rnnkit.training.checks.bad_batch import read_batch
+    from rnnkit.training.checks.bad_batch import check_case, read_batch
     from rnnkit.training.checks.nonfinite import replay
     from rnnkit.training.run import storage
     from rnnkit.training.run.build import build_task, without_clipping
@@ -38,6 +38,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(
             "run", "an undamaged bad_batch.pt", f"'{path}' ({error})", fix="an undamaged copy of the run folder"
         ) from error
+    check_case(case, path)
     config = run.config()
     with contextlib.suppress(Exception):  # an input type that it does not import is reported below
         hydra.utils.get_object(config.data._target_)
@@ -48,7 +49,9 @@ def run(arguments: list[str]) -> int:
         batch = read_batch(case["batch"], path)
         rows, steps = batch.shape
         found = replay(task, case, batch)
-    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a step raises for values that are not those of a batch
         got = f"'{path}' ({type(error).__name__}: {error})"
         raise UserError(
             "run", "a bad_batch.pt of this run's model", got, fix="an undamaged copy of the run folder"

@@ -50,8 +50,9 @@ def build_trainer(config: DictConfig, run: Run, monitor: Monitor, resumed_step: 
             plugins=[AtomicCheckpointIO()],
             max_time=None,  # TimeBudget handles it
         )
-    except MisconfigurationException as error:
-        raise UserError("trainer", "settings that this machine can run", str(error), fix="trainer=cpu") from error
+    except (MisconfigurationException, ImportError) as error:  # a device or a package that is not there
+        fix = "trainer=cpu trainer.devices=1 trainer.strategy=auto trainer.precision=32-true"
+        raise UserError("trainer", "settings that this machine can run", str(error), fix=fix) from error
     except RuntimeError as error:  # two callbacks whose states have the same name
         expected = "callbacks of one class that differ in their monitor or interval"
         raise UserError(

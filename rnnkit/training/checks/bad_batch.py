@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,26 @@ def plain(value: Any) -> Any:
     keys = {"keys": [plain(key) for key in value]} if kind is dict else {}
     names = {"names": list(kind._fields)} if hasattr(kind, "_fields") else {}
     return {"type": name, "parts": [plain(part) for part in found], **keys, **names}
+
+
+_CASE = {"state_dict": Mapping, "carry": list, "random": Tensor, "step": int, "batch": Mapping}
+"""The parts of a `bad_batch.pt`."""
+
+
+def check_case(case: Any, path: Path) -> None:
+    """Check that the content of a `bad_batch.pt` has its parts.
+
+    Raises:
+        UserError: if it does not.
+    """
+    problem = None
+    if not isinstance(case, Mapping):
+        problem = f"a {type(case).__name__}"
+    else:
+        wrong = [name for name, kind in _CASE.items() if not isinstance(case.get(name), kind)]
+        problem = f"{', '.join(wrong)} missing or of another type" if wrong else None
+    if problem is not None:
+        raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({problem})", fix="another run")
 
 
 def read_batch(kept: Any, path: Path) -> SequenceBatch:

@@ -1,9 +1,13 @@
 """Numbers that are not finite: the step is not taken, the place is told, the run goes back or stops."""
 
+import copy
+import functools
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +116,45 @@ def test_a_run_that_explodes_says_where_and_can_be_replayed(
     assert re.fullmatch(r"the output of rnn, layer 1, time step \d+, row \d", where[1])
     assert run(["replay", str(folder)]) == 0
     assert where[1] in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def exploded(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exploded") / "run"
+    assert run(["train", *small, *EXPLODING, f"run_dir={folder}"]) == 2
+    return folder
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to every value of a nest."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from places(part, (*path, key))
+
+
+def test_no_altered_value_of_a_bad_batch_ends_in_a_traceback(
+    exploded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = exploded / "bad_batch.pt"
+    whole = storage.read(path)
+    others = [None, -1, 10**30, "x", [], {}, float("nan"), torch.zeros(0), torch.full((4, 64), 10**6)]
+    ended: Counter[int] = Counter()
+    for number, keys in enumerate(places(whole)):
+        chosen = others if len(keys) < 2 else [others[number % len(others)], others[(number * 5 + 3) % len(others)]]
+        for other in chosen:
+            case = copy.deepcopy(whole)
+            if keys:
+                holder = functools.reduce(lambda part, key: part[key], keys[:-1], case)
+                holder[keys[-1]] = other
+            storage.write(case if keys else {"x": other}, path)
+            capsys.readouterr()
+            code = run(["replay", str(exploded)])
+            said = capsys.readouterr().err.strip()
+            assert code == 0 or (code, len(said.splitlines())) == (2, 1), (keys, other, said)
+            ended[code] += 1
+    storage.write(whole, path)
+    assert ended[2] > 30
 
 
 def test_a_run_may_stop_instead(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
