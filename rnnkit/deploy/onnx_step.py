@@ -120,6 +120,7 @@ def step_model(frozen: Frozen) -> Any:
         raise UserError("step", "a step that torch can export to ONNX", text[0][:300], fix=fix) from error
     finally:
         logging.getLogger("torch.onnx").setLevel(level)
+    assert program is not None
     model = program.model_proto
     _named(model, real, onnx)
     return model

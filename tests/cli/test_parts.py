@@ -45,7 +45,7 @@ def losses(folder: Path) -> list[str]:
         return [row["train/loss"] for row in csv.DictReader(file)]
 
 
-CHOICES = [(group, choice) for group in CHOICES_WITH_NAMES for choice in groups()[group]]
+CHOICES = [(group, choice) for group in CHOICES_WITH_NAMES for choice in groups()[group] if choice != "from_data"]
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
