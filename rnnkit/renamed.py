@@ -12,6 +12,9 @@ PLACES = {"rnnkit.tasks.outputs.": "rnnkit.models.forecasting.distributions."}
 
 CLASSES = {
     "rnnkit.training.hold_then_decay": "rnnkit.training.constant_then_decay",
+    "rnnkit.training.ConfusionPicture": "rnnkit.training.ConfusionMatrixFigure",
+    "rnnkit.training.ForecastPicture": "rnnkit.training.ForecastFigure",
+    "rnnkit.training.DetailsText": "rnnkit.training.ReportText",
 }
 """Old and new names of single classes and functions."""
 
@@ -19,8 +22,16 @@ KEYS = {
     "bad_steps": "max_nonfinite_steps",
     "after_bad_steps": "on_nonfinite",
     "foresee_memory": "check_memory",
+    "task.rate_steps": "task.lr_reference_steps",
+    "schedule.hold": "schedule.constant_share",
+    "schedule.times": "schedule.num_decays",
+    "schedule.start": "schedule.start_share",
+    "schedule.final": "schedule.final_share",
+    "callbacks.picture": "callbacks.forecasts",
+    "callbacks.details": "callbacks.report",
+    "model.cell.time_gap": "model.cell.elapsed_time",
 }
-"""Old and new names of keys at the top level of a configuration."""
+"""Old and new keys of a configuration. Keys below a class of a user's own are left as they are."""
 
 CHOICES = {
     "schedule": {"hold_then_decay": "constant_then_decay"},
@@ -61,22 +72,28 @@ _OWN_KEYS = ("valid_groups", "windows_per_series", "tag_column", "bptt_steps")
 """Keys by which a node is recognized as data of this package, or of a class of a user that is based on one."""
 
 
-def renewed(value: Any) -> Any:
-    """Return plain values of a configuration with every `_target_` under its present name.
+def renewed(value: Any, path: str = "") -> Any:
+    """Return plain values of a configuration with every `_target_` and every key under its present name.
 
     >>> renewed({"output": {"_target_": "rnnkit.tasks.outputs.Point", "loss": "mse"}})
     {'output': {'_target_': 'rnnkit.models.forecasting.distributions.Point', 'loss': 'mse'}}
+    >>> renewed({"task": {"_target_": "rnnkit.tasks.LanguageModeling", "rate_steps": 70}})
+    {'task': {'_target_': 'rnnkit.tasks.LanguageModeling', 'lr_reference_steps': 70}}
     """
     if isinstance(value, list):
-        return [renewed(part) for part in value]
+        return [renewed(part, path) for part in value]
     if not isinstance(value, dict):
         return value
-    is_whole = "task" in value and "data" in value
-    found: dict[Any, Any] = {KEYS.get(key, key) if is_whole else key: renewed(part) for key, part in value.items()}
-    target = found.get("_target_")
+    target = value.get("_target_")
+    is_own = isinstance(target, str) and not target.startswith("rnnkit.")
+    found: dict[Any, Any] = {}
+    for key, part in value.items():
+        place = f"{path}.{key}".removeprefix(".")
+        present = place if is_own else KEYS.get(place, place)
+        found[present.removeprefix(f"{path}.") if present != place else key] = renewed(part, present)
     if isinstance(target, str):
         found["_target_"] = _present(target, found)
-    if is_whole and isinstance(found["data"], dict):
+    if not path and isinstance(found.get("data"), dict):
         found["data"] = grouped(found["data"])
     return found
 
@@ -135,9 +152,13 @@ def renewed_overrides(overrides: Sequence[str], data: Collection[str] | None = N
 
     >>> renewed_overrides(["data=labelled_text", "data.path=a.csv", "schedule=cosine,hold_then_decay", "bad_steps=3"])
     ['data=labeled_text', 'data.path=a.csv', 'schedule=cosine,constant_then_decay', 'max_nonfinite_steps=3']
+    >>> renewed_overrides(["schedule.hold=0.5", "~callbacks.picture", "callbacks.picture.windows=0"])
+    ['schedule.constant_share=0.5', '~callbacks.forecasts', 'callbacks.forecasts.windows=0']
     >>> renewed_overrides(["data.header=false", "data.target=[1,3]", "+data.stride=4"])
     ['data.table.header=false', 'data.target=[0,2]', '+data.windows.stride=4']
     """
+    own = [key.lstrip("+").removesuffix("_target_") for key in (one.partition("=")[0] for one in overrides)]
+    own = [prefix for prefix in own if prefix.endswith(".")]
     typed = [override.lstrip("+~").partition("=") for override in overrides]
     chosen = {CHOICES["data"].get(name, name) for key, _, value in typed if key == "data" for name in value.split(",")}
     keys = dict(KEYS)
@@ -152,8 +173,16 @@ def renewed_overrides(overrides: Sequence[str], data: Collection[str] | None = N
         values = ",".join(known.get(choice, choice) for choice in value.split(",")) if known else value
         if counts_from_one and key.removeprefix("data.") in COLUMNS:
             values = re.sub(r"(?<![\w.'-])\d+(?![\w.'])", lambda number: str(int(number[0]) - 1), value)
-        present = written.removesuffix(key) + keys.get(key, key) + equals + values
+        is_own = any(key.startswith(prefix) and not prefix.startswith("data.") for prefix in own)
+        present = written.removesuffix(key) + (key if is_own else _present_key(key, keys)) + equals + values
         if present != override:
             notice(f"rnnkit: {override} is now {present}, which is used")
         found.append(present)
     return found
+
+
+def _present_key(key: str, keys: Mapping[str, str]) -> str:
+    for old, new in keys.items():
+        if key == old or key.startswith(f"{old}."):
+            return new + key.removeprefix(old)
+    return key

@@ -7,7 +7,14 @@ from typing import Any
 
 MODULES = (
     *("rnnkit", "rnnkit.cells", "rnnkit.engines", "rnnkit.layers", "rnnkit.models", "rnnkit.models.forecasting"),
-    *("rnnkit.models.forecasting.distributions", "rnnkit.data", "rnnkit.tasks", "rnnkit.testing", "rnnkit.training"),
+    *(
+        "rnnkit.models.forecasting.distributions",
+        "rnnkit.data",
+        "rnnkit.tasks",
+        "rnnkit.insight",
+        "rnnkit.testing",
+        "rnnkit.training",
+    ),
 )
 
 

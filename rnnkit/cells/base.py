@@ -44,6 +44,8 @@ class Cell(nn.Module, ABC, Generic[State]):
 
     input_size: int
     output_size: int
+    gate_names: ClassVar[tuple[str, ...]] = ()
+    """The names of its gates for reports, in the order in which a step computes their sigmoids."""
     _context: ClassVar[inspect.Parameter | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:

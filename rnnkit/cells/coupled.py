@@ -28,6 +28,8 @@ class CoupledLSTMCell(BlockCell[LSTMState]):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("forget", "output")
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size, input_blocks=3, recurrent_blocks=3)
         self.bias = nn.Parameter(torch.zeros(3 * hidden_size))

@@ -31,6 +31,8 @@ class GRUCell(GatedCell[Tensor]):
     torch.Size([2, 5])
     """
 
+    gate_names = ("reset", "update")
+
     def __init__(self, input_size: int, hidden_size: int, reset_after: bool = True, bias: bool = True) -> None:
         super().__init__(input_size, hidden_size, gates=3, bias=bias)
         self.reset_after = reset_after

@@ -28,6 +28,8 @@ class LayerNormLSTMCell(BlockCell[LSTMState]):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("forget", "input", "output")
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size, input_blocks=4, recurrent_blocks=4)
         self.norm_ih = nn.LayerNorm(4 * hidden_size)
@@ -65,6 +67,8 @@ class LayerNormGRUCell(BlockCell[Tensor]):
     >>> cell(torch.zeros(2, 3), cell.initial_state(2))[0].shape
     torch.Size([2, 5])
     """
+
+    gate_names = ("reset", "update")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, input_blocks=3, recurrent_blocks=3)

@@ -39,6 +39,8 @@ class LEMCell(BlockCell[LEMState]):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("memory step", "hidden step")
+
     def __init__(self, input_size: int, hidden_size: int, dt: Annotated[float, Interval(gt=0, le=1)] = 1.0) -> None:
         if not 0 < dt <= 1:
             raise UserError("dt", "a number above 0 and at most 1", str(dt), fix="model.cell.dt=1.0")

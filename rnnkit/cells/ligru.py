@@ -27,6 +27,8 @@ class LiGRUCell(BlockCell[Tensor]):
     torch.Size([2, 5])
     """
 
+    gate_names = ("update",)
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, input_blocks=2, recurrent_blocks=2)
         self.norm_ih = nn.LayerNorm(2 * hidden_size)

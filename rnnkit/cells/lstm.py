@@ -37,6 +37,8 @@ class LSTMCell(GatedCell[LSTMState]):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("forget", "input", "output")
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, bias: bool = True) -> None:
         super().__init__(input_size, hidden_size, gates=4, bias=bias)
         if self.bias_ih is not None:

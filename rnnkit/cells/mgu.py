@@ -26,6 +26,8 @@ class MGUCell(BlockCell[Tensor]):
     torch.Size([2, 5])
     """
 
+    gate_names = ("forget",)
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, input_blocks=2, recurrent_blocks=2)
         self.bias = nn.Parameter(torch.zeros(2 * hidden_size))

@@ -25,6 +25,8 @@ class MinGRUCell(LinearCell):
     torch.Size([2, 5])
     """
 
+    gate_names = ("update",)
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.input_map = nn.Linear(input_size, 2 * hidden_size)
@@ -54,6 +56,8 @@ class MinLSTMCell(LinearCell):
     >>> h_BH.shape
     torch.Size([2, 5])
     """
+
+    gate_names = ("input",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)

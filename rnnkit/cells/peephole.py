@@ -28,6 +28,8 @@ class PeepholeLSTMCell(BlockCell[LSTMState]):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("forget", "input", "output")
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size, input_blocks=4, recurrent_blocks=4)
         self.weight_ch = nn.Parameter(torch.zeros(3 * hidden_size))

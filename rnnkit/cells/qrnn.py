@@ -23,6 +23,8 @@ class QRNNCell(LinearCell):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("forget", "output")
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.input_map = nn.Linear(input_size, 2 * hidden_size)

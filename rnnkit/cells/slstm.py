@@ -46,6 +46,8 @@ class SLSTMCell(BlockCell[SLSTMState]):
     torch.Size([2, 6])
     """
 
+    gate_names = ("output",)
+
     def __init__(
         self, input_size: int, hidden_size: int, num_heads: PositiveInt = 1, forget_gate: ForgetGate = "sigmoid"
     ) -> None:

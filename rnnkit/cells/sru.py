@@ -26,6 +26,8 @@ class SRUCell(LinearCell):
     (torch.Size([2, 5]), torch.Size([2, 5]))
     """
 
+    gate_names = ("forget", "reset")
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.input_map = nn.Linear(input_size, 2 * hidden_size, bias=False)

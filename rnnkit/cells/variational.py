@@ -1,6 +1,6 @@
 """Dropout with one mask for a window, inside the recurrence as well (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +46,8 @@ class VariationalDropout(Wrapper[State]):
     >>> output.shape, state.cell.shape, masks.input_kept.shape
     (torch.Size([2, 5]), torch.Size([2, 5]), torch.Size([2, 3]))
     """
+
+    only_in_training: ClassVar[bool] = True
 
     def __init__(
         self, cell: Cell[Any], input: Probability = 0.0, state: Probability = 0.0, output: Probability = 0.0

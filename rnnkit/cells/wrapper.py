@@ -1,6 +1,6 @@
 """Base class of wrappers, which change the behavior of any cell, so that cells need no options for it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -26,6 +26,9 @@ class Wrapper(Cell[State]):
     >>> cell(torch.zeros(2, 3), cell.initial_state(2))[0].shape
     torch.Size([2, 5])
     """
+
+    only_in_training: ClassVar[bool] = False
+    """Whether the wrapper in evaluation mode computes exactly what the cell computes."""
 
     def __init__(self, cell: Cell[Any]) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
     """
     from rnnkit.training.configuration.monitored import settled_mode
     from rnnkit.training.configuration.schema import check_configuration
-    from rnnkit.training.configuration.targets import check_targets
+    from rnnkit.training.configuration.target_checks import check_targets
 
     with open_dict(config):  # a user's own file may have keys of an earlier version
         if OmegaConf.is_dict(config.get("data")):

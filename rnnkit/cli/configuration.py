@@ -10,8 +10,10 @@ from rnnkit.cli.suggestions import nearest, nearest_keys
 from rnnkit.errors import UserError
 from rnnkit.notices import notice
 
-OPTIONAL_GROUPS = ("averaging", "clipping", "debug", "experiment", "schedule")
+OPTIONAL_GROUPS = ("averaging", "clipping", "debug", "experiment", "insight", "schedule")
 """Groups that a run can leave out."""
+NULL_GROUPS = ("insight",)
+"""Groups for which null is a choice."""
 REQUIRED_KEYS = ("callbacks", "deterministic", "monitor", "patience", "run_dir", "seed")
 """Keys that are not groups and that every run needs."""
 
@@ -42,6 +44,18 @@ def keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         yield f"{prefix}{name}"
         if isinstance(value, Mapping):
             yield from keys(value, f"{prefix}{name}.")
+
+
+def without_null(overrides: Iterable[str]) -> list[str]:
+    """Return overrides in which `GROUP=null`, for groups for which it is a choice, leaves the group out as Hydra does.
+
+    >>> without_null(["insight=null", "seed=2"])
+    ['~insight', 'seed=2']
+    """
+    return [
+        f"~{item[:-5]}" if item.removesuffix("=null") in NULL_GROUPS and item.endswith("=null") else item
+        for item in overrides
+    ]
 
 
 def check_choices(overrides: Iterable[str]) -> None:

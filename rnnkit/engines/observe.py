@@ -21,6 +21,7 @@ class ScanEvent(NamedTuple):
         cell: the cell.
         name: its path in the observed module, or else its class.
         x, initial, context, lengths, reverse: the arguments; `initial` is the state before the first step.
+        reset: [B, T], true where a new sequence begins at that step; None if none does.
         engine: the name of the engine.
         y, state: the results; None before the first step.
         states: the state after every step, each leaf [B, T, ...], without a graph; None unless requested.
@@ -37,6 +38,7 @@ class ScanEvent(NamedTuple):
     y: Tensor | None = None
     state: Any = None
     states: Any = None
+    reset: Tensor | None = None
 
 
 class Observer(NamedTuple):
@@ -109,6 +111,7 @@ def run_observed(request: Request, engine: str, run: Callable[[], Result]) -> Re
         lengths=window.lengths,
         reverse=window.reverse,
         engine=engine,
+        reset=_reset(request),
     )
     with _unobserved():
         for observer in watching:
@@ -149,6 +152,14 @@ def _states(request: Request, engine: str, result: Result, random: list[Tensor])
     ends = zip(state_leaves(repeated.state), state_leaves(result.state), strict=True)
     same = all(torch.allclose(one.to(other.dtype), other, rtol=1e-2, atol=1e-2, equal_nan=True) for one, other in ends)
     return repeated.states if same else None
+
+
+def _reset(request: Request) -> Tensor | None:
+    """Return the first steps of sequences; in reverse, the window marks the last ones."""
+    fresh_BT = request.window.fresh
+    if fresh_BT is None or not request.window.reverse:
+        return fresh_BT
+    return torch.cat([torch.zeros_like(fresh_BT[:, :1]), fresh_BT[:, :-1]], dim=1)
 
 
 def _devices(request: Request) -> list[torch.device]:

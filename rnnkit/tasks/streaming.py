@@ -31,6 +31,9 @@ class StreamTask(Task):
         self.carry[stage] = map_state(Tensor.detach, state)
         return self.loss(outputs, batch)
 
+    def run_model(self, model: Any, batch: SequenceBatch, state: Any = None) -> Any:
+        return model(batch.inputs, state, lengths=batch.lengths, reset=batch.reset)[0]
+
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         return self.run_window(batch, "train")
 

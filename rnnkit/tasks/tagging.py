@@ -15,6 +15,7 @@ from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.spans import UNSEEN, SpanCounts, scores
 from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.metrics.tags import TagCounts
+from rnnkit.tasks.one_step import with_one_step
 
 
 class Tagging(Task):
@@ -75,16 +76,22 @@ class Tagging(Task):
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         if self.model.crf is not None:
             log_p_B: Tensor = self.model.crf.log_likelihood(outputs, batch.targets, batch.lengths)
-            return -log_p_B.sum() / batch.tokens
+            return -log_p_B.sum() / batch.num_valid_steps
         e_NC, tags_N = outputs.flatten(0, 1).float(), batch.targets.flatten()
-        return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.tokens
+        return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.num_valid_steps
+
+    def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
+        # a CRF has one loss for the whole sentence; its emissions are compared step by step
+        targets_BT = with_one_step(batch, first=first).targets
+        known_BT = targets_BT.masked_fill(targets_BT >= outputs.shape[-1], IGNORED)
+        return F.cross_entropy(outputs.flatten(0, 1).float(), known_BT.flatten(), ignore_index=IGNORED, reduction="sum")
 
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         e_BTC = self.model(batch.inputs, lengths=batch.lengths)
         found_BT = self.model.decode(e_BTC, batch.lengths)
         self._take_loss(e_BTC, batch, stage)
         valid_BT = None if batch.lengths is None else batch.targets != IGNORED
-        tokens = (batch.targets, found_BT, batch.inputs.words, batch.extra.usual)
+        tokens = (batch.targets, found_BT, batch.inputs.words, batch.extra.most_frequent_tag)
         measured = self._measured(stage)
         measured.tags.update(*(ids.flatten() if valid_BT is None else ids[valid_BT] for ids in tokens))
         if self.marks_entities:
@@ -100,8 +107,8 @@ class Tagging(Task):
                 lengths_B = batch.targets.new_full((len(e_BTC),), e_BTC.shape[1])
             batch = batch._replace(lengths=lengths_B.masked_fill(unseen_BT[:, 0], 0))
         named = batch._replace(targets=batch.targets.masked_fill(unseen_BT, IGNORED))
-        tokens = batch.tokens - unseen_BT.sum()
-        total = self.loss(e_BTC, named) * batch.tokens
+        tokens = batch.num_valid_steps - unseen_BT.sum()
+        total = self.loss(e_BTC, named) * batch.num_valid_steps
         self._measured(stage).loss.update(total / tokens.clamp(min=1), tokens)
 
     def _measured(self, stage: str) -> "_SplitMetrics":

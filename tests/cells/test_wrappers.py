@@ -68,7 +68,7 @@ def test_zoneout_keeps_each_element_with_its_probability_and_the_output_follows(
     steps = torch.diff(y_BTO, dim=1, prepend=torch.zeros(40, 1, 500))
     assert set(steps.unique().tolist()) == {0.0, 1.0}
     assert (steps == 0).float().mean().item() == pytest.approx(0.3, abs=0.006)
-    # independent from step to step, lane to lane and feature to feature
+    # independent from step to step, row to row and feature to feature
     kept = (steps == 0).double()
     pairs = [(kept[:, 1:], kept[:, :-1]), (kept[1:], kept[:-1]), (kept[..., 1:], kept[..., :-1])]
     for a, b in pairs:
@@ -107,7 +107,7 @@ def test_zoneout_leaves_an_output_alone_that_is_no_state() -> None:
 # VariationalDropout
 
 
-def test_variational_masks_hold_still_over_a_window_and_differ_between_windows_and_lanes() -> None:
+def test_variational_masks_hold_still_over_a_window_and_differ_between_windows_and_rows() -> None:
     cell = VariationalDropout(Adding(64), input=0.5, output=0.25)
     x_BTI = torch.ones(3, 6, 64)
     masks = []

@@ -1,6 +1,5 @@
 """A context, an input of several tensors and the states of all steps: what `scan` gives against steps taken by hand."""
 
-import logging
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,7 +22,6 @@ from rnnkit.cells import (
     Zoneout,
     map_state,
 )
-from rnnkit.compat.torch import FakeTensorMode
 from rnnkit.engines import ENGINES, explain, policy, scan
 from rnnkit.engines.request import Request
 from rnnkit.engines.window import Window
@@ -268,18 +266,3 @@ def test_engines_say_why_not() -> None:
     ruled_out = explain(LSTMCell(3, H), torch.zeros(B, 40, 3), return_states=True).ruled_out
     assert "states of single steps" in ruled_out["native"]
     assert "Timed" in explain(MinGRUCell(3, H), Timed(*timed(B, T))).ruled_out["parallel"]
-
-
-class Shifted(GRUCell):
-    """A context [H] for all rows, added to the state."""
-
-    def forward(self, x_BI: Tensor, state: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        return super().forward(x_BI, state + context)
-
-
-def test_a_vector_as_long_as_the_batch_is_tried_as_rows_without_a_log(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger(FakeTensorMode.__module__)  # its records do not reach the handlers of the root
-    log.addHandler(caplog.handler)
-    scan(Shifted(3, H), torch.zeros(H, T, 3), context=torch.ones(H), engine="compiled")
-    log.removeHandler(caplog.handler)
-    assert caplog.text == ""

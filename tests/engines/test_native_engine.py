@@ -40,9 +40,7 @@ def stacked(state: Any) -> Tensor:
 @pytest.mark.parametrize("name", TWINS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
-def test_padded_lanes_are_what_packed_sequences_are(
-    name: str, bias: bool, dtype: torch.dtype, tolerance: float
-) -> None:
+def test_padded_rows_are_what_packed_sequences_are(name: str, bias: bool, dtype: torch.dtype, tolerance: float) -> None:
     ours, theirs = twins(name, dtype, bias)
     lengths = torch.tensor([4, 6, 1])
     x_BTI = torch.randn(3, 6, 3, dtype=dtype, requires_grad=True)
@@ -110,7 +108,7 @@ def test_without_masks_the_kernel_is_all_that_runs(name: str) -> None:
     state = ours.initial_state(2)
     torch_state = tuple(part[None] for part in state) if name == "lstm" else state[None]
     extra = operations(lambda: scan(ours, X, state)) - operations(lambda: theirs(X, torch_state))
-    # Views, and the one-lane initial state that the given one is checked against.
+    # Views, and the one-row initial state that the given one is checked against.
     assert extra <= {
         "aten::unsqueeze",
         "aten::slice",

@@ -16,6 +16,15 @@ from rnnkit.data.forecasting.detection import frequency_of
 from rnnkit.data.forecasting.divided import divided
 from rnnkit.data.forecasting.division import StepSplit, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
+from rnnkit.data.forecasting.following import (
+    BATCH_SIZES,
+    batch_size_for,
+    context_for,
+    epochs_for,
+    grows_with_level,
+    hidden_size_for,
+    repeated_lag,
+)
 from rnnkit.data.forecasting.format import Format, columns_of
 from rnnkit.data.forecasting.frames import Frame, read_frames
 from rnnkit.data.forecasting.frequency import parse_frequency
@@ -82,11 +91,12 @@ class ForecastData(SequenceData[Window]):
         multivariate: whether several targets are channels of one series. Otherwise, each is a separate series.
         times: the meaning of times, and the order and the distance of rows.
         split: the division into training, validation and test.
-        context: the largest number of past steps in a window.
+        context: the largest number of past steps in a window. None, here and below, follows from the training part of
+            the series (see `rnnkit.data.forecasting.following`), and `suggestions` has what it is.
         horizon: the number of steps to forecast.
         windows: the windows that are cut from series.
-        scaling: none, standard, mean or robust.
-        batch_size: see `SequenceData`.
+        scaling: none, standard, mean or robust; or None.
+        batch_size: see `SequenceData`; or None.
         eval_batch_size: see `SequenceData`.
         seed: see `SequenceData`.
         workers: see `SequenceData`.
@@ -128,19 +138,19 @@ class ForecastData(SequenceData[Window]):
         multivariate: bool = True,
         times: Times | Mapping[str, Any] | None = None,
         split: StepSplit | Mapping[str, Any] | None = None,
-        context: Steps = 96,
+        context: Steps | None = None,
         horizon: Steps = 24,
         windows: WindowOptions | Mapping[str, Any] | None = None,
-        scaling: Literal["none", "standard", "mean", "robust"] = "standard",
-        batch_size: PositiveInt = 64,
+        scaling: Literal["none", "standard", "mean", "robust"] | None = None,
+        batch_size: PositiveInt | None = None,
         eval_batch_size: PositiveInt = 256,
         seed: Seed = 1,
         workers: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, seed, workers)
+        super().__init__(batch_size or BATCH_SIZES[0], eval_batch_size, seed, workers)
         for name, count in (("context", context), ("horizon", horizon)):
             check_count(f"data.{name}", count)
-        if scaling not in SCALINGS:
+        if scaling not in (None, *SCALINGS):
             raise UserError("data.scaling", f"one of {', '.join(SCALINGS)}", repr(scaling), fix="data.scaling=standard")
         self.source = Source(Origin.of(dataset, path, train, valid, test), generator)
         covariates, times = nested(Covariates, covariates, "data.covariates"), nested(Times, times, "data.times")
@@ -171,6 +181,8 @@ class ForecastData(SequenceData[Window]):
         self.windows = nested(WindowOptions, windows, "data.windows")
         self.context, self.horizon = context, horizon
         self.scaling = scaling
+        self._is_batch_size_given = batch_size is not None
+        self._suggested: dict[str, Any] = {}
         self._encoding: Encoding | None = None
         self._support: Support | None = None
         self._written_format: str | None = None  # the format of times in the input of predictions
@@ -194,7 +206,7 @@ class ForecastData(SequenceData[Window]):
             UserError: a value is outside (the message has the file, line and series), or the support excludes the
                 scaling.
         """
-        if self.scaling not in support.scalings:
+        if self.scaling is not None and self.scaling not in support.scalings:
             wanted = support.scalings[0]
             expected = f"{' or '.join(support.scalings)}, for {support.expected}"
             raise UserError("data.scaling", expected, self.scaling, fix=f"data.scaling={wanted}")
@@ -219,10 +231,14 @@ class ForecastData(SequenceData[Window]):
         panel, ends_S3, short = usable(regular, self.frequency, ends, self.horizon, drop=self.split.drop_short)
         if short:
             notes.append(f"{short:,} of {short + len(panel):,} series are too short and dropped")
+        if not self._is_restored:
+            self._follow(panel, ends_S3[:, 0])
         cut = self.windows
         strides = (cut.stride, cut.eval_stride, cut.eval_stride)
         splits, counts = divided(panel, ends_S3, self._shape(), strides, cut.per_series, self.seed)
         self._panel, self._ends_S3 = panel, ends_S3
+        if not self._is_restored:
+            self._follow_windows(len(splits.get("train", ())))
         windows = f"windows of {self.context} and {self.horizon} steps: {counts}"
         grid = grid_lines(fit, self.frequency, self.season, is_given=self._is_frequency_given, fill=self.form.fill_gaps)
         self.report = [*extent_lines(frames, self.form, self.source.name), *notes, *grid, missing_line(panel), windows]
@@ -232,7 +248,11 @@ class ForecastData(SequenceData[Window]):
 
     def learn(self, train: Sequence[Window]) -> None:
         calendar = calendar_names(self.frequency) if self.time_features else []
+        assert self.scaling is not None
         self._encoding = learn(self._panel, self._ends_S3[:, 0], self.scaling, self._channels, calendar)
+
+    def suggestions(self) -> dict[str, Any]:
+        return self._suggested
 
     def learned(self) -> dict[str, Any]:
         return {
@@ -335,9 +355,39 @@ class ForecastData(SequenceData[Window]):
     def _channels(self) -> list[str]:
         return list(self.form.target) if self.form.multivariate or len(self.form.target) == 1 else ["value"]
 
+    def _follow(self, panel: Panel, ends_S: NDArray[np.int64]) -> None:
+        """Choose what the user left open, from the training part of the series."""
+        assert self.season is not None
+        steps = int(np.median(ends_S[ends_S > 0])) if (ends_S > 0).any() else 0
+        if self.context is None:
+            self.context = context_for(self.season, self.horizon, steps)
+        train = [panel.of_series(series, int(end)) for series, end in enumerate(ends_S) if end > 1]
+        lags = [lag for lag in (1, self.season, self.horizon) if lag <= self.context]
+        lag = repeated_lag(train, self.horizon, lags)
+        kind: Literal["mean", "standard"] = "mean" if lag > 1 and grows_with_level(train, lag) else "standard"
+        self.scaling = self.scaling or kind
+        self._suggested = {
+            "data.context": self.context,
+            "data.scaling": self.scaling,
+            "model.scaling.kind": kind,
+            "model.linear": self.context if lag else 0,
+            "model.linear_lag": lag,
+        }
+
+    def _follow_windows(self, windows: int) -> None:
+        """Choose what the user left open, from the number of training windows."""
+        if not self._is_batch_size_given:
+            self.batch_size = batch_size_for(windows)
+        self._suggested |= {
+            "data.batch_size": self.batch_size,
+            "model.hidden_size": hidden_size_for(windows),
+            "trainer.max_epochs": epochs_for(windows, self.batch_size),
+        }
+
     def _shape(self) -> Shape:
         calendar = calendar_names(self.frequency) if self.time_features else []
         assert self.season is not None
+        assert self.context is not None
         return Shape(
             self.context,
             self.horizon,
@@ -354,6 +404,7 @@ class ForecastData(SequenceData[Window]):
         return on_grid(frames, self.frequency, fill=fill, zone=zone, is_given=self._is_frequency_given)
 
     def _encode(self, splits: Sequence[Windows]) -> None:
+        assert self.scaling is not None
         encoded = encode(splits[0].panel, self._learned, first_origins(splits), self.scaling, self._channels)
         for windows in splits:
             windows.encoded = encoded

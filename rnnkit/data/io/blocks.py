@@ -51,6 +51,11 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
             f"{path}: {error.strerror or error}",
             fix=choices(argument, f"my_file{path.suffix}" if path.suffix else "my_corpus.txt"),
         ) from error
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        got = f"{str(path)!r}: {error}"  # a NUL byte, which no path can have
+        raise UserError(argument, "a file that can be read", got, fix=choices(argument, "my_corpus.txt")) from error
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed and stat.S_ISREG(before.st_mode):
         raise UserError(

@@ -1,6 +1,6 @@
 """The data module for labeled series."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +120,37 @@ class SeriesLabelData(LabeledData):
         for example in found:
             yield self.ready(example)
         self.notes.print()
+
+    def read_steps(self, lines: Iterable[str]) -> Iterator[Labeled]:
+        """Yield each row of a long table as an encoded example of one step, as it arrives.
+
+        Raises:
+            UserError: the run reads tables with one series in a row, or a row does not fit.
+        """
+        if self.gaps:
+            raise UserError("data.gaps", "false for a stream of rows", "true", fix="rnnkit predict, which reads series")
+        if self.layout != "long":
+            raise UserError("data.layout", "long, a row for each step", self.layout, fix="data.layout=long")
+        header = ""
+        for number, line in enumerate(lines, 1):
+            if self.table.header is not False and number == 1:
+                header = line if line.endswith("\n") else f"{line}\n"
+                continue
+            name = f"standard input, row {number}"
+            for example in read_long(
+                header + line,
+                name,
+                self.columns,
+                self.channels,
+                self.table,
+                curve=False,
+                targets=False,
+                argument="standard input",
+                notes=self.notes,
+                step_format=self.step_format,
+            ):
+                known = example if self.columns["id"] is not None else example._replace(id="")
+                yield known._replace(inputs=self.encode_inputs(known))
 
     def is_empty(self, example: Labeled) -> bool:
         return bool(np.isnan(example.inputs).all())

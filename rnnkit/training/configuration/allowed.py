@@ -32,9 +32,10 @@ NAMED = {
         for name in ("constant", "cosine", "constant_then_decay", "one_cycle", "reduce_on_plateau")
     ),
     "rnnkit.data.builtin.mackey_glass.MackeyGlass",
-    "rnnkit.training.report.confusion.ConfusionPicture",
-    "rnnkit.training.report.details.DetailsText",
-    "rnnkit.training.report.forecast_plot.ForecastPicture",
+    "rnnkit.training.insight.callback.Insight",
+    "rnnkit.training.report.confusion.ConfusionMatrixFigure",
+    "rnnkit.training.report.report_text.ReportText",
+    "rnnkit.training.report.forecasts.ForecastFigure",
     "rnnkit.training.report.samples.SampleText",
     TRAINER,
     CHECKPOINT,

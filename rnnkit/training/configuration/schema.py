@@ -1,26 +1,24 @@
 """Validation of a whole configuration against the annotations of its classes, before anything is read or built."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 import lightning as L
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.errors import Problems, UserError
 from rnnkit.training.configuration.construct import locate
 from rnnkit.training.configuration.foreign import SET_BY_A_RUN
-from rnnkit.training.configuration.monitored import monitor_problems, settled_mode
+from rnnkit.training.configuration.monitored import monitor_problems
 from rnnkit.training.configuration.processes import device_problems
+from rnnkit.training.configuration.references import at_its_source, references, resolved, with_mode
 from rnnkit.training.configuration.settings import RunSettings
 from rnnkit.training.configuration.signatures import Signature, signature_of
-from rnnkit.training.configuration.values import MISSING, check_value, group_of, is_node, written
+from rnnkit.training.configuration.values import MISSING, check_value, is_node
+from rnnkit.training.configuration.wording import group_of, written
 
-REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 REQUIRED = (
     "task",
     "data",
@@ -49,15 +47,15 @@ def check_configuration(config: DictConfig) -> None:
     for name in REQUIRED:
         if name not in config:
             raise UserError(name, "a value, which every run needs", "none", fix=f"leaving out ~{name}")
-    plain = _resolved(_with_mode(config))
-    sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
+    plain = resolved(with_mode(config))
+    sources = dict(references(OmegaConf.to_container(config, resolve=False)))
     problems: dict[str, UserError] = {}
     for problem in (
         *_mapping("", plain, RunSettings, is_closed=False),
         *monitor_problems(config),
         *device_problems(config),
     ):
-        named = _at_its_source(problem, sources)
+        named = at_its_source(problem, sources)
         problems.setdefault(named.argument, named)
     found = Problems()
     found.found = [*problems.values()]
@@ -71,7 +69,7 @@ def check_built(config: DictConfig, names: Iterable[str]) -> None:
         UserError: with all problems, each by its key.
     """
     settings = signature_of(RunSettings).parameters
-    plain = _resolved(config)
+    plain = resolved(config)
     found = Problems()
     found.found = [problem for name in names for problem in _nodes(name, _taken(plain[name]), settings[name].hint)]
     found.raise_all()
@@ -88,42 +86,6 @@ def _taken(node: Any) -> Any:
         return node
     known = signature_of(target).parameters
     return {name: value for name, value in node.items() if name in known or name.startswith("_") or not others}
-
-
-def _with_mode(config: DictConfig) -> DictConfig:
-    """Set `monitor_mode` for nodes that refer to it; if there is none, the problem is reported for the monitor."""
-    settled = deepcopy(config)
-    with open_dict(settled):
-        settled.monitor_mode = settled_mode(config) or "min"
-    return settled
-
-
-def _resolved(config: DictConfig) -> dict[str, Any]:
-    try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", None) or "configuration")
-        reason = str(error).splitlines()[0]
-        raise UserError(key, "a value, or a ${key} that exists", reason, fix=f"{key}=...") from error
-
-
-def _references(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each key whose value refers to another key, and that key."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _references(value, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, str) and (match := REFERENCE.fullmatch(node)):
-        yield key, match[1]
-
-
-def _at_its_source(problem: UserError, sources: Mapping[str, str]) -> UserError:
-    """Return the problem under the key that the user sets, if the key refers to another one."""
-    key = problem.argument
-    for taken, source in sources.items():
-        if key == taken or key.startswith(f"{taken}."):
-            named = problem.renamed(source + key.removeprefix(taken))
-            return _at_its_source(named, sources)
-    return problem
 
 
 def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool = True) -> Iterator[UserError]:

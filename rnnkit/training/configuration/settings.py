@@ -24,6 +24,7 @@ class RunSettings:
     schedule: Callable[..., Any] | None = None
     clipping: nn.Module | None = None
     averaging: L.Callback | None = None
+    insight: L.Callback | None = None
     callbacks: Mapping[str, L.Callback | None]
 
     seed: Seed = 1

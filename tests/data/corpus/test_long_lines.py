@@ -1,6 +1,5 @@
 """One line of a file without end: every reader ends in a result or in one short message that names the file, soon."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from rnnkit.data import ForecastData, SeriesLabelData, TagData, TextLabelData
 from rnnkit.errors import UserError
 
-SECONDS = 30
 ROWS = "text,label\n" + "".join(f"good {n},{'ab'[n % 2]}\n" for n in range(40))
 OBJECTS = "".join(f'{{"text": "good {n}", "label": "{"ab"[n % 2]}"}}\n' for n in range(40))
 WIDE = "".join(f"{n % 2},{n}.5,{n * n},3\n" for n in range(40))
@@ -134,16 +132,15 @@ def read(case: str, size: int, folder: Path) -> None:
         file.write(before)
         file.write(part(size))
         file.write(behind)
-    started = time.process_time()
     try:
         make(path).setup("fit")
     except UserError as error:
         assert len(str(error)) < 5000  # noqa: PT017  reading it is fine too
     finally:
         path.unlink()
-    assert time.process_time() - started < SECONDS
 
 
+@pytest.mark.timeout(120)  # in seconds; a quadratic reader takes hours
 @pytest.mark.parametrize("case", FILES)
 def test_a_line_of_two_million_bytes(case: str, tmp_path: Path) -> None:
     read(case, 2_000_000, tmp_path)

@@ -144,7 +144,7 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"))
     windows, rows = predicted(data, sales(tmp_path / "new.csv", 13, future=3))
     batch = data.collate(windows)
-    assert batch.extra.step.tolist() == [10, 10]
+    assert batch.extra.origin.tolist() == [10, 10]
     assert batch.targets.isnan().all()
     sold = batch.extra.location[:, None] + batch.extra.scale[:, None] * batch.inputs.past
     assert sold[1].flatten().tolist() == pytest.approx([6 * 300, 7 * 300, 8 * 300, 9 * 300])
@@ -234,7 +234,7 @@ SMALL = [
     "data.batch_size=8",
     "trainer.max_epochs=2",
     "trainer.log_every_n_steps=5",
-    "~callbacks.picture",
+    "~callbacks.forecasts",
 ]
 
 

@@ -142,12 +142,12 @@ def test_missing_rows_are_gaps_or_steps(file: Path) -> None:
     write(file, "date,x", [(HOURS[i], i) for i in kept])
     data = made(path=file, times={"fill_gaps": False})
     batch = data.collate(data.splits["train"])
-    lane = batch.extra.step.tolist().index(12)
-    assert batch.inputs.gaps[lane].tolist() == [1, 1, 4, 1]
+    lane = batch.extra.origin.tolist().index(12)
+    assert batch.inputs.time_deltas[lane].tolist() == [1, 1, 4, 1]
     assert data.season == 1  # a row a day before is not so many rows before
     filled = made(path=file)
     batch = filled.collate(filled.splits["train"])
-    assert (batch.inputs.gaps == 1).all()
+    assert (batch.inputs.time_deltas == 1).all()
     found = values(filled.splits["train"].panel, "")[:, 0]
     np.testing.assert_array_equal(np.isnan(found).nonzero()[0], [10, 11, 12])
     assert len(found) == 60
@@ -165,7 +165,7 @@ def test_dates_divide_the_splits(file: Path) -> None:
 def test_the_frequency_is_found_or_given(file: Path) -> None:
     write(file, "date,x", [(hour, i) for i, hour in enumerate(HOURS)])
     batch = next(iter(made(path=file, times={"frequency": "2h", "fill_gaps": False}).val_dataloader()))
-    assert batch.inputs.gaps[0].tolist() == [0.5] * 4
+    assert batch.inputs.time_deltas[0].tolist() == [0.5] * 4
     with pytest.raises(
         UserError, match=r"^data\.times\.frequency: expected most times of every series 2h apart; got 30 of 60"
     ):

@@ -100,7 +100,7 @@ def test_seasons_are_in_time_and_forecasts_keep_to_the_calendar(kind: str, missi
         error = seasonal_naive(batch.inputs, 8, season, batch.lengths) - batch.targets
         assert error.nan_to_num().abs().max() < 1e-5
         assert batch.extra.seasonal_error.nan_to_num().abs().max() < 1e-5
-        assert (batch.inputs.gaps == 1).all()
+        assert (batch.inputs.time_deltas == 1).all()
     place = [rows.index(row) for row in kept]
     single = sum(after - before == 1 for before, after in pairwise(place))
     share = next(line for line in data.report if line.startswith("frequency"))
@@ -156,7 +156,7 @@ def test_irregular_rows_are_refused_and_the_repairs_work(file: Path) -> None:
     assert len(rows.splits["train"].panel.values) == 200
     batch = rows.collate([rows.splits["train"][0]])
     expected = [(b - a) / (times[7] - times[6]) for a, b in pairwise(times[4:10])]
-    found = batch.inputs.gaps[0, 5:10]
+    found = batch.inputs.time_deltas[0, 5:10]
     torch.testing.assert_close(found / found[2], torch.tensor(expected), rtol=1e-4, atol=1e-4)
     assert "data.times.fill_gaps=false" in " ".join(rows.report)
     about_noon = [datetime(2024, 1, 1, 12) + timedelta(days=i, hours=i * i * 7 % 13 - 6) for i in range(200)]
@@ -167,7 +167,7 @@ def test_irregular_rows_are_refused_and_the_repairs_work(file: Path) -> None:
         made(file)
     moved = made(file, times={"fill_gaps": True})
     assert moved.splits["train"].panel.values[:, 0].tolist() == [i % 7 for i in range(200)]
-    assert (moved.collate(moved.splits["test"]).inputs.gaps == 1).all()
+    assert (moved.collate(moved.splits["test"]).inputs.time_deltas == 1).all()
 
 
 def test_a_series_of_another_frequency_is_named(file: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_short_file_is_continued_as_the_model_was_trained(file: Path, tmp_path
 def test_training_prints_how_a_file_was_read(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(day, round(math.sin(i), 3)) for i, day in enumerate(days(range(5), 120)) if i != 60]
     write(file, rows[::-1])
-    small = ["model.hidden_size=4", "trainer.max_steps=2", "~callbacks.picture", "data.context=10", "data.horizon=3"]
+    small = ["model.hidden_size=4", "trainer.max_steps=2", "~callbacks.forecasts", "data.context=10", "data.horizon=3"]
     arguments = ["task=forecasting", "data=series", f"data.path={file}", f"run_dir={tmp_path / 'run'}", *small]
     assert run(["train", *arguments]) == 0
     printed = capsys.readouterr().err

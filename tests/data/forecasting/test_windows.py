@@ -76,7 +76,7 @@ def test_every_window_is_the_one_cut_by_hand(scaling: str) -> None:
             x = series[name]
             same(unscaled(batch, batch.inputs.past)[lane], x[origin - 5 : origin])
             same(unscaled(batch, batch.targets)[lane], x[origin : origin + 3])
-            assert batch.extra.step[lane] == origin
+            assert batch.extra.origin[lane] == origin
             for channel in range(2):
                 training = x[: len(x) - 16, channel]
                 location, scale = STATISTICS[scaling](training[~np.isnan(training)])
@@ -133,7 +133,7 @@ def test_a_short_series_has_a_short_past_and_the_batch_says_so() -> None:
     assert batch.lengths.tolist() == [5, 1]
     assert batch.num_steps == 6
     assert batch.inputs.past[1].isnan().flatten().tolist() == [False, True, True, True, True]
-    assert batch.inputs.gaps[1].tolist() == [1] * 5
+    assert batch.inputs.time_deltas[1].tolist() == [1] * 5
     same(unscaled(batch, batch.inputs.past)[1, :1], short[:1])
     same(unscaled(batch, batch.targets)[1], short[1:4])
     alone = data.collate([windows[0]])
@@ -152,7 +152,7 @@ def test_windows_drawn_for_an_epoch_are_as_many_of_each_series_and_others_in_the
         return sorted(
             (int((scales == scale).nonzero()), step)
             for batch in batches
-            for scale, step in zip(batch.extra.scale[:, 0], batch.extra.step.tolist(), strict=True)
+            for scale, step in zip(batch.extra.scale[:, 0], batch.extra.origin.tolist(), strict=True)
         )
 
     first, second = epoch(), epoch()

@@ -122,3 +122,8 @@ def test_reading_whole_is_reading_in_blocks(tmp_path: Path, monkeypatch: pytest.
     whole = read(tmp_path)
     monkeypatch.setattr(blocks, "BLOCK", 1)
     assert read(tmp_path) == whole
+
+
+def test_a_path_with_a_nul_byte() -> None:
+    with pytest.raises(UserError, match=r"^data\.path: expected a file that can be read; got 'a\\x00b'"):
+        list(byte_blocks(Path("a\0b")))

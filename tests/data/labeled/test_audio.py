@@ -209,6 +209,18 @@ def test_a_centered_recording_does_not_know_its_microphone(tmp_path: Path) -> No
                 np.testing.assert_allclose(loud - soft, -2 * np.log(0.4), atol=0.05)
 
 
+def flac(declared: int) -> bytes:
+    """A file of 2,000 samples that declares others."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(2000), 8000, format="FLAC")
+    content = bytearray(file.getvalue())
+    content[21:26] = (content[21] & 0xF0 | declared >> 32).to_bytes(1, "big") + (declared & 0xFFFFFFFF).to_bytes(
+        4, "big"
+    )
+    return bytes(content)
+
+
+FLAC = flac(2**36 - 1)
 REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     "damaged": ({"0_a_0.wav": b"RIFFnothing"}, {}, r"data.path: expected sound files; got 0_a_0.wav"),
     "empty": ({"0_a_0.wav": sound(np.zeros(0))}, {}, r"expected sound; got 0_a_0.wav, which has no samples"),
@@ -234,6 +246,14 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
         {"bands": 200},
         r"data.bands: expected fewer or wider bands",
     ),
+    "more bands than any": ({"0_a_0.wav": sound(tone(300))}, {"bands": 10**12}, r"data.bands: expected fewer"),
+    "a hop of no sample": ({"0_a_0.wav": sound(tone(300))}, {"hop_ms": 0.01}, r"0\.01 ms are shorter than a sample"),
+    "a second of two billion": (
+        {"0_a_0.wav": sound(tone(300), 2**31 - 1)},
+        {},
+        r"expected at most 1,000,000 samples per second; got 2,147,483,647 in 0_a_0.wav",
+    ),
+    "declared, not there": ({"0_a_0.wav": FLAC}, {}, r"expected a plausible compression ratio; got 0_a_0.wav"),
     "no pattern": ({}, {"target_pattern": "("}, r"data.target_pattern: expected a regular expression; got '\('"),
     "no bracket": ({}, {"target_pattern": r"\d_"}, r"data.target_pattern: expected one group in brackets"),
     "no bands": ({}, {"bands": 0}, r"data.bands: expected a positive number; got 0"),
@@ -255,6 +275,11 @@ def test_damaged_archives(tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(whole[:1000])
     with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got cut.tar"):
         ready(path=tmp_path / "cut.tar")
+    link = tarfile.TarInfo("././@LongLink")
+    link.size, link.type = 5, tarfile.GNUTYPE_LONGNAME
+    (tmp_path / "deep.tar").write_bytes((link.tobuf(tarfile.GNU_FORMAT) + b"a.wav".ljust(512, b"\0")) * 5000)
+    with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got deep.tar"):
+        ready(path=tmp_path / "deep.tar")
     (tmp_path / "no.tar").write_bytes(b"no archive at all" * 100)
     with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got no.tar"):
         ready(path=tmp_path / "no.tar")

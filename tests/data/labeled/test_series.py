@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +271,9 @@ def npz(**arrays: Any) -> bytes:
             r"whole numbers from 0 to 3, .* as lengths; got 4 in a.npz",
         ),
         ({"x": np.zeros((2, 3)), "y": [1, 2], "lengths": [3, 2.5]}, r"whole numbers from 0 to 3.*got 2\.5 in a.npz"),
+        ({"x": np.zeros((2, 3)), "y": [1, 2], "lengths": [3j, 1]}, r"as lengths; got complex128 of shape \(2,\)"),
+        ({"x": np.zeros((2, 3)), "y": [1, 2], "lengths": [[1], [2]]}, r"as lengths; got int64 of shape \(2, 1\)"),
+        ({"x": np.zeros((1, 3)), "y": [1], "lengths": 3}, r"as many lengths as series, 1; got lengths of shape \(\)"),
         ({"x": np.zeros((2, 3)) * 1j, "y": [1, 2]}, r"expected x of numbers.*got complex128"),
         ({"x": np.zeros((2, 3)), "y": [1, 2], "groups": [np.nan, 1]}, r"a group of every series; got NaN for series 0"),
         ({"x": np.array([[1, np.inf]]), "y": [1]}, r"expected finite values; got infinity in series 0"),
@@ -283,7 +288,39 @@ def test_bad_npz(arrays: dict[str, Any], message: str) -> None:
         read_npz(npz(**arrays), "a.npz", targets=True, argument="data.path")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", npz(x=np.zeros((2, 3)))[:-30]])
+def with_header(shape: str) -> bytes:
+    """An `.npz` file of a few bytes whose array says that it has this shape."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00v\x00" + header.encode() + bytes(64))
+    return file.getvalue()
+
+
+def marked(value: int, *, central: int, local: int) -> bytes:
+    """An `.npz` file with a byte changed in all its headers: at so many bytes from their beginning."""
+    content = bytearray(npz(x=np.zeros((2, 3)), y=[1, 2]))
+    for start, place in ((b"PK\1\2", central), (b"PK\3\4", local)):
+        for found in re.finditer(re.escape(start), bytes(content)):
+            content[found.start() + place] = value
+    return bytes(content)
+
+
+DAMAGED = {
+    "empty": b"",
+    "another": b"not a zip",
+    "cut": npz(x=np.zeros((2, 3)))[:-30],
+    "terabytes": with_header("(10000000000000, 5, 2)"),
+    "more than any": with_header(f"({2**70}, 5, 2)"),
+    "less than none": with_header("(-1, 5, 2)"),
+    "nested": with_header("(" * 60),
+    "encrypted": marked(1, central=8, local=6),
+    "a compression unknown": marked(97, central=10, local=8),
+    "a damaged LZMA": marked(14, central=10, local=8),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_npz(content: bytes) -> None:
     with pytest.raises(UserError, match=r"expected a complete .npz file; got a.npz"):
         read_npz(content, "a.npz", targets=True, argument="data.path")

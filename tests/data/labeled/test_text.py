@@ -77,7 +77,7 @@ def test_a_batch_is_padded_and_counted(tmp_path: Path) -> None:
     for batch in data.train_dataloader():
         lengths = torch.full((len(batch.inputs),), batch.inputs.shape[1]) if batch.lengths is None else batch.lengths
         assert batch.inputs.dtype == torch.int64
-        assert batch.tokens == int(lengths.sum())
+        assert batch.num_valid_steps == int(lengths.sum())
         for ids, length, target in zip(batch.inputs, lengths, batch.targets, strict=True):
             words = set(data.tokenizer.decode(ids[:length]).split())
             assert words <= set(WORDS[data.task_kwargs["classes"][target]])

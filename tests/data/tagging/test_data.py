@@ -39,7 +39,8 @@ def words_of(data: TagData, batch: SequenceBatch) -> list[list[str]]:
     spelled = ["".join(alphabet[i] for i in row) for row in batch.inputs.characters.tolist()]
     lengths = [batch.shape[1]] * batch.shape[0] if batch.lengths is None else batch.lengths.tolist()
     return [
-        [spelled[i] for i in row[:length]] for row, length in zip(batch.inputs.which.tolist(), lengths, strict=True)
+        [spelled[i] for i in row[:length]]
+        for row, length in zip(batch.inputs.word_index.tolist(), lengths, strict=True)
     ]
 
 
@@ -52,7 +53,7 @@ def test_a_batch_by_hand(files: dict[str, str]) -> None:
     assert batch.targets.tolist() == [[0, 1, IGNORED], [1, 0, 3], [2, IGNORED, IGNORED]]
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [2, 3, 1]
-    assert batch.num_steps == batch.tokens == 6
+    assert batch.num_steps == batch.num_valid_steps == 6
     assert words_of(data, batch) == [["EU", "rejects"], ["rejects", "the", "EU"], ["Peter"]]
     assert len(batch.inputs.characters) == 4  # each distinct word once
     assert batch.inputs.sizes.tolist() == [(row != 0).sum() for row in batch.inputs.characters]
@@ -81,7 +82,7 @@ def test_the_usual_tag_is_the_most_frequent_one_and_that_of_rare_words_for_unkno
     (tmp_path / "a.conll").write_text(text)
     (tmp_path / "b.conll").write_text("a X\nb X\nnew X\n")
     data = ready(train=str(tmp_path / "a.conll"), valid=str(tmp_path / "b.conll"))
-    usual = data.collate(data.splits["valid"]).extra.usual[0].tolist()
+    usual = data.collate(data.splits["valid"]).extra.most_frequent_tag[0].tolist()
     assert [data.vocabulary.tags[i] for i in usual] == ["Y", "Z", "W"]
 
 

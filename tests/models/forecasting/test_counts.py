@@ -30,7 +30,7 @@ def written(folder: Path, bad: dict[int, str], name: str = "counts.csv") -> Path
 
 def command(path: Path, folder: Path, *more: str) -> list[str]:
     options = ["task=forecasting", "data=series", "output=negative_binomial", "data.context=14", "data.horizon=7"]
-    options += ["model.hidden_size=4", "trainer.max_epochs=1", "callbacks.picture.windows=0", "data.batch_size=16"]
+    options += ["model.hidden_size=4", "trainer.max_epochs=1", "callbacks.forecasts.windows=0", "data.batch_size=16"]
     return ["train", *options, f"data.path={path}", f"run_dir={folder / 'run'}", *more]
 
 

@@ -47,7 +47,8 @@ READ = {
     "rnnkit.data.loading.sequences.SequenceData": {"write_text", "loads"},  # data.json of the run folder, as JSON
     "rnnkit.data.corpus.data.TextData": {"save"},  # vocabulary.json of the run folder
     "rnnkit.data.tokenizers.tokenizer.Tokenizer": {"write_text"},  # the same
-    "rnnkit.training.report.forecast_plot.ForecastPicture": {"eval"},  # a module's mode
+    "rnnkit.training.insight.callback.Insight": {"save"},  # insight.json of the run folder
+    "rnnkit.training.report.forecasts.ForecastFigure": {"eval"},  # a module's mode
 }
 """What was looked at and found harmless, as a configuration cannot say with which path it is called."""
 

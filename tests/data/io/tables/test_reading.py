@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnnkit.data.io import packed
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.tables.format import TableFormat
 from rnnkit.data.io.tables.reading import read_table
@@ -209,6 +210,33 @@ def test_a_damaged_parquet_file(tmp_path: Path) -> None:
     (tmp_path / "table.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(UserError, match=r"^data\.path: expected a Parquet file that can be read"):
         made(tmp_path / "table.parquet")
+
+
+@pytest.mark.parametrize("kind", ["numbers", "nothing", "texts"])
+def test_a_small_parquet_file_of_gigabytes(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal values are kept once, so the number of rows has nothing to do with the size of the file."""
+    arrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra timeseries")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    codes = arrow.array(np.zeros(200_000, np.int32))
+    columns = {
+        "numbers": arrow.array(np.zeros(200_000)),
+        "nothing": arrow.nulls(200_000),
+        "texts": arrow.DictionaryArray.from_arrays(codes, ["x" * 100_000]),
+    }
+    parquet.write_table(arrow.table({"a": columns[kind]}), tmp_path / "table.parquet", compression="zstd")
+    table = made(tmp_path / "table.parquet")  # 20 GB of texts, if each row had its own
+    assert len(table.columns["a"]) == 200_000
+    monkeypatch.setattr(packed, "ALLOWED", 1 << 16)
+    with pytest.raises(UserError, match=r"^data\.path: expected a plausible compression ratio"):
+        made(tmp_path / "table.parquet")
+
+
+def test_columns_of_lists_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra timeseries")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"a": [1.0, 2.0], "b": [[1], [2, 3]], "c": [{"d": 1}] * 2}), tmp_path / "t.parquet")
+    assert list(made(tmp_path / "t.parquet").columns) == ["a"]
+    assert "columns of lists or structures, left out: b, c" in capsys.readouterr().err
 
 
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

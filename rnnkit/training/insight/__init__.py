@@ -1,0 +1,1 @@
+"""Measurement of a model while it is trained: gradients through time, gates, dynamics, and alarms in words."""

@@ -1,0 +1,1 @@
+"""Inspection of a trained run: what `rnnkit inspect` measures, draws and writes."""
