@@ -1,7 +1,6 @@
 """Series from tables with one row per step."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from rnnkit.data.io.tables.positions import Column, position
 from rnnkit.data.io.tables.reading import table_of_text
 from rnnkit.data.io.tables.table import Table
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.steps import read_steps
+from rnnkit.data.labeled.steps import check_ascending, do_ascend, gaps_before, note_gaps, read_steps
 from rnnkit.errors import UserError
 from rnnkit.notices import notice
 from rnnkit.quoting import assignment
@@ -95,12 +94,12 @@ def read_long(
         raise UserError("data.id_column", "the series of every row", f"none at {line(ids.index(''))}", fix=fix)
     rows_of = _rows_of(ids)
     if "step" in at:
-        steps_N, unit = read_steps(table, at["step"], step_format, lambda times: _ascend(times, rows_of))
-        _check_ascending(steps_N, rows_of, table, at["step"])
+        steps_N, unit = read_steps(table, at["step"], step_format, lambda times: do_ascend(times, rows_of))
+        check_ascending(steps_N, rows_of, table, at["step"])
         if gaps:
-            values_NI = np.concatenate([_gaps(steps_N, rows_of)[:, None], values_NI], 1)
+            values_NI = np.concatenate([gaps_before(steps_N, rows_of)[:, None], values_NI], 1)
         else:
-            _note_gaps(steps_N, unit, rows_of, line, notes)
+            note_gaps(steps_N, unit, rows_of, line, notes)
     _note_apart(rows_of, line, notes)
     groups = _one_each(column(at["group"]), rows_of, line, "group") if "group" in at else None
     found: Sequence[str | NDArray[np.float64]] | None = None
@@ -167,50 +166,6 @@ def _rows_of(ids: Sequence[str]) -> list[NDArray[np.int64]]:
     series_N = np.fromiter((number.setdefault(id_, len(number)) for id_ in ids), np.int64, len(ids))
     order = series_N.argsort(kind="stable")
     return np.split(order, np.bincount(series_N).cumsum()[:-1])
-
-
-def _check_ascending(
-    steps_N: NDArray[np.float64], rows_of: Sequence[NDArray[np.int64]], table: Table, step: str
-) -> None:
-    for rows_T in rows_of:
-        wrong_T = ~(np.diff(steps_N[rows_T]) > 0)
-        if wrong_T.any():
-            at = int(wrong_T.argmax())
-            before, after = int(rows_T[at]), int(rows_T[at + 1])
-            got = f"{table.cell(step, after)} at {table.place(after)} after {table.cell(step, before)}"
-            fix = "sorted rows without repeated steps"
-            raise UserError("data.step_column", "ascending steps in every series", got, fix=fix)
-
-
-def _ascend(times: NDArray[Any], rows_of: Sequence[NDArray[np.int64]]) -> bool:
-    return all((times[rows_T][1:] >= times[rows_T][:-1]).all() for rows_T in rows_of)
-
-
-def _gaps(steps_N: NDArray[np.float64], rows_of: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-    gaps_N = np.zeros(len(steps_N))
-    for rows_T in rows_of:
-        gaps_N[rows_T[1:]] = np.diff(steps_N[rows_T])
-    return gaps_N
-
-
-def _note_gaps(
-    steps_N: NDArray[np.float64],
-    unit: str,
-    rows_of: Sequence[NDArray[np.int64]],
-    line: Callable[[int], str],
-    notes: Findings,
-) -> None:
-    gaps_of = [np.diff(steps_N[rows_T]) for rows_T in rows_of]
-    if not any(map(len, gaps_of)):
-        return
-    usual = np.median(np.concatenate(gaps_of))
-    for gaps, rows_T in zip(gaps_of, rows_of, strict=True):
-        if not np.allclose(gaps, usual):
-            kind = (
-                f"series with distances between steps other than {usual:g}{unit}, read as consecutive steps "
-                "(data.gaps=true makes the distances an input)"
-            )
-            notes.add(kind, line(int(rows_T[0])))
 
 
 def _note_apart(rows_of: Sequence[NDArray[np.int64]], line: Callable[[int], str], notes: Findings) -> None:

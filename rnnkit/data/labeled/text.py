@@ -219,7 +219,7 @@ class TextLabelData(LabeledData):
             raise UserError(argument, "a text table or JSON lines", repr(name), fix=f"{argument}=my_table.csv")
         if format_ == "jsonl":
             return None
-        dialect = detect(text[: 1 << 20], self.table, name, argument, named=roles.is_named)
+        dialect = detect(text, self.table, name, argument, named=roles.is_named)
         if dialect.described() and dialect != self._dialect and dialect.delimiter != "\t":
             notice(f"{name}: read with {dialect.described()}")
         return dialect

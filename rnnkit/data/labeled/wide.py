@@ -46,7 +46,7 @@ def read_wide(
     """
     columns = {key: column for key, column in (("target", target), ("group", group)) if column is not None}
     named = any(isinstance(column, str) for column in columns.values())
-    dialect = detect(text[: 1 << 20], form, name, argument, named=named)
+    dialect = detect(text, form, name, argument, named=named)
     notation = notation_of(dialect, form)
     names: list[str] | None = None
     series: list[Labeled] = []

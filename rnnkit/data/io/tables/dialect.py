@@ -14,6 +14,7 @@ from rnnkit.quoting import assignment
 
 SAMPLE = 500
 """The number of rows that the detection uses."""
+_LARGEST = 1 << 20
 CANDIDATES = ("\t", ";", "|", ",")
 """Delimiters, the less common in text first: a comma may also be the decimal mark."""
 NAMES = {"\t": "tab", BLANKS: "blanks"}
@@ -78,7 +79,7 @@ def detect(text: str, form: TableFormat, name: str, argument: str, *, named: boo
     r"""Detect what the user did not state.
 
     Args:
-        text: the beginning of the file, with whole lines.
+        text: the beginning of the file.
         form: what the user stated.
         name: the name of the file.
         argument: the argument that error messages name.
@@ -90,7 +91,7 @@ def detect(text: str, form: TableFormat, name: str, argument: str, *, named: boo
     >>> detect("day;sold\\n1;1.234,5\\n2;9,5\\n", TableFormat(), "a.csv", "data.path", named=False)
     Dialect(delimiter=';', quote='"', decimal=',', thousands='.', header=True)
     """
-    lines = text.split("\n")[: 2 * SAMPLE]
+    lines = _first_lines(text)
     is_tsv = form.of_file(name) == "tsv"
     delimiter = form.delimiter or ("\t" if is_tsv else _delimiter(lines))
     quote = form.quote
@@ -104,8 +105,16 @@ def detect(text: str, form: TableFormat, name: str, argument: str, *, named: boo
     return Dialect(delimiter, quote, decimal, thousands, header)
 
 
+def _first_lines(text: str) -> list[str]:
+    """The first lines of a text, without a last one that is cut."""
+    sample = text[:_LARGEST]
+    lines = sample.split("\n")
+    is_cut = len(sample) < len(text) and len(lines) > 1
+    return (lines[:-1] if is_cut else lines)[: 2 * SAMPLE]
+
+
 def _rows(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
-    """The first rows; a last one that is cut is left out."""
+    """The first rows, up to one that is not closed."""
     found: list[list[str]] = []
     try:
         for _, row in islice(Dialect(delimiter, quote, ".", "", True).rows(f"{line}\n" for line in lines), SAMPLE):

@@ -66,7 +66,7 @@ def file_rows(
     """
     for source in table_files(paths, argument, notes):
         first, blocks = texts_of(source, argument, form, notes)
-        dialect = detect(first[: 1 << 20], form, source.name, argument, named=False)
+        dialect = detect(first, form, source.name, argument, named=False)
         notation = notation_of(dialect, form)
         is_header = dialect.header
         for block in record_blocks(blocks, dialect.quote):

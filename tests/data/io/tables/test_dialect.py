@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from rnnkit.data.io.encodings import guessed_encoding
 from rnnkit.data.io.findings import Findings
-from rnnkit.data.io.tables import reading
+from rnnkit.data.io.tables import assembly
 from rnnkit.data.io.tables.dialect import Dialect, detect
 from rnnkit.data.io.tables.format import TableFormat
 from rnnkit.data.io.tables.reading import table_of_text
 from rnnkit.data.io.tables.records import record_blocks
+from rnnkit.data.io.tables.table import Table
 from rnnkit.errors import UserError
 
 FORMS: dict[str, tuple[str, Dialect]] = {
@@ -58,7 +59,7 @@ def test_a_comma_that_may_be_either_mark_is_asked_about_and_the_answer_works() -
         assert made(text, **answer).numbers("a", "data.target")[0] == value
 
 
-def made(text: str, **form: Any) -> reading.Table:
+def made(text: str, **form: Any) -> Table:
     return table_of_text(text, "a.csv", "data.path", TableFormat(**form), notes=Findings())
 
 
@@ -110,7 +111,7 @@ def test_other_notations_of_nothing() -> None:
 def test_a_column_that_turns_into_words_keeps_all_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a,b\n" + "1,5\n" * 50 + "Total,9\n"
     whole = record_blocks
-    monkeypatch.setattr(reading, "record_blocks", lambda texts, quote: whole(texts, quote, size=60))
+    monkeypatch.setattr(assembly, "record_blocks", lambda texts, quote: whole(texts, quote, size=60))
     table = made(text)
     assert table.words("a", "data.id").tolist() == ["1"] * 50 + ["Total"]
     with pytest.raises(UserError, match=r"^data\.target: .*got 'Total' at a\.csv line 52\. Try: .*missing=\[Total\]"):
