@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit import cells as cells
+    from rnnkit import deploy as deploy
     from rnnkit import insight as insight
     from rnnkit import layers as layers
     from rnnkit import testing as testing
     from rnnkit.batch import SequenceBatch as SequenceBatch
     from rnnkit.cells import Cell as Cell
+    from rnnkit.deploy import Session as Session
+    from rnnkit.deploy import SessionBank as SessionBank
     from rnnkit.engines import explain as explain
     from rnnkit.engines import observe as observe
     from rnnkit.engines import scan as scan
@@ -35,7 +38,10 @@ __all__ = [
     "RNN",
     "Cell",
     "SequenceBatch",
+    "Session",
+    "SessionBank",
     "cells",
+    "deploy",
     "explain",
     "insight",
     "layers",
@@ -51,6 +57,8 @@ _HOMES = {
     "RNN": "rnnkit.layers",
     "Cell": "rnnkit.cells",
     "SequenceBatch": "rnnkit.batch",
+    "Session": "rnnkit.deploy",
+    "SessionBank": "rnnkit.deploy",
     "explain": "rnnkit.engines",
     "load": "rnnkit.training",
     "observe": "rnnkit.engines",

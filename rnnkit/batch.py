@@ -25,7 +25,7 @@ class SequenceBatch(NamedTuple):
     Args:
         inputs: [B, T] ids or [B, T, I] values. For a model with several inputs, a NamedTuple, a dict or a dataclass,
             whose first tensor is of this form; it may be of your own class. Its tensors are [B, ...] unless it has its
-            own method `take(lanes)`.
+            own method `take(rows)`.
         targets: [B, T] ids, [B, T, O] values or [B]; ids are `IGNORED` at padding.
         lengths: [B], the number of valid steps of each row, 0 allowed. None means no padding, which data modules know
             without synchronizing with the device, and which makes masks unnecessary.
@@ -40,7 +40,7 @@ class SequenceBatch(NamedTuple):
 
     >>> import torch
     >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), num_steps=7)
-    >>> batch.shape, batch.tokens
+    >>> batch.shape, batch.num_valid_steps
     ((2, 5), 7)
     """
 
@@ -90,10 +90,10 @@ class SequenceBatch(NamedTuple):
         return first.shape[0], first.shape[1]
 
     @property
-    def tokens(self) -> int:
+    def num_valid_steps(self) -> int:
         """The number of valid steps of all rows."""
-        lanes, steps = self.shape
-        return lanes * steps if self.num_steps is None else self.num_steps
+        rows, steps = self.shape
+        return rows * steps if self.num_steps is None else self.num_steps
 
     def to(self, device: torch.device) -> "SequenceBatch":
         """Return the batch on another device, or itself if it is there already; does not synchronize with CUDA.
@@ -104,7 +104,7 @@ class SequenceBatch(NamedTuple):
         """
         return self if self.targets.device == device else _moved(self, device)
 
-    def take(self, lanes: Tensor) -> "SequenceBatch":
+    def take(self, rows: Tensor) -> "SequenceBatch":
         """Return a batch of some rows, by their indices; a row may occur several times. Synchronizes with the device.
 
         Raises:
@@ -112,11 +112,11 @@ class SequenceBatch(NamedTuple):
 
         >>> batch = SequenceBatch(torch.zeros(2, 5), torch.tensor([0, 1]), torch.tensor([5, 2]), num_steps=7)
         >>> taken = batch.take(torch.tensor([1, 1, 1]))
-        >>> taken.shape, taken.tokens
+        >>> taken.shape, taken.num_valid_steps
         ((3, 5), 6)
         """
         inputs, targets, lengths, target_lengths, reset, extra = (
-            _taken(value, lanes, self.shape[0])
+            _taken(value, rows, self.shape[0])
             for value in (self.inputs, self.targets, self.lengths, self.target_lengths, self.reset, self.extra)
         )
         num_steps = None if lengths is None else int(lengths.sum())
@@ -166,13 +166,13 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value if found is None else with_parts(value, [_moved(part, device) for part in found])
 
 
-def _taken(value: Any, lanes: Tensor, count: int) -> Any:
+def _taken(value: Any, rows: Tensor, count: int) -> Any:
     if isinstance(value, Tensor):
         if value.dim() == 0 or len(value) != count:
-            got, fix = f"a tensor {list(value.shape)}", "a method take(lanes) of the type that holds it"
-            raise UserError("batch", f"tensors of {count} rows, one for each lane", got, fix=fix)
-        return value[lanes]
+            got, fix = f"a tensor {list(value.shape)}", "a method take(rows) of the type that holds it"
+            raise UserError("batch", f"tensors of {count} rows, as many as the batch has", got, fix=fix)
+        return value[rows]
     if hasattr(value, "take"):
-        return value.take(lanes)
+        return value.take(rows)
     found = parts(value)
-    return value if found is None else with_parts(value, [_taken(part, lanes, count) for part in found])
+    return value if found is None else with_parts(value, [_taken(part, rows, count) for part in found])

@@ -62,7 +62,9 @@ class Problems:
             for error in self.found:
                 raise error
             return
-        together = UserError("configuration", "no problems", f"{len(self.found)}", fix="as each of them says")
+        together = UserError(
+            "configuration", "no problems", f"{len(self.found)}", fix="the override that each of them names"
+        )
         together.args = ("\n  ".join([f"{len(self.found)} problems", *map(str, self.found)]),)
         raise together
 

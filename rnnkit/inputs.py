@@ -10,7 +10,7 @@ class ForecastInputs(NamedTuple):
     """B windows of time series, with the data known at the origin, the step after which the horizon begins.
 
     Values are float64, because a series may lie far above its spread. A model scales them by window
-    (`rnnkit.layers.WindowScaling`) before it computes in the dtype of `gaps` and the covariates.
+    (`rnnkit.layers.WindowScaling`) before it computes in the dtype of `time_deltas` and the covariates.
 
     Axes: B windows, T past steps, H future steps, C target channels; P, F, K, G, S, N covariates.
 
@@ -22,8 +22,8 @@ class ForecastInputs(NamedTuple):
         future_categories: [B, H, G], those G over the horizon.
         static: [B, S], numbers that are constant for a series.
         static_categories: [B, N] int64 ids that are constant for a series.
-        gaps: [B, T], the time since the previous step in units of the frequency; 1 in regular series and at their
-            start.
+        time_deltas: [B, T], the time since the previous step in units of the frequency; 1 in regular series and at
+            their start.
     """
 
     past: Tensor
@@ -33,7 +33,7 @@ class ForecastInputs(NamedTuple):
     future_categories: Tensor
     static: Tensor
     static_categories: Tensor
-    gaps: Tensor
+    time_deltas: Tensor
 
     @classmethod
     def of(cls, past_BTC: Tensor, horizon: int) -> "ForecastInputs":
@@ -43,9 +43,9 @@ class ForecastInputs(NamedTuple):
         >>> ForecastInputs.of(torch.rand(2, 5, 1), horizon=3).future_covariates.shape
         torch.Size([2, 3, 0])
         """
-        lanes, steps, _ = past_BTC.shape
-        past, future = past_BTC.new_zeros(lanes, steps, 0), past_BTC.new_zeros(lanes, horizon, 0)
-        static = past_BTC.new_zeros(lanes, 0)
+        rows, steps, _ = past_BTC.shape
+        past, future = past_BTC.new_zeros(rows, steps, 0), past_BTC.new_zeros(rows, horizon, 0)
+        static = past_BTC.new_zeros(rows, 0)
         return cls(
             past=past_BTC,
             past_covariates=past,
@@ -54,25 +54,25 @@ class ForecastInputs(NamedTuple):
             future_categories=future.long(),
             static=static,
             static_categories=static.long(),
-            gaps=past_BTC.new_ones(lanes, steps),
+            time_deltas=past_BTC.new_ones(rows, steps),
         )
 
 
 class ForecastExtra(NamedTuple):
     """The units of B windows, and their places in their series. No model reads it.
 
-    All tensors except `step` are float64, like the values.
+    All tensors except `origin` are float64, like the values.
 
     Args:
         location, scale: [B, C]; a value in the units of the file is `location + scale * value`.
-        step: [B] int64, the number of steps of the series before the horizon, which defines the phase of the season.
+        origin: [B] int64, the number of steps of the series before the horizon, which defines the phase of the season.
         seasonal_error: [B, C], the mean absolute difference of training values a season apart, in units of the batch;
             NaN if there are none.
     """
 
     location: Tensor
     scale: Tensor
-    step: Tensor
+    origin: Tensor
     seasonal_error: Tensor
 
     @classmethod
@@ -80,13 +80,13 @@ class ForecastExtra(NamedTuple):
         """Return the units of windows that are in those of the file, at the start of series without training values.
 
         >>> import torch
-        >>> ForecastExtra.of(torch.rand(2, 5, 1)).step
+        >>> ForecastExtra.of(torch.rand(2, 5, 1)).origin
         tensor([5, 5])
         """
-        lanes, steps, channels = past_BTC.shape
-        unit = past_BTC.new_ones(lanes, channels)
-        step = torch.full((lanes,), steps, device=past_BTC.device)
-        return cls(torch.zeros_like(unit), unit, step, torch.full_like(unit, torch.nan))
+        rows, steps, channels = past_BTC.shape
+        unit = past_BTC.new_ones(rows, channels)
+        origin = torch.full((rows,), steps, device=past_BTC.device)
+        return cls(torch.zeros_like(unit), unit, origin, torch.full_like(unit, torch.nan))
 
 
 class TokenInputs(NamedTuple):
@@ -97,28 +97,28 @@ class TokenInputs(NamedTuple):
     Args:
         words: [B, T] int64 ids; 0 is a word that does not occur in training, and padding.
         vectors: [B, T] int64 rows of a table of given word vectors; 0 is a word without one, and padding.
-        which: [B, T] int64, the index of each token's word among the distinct words.
+        word_index: [B, T] int64, the index of each token's word among the distinct words.
         characters: [U, K] int64 ids of the characters of the distinct words; 0 is padding.
         sizes: [U] int64, the number of characters of each distinct word.
     """
 
     words: Tensor
     vectors: Tensor
-    which: Tensor
+    word_index: Tensor
     characters: Tensor
     sizes: Tensor
 
-    def take(self, lanes: Tensor) -> "TokenInputs":
+    def take(self, rows: Tensor) -> "TokenInputs":
         """Return some of the sentences; the distinct words remain those of the whole batch."""
-        words, vectors, which = (ids[lanes] for ids in (self.words, self.vectors, self.which))
-        return TokenInputs(words, vectors, which, self.characters, self.sizes)
+        words, vectors, word_index = (ids[rows] for ids in (self.words, self.vectors, self.word_index))
+        return TokenInputs(words, vectors, word_index, self.characters, self.sizes)
 
 
 class TagExtra(NamedTuple):
     """The baseline of B sentences. No model reads it.
 
     Args:
-        usual: [B, T] int64, the most frequent tag of each word in training.
+        most_frequent_tag: [B, T] int64, the most frequent tag of each word in training.
     """
 
-    usual: Tensor
+    most_frequent_tag: Tensor

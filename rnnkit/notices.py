@@ -1,10 +1,8 @@
-"""Notices about data that were left out, repaired or assumed."""
+"""Notices on standard error, such as about data that were left out, repaired or assumed."""
 
-import os
 import sys
 
-_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-"""Environment variables of launchers with the number of the process."""
+from rnnkit.ranks import is_first
 
 
 def notice(text: str) -> None:
@@ -12,8 +10,7 @@ def notice(text: str) -> None:
 
     Standard output is reserved for results that another program reads.
     """
-    rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
-    if rank == "0":
+    if is_first():
         print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
@@ -34,3 +31,12 @@ def listed(names: list[str], most: int = 3) -> str:
     """
     left = len(names) - most
     return ", ".join(names[:most]) + (f" and {left:,} more" if left > 0 else "")
+
+
+def in_bytes(size: int) -> str:
+    """Format a number of bytes.
+
+    >>> in_bytes(3 * 2**29), in_bytes(5 * 2**20)
+    ('1.5 GiB', '5 MiB')
+    """
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"

@@ -51,6 +51,8 @@ def _count(node: Any, known: dict[int, int], depth: int) -> int:
         raise UnfitError(f"it is nested more than {DEEPEST} deep")
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
         raise UnfitError(f"{node.tag} is no plain value")
+    if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+        raise UnfitError("a value has a NUL character, which no path and no name can have")
     known[id(node)] = 0  # while it is being counted
     parts = node.value if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):

@@ -38,7 +38,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder
 from rnnkit.training.configuration.construct import construct
-from rnnkit.training.run.run import build_trainable
+from rnnkit.training.run.build import build_trainable
 
 CASES = {
     "tagging": ["task=tagging"],
@@ -105,7 +105,7 @@ def bare_loop(config: DictConfig, data: Any, *, written: bool) -> Iterator[int]:
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        yield batch.tokens
+        yield batch.num_valid_steps
 
 
 class Pairs(Checkpoint):
@@ -121,7 +121,7 @@ class Pairs(Checkpoint):
         self._tokens, self._clock = 0, time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._tokens += batch.tokens
+        self._tokens += batch.num_valid_steps
         if trainer.global_step % self.block:
             return
         speeds = [self._tokens / (time.perf_counter() - self._clock)]

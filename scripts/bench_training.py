@@ -87,7 +87,7 @@ def through_the_command_line(corpus: Path, case: dict, steps: int, folder: Path)
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         assert run(["train", *overrides]) == 0
-    return json.loads((folder / "summary.json").read_text())["tokens_per_second"]
+    return json.loads((folder / "summary.json").read_text())["time_steps_per_second"]
 
 
 def main() -> None:

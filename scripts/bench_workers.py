@@ -30,7 +30,7 @@ def trained(overrides: list[str], steps: int, folder: Path) -> float:
     limits = ["trainer.max_epochs=-1", f"trainer.max_steps={steps}", "trainer.limit_val_batches=1", "schedule=constant"]
     with contextlib.redirect_stdout(io.StringIO()):
         assert run(["train", *overrides, *limits, f"run_dir={folder}"]) == 0
-    return float(json.loads((folder / "summary.json").read_text())["tokens_per_second"])
+    return float(json.loads((folder / "summary.json").read_text())["time_steps_per_second"])
 
 
 def asked(folder: Path) -> float:

@@ -55,7 +55,7 @@ def watched(overrides: list[str], steps: int, folder: Path) -> Watched:
     first = next(size for step, size in sizes if step >= steps // 10)
     last = max(size for step, size in sizes if step >= steps - steps // 10)
     summary = json.loads((folder / "summary.json").read_text())
-    return Watched(seconds, reading, first, last, round(summary["tokens_per_second"]))
+    return Watched(seconds, reading, first, last, round(summary["time_steps_per_second"]))
 
 
 def write_text(path: Path, size: int, seed: int = 0) -> None:

@@ -22,7 +22,7 @@ def test_every_tensor_moves_and_nothing_else_changes() -> None:
     assert type(moved.inputs) is ForecastInputs
     assert all(part.device == META for part in (*moved.inputs, moved.targets, moved.lengths))
     assert [part.shape for part in moved.inputs] == [part.shape for part in inputs]
-    assert (moved.reset, moved.num_steps, moved.shape, moved.tokens) == (None, 9, (2, 5), 9)
+    assert (moved.reset, moved.num_steps, moved.shape, moved.num_valid_steps) == (None, 9, (2, 5), 9)
 
 
 def test_lightning_moves_it_so() -> None:
@@ -45,16 +45,16 @@ class Unit(NamedTuple):
     name: str
 
 
-def own(lanes: int = 3) -> SequenceBatch:
-    values = torch.arange(lanes * 4.0).view(lanes, 4, 1)
+def own(rows: int = 3) -> SequenceBatch:
+    values = torch.arange(rows * 4.0).view(rows, 4, 1)
     return SequenceBatch(
         Readings(values, {"mean": values.mean(1)}),
-        torch.arange(lanes * 2).view(lanes, 2),
+        torch.arange(rows * 2).view(rows, 2),
         lengths=torch.tensor([4, 3, 1]),
         target_lengths=torch.tensor([2, 1, 2]),
         reset=torch.tensor([True, False, True]),
         num_steps=8,
-        extra=Unit(torch.arange(float(lanes)), "m"),
+        extra=Unit(torch.arange(float(rows)), "m"),
     )
 
 
@@ -67,19 +67,20 @@ def test_types_of_ones_own_move_with_target_lengths_and_extra() -> None:
     assert (moved.extra.name, moved.num_steps) == ("m", 8)
 
 
-def test_lanes_are_taken_from_every_part() -> None:
-    batch, lanes = own(), torch.tensor([2, 0, 2, 2])
-    taken = batch.take(lanes)
-    assert torch.equal(taken.inputs.values, batch.inputs.values[lanes])
-    assert torch.equal(taken.inputs.notes["mean"], batch.inputs.notes["mean"][lanes])
+def test_rows_are_taken_from_every_part() -> None:
+    batch, rows = own(), torch.tensor([2, 0, 2, 2])
+    taken = batch.take(rows)
+    assert torch.equal(taken.inputs.values, batch.inputs.values[rows])
+    assert torch.equal(taken.inputs.notes["mean"], batch.inputs.notes["mean"][rows])
     assert (taken.lengths.tolist(), taken.target_lengths.tolist()) == ([1, 4, 1, 1], [2, 2, 2, 2])
     assert (taken.reset.tolist(), taken.extra.scale.tolist()) == ([True] * 4, [2.0, 0.0, 2.0, 2.0])
-    assert (taken.shape, taken.tokens, taken.extra.name) == ((4, 4), 7, "m")
+    assert (taken.shape, taken.num_valid_steps, taken.extra.name) == ((4, 4), 7, "m")
 
 
-def test_a_tensor_without_a_row_for_each_lane_is_refused() -> None:
+def test_a_tensor_without_a_row_for_each_row_is_refused() -> None:
     batch = own()._replace(inputs=Readings(torch.ones(3, 4, 1), {"table": torch.ones(5, 2)}))
-    with pytest.raises(UserError, match=r"tensors of 3 rows, one for each lane; got a tensor \[5, 2\]\. Try: a method"):
+    expected = r"tensors of 3 rows, as many as the batch has; got a tensor \[5, 2\]\. Try: a method"
+    with pytest.raises(UserError, match=expected):
         batch.take(torch.tensor([0]))
 
 
@@ -92,12 +93,12 @@ def test_a_sentence_that_is_taken_is_scored_as_it_was() -> None:
     whole_BTC, part_BTC = (model(one.inputs, lengths=one.lengths) for one in (batch, taken))
     assert_close(part_BTC[0, :1], whole_BTC[1, :1])
     assert_close(part_BTC[1], whole_BTC[0])
-    assert taken.extra.usual.tolist() == [[0, 0, 0], [0, 1, 2]]
+    assert taken.extra.most_frequent_tag.tolist() == [[0, 0, 0], [0, 1, 2]]
 
 
 def test_lengths_that_are_all_alike_need_no_mask() -> None:
     x_BTI = torch.zeros(2, 5, 1)
     full = SequenceBatch.of(x_BTI, torch.zeros(2, 3), [5, 5], [3, 3])
-    assert (full.lengths, full.target_lengths, full.num_steps, full.tokens) == (None, None, None, 10)
+    assert (full.lengths, full.target_lengths, full.num_steps, full.num_valid_steps) == (None, None, None, 10)
     short = SequenceBatch.of(x_BTI, torch.zeros(2, 3), [5, 2], [3, 1])
-    assert (short.lengths.tolist(), short.target_lengths.tolist(), short.tokens) == ([5, 2], [3, 1], 7)  # type: ignore[union-attr]
+    assert (short.lengths.tolist(), short.target_lengths.tolist(), short.num_valid_steps) == ([5, 2], [3, 1], 7)  # type: ignore[union-attr]

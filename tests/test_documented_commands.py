@@ -39,7 +39,7 @@ ALL = {**{page.name: groups(page) for page in PAGES}, "help": help_groups()}
 
 def words_of(command: str) -> list[str]:
     """What follows `rnnkit`."""
-    words = shlex.split(command, comments=True)
+    words = shlex.split(re.sub(r" < \S+$", "", command), comments=True)
     files = iter(["new_reviews.csv", "predictions.csv"])
     return [next(files) if word == "FILE" else word for word in words[words.index("rnnkit") + 1 :]]
 

@@ -1,4 +1,4 @@
-"""The last valid step of a lane, against a loop over lanes."""
+"""The last valid step of a row, against a loop over rows."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def test_the_last_valid_step_and_its_gradient(shape: tuple[int, ...], lengths: l
     y_BT = torch.randn(shape, requires_grad=True)
     ends = [max(0, length - 1) for length in lengths or [5] * 4]
     found = last_valid(y_BT, None if lengths is None else torch.tensor(lengths))
-    wanted = torch.stack([y_BT[lane, end] for lane, end in enumerate(ends)])
+    wanted = torch.stack([y_BT[row, end] for row, end in enumerate(ends)])
     assert torch.equal(found, wanted)
     weights = torch.randn_like(wanted)
     ours, theirs = (torch.autograd.grad((y * weights).sum(), y_BT)[0] for y in (found, wanted))

@@ -208,7 +208,7 @@ class BrokenEngine:
     [
         (
             leaking_padding,
-            r"\(padded, engine broken, torch.float64\) and each lane stepped by hand disagree.*nan against",
+            r"\(padded, engine broken, torch.float64\) and each row stepped by hand disagree.*nan against",
         ),
         (reset_one_step_late, r"\(reset, engine broken, .* disagree in"),
         (direction_forgotten, r"\(reversed, engine broken, .* disagree in the output\["),

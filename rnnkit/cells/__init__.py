@@ -28,7 +28,7 @@ from rnnkit.cells.slstm import SLSTMCell, SLSTMState
 from rnnkit.cells.sru import SRUCell
 from rnnkit.cells.stack import Stack
 from rnnkit.cells.state import map_state, state_leaves
-from rnnkit.cells.variational import VariationalDropout, VariationalState
+from rnnkit.cells.variational import VariationalDropout, VariationalMasks
 from rnnkit.cells.weight_drop import WeightDrop
 from rnnkit.cells.wrapper import Wrapper
 from rnnkit.cells.zoneout import Zoneout
@@ -65,7 +65,7 @@ __all__ = [
     "SRUCell",
     "Stack",
     "VariationalDropout",
-    "VariationalState",
+    "VariationalMasks",
     "WeightDrop",
     "Wrapper",
     "Zoneout",

@@ -80,13 +80,13 @@ class Cell(nn.Module, ABC, Generic[State]):
         """Whether `forward` requires a context: its parameter has no default."""
         return self._context is not None and self._context.default is inspect.Parameter.empty
 
-    def begin(self, state: State) -> State:
-        """Return a given state as the initial state of a window, with random numbers for the whole window drawn.
+    def begin(self, batch_size: int, context: Any = None) -> Any:
+        """Return the context of a window of steps, with the random numbers for the whole window drawn.
 
-        `rnnkit.scan` calls it once, before the first step; it is optional if a cell is stepped by hand. Most cells draw
-        no such numbers and return the state.
+        `rnnkit.scan` calls it once, before the first step, and passes the result to every step. Most cells draw no such
+        numbers and return the given context.
         """
-        return state
+        return context
 
     def extra_repr(self) -> str:
         """Return the two sizes, for `print(cell)`."""

@@ -19,15 +19,15 @@ class CfCCell(Cell[Tensor]):
         h_t &= (1 - s_t) \odot \tanh(g(u_t)) + s_t \odot \tanh(k(u_t))
 
     The backbone u, of `backbone_size` features, has LeCun's tanh; g, k, a and d are affine maps of it. The elapsed time
-    :math:`\tau_t` is 1. With `time_gap=True` it is the last feature of x, in any unit, and the backbone reads only the
-    others. With increasing time, a unit moves to tanh(k) if a is positive, to tanh(g) if it is negative.
+    :math:`\tau_t` is 1. With `elapsed_time=True` it is the last feature of x, in any unit, and the backbone reads only
+    the others. With increasing time, a unit moves to tanh(k) if a is positive, to tanh(g) if it is negative.
 
     The output is the new state. `weight_ih` is W, `weight_hh` U, `bias` b; `heads` has (g, k, a, d).
 
     Raises:
-        UserError: if a size is below 1, or the time gap is the only feature.
+        UserError: if a size is below 1, or the elapsed time is the only feature.
 
-    >>> cell = CfCCell(input_size=3, hidden_size=5, time_gap=True)
+    >>> cell = CfCCell(input_size=3, hidden_size=5, elapsed_time=True)
     >>> h_BH, state = cell(torch.tensor([[0.3, -0.2, 1.0], [0.3, -0.2, 7.5]]), cell.initial_state(2))
     >>> h_BH.shape, torch.equal(h_BH[0], h_BH[1])
     (torch.Size([2, 5]), False)
@@ -36,7 +36,7 @@ class CfCCell(Cell[Tensor]):
     gate_names = ("time",)
 
     def __init__(
-        self, input_size: int, hidden_size: int, backbone_size: PositiveInt = 128, time_gap: bool = False
+        self, input_size: int, hidden_size: int, backbone_size: PositiveInt = 128, elapsed_time: bool = False
     ) -> None:
         super().__init__()
         check_size("input_size", input_size)
@@ -44,14 +44,14 @@ class CfCCell(Cell[Tensor]):
         if backbone_size < 1:
             got, fix = str(backbone_size), "model.cell.backbone_size=128"
             raise UserError("backbone_size", "a whole number of at least 1", got, fix=fix)
-        if time_gap and input_size < 2:
-            fix = "model.cell.time_gap=false"
-            raise UserError("input_size", "at least 2 with time_gap, a feature and the time", "1", fix=fix)
+        if elapsed_time and input_size < 2:
+            fix = "model.cell.elapsed_time=false"
+            raise UserError("input_size", "at least 2 with elapsed_time, a feature and the time", "1", fix=fix)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.output_size = hidden_size
-        self.time_gap = time_gap
-        self.weight_ih = nn.Parameter(nn.init.xavier_uniform_(torch.empty(backbone_size, input_size - time_gap)))
+        self.elapsed_time = elapsed_time
+        self.weight_ih = nn.Parameter(nn.init.xavier_uniform_(torch.empty(backbone_size, input_size - elapsed_time)))
         self.weight_hh = nn.Parameter(torch.empty(backbone_size, hidden_size))
         orthogonal_(self.weight_hh)
         self.bias = nn.Parameter(torch.zeros(backbone_size))
@@ -66,9 +66,9 @@ class CfCCell(Cell[Tensor]):
 
     def forward(self, x_BI: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run one step on x [B, I] and the state [B, H]; output and new state are the same."""
-        seen_BI = x_BI[:, :-1] if self.time_gap else x_BI
+        seen_BI = x_BI[:, :-1] if self.elapsed_time else x_BI
         sum_BU = linear(seen_BI, self.weight_ih, self.bias) + linear(state, self.weight_hh)
         g_BH, k_BH, a_BH, d_BH = self.heads(1.7159 * torch.tanh(2 / 3 * sum_BU)).chunk(4, dim=-1)
-        s_BH = torch.sigmoid(x_BI[:, -1:] * a_BH + d_BH if self.time_gap else a_BH + d_BH)
+        s_BH = torch.sigmoid(x_BI[:, -1:] * a_BH + d_BH if self.elapsed_time else a_BH + d_BH)
         h_BH = (1 - s_BH) * torch.tanh(g_BH) + s_BH * torch.tanh(k_BH)
         return h_BH, h_BH

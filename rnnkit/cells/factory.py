@@ -16,7 +16,7 @@ def wrapped(
     cell: Callable[[int, int], Cell[Any]],
     wrappers: Sequence[Callable[[Cell[Any]], Cell[Any]]],
 ) -> Cell[Any]:
-    """Build `cell(input_size, hidden_size)` and apply each of `wrappers` to it, the innermost first.
+    """Build `cell(input_size, hidden_size)` and apply each of `wrappers` to it, from first to last.
 
     With `cell` and `wrappers` set by `functools.partial`, or by a YAML file, it is a factory like the class of a cell.
 
@@ -42,7 +42,9 @@ def wrapped(
     """
     if not isinstance(wrappers, Sequence):
         got = type(wrappers).__name__
-        raise UserError("wrappers", "a list, the innermost first", got, fix="a list, also for one wrapper")
+        raise UserError(
+            "wrappers", "a list of wrappers, applied from first to last", got, fix="wrappers=[wrapper], also for one"
+        )
     built: Cell[Any] = _called("cell", cell, input_size, hidden_size)
     for number, wrapper in enumerate(wrappers):
         built = _called(f"wrappers[{number}]", wrapper, built)

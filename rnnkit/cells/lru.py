@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 
 from rnnkit.cells.linear import LinearCell
 from rnnkit.errors import UserError
+from rnnkit.precision import at_least_single
 from rnnkit.ranges import Angle, Fraction, Level
 
 
@@ -57,22 +58,17 @@ class LRUCell(LinearCell):
 
     def initial_state(self, batch_size: int) -> Tensor:
         """Return complex zeros [B, H]."""
-        return torch.view_as_complex(_full(self.nu).new_zeros(batch_size, self.hidden_size, 2))
+        return torch.view_as_complex(at_least_single(self.nu).new_zeros(batch_size, self.hidden_size, 2))
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the eigenvalues [H] and the normalized B x."""
-        lambda_H = torch.polar(torch.exp(-torch.exp(_full(self.nu))), torch.exp(_full(self.theta)))
+        lambda_H = torch.polar(torch.exp(-torch.exp(at_least_single(self.nu))), torch.exp(at_least_single(self.theta)))
         weight_2HI = (torch.exp(self.gamma)[:, None, None] * self.weight_in).flatten(0, 1)
         parts = linear(x, weight_2HI).unflatten(-1, (self.hidden_size, 2))
-        return lambda_H, torch.view_as_complex(_full(parts))
+        return lambda_H, torch.view_as_complex(at_least_single(parts))
 
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
         """Return `Re(C h) + D x`."""
         # the real part of a complex product is a real product with C conjugated; the sign is moved to the weights
         parts = torch.view_as_real(h).flatten(-2).to(self.weight_out.dtype)
         return linear(parts, self.weight_out.flatten(1)) + linear(x, self.skip)
-
-
-def _full(real: Tensor) -> Tensor:
-    """Cast to a precision in which complex numbers exist."""
-    return real.to(torch.promote_types(real.dtype, torch.float32))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from rnnkit.cells.linear import LinearCell
+from rnnkit.precision import at_least_single
 
 
 class RGLRUCell(LinearCell):
@@ -41,13 +42,13 @@ class RGLRUCell(LinearCell):
 
     def initial_state(self, batch_size: int) -> Tensor:
         """Return zeros [B, H], float32 or float64."""
-        return _full(self.Lambda).new_zeros(batch_size, self.hidden_size)
+        return at_least_single(self.Lambda).new_zeros(batch_size, self.hidden_size)
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return `a` and `sqrt(1 - a^2) i x`."""
         u = self.input_map(x)
-        r, i = torch.sigmoid(_full(self.gates(u))).chunk(2, dim=-1)
-        log_a = -self.C * softplus(_full(self.Lambda)) * r
+        r, i = torch.sigmoid(at_least_single(self.gates(u))).chunk(2, dim=-1)
+        log_a = -self.C * softplus(at_least_single(self.Lambda)) * r
         # 1 - a^2 without cancellation; the square root has no derivative at 0, which a fully closed gate reaches
         gained = -torch.expm1(2 * log_a)
         return torch.exp(log_a), torch.sqrt(gained.clamp(min=torch.finfo(gained.dtype).tiny)) * (i * u)
@@ -55,8 +56,3 @@ class RGLRUCell(LinearCell):
     def readout(self, h: Tensor, x: Tensor) -> Tensor:
         """Return the state in the precision of the input."""
         return h.to(x.dtype)
-
-
-def _full(real: Tensor) -> Tensor:
-    """Cast to float32 at least."""
-    return real.to(torch.promote_types(real.dtype, torch.float32))

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from rnnkit.cells.base import Cell
 from rnnkit.errors import UserError
+
+
+class StackContext(NamedTuple):
+    """The context of each cell of a stack, if some of them draw random numbers for a window."""
+
+    each: tuple[Any, ...]
 
 
 class Stack(Cell[tuple[Any, ...]]):
@@ -54,9 +60,12 @@ class Stack(Cell[tuple[Any, ...]]):
         """Return the initial state of each cell."""
         return tuple(cell.initial_state(batch_size) for cell in self._each())
 
-    def begin(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Call `begin` of each cell."""
-        return tuple(cell.begin(own) for cell, own in zip(self._each(), state, strict=True))
+    def begin(self, batch_size: int, context: Any = None) -> Any:
+        """Return the given context or, if cells draw random numbers for a window, the context of each cell."""
+        given = self._contexts(context)
+        each = tuple(cell.begin(batch_size, own) for cell, own in zip(self._each(), given, strict=True))
+        is_drawn = any(new is not own for new, own in zip(each, given, strict=True))
+        return StackContext(each) if is_drawn else context
 
     @property
     def takes_context(self) -> bool:
@@ -71,11 +80,16 @@ class Stack(Cell[tuple[Any, ...]]):
     def forward(self, x: Any, state: tuple[Any, ...], context: Any = None) -> tuple[Tensor, tuple[Any, ...]]:
         """Run one step of every cell, from the lowest to the highest, with the context for those that take one."""
         output, after = x, []
-        for cell, own in zip(self._each(), state, strict=True):
-            passed = context is not None and cell.takes_context
-            output, new = cell(output, own, context=context) if passed else cell(output, own)
+        for cell, own, seen in zip(self._each(), state, self._contexts(context), strict=True):
+            output, new = cell(output, own) if seen is None else cell(output, own, context=seen)
             after.append(new)
         return output, tuple(after)
+
+    def _contexts(self, context: Any) -> tuple[Any, ...]:
+        """Return the context that each cell sees."""
+        if isinstance(context, StackContext):
+            return context.each
+        return tuple(context if cell.takes_context else None for cell in self._each())
 
     def _each(self) -> list[Cell[Any]]:
         return [cast("Cell[Any]", cell) for cell in self.cells]

@@ -1,35 +1,36 @@
 """Dropout with one mask for a window, inside the recurrence as well (Gal and Ghahramani, 2016, arXiv:1512.05287)."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from rnnkit.cells.base import Cell
+from rnnkit.cells.base import Cell, State
 from rnnkit.cells.probability import check_probability
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.cells.wrapper import Wrapper
 from rnnkit.ranges import Probability
 
 
-class VariationalState(NamedTuple):
-    """The wrapped cell's `inner` state, and masks of the kept features: [B, I], as the hidden state, [B, O]."""
+class VariationalMasks(NamedTuple):
+    """Masks of the kept features, [B, I], as the hidden state, and [B, O], and the wrapped cell's `inner` context."""
 
-    inner: Any
     input_kept: Tensor
     hidden_kept: Tensor
     output_kept: Tensor
+    inner: Any
 
 
-class VariationalDropout(Wrapper[VariationalState]):
+class VariationalDropout(Wrapper[State]):
     r"""Drops the same features of input, recurrent state and output at every step of a window, in training only.
 
     .. math::
         y_t, s_t = \mathrm{cell}\Bigl(\frac{m^x \odot x_t}{1 - p_x}, \frac{m^h \odot s_{t-1}}{1 - p_h}\Bigr), \qquad
         \text{output } \frac{m^y \odot y_t}{1 - p_y}, \qquad m \sim \mathrm{Bernoulli}(1 - p)
 
-    The masks differ between the rows of a batch. They are part of the state, since a cell does not handle time. They
-    are drawn by `initial_state` and, for a carried state, at the start of each `rnnkit.scan`.
+    The masks differ between the rows of a batch. They are context: `rnnkit.scan` draws them once for all steps of a
+    call, with `begin`. A cell that is stepped by hand draws them for each step, unless it is given `cell.begin(B)` as
+    its context.
 
     :math:`m^h` acts on the first tensor of the state, the hidden state; the cell state of an LSTM is not dropped. This
     suits cells that read their hidden state through weights only, such as LSTM and Elman. If the hidden state is also
@@ -40,10 +41,13 @@ class VariationalDropout(Wrapper[VariationalState]):
 
     >>> from rnnkit.cells import LSTMCell
     >>> cell = VariationalDropout(LSTMCell(3, 5), input=0.4, state=0.25, output=0.4)
-    >>> output, state = cell(torch.zeros(2, 3), cell.initial_state(2))
-    >>> output.shape, state.inner.cell.shape, state.input_kept.shape
+    >>> masks = cell.begin(2)
+    >>> output, state = cell(torch.zeros(2, 3), cell.initial_state(2), masks)
+    >>> output.shape, state.cell.shape, masks.input_kept.shape
     (torch.Size([2, 5]), torch.Size([2, 5]), torch.Size([2, 3]))
     """
+
+    only_in_training: ClassVar[bool] = True
 
     def __init__(
         self, cell: Cell[Any], input: Probability = 0.0, state: Probability = 0.0, output: Probability = 0.0
@@ -55,38 +59,33 @@ class VariationalDropout(Wrapper[VariationalState]):
         self.state = state
         self.output = output
 
-    def initial_state(self, batch_size: int) -> VariationalState:
-        """Return the wrapped cell's initial state, with masks: new ones in training, all true in evaluation."""
-        return self._with_masks(self.cell.initial_state(batch_size))
-
-    def begin(self, state: VariationalState) -> VariationalState:
-        """Return the same inner state with new masks."""
-        return self._with_masks(self.cell.begin(state.inner))
-
-    def forward(self, x: Any, state: VariationalState, context: Any = None) -> tuple[Tensor, VariationalState]:
-        """Run one step on x [B, I] and the state; return the output [B, O] and the new state, with the same masks."""
+    def begin(self, batch_size: int, context: Any = None) -> Any:
+        """Return new masks, with the wrapped cell's own context; in evaluation, that context only."""
+        inner = self.cell.begin(batch_size, context)
         if not self.training:
-            output, after = self.inner(x, state.inner, context)
-            return output, state._replace(inner=after)
-        hidden = state_leaves(state.inner)[0]
-        dropped = _dropped(hidden, state.hidden_kept, self.state)
-        before = map_state(lambda leaf: dropped if leaf is hidden else leaf, state.inner)
-        output, after = self.inner(_dropped(x, state.input_kept, self.input), before, context)
-        return _dropped(output, state.output_kept, self.output), state._replace(inner=after)
+            return inner
+        hidden = state_leaves(self.cell.initial_state(batch_size))[0]
+        shapes = ((batch_size, self.input_size), hidden.shape, (batch_size, self.output_size))
+        input_kept, hidden_kept, output_kept = (
+            torch.rand(shape, device=hidden.device) >= p
+            for shape, p in zip(shapes, (self.input, self.state, self.output), strict=True)
+        )
+        return VariationalMasks(input_kept, hidden_kept, output_kept, inner)
 
-    def _with_masks(self, inner: Any) -> VariationalState:
-        hidden = state_leaves(inner)[0]
-        B, device = hidden.shape[0], hidden.device
-        masks = (((B, self.input_size), self.input), (hidden.shape, self.state), ((B, self.output_size), self.output))
-        return VariationalState(inner, *(_kept(shape, p if self.training else 0, device) for shape, p in masks))
+    def forward(self, x: Any, state: State, context: Any = None) -> tuple[Tensor, State]:
+        """Run one step on x [B, I] and the state; return the output [B, O] and the new state."""
+        if not self.training:
+            return self.inner(x, state, context)
+        hidden = state_leaves(state)[0]
+        masks = context if isinstance(context, VariationalMasks) else self.begin(hidden.shape[0], context)
+        dropped = _dropped(hidden, masks.hidden_kept, self.state)
+        before = map_state(lambda leaf: dropped if leaf is hidden else leaf, state)
+        output, after = self.inner(_dropped(x, masks.input_kept, self.input), before, masks.inner)
+        return _dropped(output, masks.output_kept, self.output), after
 
     def extra_repr(self) -> str:
         """Return the sizes and the probabilities, for `print(cell)`."""
         return f"{super().extra_repr()}, input={self.input}, state={self.state}, output={self.output}"
-
-
-def _kept(shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
-    return torch.rand(shape, device=device) >= p if p else torch.ones(shape, dtype=torch.bool, device=device)
 
 
 def _dropped(value: Tensor, kept: Tensor, p: float) -> Tensor:

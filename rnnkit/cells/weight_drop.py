@@ -1,7 +1,7 @@
 """DropConnect on recurrent weights (Merity et al., 2018, arXiv:1708.02182)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import dropout
@@ -51,6 +51,8 @@ class WeightDrop(Wrapper[State]):
     >>> cell.eval().cell.weight_hh.all()
     tensor(True)
     """
+
+    only_in_training: ClassVar[bool] = True
 
     def __init__(self, cell: Cell[Any], p: Probability, weights: Sequence[str] | None = None) -> None:
         super().__init__(cell)

@@ -1,6 +1,6 @@
 """Base class of wrappers, which change the behavior of any cell, so that cells need no options for it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -26,6 +26,9 @@ class Wrapper(Cell[State]):
     >>> cell(torch.zeros(2, 3), cell.initial_state(2))[0].shape
     torch.Size([2, 5])
     """
+
+    only_in_training: ClassVar[bool] = False
+    """Whether the wrapper in evaluation mode computes exactly what the cell computes."""
 
     def __init__(self, cell: Cell[Any]) -> None:
         super().__init__()
@@ -56,7 +59,15 @@ class Wrapper(Cell[State]):
         stepped: tuple[Tensor, State] = self.cell(x, state) if context is None else self.cell(x, state, context=context)
         return stepped
 
-    def begin(self, state: State) -> State:
-        """Call `begin` of the wrapped cell."""
-        begun: State = self.cell.begin(state)
+    def begin(self, batch_size: int, context: Any = None) -> Any:
+        """Return the context of a window for the wrapped cell.
+
+        Raises:
+            UserError: if there is one, and `forward` has no parameter for it.
+        """
+        begun = self.cell.begin(batch_size, context)
+        if begun is not None and not super().takes_context:
+            expected = "a forward(x, state, context=None), because the wrapped cell draws numbers for a window"
+            fix = "def forward(self, x, state, context=None), which calls self.inner(x, state, context)"
+            raise UserError(type(self).__name__, expected, "a forward without a context", fix=fix)
         return begun

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from copy import deepcopy
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.cli.foreign import resolve
 from rnnkit.cli.replaced import drop_options_of_replaced_classes
 from rnnkit.cli.typed import typed_values
+from rnnkit.renamed import grouped
 
 
 def check(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -25,8 +26,11 @@ def check(config: DictConfig, overrides: Sequence[str]) -> None:
     """
     from rnnkit.training.configuration.monitored import settled_mode
     from rnnkit.training.configuration.schema import check_configuration
-    from rnnkit.training.configuration.targets import check_targets
+    from rnnkit.training.configuration.target_checks import check_targets
 
+    with open_dict(config):  # a user's own file may have keys of an earlier version
+        if OmegaConf.is_dict(config.get("data")):
+            config.data = grouped(OmegaConf.to_container(config.data))  # type: ignore[arg-type]
     resolved = deepcopy(config)
     resolve(resolved)
     check_targets(resolved, typed_values(overrides))

@@ -1,13 +1,13 @@
 """The `rnnkit evaluate` command."""
 
 import math
-import sys
 import time
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.quiet import quiet
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.strict_json import dumps
 
 
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     trained = load(given.run, checkpoint=given.checkpoint, device=given.device, data=given.data)
     task, data = trained.task, trained.data
     if given.lanes is not None and "stream" not in task.capabilities:
-        raise UserError("--lanes", "a language model", f"a run of {task.kind}", fix="no --lanes")
+        raise UserError("--lanes", "a language model", f"a run of {task.kind}", fix=f"rnnkit evaluate {given.run}")
     split = trained.split(given.split)
     loader = data.loader(split) if given.lanes is None else data.loader(split, lanes=given.lanes)
     started = time.perf_counter()
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> int:
     if given.json:
         for name, value in measured.items():
             if not math.isfinite(value):
-                print(f"rnnkit: {name} is null: {_reason(task, name, measured)}", file=sys.stderr)
+                notice(f"rnnkit: {name} is null: {_reason(task, name, measured)}")
         named = {"split": given.data or split, **counts, **measured, "seconds": seconds}
         print(dumps({**named, "checkpoint": given.checkpoint}))
     else:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.cli.arguments import Parser
-from rnnkit.cli.configuration import as_user_error, check_choices, config_folder
+from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups
 from rnnkit.cli.foreign import checked_compositions
 from rnnkit.cli.quiet import quiet
+from rnnkit.cli.quoted import quoted
 from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.errors import UserError
 from rnnkit.renamed import renewed_overrides
@@ -45,7 +46,7 @@ def _composed(overrides: list[str], folder: str | None) -> Any:
 
     if folder is not None and not Path(folder).is_dir():
         raise UserError("--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder")
-    overrides = renewed_overrides(overrides)
+    overrides = renewed_overrides(quoted(overrides), groups()["data"])
     check_choices(overrides)
     own = [] if folder is None else [f"hydra.searchpath=[file://{Path(folder).resolve()}]"]
     GlobalHydra.instance().clear()
@@ -65,6 +66,7 @@ def _lines(config: Any) -> Iterator[str]:
 
     from rnnkit.cells import state_leaves
     from rnnkit.engines import ENGINES, explain
+    from rnnkit.training.checks.diagnosis import cell_names
     from rnnkit.training.configuration.construct import construct
 
     # Lightning resolves the precision and the device.
@@ -76,7 +78,7 @@ def _lines(config: Any) -> Iterator[str]:
     model = precision.convert_module(_model(config, data).to(device) if task is None else task.model)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     where = f"{precision.precision} on {device}{threads}"
-    layers = dict(_layers(model))
+    layers: dict[str, Any] = {name: cell for cell, name in cell_names(model).items()}
     if not layers:
         raise UserError("model", "a model that contains a cell", type(model).__name__, fix="model=language_model")
     if task is None:
@@ -87,7 +89,7 @@ def _lines(config: Any) -> Iterator[str]:
         batch = next(iter(data.train_dataloader()))
         with precision.forward_context():
             scans = _scans(task, batch)
-        yield f"{type(model).__name__} on the first training batch, {batch.tokens:,} steps, {where}"
+        yield f"{type(model).__name__} on the first training batch, {batch.num_valid_steps:,} steps, {where}"
     width = max(len(name) for name in layers)
     for name, cell in layers.items():
         if cell not in scans:
@@ -108,7 +110,7 @@ def _task(config: Any, data: Any) -> Any:
     """The untrained task, for data that must be read first."""
     from omegaconf import open_dict
 
-    from rnnkit.training.run.run import build_task
+    from rnnkit.training.run.build import build_task
 
     data.setup("fit")
     with open_dict(config):
@@ -151,24 +153,6 @@ def _scans(task: Any, batch: Any) -> dict[Any, tuple[Any, dict[str, Any]]]:
     return found
 
 
-def _layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """The cells that the model can scan, with their names in the model."""
-    from rnnkit.cells import Cell
-    from rnnkit.layers import RNN
-
-    inside: set[Any] = set()
-    for name, module in model.named_modules():
-        if isinstance(module, RNN):
-            for i in range(len(module.cells)):
-                layer, backward = divmod(i, 2) if module.bidirectional else (i, 0)
-                direction = ", backward" if backward else ", forward" if module.bidirectional else ""
-                yield f"{name or 'rnn'}, layer {layer + 1}{direction}", module.cell_at(i)
-                inside.update(module.cell_at(i).modules())
-        elif isinstance(module, Cell) and module not in inside:
-            yield name, module
-            inside.update(module.modules())
-
-
 def _described(cell: Any) -> str:
     """A cell with its sizes and its wrappers, as text."""
     from rnnkit.cells import Wrapper
@@ -184,6 +168,7 @@ def _model(config: Any, data: Any) -> Any:
     with two different placeholders. If the recurrent layers have equal sizes both times, they do not depend on the
     data.
     """
+    from rnnkit.training.checks.diagnosis import cell_names
     from rnnkit.training.configuration.construct import construct, required
 
     try:
@@ -193,7 +178,7 @@ def _model(config: Any, data: Any) -> Any:
     if not unknown:
         return construct(config, "model")
     models = [construct(config, "model", **dict.fromkeys(unknown, size)) for size in (2, 3)]
-    sizes = [[parameter.shape for _, cell in _layers(model) for parameter in cell.parameters()] for model in models]
+    sizes = [[parameter.shape for cell in cell_names(model) for parameter in cell.parameters()] for model in models]
     if sizes[0] == sizes[1]:
         return models[0]
     data.setup("fit")

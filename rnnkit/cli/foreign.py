@@ -22,6 +22,7 @@ OF_A_JOB = {"runtime": None, "overrides": None, "job": ("override_dirname", "con
 def checked_compositions() -> Iterator[None]:
     """Make Hydra reject YAML with tags and compositions in which a foreign folder changes the `hydra` node."""
     from hydra.core.plugins import Plugins
+    from omegaconf import OmegaConf
 
     from rnnkit.compat.hydra import ConfigLoaderImpl, SourcesRegistry, file_of
 
@@ -31,11 +32,13 @@ def checked_compositions() -> Iterator[None]:
     usual: dict[tuple[str, ...], Any] = {}
 
     def composing(self: Any, *arguments: Any, **options: Any) -> Any:
-        config = compose(self, *arguments, **options)
+        overrides = options["overrides"] if "overrides" in options else arguments[1]
         # the first composition only decides whether to sweep; Hydra composes again before it acts
         acts = options.get("validate_sweep_overrides", True)
+        if not acts and not any("hydra" in item for item in overrides):
+            return OmegaConf.create({"hydra": {"mode": None, "runtime": {}}})  # then the option --multirun decides
+        config = compose(self, *arguments, **options)
         if acts and any(_is_foreign(source) for source in config.hydra.runtime.config_sources):
-            overrides = options["overrides"] if "overrides" in options else arguments[1]
             typed = _typed_for_hydra(overrides)
             if typed not in usual:
                 usual[typed] = _without_the_folder(typed, compose)

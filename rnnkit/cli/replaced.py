@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 
 
 def options_of_typed_classes(overrides: Sequence[str]) -> list[str]:
@@ -55,4 +56,4 @@ def drop_options_of_replaced_classes(config: DictConfig, overrides: Sequence[str
         with open_dict(node):
             for name in others:
                 del node[name]
-        print(f"{node_key}: options of the replaced class dropped, {node._target_} does not take {', '.join(others)}")
+        notice(f"{node_key}: options of the replaced class dropped, {node._target_} does not take {', '.join(others)}")

@@ -20,11 +20,11 @@ def run(arguments: list[str]) -> int:
     import hydra
 
     from rnnkit.training import Run
-    from rnnkit.training.checks.bad_batch import read_batch
+    from rnnkit.training.checks.bad_batch import check_case, read_batch
     from rnnkit.training.checks.nonfinite import replay
     from rnnkit.training.run import storage
-    from rnnkit.training.run.fitting import check_fits
-    from rnnkit.training.run.run import build_task, without_clipping
+    from rnnkit.training.run.build import build_task, without_clipping
+    from rnnkit.training.run.model_size import check_fits
 
     run = Run.open(given.run)
     path = run.folder / "bad_batch.pt"
@@ -35,7 +35,10 @@ def run(arguments: list[str]) -> int:
     try:
         case = storage.read(path)
     except storage.DamagedFileError as error:
-        raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({error})", fix="another run") from error
+        raise UserError(
+            "run", "an undamaged bad_batch.pt", f"'{path}' ({error})", fix="an undamaged copy of the run folder"
+        ) from error
+    check_case(case, path)
     config = run.config()
     with contextlib.suppress(Exception):  # an input type that it does not import is reported below
         hydra.utils.get_object(config.data._target_)
@@ -44,11 +47,15 @@ def run(arguments: list[str]) -> int:
         check_fits(lambda: build_task(config), case, path)
         task = build_task(config)
         batch = read_batch(case["batch"], path)
-        lanes, steps = batch.shape
+        rows, steps = batch.shape
         found = replay(task, case, batch)
-    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a step raises for values that are not those of a batch
         got = f"'{path}' ({type(error).__name__}: {error})"
-        raise UserError("run", "a bad_batch.pt of this run's model", got, fix="another run") from error
-    print(f"step {case['step']}, {lanes} lanes x {steps} steps: non-finite gradient. First non-finite value:")
+        raise UserError(
+            "run", "a bad_batch.pt of this run's model", got, fix="an undamaged copy of the run folder"
+        ) from error
+    print(f"step {case['step']}, {rows} rows x {steps} steps: non-finite gradient. First non-finite value:")
     print(f"  {found}")
     return 0

@@ -5,6 +5,7 @@ from typing import Any
 from rnnkit.cli.arguments import Parser
 from rnnkit.cli.configuration import groups, keys
 from rnnkit.cli.quiet import quiet
+from rnnkit.cli.quoted import quoted
 from rnnkit.cli.suggestions import nearest_keys
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> int:
 
     run = Run.open(given.run)
     config = run.written_config()
-    overrides = renewed_overrides(given.overrides)
+    overrides = renewed_overrides(quoted(given.overrides))
     for override in overrides:
         _apply(config, override)
     check(config, overrides)

@@ -7,8 +7,9 @@ the `matplotlibrc` in the working directory.
 
 import contextlib
 import importlib.util
-import sys
 from pathlib import Path
+
+from rnnkit.notices import notice
 
 
 def ignore_local_matplotlibrc() -> None:
@@ -20,4 +21,4 @@ def ignore_local_matplotlibrc() -> None:
         if spec is not None and spec.origin is not None:
             with contextlib.chdir(Path(spec.origin).parent):
                 import matplotlib  # noqa: F401  it reads its settings once, at import
-            print("rnnkit: ignoring the matplotlibrc of this folder", file=sys.stderr)
+            notice("rnnkit: ignoring the matplotlibrc of this folder")

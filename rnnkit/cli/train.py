@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 from rnnkit.cli.configuration import as_user_error, check_choices, config_folder, groups, without_null
 from rnnkit.cli.folders import remove_empty, run_folder
 from rnnkit.cli.foreign import check_options, checked_compositions
+from rnnkit.cli.quoted import quoted
 from rnnkit.cli.replaced import options_of_typed_classes
 from rnnkit.cli.run_names import register
 from rnnkit.cli.typed import typed_values
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
+from rnnkit.ranks import is_first_of_machine
 from rnnkit.renamed import renewed_overrides
 
 HELP = """Usage: rnnkit train [--multirun] [--config-dir FOLDER] [GROUP=CHOICE ...] [KEY=VALUE ...]
@@ -36,7 +39,7 @@ Every key: rnnkit train --cfg job
 """
 
 
-class Result(NamedTuple):
+class FinishedRun(NamedTuple):
     """One finished run."""
 
     folder: Path
@@ -57,7 +60,7 @@ def run(arguments: list[str]) -> int:
             raise UserError(
                 "--config-dir", "a folder with configuration files", f"'{folder}'", fix="an existing folder"
             )
-    arguments = renewed_overrides(without_null(arguments))
+    arguments = renewed_overrides(quoted(without_null(arguments)), groups()["data"])
     check_options(arguments)
     check_choices(arguments)
     return _train(arguments)
@@ -74,7 +77,7 @@ def _train(arguments: list[str]) -> int:
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     command = list(sys.argv)
-    results: list[Result] = []
+    results: list[FinishedRun] = []
     failures: list[Exception] = []
     empty_folders: list[Path] = []
 
@@ -92,12 +95,12 @@ def _train(arguments: list[str]) -> int:
             metrics = _run_one(config, overrides, folder)
             found = metrics[f"best_{config.monitor}"]
             best = math.nan if found is None else found
-            results.append(Result(folder, overrides, config.monitor, best, config.monitor_mode == "max"))
+            results.append(FinishedRun(folder, overrides, config.monitor, best, config.monitor_mode == "max"))
             return best
         except Exception as error:  # otherwise Hydra would print it in its own format
             failures.append(error)
             if is_one_of_many:
-                print(f"rnnkit: {' '.join(overrides)}: {error}", file=sys.stderr)
+                notice(f"rnnkit: {' '.join(overrides)}: {error}")
             if is_one_of_many and not results:
                 empty_folders.append(Path(settings.runtime.output_dir))
             return math.nan
@@ -146,7 +149,7 @@ def fit_and_report(config: Any, folder: Path, *, resume: bool = False) -> dict[s
     try:
         metrics = fit(config, folder, resume=resume)
     except Interrupted as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # only one process of a distributed run prints it
+        if is_first_of_machine():  # only one process of a distributed run prints it
             print(stop)
         sys.exit(130)
     rank_zero_only(_report)(folder, metrics)  # only one process prints
@@ -158,7 +161,7 @@ def _report(folder: Path, metrics: dict[str, Any]) -> None:
     best = {name: value for name, value in metrics.items() if name.startswith("best_") and value is not None}
     shown = "  ".join(f"{name.replace('_', ' ', 1)} {value:.4f}" for name, value in best.items())
     minutes, seconds = divmod(round(metrics["seconds"]), 60)
-    speed = f"{metrics['tokens_per_second']:,.0f} tokens/s"
+    speed = f"{metrics['time_steps_per_second']:,.0f} time steps/s"
     print(f"\n{shown}  after {metrics['steps']} steps, {minutes} min {seconds:02} s of training at {speed}")
     name = _typed(folder)
     print(f"The run is in {folder}. Next:")
@@ -175,7 +178,7 @@ def _typed(folder: Path) -> str:
     return shlex.quote(f"./{folder}" if str(folder).startswith("-") else str(folder))
 
 
-def _print_table(results: list[Result]) -> None:
+def _print_table(results: list[FinishedRun]) -> None:
     shared = set.intersection(*(set(result.overrides) for result in results))
     print("\nAll runs, best first:")
     for monitor in dict.fromkeys(result.monitor for result in results):  # several if the tasks differ
@@ -185,7 +188,7 @@ def _print_table(results: list[Result]) -> None:
             print(f"  {monitor} {best}  {own}  {result.folder}")
 
 
-def _rank(result: Result) -> tuple[bool, float]:
+def _rank(result: FinishedRun) -> tuple[bool, float]:
     """Sort key: best first, runs without a value last."""
     return math.isnan(result.best), -result.best if result.largest_first else result.best
 

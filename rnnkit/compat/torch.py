@@ -47,6 +47,9 @@ _NAMES = {
     "foreach_copy_": "torch._foreach_copy_",
     "foreach_lerp_": "torch._foreach_lerp_",
     "foreach_mul_": "torch._foreach_mul_",
+    # what the processor can do
+    "has_onednn_bfloat16": "torch.ops.mkldnn._is_mkldnn_bf16_supported",
+    "has_onednn_float16": "torch.ops.mkldnn._is_mkldnn_fp16_supported",
 }
 """Public names, and where torch has them."""
 
@@ -104,6 +107,8 @@ _INSTEAD: dict[str, tuple[Any, str]] = {
     "foreach_copy_": (_copy_, "tensors are copied one by one"),
     "foreach_lerp_": (_lerp_, "weights are averaged one by one"),
     "foreach_mul_": (_mul_, "gradients are scaled one by one"),
+    "has_onednn_bfloat16": (lambda: False, "LSTM cells under autocast do not run on torch's kernel on a CPU"),
+    "has_onednn_float16": (lambda: False, "LSTM cells under autocast do not run on torch's kernel on a CPU"),
 }
 """Slower replacements, and their costs."""
 

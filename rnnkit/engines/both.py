@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rnnkit.cells.base import Cell
 from rnnkit.cells.state import map_state
-from rnnkit.engines import native, policy
+from rnnkit.engines import native_kernels, policy
 from rnnkit.engines.checks import check_input
 from rnnkit.engines.observe import observers
 from rnnkit.engines.request import Request
@@ -37,7 +37,7 @@ def scan_both(
         requests = [Request(cell, x, cell.initial_state(x.shape[0])) for cell in cells] if isinstance(x, Tensor) else []
         if policy.are_one_call(requests, engine) and not any(computed_weights(cell) for cell in cells):
             starts = [request.state for request in requests]
-            y_BTO, ends = native.run_both(cells, x, starts)
+            y_BTO, ends = native_kernels.run_both(cells, x, starts)
             one, other = (map_state(as_given, end, start) for end, start in zip(ends, starts, strict=True))
             return y_BTO, (one, other)
     y_BTO, one = scan(cells[0], x, states[0], engine=engine, **options)

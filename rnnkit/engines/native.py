@@ -18,28 +18,23 @@ from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell, LSTMState
 from rnnkit.cells.state import state_leaves
 from rnnkit.compat.torch import (
-    are_transforms_active,
-    forward_hooks,
-    forward_pre_hooks,
-    has_any_global_hook,
-    is_forward_mode,
+    has_onednn_bfloat16,
+    has_onednn_float16,
     own_modules,
     own_parameters,
 )
 from rnnkit.engines import reference
 from rnnkit.engines.hooks import transformed, watched
+from rnnkit.engines.native_kernels import WEIGHTS, run_kernel
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.window import FULL, flip_valid, select_rows, valid_steps
-from rnnkit.masks import last_valid
+from rnnkit.engines.window import FULL, select_rows
+from rnnkit.masks import flip_valid, last_valid, valid_steps
 
 FREEZE = 32768.0
 """A pre-activation at which a sigmoid is exactly 0 or 1 and a ReLU exactly 0; all floating dtypes can represent it."""
 
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 AUTOCAST = {torch.float32, torch.bfloat16, torch.float16}
 """The dtypes between which autocast converts."""
-
-_kernels: Any = torch
 
 
 def unsupported(request: Request) -> str | None:
@@ -53,37 +48,12 @@ def unsupported(request: Request) -> str | None:
         return f"{request.plain}, which torch's kernels do not support"
     if request.states and isinstance(cell, LSTMCell):
         return "torch's LSTM does not return the states of single steps"
+    if not _has_kernel(cell, request.first):
+        dtype = str(torch.get_autocast_dtype("cpu")).removeprefix("torch.")
+        return f"torch's LSTM raises an error under autocast to {dtype} on a processor that does not multiply {dtype}"
     if (watcher := watched(cell)) is not None:
         return watcher
     return transformed([request.x, *state_leaves(request.state), *own_parameters(cell).values()])
-
-
-def quick_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
-    """Run one step of a live stream by torch's LSTM cell; None if the general path is needed."""
-    if type(cell) is not LSTMCell or not isinstance(state, LSTMState):
-        return None
-    weights = own_parameters(cell)  # attribute access of a module takes a microsecond
-    weight_ih, weight_hh = cast(Tensor, weights["weight_ih"]), cast(Tensor, weights["weight_hh"])
-    h_BH, c_BH = cast(LSTMState, state)
-    B, hidden_size = h_BH.shape[0], weight_hh.shape[1]
-    if (
-        x_B1I.shape != (B, 1, weight_ih.shape[1])
-        or not h_BH.shape == c_BH.shape == (B, hidden_size)
-        or not x_B1I.dtype == h_BH.dtype == c_BH.dtype == weight_hh.dtype
-        or not (x_B1I.is_cpu and weight_hh.is_cpu)
-        or forward_hooks(cell)
-        or forward_pre_hooks(cell)
-        or "forward" in cell.__dict__
-        or are_transforms_active()
-        or is_forward_mode()
-        or torch.is_autocast_enabled("cpu")
-        or has_any_global_hook()
-    ):
-        return None
-    hc = (h_BH, c_BH)
-    h_BH, c_BH = _kernels.lstm_cell(x_B1I[:, 0], hc, weight_ih, weight_hh, weights["bias_ih"], weights["bias_hh"])
-    # the output may be modified in place, so the state must not share its memory
-    return torch.stack((h_BH,), 1), LSTMState(h_BH, c_BH)  # type: ignore[return-value]
 
 
 def run(request: Request) -> Result:
@@ -115,6 +85,14 @@ def _states(y_BTO: Tensor, held_BH: Tensor, lengths_B: Tensor | None) -> Tensor:
     return torch.where(valid_steps(lengths_B, y_BTO.shape[1])[..., None], y_BTO, held_BH[:, None])
 
 
+def _has_kernel(cell: Cell[Any], x_BTI: Tensor) -> bool:
+    """Whether torch's LSTM runs under the present autocast on this processor; under autocast it knows oneDNN only."""
+    if not (isinstance(cell, LSTMCell) and x_BTI.is_cpu and torch.is_autocast_enabled("cpu")):
+        return True
+    is_bfloat16 = torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return bool(has_onednn_bfloat16() if is_bfloat16 else has_onednn_float16())
+
+
 def _one_dtype(cell: Cell[Any], x_BTI: Tensor, state: Any) -> bool:
     """Whether all tensors have one dtype, or one that autocast converts them to on this device."""
     weights = [getattr(cell, name) for name in WEIGHTS] if own_modules(cell) else own_parameters(cell).values()
@@ -132,23 +110,8 @@ def are_a_pair(cells: tuple[Cell[Any], Cell[Any]], x_BTI: Tensor) -> bool:
     alike = one.hidden_size == other.hidden_size and (one.bias_ih is None) == (other.bias_ih is None)
     if isinstance(one, ElmanCell):
         alike = alike and one.nonlinearity == cast(ElmanCell, other).nonlinearity
+    alike = alike and _has_kernel(one, x_BTI)
     return alike and x_BTI.is_cpu and x_BTI.shape[1] > 2 and _one_dtype(one, x_BTI, ()) and _one_dtype(other, x_BTI, ())
-
-
-def run_both(cells: tuple[Any, Any], x_BTI: Tensor, states: list[Any]) -> tuple[Tensor, tuple[Any, Any]]:
-    """Run a pair over sequences of full length in one call of the kernel; return concatenated outputs and both
-    states.
-    """
-    has_bias = cells[0].bias_ih is not None
-    weights = [getattr(cell, name) for cell in cells for name in WEIGHTS[: 4 if has_bias else 2]]
-    options = (has_bias, 1, 0.0, torch.is_grad_enabled(), True, True)
-    if isinstance(cells[0], LSTMCell):
-        hx = tuple(torch.stack(parts) for parts in zip(*states, strict=True))
-        y_BTH, h_2BH, c_2BH = _kernels.lstm(x_BTI, hx, weights, *options)
-        return y_BTH, (LSTMState(h_2BH[0], c_2BH[0]), LSTMState(h_2BH[1], c_2BH[1]))
-    kernel = _kernel_of(cells[0])
-    y_BTH, h_2BH = kernel(x_BTI, torch.stack(states), weights, *options)
-    return y_BTH, (h_2BH[0], h_2BH[1])
 
 
 def _in_segments(
@@ -170,7 +133,7 @@ def _in_segments(
 def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> tuple[Tensor, Any]:
     """Run the kernel once in time order, with padding masked."""
     if lengths_B is None:
-        return _kernel(cell, x_BTI, state, cell.weight_ih)
+        return run_kernel(cell, x_BTI, state, cell.weight_ih)
     padded_BT1 = ~valid_steps(lengths_B, x_BTI.shape[1])[..., None]
     x_BTI = x_BTI.masked_fill(padded_BT1, 0)
     weight_ih = cell.weight_ih
@@ -178,7 +141,7 @@ def _forward(cell: Any, x_BTI: Tensor, state: Any, lengths_B: Tensor | None) -> 
     if column is not None:
         x_BTI = torch.cat([x_BTI, padded_BT1.to(x_BTI.dtype)], dim=2)
         weight_ih = torch.cat([weight_ih, column], dim=1)
-    y_BTO, end = _kernel(cell, x_BTI, state, weight_ih)
+    y_BTO, end = run_kernel(cell, x_BTI, state, weight_ih)
     y_BTO = y_BTO.masked_fill(padded_BT1, 0)
     h_BH = last_valid(y_BTO, lengths_B)
     end = LSTMState(h_BH, end.cell) if isinstance(end, LSTMState) else h_BH
@@ -200,45 +163,3 @@ def _freezing_column(cell: Any) -> Tensor | None:
     if isinstance(cell, ElmanCell) and cell.nonlinearity == "relu":
         return column_G1.fill_(-FREEZE)
     return None
-
-
-def _kernel(cell: Any, x_BTI: Tensor, state: Any, weight_ih: Tensor) -> tuple[Tensor, Any]:
-    """Call the kernel once."""
-    has_bias = cell.bias_ih is not None
-    weights = [weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh] if has_bias else [weight_ih, cell.weight_hh]
-    if x_BTI.is_cuda:
-        weights = _in_one_buffer(weights)
-    # cuDNN's backward pass requires its training mode, which is unrelated to that of the module: without dropout both
-    # modes compute the same values
-    options = (has_bias, 1, 0.0, torch.is_grad_enabled(), False, True)
-    if isinstance(cell, LSTMCell):
-        if x_BTI.device.type == "cpu" and x_BTI.shape[1] <= 2 and weight_ih is cell.weight_ih:
-            # oneDNN repacks the weights at every call, which does not pay off for one or two steps
-            return _lstm_steps(cell, x_BTI, state)
-        # cuDNN requires contiguous states
-        hx = (state.hidden.contiguous()[None], state.cell.contiguous()[None])
-        y_BTH, h_1BH, c_1BH = _kernels.lstm(x_BTI, hx, weights, *options)
-        return y_BTH, LSTMState(hidden=h_1BH[0], cell=c_1BH[0])
-    y_BTH, h_1BH = _kernel_of(cell)(x_BTI, state.contiguous()[None], weights, *options)
-    return y_BTH, h_1BH[0]
-
-
-def _kernel_of(cell: GRUCell | ElmanCell) -> Any:
-    return _kernels.gru if isinstance(cell, GRUCell) else getattr(_kernels, f"rnn_{cell.nonlinearity}")
-
-
-def _lstm_steps(cell: LSTMCell, x_BTI: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-    """Run the cell step by step."""
-    weights = (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
-    outputs = []
-    for x_BI in x_BTI.unbind(1):
-        state = LSTMState(*_kernels.lstm_cell(x_BI, tuple(state), *weights))
-        outputs.append(state.hidden)
-    return torch.stack(outputs, dim=1), state
-
-
-def _in_one_buffer(weights: list[Tensor]) -> list[Tensor]:
-    """Return the weights as views of one buffer in cuDNN's order; it copies others at every call, with a warning."""
-    buffer = torch.cat([weight.flatten() for weight in weights])
-    parts = buffer.split([weight.numel() for weight in weights])
-    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

@@ -16,7 +16,8 @@ from rnnkit.cells.state import state_leaves
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.linear_scan import linear_scan
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.window import cut, joined, valid_steps
+from rnnkit.engines.window import cut, joined
+from rnnkit.masks import valid_steps
 
 CACHED_NUMBERS = 2**18
 """The size of each tensor between input and output: 1 MiB in float32, so that all fit into a last-level cache."""

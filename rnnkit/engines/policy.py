@@ -12,7 +12,7 @@ from typing import Protocol
 from rnnkit.cells.elman import ElmanCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
-from rnnkit.engines import compiled, native, parallel, reference
+from rnnkit.engines import compiled, native, native_kernels, parallel, reference
 from rnnkit.engines.request import Request, Result
 from rnnkit.errors import UserError
 
@@ -39,7 +39,7 @@ LEAST_WORK = {LSTMCell: 1e9, GRUCell: 2e7, ElmanCell: 2e7}
 """The smallest number of multiplications in a window for which a cell is compiled although torch has a kernel for it;
 oneDNN's kernel for the LSTM is a fast one."""
 
-LIVE_STEPS = {"auto": native.quick_step, "compiled": compiled.quick_step}
+LIVE_STEPS = {"auto": native_kernels.quick_step, "compiled": compiled.quick_step}
 """One step of a live stream, `(y, state)`, by the engine that `choose` would choose; None if a step needs more than the
 cell, a tensor and a state, or more checks of them."""
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from rnnkit.cells.state import map_state
 from rnnkit.engines.request import Request, Result
-from rnnkit.engines.window import expanded, select_rows, valid_steps, without_padding
+from rnnkit.engines.window import expanded, select_rows, without_padding
+from rnnkit.masks import valid_steps
 
 
 def unsupported(request: Request) -> str | None:

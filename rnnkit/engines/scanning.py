@@ -10,13 +10,13 @@ from torch import Tensor
 from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines import policy
+from rnnkit.engines.arguments import request_of
 from rnnkit.engines.checkpointing import run_in_chunks
-from rnnkit.engines.checks import check_checkpoint_every, check_context, check_input, check_state
+from rnnkit.engines.checks import check_checkpoint_every
 from rnnkit.engines.observe import observers, run_observed
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights, fixed_weights
-from rnnkit.engines.window import Window, select_rows, valid_steps
-from rnnkit.masks import Lengths, Resets, as_lengths, as_reset
+from rnnkit.masks import Lengths, Resets
 
 
 class Explanation(NamedTuple):
@@ -125,7 +125,7 @@ def scan(
             return done  # type: ignore[no-any-return]
     weights = computed_weights(cell)
     with fixed_weights(weights) if weights else nullcontext():
-        request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
+        request = request_of(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
         if checkpoint_every is not None:
             check_checkpoint_every(checkpoint_every, request.first.shape[1])
         chosen = policy.choose(request, engine)
@@ -159,7 +159,7 @@ def explain(
     >>> explain(GRUCell(3, 5, reset_after=False), torch.zeros(1, 1, 3)).ruled_out["native"]
     "torch's GRU resets after the recurrent product; this cell has reset_after=False"
     """
-    request = _request(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
+    request = request_of(cell, x, state, context, lengths, reset, reverse=reverse, states=return_states)
     chosen = policy.choose(request, engine)
     not_taken = f"`{chosen}` is faster" if engine == "auto" else f"`{chosen}` was requested"
     reasons = {n: policy.slower(n, request) or policy.refusal(n, request) for n in policy.ENGINES if n != chosen}
@@ -169,29 +169,6 @@ def explain(
 def as_given(new: Tensor, given: Tensor) -> Tensor:
     """Cast a part of a state to the dtype that it had before."""
     return new if new.dtype == given.dtype else new.to(given.dtype)
-
-
-def _request(
-    cell: Cell[Any], x: Any, state: Any, context: Any, lengths: Any, reset: Any, *, reverse: bool, states: bool
-) -> Request:
-    """Return the arguments of a scan after all checks, with the random numbers of the whole window drawn."""
-    check_input(cell, x)
-    if context is not None or cell.needs_context:
-        check_context(cell, context)
-    first = x if isinstance(x, Tensor) else state_leaves(x)[0]
-    B = first.shape[0]
-    lengths_B = None if lengths is None else as_lengths(lengths, first)
-    reset_BT = None if reset is None else as_reset(reset, first)
-    if state is None:
-        state = cell.initial_state(B)
-    else:
-        check_state(cell, state, B)
-        if reset_BT is not None and reset_BT.dim() == 1:
-            state = select_rows(reset_BT, cell.initial_state(B), state)
-        state = cell.begin(state)
-    window = Window(lengths_B, _fresh_steps(reset_BT, lengths_B, reverse), reverse)
-    initial = None if window.fresh is None else cell.initial_state(B)
-    return Request(cell, x, state, window, context, states, initial)
 
 
 def _run(request: Request, engine: str, weights: list[ComputedWeight], checkpoint_every: int | None) -> Result:
@@ -220,15 +197,3 @@ def _no_steps(request: Request) -> Result:
     like = next((leaf for leaf in leaves if leaf.is_floating_point()), request.first)
     y_BTO = like.new_zeros(B, 0, request.cell.output_size)
     return Result(y_BTO, request.state, map_state(none, request.state) if request.states else None)
-
-
-def _fresh_steps(reset_BT: Tensor | None, lengths_B: Tensor | None, reverse: bool) -> Tensor | None:
-    """Return where a row starts from the initial state, in the order of the steps; None for nowhere."""
-    if reset_BT is None or reset_BT.dim() == 1:
-        return None
-    if lengths_B is not None:
-        reset_BT = reset_BT & valid_steps(lengths_B, reset_BT.shape[1])
-    if not reverse:
-        return reset_BT
-    # in reverse, the fresh step is the last one of the sequence before, to the left of the reset
-    return torch.cat([reset_BT[:, 1:], torch.zeros_like(reset_BT[:, :1])], dim=1)

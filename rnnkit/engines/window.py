@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells.state import map_state
+from rnnkit.masks import valid_steps
 
 StateTree = TypeVar("StateTree")
 
@@ -28,16 +29,6 @@ class Window(NamedTuple):
 
 FULL = Window(None, None, False)
 """No padding, no resets, forward."""
-
-
-def valid_steps(lengths_B: Tensor, steps: int) -> Tensor:
-    """Return booleans [B, T], true at valid steps.
-
-    >>> valid_steps(torch.tensor([2, 0]), 3).int()
-    tensor([[1, 1, 0],
-            [0, 0, 0]], dtype=torch.int32)
-    """
-    return torch.arange(steps, device=lengths_B.device) < lengths_B[:, None]
 
 
 def expanded(mask: Tensor, like: Tensor) -> Tensor:
@@ -94,20 +85,3 @@ def select_rows(mask_B: Tensor, chosen: StateTree, otherwise: StateTree) -> Stat
         return torch.where(expanded(mask_B, a), a, b)
 
     return map_state(select, chosen, otherwise)
-
-
-def flip_valid(x_BT: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """Reverse each row's valid part in time and leave its padding in place: its own inverse.
-
-    >>> flip_valid(torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2]))
-    tensor([[3, 2, 1],
-            [5, 4, 0]])
-    """
-    if lengths_B is None:
-        return x_BT.flip(1)
-    B, T = x_BT.shape[:2]
-    t_T = torch.arange(T, device=x_BT.device)
-    from_BT = torch.where(t_T < lengths_B[:, None], lengths_B[:, None] - 1 - t_T, t_T)
-    rows = (from_BT + T * torch.arange(B, device=x_BT.device)[:, None]).flatten()
-    # rows by index_select, as fast as a flip; the backward pass of gather is four times slower
-    return x_BT.flatten(0, 1).index_select(0, rows).view_as(x_BT)

@@ -93,8 +93,8 @@ def vanishing(layer: Row, row: Row) -> Alarm | None:
 
 def exploding(layer: Row, row: Row) -> Alarm | None:
     """Differences grow along the trajectory, or gradients grow with the lag."""
-    exponents, middle = layer.get("lyapunov"), layer.get("flow_middle")
-    is_chaotic = bool(exponents) and sum(value > 0.01 for value in exponents) >= 2 / 3 * len(exponents)
+    exponents, middle = layer.get("lyapunov") or [], layer.get("flow_middle")
+    is_chaotic = len(exponents) > 0 and sum(value > 0.01 for value in exponents) >= 2 / 3 * len(exponents)
     grows = middle is not None and middle > 10
     if not (is_chaotic or grows):
         return None

@@ -5,7 +5,8 @@ from rnnkit.layers.crf import CRF
 from rnnkit.layers.dropout import LockedDropout
 from rnnkit.layers.named import GRU, LSTM
 from rnnkit.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
-from rnnkit.layers.rnn import RNN, BothDirections
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.states import BothDirections
 from rnnkit.layers.subsample import Subsample
 from rnnkit.layers.window_scaling import WindowScaling
 from rnnkit.layers.word_dropout import WordDropout

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, pad
 
 from rnnkit.cells.base import Cell
-from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
 from rnnkit.layers.rnn import RNN
-from rnnkit.masks import Lengths, as_lengths
+from rnnkit.masks import Lengths, as_lengths, valid_steps
 from rnnkit.ranges import Odd, PositiveInt
 
 GROUP = 64

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from rnnkit.engines.window import valid_steps
 from rnnkit.layers.forward_backward import log_partition, marginals, wide, wide_log_partition
 from rnnkit.layers.viterbi import n_best, viterbi
-from rnnkit.masks import Lengths, as_lengths, last_valid
+from rnnkit.masks import Lengths, as_lengths, last_valid, valid_steps
 from rnnkit.tags import LegalTags
 
 

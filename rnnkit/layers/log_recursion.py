@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rnnkit.engines.window import valid_steps
+from rnnkit.masks import valid_steps
 
 
 def log_recursion(

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
-from rnnkit.masks import Lengths, as_lengths, last_valid
+from rnnkit.masks import Lengths, as_lengths, last_valid, valid_steps
 
 
 class LastPooling(nn.Module):

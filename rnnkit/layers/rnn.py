@@ -1,7 +1,7 @@
 """The recurrent layer: any cell, stacked and in one or both directions."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
 
@@ -11,19 +11,13 @@ from rnnkit.engines import scan
 from rnnkit.engines.both import scan_both
 from rnnkit.errors import UserError
 from rnnkit.layers import torch_interop
+from rnnkit.layers.states import by_cell, by_layer
 from rnnkit.layers.torch_interop import TorchRNN, TorchState
 from rnnkit.masks import Lengths, Resets
 from rnnkit.ranges import Layers
 
 Kind = Callable[[int, int], Cell[Any]]
 """A factory of cells, called as `kind(input_size, hidden_size)`."""
-
-
-class BothDirections(NamedTuple):
-    """The states of one bidirectional layer: of the forward and of the backward cell."""
-
-    forward: Any
-    backward: Any
 
 
 class RNN(nn.Module):
@@ -126,9 +120,24 @@ class RNN(nn.Module):
         """Return the cell of one layer and direction: `layer`, or `2 * layer + direction` with two directions."""
         return cast("Cell[Any]", self.cells[index])
 
+    def named_cells(self) -> Iterator[tuple[str, Cell[Any]]]:
+        """Yield every cell with its layer and direction.
+
+        >>> from rnnkit.cells import GRUCell
+        >>> [name for name, cell in RNN(GRUCell, 3, 5, bidirectional=True).named_cells()]
+        ['layer 1, forward', 'layer 1, backward']
+        """
+        for i in range(len(self.cells)):
+            layer, is_backward = divmod(i, 2) if self.bidirectional else (i, 0)
+            direction = ", backward" if is_backward else ", forward" if self.bidirectional else ""
+            yield f"layer {layer + 1}{direction}", self.cell_at(i)
+
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Return the initial state of every cell, in the structure that `forward` takes and returns."""
-        return self._by_layer([self.cell_at(i).initial_state(batch_size) for i in range(len(self.cells))])
+        return by_layer(
+            [self.cell_at(i).initial_state(batch_size) for i in range(len(self.cells))],
+            bidirectional=self.bidirectional,
+        )
 
     def forward(
         self,
@@ -149,7 +158,7 @@ class RNN(nn.Module):
         Raises:
             UserError: if the state has another structure, and as `scan`.
         """
-        before = self._by_cell(state)
+        before = by_cell(state, self.num_layers, bidirectional=self.bidirectional)
         options: dict[str, Any] = {"lengths": lengths, "reset": reset, "checkpoint_every": checkpoint_every}
         cells = [self.cell_at(i) for i in range(len(self.cells))]
         # if no cell takes a context, all cells are given it, and raise an error
@@ -169,7 +178,7 @@ class RNN(nn.Module):
                 y_BTO, end = scan(cells[i], x, before[i], engine=engine, **own, **options)
                 after.append(end)
             x = y_BTO + x if self.residual and layer > 0 else y_BTO
-        return x, self._by_layer(after)
+        return x, by_layer(after, bidirectional=self.bidirectional)
 
     if TYPE_CHECKING:  # torch does not type calls of a module
         __call__ = forward
@@ -206,27 +215,11 @@ class RNN(nn.Module):
 
     def state_from_torch(self, state: TorchState) -> tuple[Any, ...]:
         """Convert the state of the torch module: h_n [L * D, B, H], for an LSTM (h_n, c_n)."""
-        return self._by_layer(torch_interop.unstack_states(state))
+        return by_layer(torch_interop.unstack_states(state), bidirectional=self.bidirectional)
 
     def state_to_torch(self, state: tuple[Any, ...]) -> TorchState:
         """Convert a state to that of the torch module, the inverse of `state_from_torch`."""
-        return torch_interop.stack_states(self._by_cell(state))
-
-    def _by_layer(self, states: list[Any]) -> tuple[Any, ...]:
-        if not self.bidirectional:
-            return tuple(states)
-        return tuple(BothDirections(*pair) for pair in zip(states[::2], states[1::2], strict=True))
-
-    def _by_cell(self, state: tuple[Any, ...] | None) -> list[Any]:
-        if state is None:
-            return [None] * len(self.cells)
-        if type(state) is not tuple or len(state) != self.num_layers:
-            raise _wrong_structure(f"a tuple with one state for each of {self.num_layers} layers", state)
-        if not self.bidirectional:
-            return list(state)
-        if not all(isinstance(both, BothDirections) for both in state):
-            raise _wrong_structure("BothDirections(forward, backward) for every layer", state[0])
-        return [part for both in state for part in both]
+        return torch_interop.stack_states(by_cell(state, self.num_layers, bidirectional=self.bidirectional))
 
 
 def _build(factory: Kind, input_size: int, hidden_size: int) -> Cell[Any]:
@@ -240,10 +233,3 @@ def _build(factory: Kind, input_size: int, hidden_size: int) -> Cell[Any]:
             fix="model.cell._partial_=true",
         )
     return built
-
-
-def _wrong_structure(expected: str, state: object) -> UserError:
-    got = f"{type(state).__name__} of {len(state)}" if isinstance(state, tuple) else type(state).__name__
-    return UserError(
-        "state", expected, got, fix="the state that this RNN returned, or state=None for the initial state"
-    )

@@ -2,9 +2,8 @@
 
 from torch import Tensor, nn
 
-from rnnkit.engines.window import valid_steps
 from rnnkit.errors import UserError
-from rnnkit.masks import Lengths, as_lengths
+from rnnkit.masks import Lengths, as_lengths, valid_steps
 
 
 class Subsample(nn.Module):

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from rnnkit.engines.window import flip_valid, valid_steps
-from rnnkit.masks import last_valid
+from rnnkit.masks import flip_valid, last_valid, valid_steps
 
 
 def viterbi(

@@ -34,6 +34,8 @@ class WindowScaling(nn.Module):
     location, the scale is 1. In a window without known values, the location is 0 and the scale 1. Both have the dtype
     of the window: float64 for windows whose level is far above their spread.
 
+    Without a kind, it is standard.
+
     Axes: B windows, T time steps, C channels.
 
     Raises:
@@ -44,8 +46,9 @@ class WindowScaling(nn.Module):
     (2.0, 1.0)
     """
 
-    def __init__(self, kind: str, channels: int) -> None:
+    def __init__(self, kind: str | None, channels: int) -> None:
         super().__init__()
+        kind = "standard" if kind is None else kind
         if kind not in WINDOW_SCALINGS:
             expected = f"one of {', '.join(WINDOW_SCALINGS)}"
             raise UserError("model.scaling", expected, repr(kind), fix="model.scaling=mean")

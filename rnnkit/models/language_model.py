@@ -5,11 +5,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rnnkit.cells import Cell
+from rnnkit.cells import Cell, Stack
 from rnnkit.cells.probability import check_probability
+from rnnkit.cells.stateless import Embedded
 from rnnkit.errors import UserError
 from rnnkit.layers import RNN, LockedDropout, WordDropout
 from rnnkit.masks import Lengths, Resets
+from rnnkit.models.stepping import layers_of, mapped, stacked
 from rnnkit.ranges import Layers, PositiveInt, Probability
 
 
@@ -138,3 +140,17 @@ class LanguageModel(nn.Module):
         """Return logits [B, T, V] of the token after each token of `ids_BT`, and the state after the last one."""
         _, dropped_BTH, state = self.features(ids_BT, state, lengths=lengths, reset=reset)
         return self.output(dropped_BTH), state
+
+    def step(self) -> Stack:
+        """Return one step of the model as a cell in evaluation mode: ids [B, 1] to logits [B, V].
+
+        It shares the parameters of the model.
+
+        >>> import torch
+        >>> from rnnkit.cells import LSTMCell
+        >>> step = LanguageModel(65, LSTMCell, hidden_size=32).step()
+        >>> logits_BV, state = step(torch.tensor([[7]]), step.initial_state(1))
+        >>> tuple(logits_BV.shape)
+        (1, 65)
+        """
+        return stacked(Embedded(self.embedding), layers_of(self.rnn), mapped(self.output))

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from rnnkit.cells import Cell
+from rnnkit.cells import Cell, Stack
 from rnnkit.cells.probability import check_probability
-from rnnkit.errors import UserError
+from rnnkit.cells.stateless import Embedded
+from rnnkit.errors import Problems, UserError
 from rnnkit.layers import (
     RNN,
     AttentionPooling,
@@ -20,6 +21,7 @@ from rnnkit.layers import (
     WordDropout,
 )
 from rnnkit.masks import Lengths, as_lengths
+from rnnkit.models.stepping import future, layers_of, mapped, pooling_so_far, stacked
 from rnnkit.ranges import Layers, LayersOrNone, Odd, PositiveInt, Probability
 
 POOLINGS: dict[str, Callable[..., nn.Module]] = {
@@ -170,6 +172,35 @@ class SequenceModel(nn.Module):
         pooled = y_BTH if self.pooling is None else self.pooling(y_BTH, lengths_B)
         outputs: Tensor = self.output(self.output_dropout(pooled))
         return outputs
+
+    def step(self) -> Stack:
+        """Return one step of the model as a cell in evaluation mode, which shares the parameters of the model.
+
+        It maps ids [B, 1] or values [B, I] to outputs [B, O]. With pooling, the output after a step is that of the
+        model for the sequence so far, and the pooling is part of the state.
+
+        Raises:
+            UserError: if the model needs the future: with two directions, or convolutions, which are centered.
+
+        >>> import torch
+        >>> from rnnkit.cells import GRUCell
+        >>> step = SequenceModel(3, GRUCell, input_size=2, hidden_size=8, pooling="mean").step()
+        >>> step(torch.zeros(4, 2), step.initial_state(4))[0].shape
+        torch.Size([4, 3])
+        """
+        problems = Problems()
+        if self.convolutions:
+            got = f"{len(self.convolutions)} centered layers"
+            problems.found.append(future("model.convolutions", got, "model.convolutions=0"))
+        layers = problems.attempt(layers_of, self.rnn)
+        pooling = problems.attempt(pooling_so_far, self.pooling, self.output.weight)
+        problems.raise_all()
+        front: list[Cell[Any]] = []
+        if isinstance(self.embedding, nn.Embedding):
+            front = [Embedded(self.embedding)]
+        elif isinstance(self.embedding, nn.Linear):
+            front = [mapped(self.embedding)]
+        return stacked(front, layers, pooling, mapped(self.output))
 
 
 def _pooling(chosen: str | Callable[..., nn.Module] | None, rnn: RNN, heads: int) -> Any:

@@ -1,19 +1,36 @@
 """A recurrent tagger."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rnnkit.batch import TokenInputs
-from rnnkit.cells import Cell
+from rnnkit.cells import Cell, Stack
 from rnnkit.cells.probability import check_probability
-from rnnkit.errors import UserError
+from rnnkit.cells.stateless import Stateless
+from rnnkit.errors import Problems, UserError
 from rnnkit.layers import CRF, RNN, CharCNN, CharRNN, LockedDropout, legal_tags
 from rnnkit.layers.viterbi import viterbi
 from rnnkit.masks import Lengths, as_lengths
+from rnnkit.models.stepping import future, layers_of, mapped, stacked
 from rnnkit.ranges import Layers, NonNegativeInt, Odd, PositiveInt, Probability
+
+
+class Token(NamedTuple):
+    """A token of each of B live sentences.
+
+    Args:
+        word, vector: [B] int64, as in `TokenInputs`.
+        characters: [B, K] int64 ids of the characters of the word; 0 is padding.
+        size: [B] int64, the number of its characters.
+    """
+
+    word: Tensor
+    vector: Tensor
+    characters: Tensor
+    size: Tensor
 
 
 class Tagger(nn.Module):
@@ -147,19 +164,33 @@ class Tagger(nn.Module):
 
     def forward(self, inputs: TokenInputs, *, lengths: Lengths | None = None) -> Tensor:
         """Return the scores [B, T, C] of each tag at each token; those at padding are arbitrary."""
-        parts = []
-        if self.embedding is not None:
-            parts.append(self.embedding(self._known(inputs.words)))
-        if self.vectors is not None:
-            parts.append(self.vectors(inputs.vectors))
-        if self.characters is not None:
-            # each distinct word is encoded once and copied to its places by index_select, whose backward is a fast sum
-            y_UO = self.characters(inputs.characters, inputs.sizes)
-            parts.append(y_UO.index_select(0, inputs.which.flatten()).view(*inputs.which.shape, -1))
-        x_BTI = parts[0] if len(parts) == 1 else torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
-        y_BTH, _ = self.rnn(self.input_dropout(x_BTI), lengths=lengths)
+        y_BTH, _ = self.rnn(self.input_dropout(_represented(self, self._known(inputs.words), inputs)), lengths=lengths)
         e_BTC: Tensor = self.output(self.output_dropout(y_BTH))
         return e_BTC
+
+    def step(self) -> Stack:
+        """Return one step of the model as a cell in evaluation mode, which shares the parameters of the model.
+
+        It maps a `Token` to the scores [B, C] of its tags.
+
+        Raises:
+            UserError: if the model needs the future: with two directions, or a CRF, whose best tags depend on the whole
+                sentence.
+
+        >>> from rnnkit.cells import LSTMCell
+        >>> step = Tagger(50, 20, ["O", "B-x", "I-x"], LSTMCell, characters=None, bidirectional=False).step()
+        >>> ids_B = torch.tensor([7, 8])
+        >>> scores_BC, _ = step(Token(ids_B, ids_B, ids_B[:, None], ids_B), step.initial_state(2))
+        >>> scores_BC.shape
+        torch.Size([2, 3])
+        """
+        problems = Problems()
+        layers = problems.attempt(layers_of, self.rnn)
+        if self.crf is not None:
+            problems.found.append(future("model.crf", "true", "model.crf=false"))
+        problems.raise_all()
+        front = _TokenCell(_TokenFront(self), 1, self.rnn.input_size)
+        return stacked(front, layers, mapped(self.output))
 
     def decode(self, e_BTC: Tensor, lengths: Lengths | None = None) -> Tensor:
         """Return the best tags [B, T] for the scores of `forward`: by the CRF, or the most probable legal sequence."""
@@ -179,6 +210,46 @@ class Tagger(nn.Module):
             return words_BT
         p_BT = torch.where(words_BT < self.rare_from, self.word_dropout, max(self.word_dropout, self.rare_dropout))
         return words_BT.masked_fill(torch.rand(p_BT.shape, device=p_BT.device) < p_BT, 0)
+
+
+class _TokenFront(nn.Module):
+    """The representation of one token, by the embeddings and the character encoder of a tagger."""
+
+    def __init__(self, tagger: Tagger) -> None:
+        super().__init__()
+        self.embedding, self.vectors, self.characters = tagger.embedding, tagger.vectors, tagger.characters
+
+    def forward(self, token: Token) -> Tensor:
+        if self.characters is None:
+            unused_B1 = token.word[:, None]
+            inputs = TokenInputs(unused_B1, token.vector[:, None], unused_B1, token.characters, token.size)
+            return _represented(self, inputs.words, inputs)[:, 0]
+        which_B1 = torch.arange(len(token.word), device=token.word.device)[:, None]
+        inputs = TokenInputs(token.word[:, None], token.vector[:, None], which_B1, token.characters, token.size)
+        return _represented(self, inputs.words, inputs)[:, 0]
+
+
+class _TokenCell(Stateless):
+    """The front as a cell without state."""
+
+    def example(self) -> Token:
+        """Return an unknown word of one character."""
+        id_1 = torch.zeros(1, dtype=torch.int64)
+        return Token(id_1, id_1, id_1[:, None] + 1, id_1 + 1)
+
+
+def _represented(layers: Any, words_BT: Tensor, inputs: TokenInputs) -> Tensor:
+    """Return the representation x of each token [B, T, I] by the embeddings and the character encoder of `layers`."""
+    parts = []
+    if layers.embedding is not None:
+        parts.append(layers.embedding(words_BT))
+    if layers.vectors is not None:
+        parts.append(layers.vectors(inputs.vectors))
+    if layers.characters is not None:
+        # each distinct word is encoded once and copied to its places by index_select, whose backward is a fast sum
+        y_UO = layers.characters(inputs.characters, inputs.sizes)
+        parts.append(y_UO.index_select(0, inputs.word_index.flatten()).view(*inputs.word_index.shape, -1))
+    return parts[0] if len(parts) == 1 else torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
 
 
 def _characters(

@@ -4,16 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rnnkit.batch import SequenceBatch
-from rnnkit.compat.lightning import CURRENT_HOOK
-from rnnkit.errors import UserError
 from rnnkit.tasks.one_step import with_one_step
+from rnnkit.tasks.optimized import Optimized
 
 Metrics = Mapping[str, Literal["min", "max"] | None]
 """Metric names, each with the direction of improvement: "min", "max", or None where neither direction is better."""
@@ -23,7 +21,7 @@ Capability = Literal["predict", "generate", "stream"]
 continue a prompt (`generate`). `stream`: it carries the state from one window to the next."""
 
 
-class Task(L.LightningModule, ABC):
+class Task(Optimized, ABC):
     """A model with its loss and its metrics.
 
     Each batch is a `SequenceBatch`. `loss` computes the loss of a batch, `update_metrics` adds a batch to the metrics,
@@ -82,13 +80,6 @@ class Task(L.LightningModule, ABC):
                 leaves the gradients unchanged.
         """
         self.optimizer, self.schedule, self.clip = optimizer, schedule, clip
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning sets the current hook fifty times a step; Module.__setattr__ would look for a parameter each time
-        if name == CURRENT_HOOK:
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     @abstractmethod
     def loss(self, outputs: Any, batch: SequenceBatch) -> Tensor:
@@ -187,27 +178,6 @@ class Task(L.LightningModule, ABC):
 
     def on_test_epoch_end(self) -> None:
         self._report("test")
-
-    def configure_optimizers(self) -> Any:
-        if self.optimizer is None:
-            fix = "optimizer=functools.partial(torch.optim.AdamW, lr=3e-3)"
-            raise UserError("optimizer", "a callable that returns an optimizer of the parameters", "None", fix=fix)
-        optimizer = self.optimizer(self.model.parameters())
-        if self.schedule is None:
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, steps)}
-
-    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
-        if self.clip is None:
-            return
-        trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        self.clipping = self.clip(trained)
-        # a float16 gradient scaler does its own check, and skips steps as a matter of course
-        if getattr(self.trainer.precision_plugin, "scaler", None) is None and not bool(self.clipping[0].isfinite()):
-            self.skipped_nonfinite = True
-            for parameter in self.model.parameters():
-                parameter.grad = None  # optimizers ignore parameters without a gradient
 
     def _report(self, stage: str) -> None:
         # during training the monitor logs them at the right optimizer step (Lightning's is one behind)

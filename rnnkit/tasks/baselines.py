@@ -60,9 +60,9 @@ def seasonal_naive(inputs: ForecastInputs, horizon: int, season: int, lengths: T
     [4.0, 3.0, 4.0]
     """
     x_BTC = inputs.past
-    lanes, steps, channels = x_BTC.shape
+    rows, steps, channels = x_BTC.shape
     if lengths is None:
-        lengths = torch.full((lanes,), steps, device=x_BTC.device)
+        lengths = torch.full((rows,), steps, device=x_BTC.device)
     back_K = torch.arange(1, -(-steps // season) + 1, device=x_BTC.device) * season
     phase_M = torch.arange(season, device=x_BTC.device)
     at_BKM = lengths[:, None, None] - back_K[:, None] + phase_M
@@ -90,8 +90,8 @@ def ets(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | Non
     except ImportError as error:
         raise UserError("ets", "statsmodels", "it is not installed", fix="pip install 'rnnkit[timeseries]'") from error
     forecast_BHC = last_value(inputs, horizon).clone()
-    for lane, channel in torch.cartesian_prod(*map(torch.arange, inputs.past.shape[::2])).tolist():
-        x_T = inputs.past[lane, : None if lengths is None else int(lengths[lane]), channel].double()
+    for row, channel in torch.cartesian_prod(*map(torch.arange, inputs.past.shape[::2])).tolist():
+        x_T = inputs.past[row, : None if lengths is None else int(lengths[row]), channel].double()
         seen = (~x_T.isnan()).nonzero().flatten()
         if len(seen) < 10 or bool((x_T[seen] == x_T[seen[0]]).all()):
             continue
@@ -109,7 +109,7 @@ def ets(inputs: ForecastInputs, horizon: int, season: int, lengths: Tensor | Non
             warnings.simplefilter("ignore")  # a fit that has not converged is still used
             found_H = torch.from_numpy(model.fit().forecast(horizon))
         if bool(found_H.isfinite().all()):
-            forecast_BHC[lane, :, channel] = found_H.to(forecast_BHC)
+            forecast_BHC[row, :, channel] = found_H.to(forecast_BHC)
     return forecast_BHC
 
 

@@ -118,7 +118,11 @@ class Classification(Task):
         return self._names(C), (truth_N * C + log_p_NC.argmax(dim=1)).bincount(minlength=C * C).view(C, C)
 
     def predict(self, batch: SequenceBatch) -> list[ClassPrediction]:
-        p_BC = self.model(batch.inputs, lengths=batch.lengths).float().softmax(dim=1)
+        return self.answers(self.model(batch.inputs, lengths=batch.lengths))
+
+    def answers(self, outputs_BC: Tensor) -> list[ClassPrediction]:
+        """Returns the predictions for outputs of the model."""
+        p_BC = outputs_BC.float().softmax(dim=1)
         labels = p_BC.argmax(dim=1).tolist()
         return [ClassPrediction(*pair) for pair in zip(labels, p_BC.tolist(), strict=True)]
 

@@ -8,17 +8,16 @@ from torch import Tensor, nn
 
 from rnnkit.batch import ForecastExtra, SequenceBatch
 from rnnkit.errors import UserError
-from rnnkit.models.forecasting import Parameters
-from rnnkit.models.forecasting.distributions.paths import crps_of_samples, quantiles_of_samples
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.precision import widened
 from rnnkit.predictions import ForecastPrediction
 from rnnkit.ranges import Draws, Level, Positive, Seed
 from rnnkit.tasks.base import Capability, Metrics, Task
-from rnnkit.tasks.baselines import ets, last_value, seasonal_naive
+from rnnkit.tasks.forecast_report import Baselines, report
 from rnnkit.tasks.metrics.forecasts import COVERAGES, ForecastMetrics, Term, error_terms
 from rnnkit.tasks.metrics.mean import Mean
-from rnnkit.tasks.metrics.table import table
 from rnnkit.tasks.one_step import only_step
+from rnnkit.tasks.predictive import PredictiveSummary, mean_loss, predictive
 
 UNITS = ("file", "scaled")
 
@@ -110,17 +109,16 @@ class Forecasting(Task):
         self.season = season
         self.channels = list(channels)
         self.units = units
-        self.levels = [level for level in quantiles if model.output.spans([level])]  # type: ignore[union-attr, operator]
+        self.levels = [level for level in quantiles if model.output.provides([level])]  # type: ignore[union-attr, operator]
         self.samples = samples
         self.seed = seed
         self.ets = ets
         self.naive2 = naive2
         horizon: int = model.horizon  # type: ignore[assignment]
-        self.losses: Any = nn.ModuleDict({"val": Mean(), "test": Mean()})
+        self.loss_means: Any = nn.ModuleDict({"val": Mean(), "test": Mean()})
         self.measured: Any = nn.ModuleDict({"val": ForecastMetrics(horizon), "test": ForecastMetrics(horizon)})
-        names = ["last value", *(["seasonal naive"] if season > 1 else []), *(["ets"] if ets else [])]
-        self.baselines: Any = nn.ModuleDict({name: ForecastMetrics(horizon) for name in names})
-        self._details = ""
+        self.baselines: Any = Baselines(horizon, season, with_ets=ets)
+        self._report_text = ""
 
     def setup(self, stage: str) -> None:
         self.check_data(getattr(self.trainer, "datamodule", None))
@@ -131,11 +129,11 @@ class Forecasting(Task):
             data.require(support)
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        outputs, targets = self.model.teach(batch.inputs, batch.targets, lengths=batch.lengths)
-        return self._mean_loss(outputs, targets)[0]
+        outputs, targets = self.model.teacher_forced(batch.inputs, batch.targets, lengths=batch.lengths)
+        return mean_loss(self.model.output, outputs, targets)[0]
 
     def run_model(self, model: Any, batch: SequenceBatch, state: Any = None) -> Any:
-        return model.teach(batch.inputs, batch.targets, lengths=batch.lengths)
+        return model.teacher_forced(batch.inputs, batch.targets, lengths=batch.lengths)
 
     def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
         parameters, values = outputs
@@ -143,43 +141,39 @@ class Forecasting(Task):
             horizon = batch.targets.shape[1]
             ends = None if batch.lengths is None else batch.lengths + horizon
             values = only_step(values, ends, first=first)
-        return self._mean_loss(parameters, values)[0]
+        return mean_loss(self.model.output, parameters, values)[0]
 
     def loss(self, outputs: Parameters, batch: SequenceBatch) -> Tensor:
-        return self._mean_loss(outputs, batch.targets)[0]
+        return mean_loss(self.model.output, outputs, batch.targets)[0]
 
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
-        inputs, targets_BHC = batch.inputs, batch.targets
+        targets_BHC = batch.targets
         levels = sorted({0.5, *(level for pair in COVERAGES.values() for level in pair)})
-        predictive = self._predictive(batch, levels)
+        parameters, _ = self.model.teacher_forced_horizon(batch.inputs, targets_BHC, lengths=batch.lengths)
+        summary = self._predictive(batch, levels, parameters)
         # the loss of a poor forecast can overflow float32
-        in_full = predictive.parameters._replace(raw=widened(predictive.parameters.raw))
-        self.losses[stage].update(*self._mean_loss(in_full, targets_BHC))
-        terms, targets = self._errors(predictive.mean, predictive.median, batch)
-        if predictive.quantiles is not None:
+        in_full = parameters._replace(raw=widened(parameters.raw))
+        self.loss_means[stage].update(*mean_loss(self.model.output, in_full, targets_BHC))
+        terms, targets = self._errors(summary.mean, summary.median, batch)
+        if summary.quantiles is not None:
             known_BHC = targets.counts
-            by_level = dict(zip(levels, predictive.quantiles, strict=True))
-            terms["crps"] = Term(predictive.crps(targets_BHC) * self._unit(batch), known_BHC)
+            by_level = dict(zip(levels, summary.quantiles, strict=True))
+            terms["crps"] = Term(summary.crps(targets_BHC) * self._unit(batch), known_BHC)
             for name, (low, high) in COVERAGES.items():
                 within_BHC = (by_level[low] <= targets_BHC) & (targets_BHC <= by_level[high])
                 terms[name] = Term(within_BHC.float(), known_BHC)
         self.measured[stage].update(terms, targets)
         if stage == "test":
-            horizon = targets_BHC.shape[1]
             for name, metrics in self.baselines.items():
-                if name == "last value":
-                    value_BHC = last_value(inputs, horizon)
-                else:
-                    forecast = ets if name == "ets" else seasonal_naive
-                    value_BHC = forecast(inputs, horizon, self.season, batch.lengths)
+                value_BHC = self.baselines.forecast(name, batch)
                 metrics.update(*self._errors(value_BHC, value_BHC, batch))
 
     def compute_metrics(self, stage: str) -> dict[str, float]:
-        loss = float(self.losses[stage].compute())
-        self.losses[stage].reset()
+        loss = float(self.loss_means[stage].compute())
+        self.loss_means[stage].reset()
         found = self._named(self.measured[stage])
         if stage == "test":
-            self._details = self._tables(found)
+            self._report_text = report(self.measured[stage], self.baselines, self._named)
             for metrics in self.baselines.values():
                 metrics.reset()
         self.measured[stage].reset()
@@ -187,21 +181,21 @@ class Forecasting(Task):
 
     def metric_names(self) -> list[str]:
         levels = [level for pair in COVERAGES.values() for level in pair]
-        lacking = {*(() if self.model.output.spans(levels) else ("crps", *COVERAGES))}
+        lacking = {*(() if self.model.output.provides(levels) else ("crps", *COVERAGES))}
         lacking |= {"owa"} if self.naive2 is None else set()
         return [name.replace("*", str(self.model.horizon)) for name in self.metrics if name not in lacking]
 
     def report(self) -> str:
-        return self._details
+        return self._report_text
 
     @torch.no_grad()
     def forecast(self, batch: SequenceBatch, levels: Sequence[float]) -> tuple[Tensor, Tensor | None]:
         """Returns mean [B, H, C] and quantiles [Q, B, H, C], or None without quantiles, in the units of the file."""
-        predictive = self._predictive(batch, levels)
+        summary = self._predictive(batch, levels)
         extra = _extra(batch)
         location_B1C, scale_B1C = (widened(x)[:, None] for x in (extra.location, extra.scale))
-        quantiles = None if predictive.quantiles is None else location_B1C + scale_B1C * predictive.quantiles
-        return location_B1C + scale_B1C * predictive.mean, quantiles
+        quantiles = None if summary.quantiles is None else location_B1C + scale_B1C * summary.quantiles
+        return location_B1C + scale_B1C * summary.mean, quantiles
 
     def predict(self, batch: SequenceBatch) -> list[ForecastPrediction]:
         mean_BHC, quantiles_QBHC = self.forecast(batch, self.levels)
@@ -212,33 +206,10 @@ class Forecasting(Task):
             for mean, quantiles in zip(means, found, strict=True)
         ]
 
-    def _predictive(self, batch: SequenceBatch, levels: Sequence[float]) -> "PredictiveSummary":
-        """Returns the predictive distribution over the horizon, in the units of the batch."""
-        inputs, lengths, output = batch.inputs, batch.lengths, self.model.output
-        generator = torch.Generator(inputs.past.device).manual_seed(self.seed)
-        known = len(levels) > 0 and output.spans(levels)
-        samples = self.samples if output.samples > 1 else 1
-        paths_SBHC = self.model.paths(inputs, samples, lengths=lengths, generator=generator)
-        parameters, _ = self.model.foreseen(inputs, batch.targets, lengths=lengths)
-        if paths_SBHC is None:
-            mean_BHC = output.mean(parameters)
-            quantiles = output.quantiles(parameters, levels, generator) if known else None
-            return PredictiveSummary(
-                parameters, mean_BHC, quantiles, lambda x: output.crps(parameters, x, generator), levels
-            )
-        quantiles = quantiles_of_samples(paths_SBHC, levels) if known else None
-        return PredictiveSummary(
-            parameters, paths_SBHC.mean(0), quantiles, lambda x: crps_of_samples(paths_SBHC, x), levels
-        )
-
-    def _mean_loss(self, parameters: Parameters, targets_BNC: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the mean loss over the known targets, and their number."""
-        known_BNC = ~targets_BNC.isnan()
-        # NaN targets are replaced: their gradient would be NaN even though the loss masks them
-        filled_BNC = torch.where(known_BNC, targets_BNC, parameters.location[:, None].detach())
-        total = self.model.output.loss(parameters, filled_BNC).masked_fill(~known_BNC, 0).sum()
-        count = known_BNC.sum()
-        return total / count.clamp(min=1), count
+    def _predictive(
+        self, batch: SequenceBatch, levels: Sequence[float], parameters: Parameters | None = None
+    ) -> PredictiveSummary:
+        return predictive(self.model, batch, levels, samples=self.samples, seed=self.seed, parameters=parameters)
 
     def _errors(self, mean_BHC: Tensor, median_BHC: Tensor, batch: SequenceBatch) -> tuple[dict[str, Term], Term]:
         """Returns the error terms of point forecasts in the units of the batch, and the targets."""
@@ -255,39 +226,7 @@ class Forecasting(Task):
             named["owa"] = sum(named[name] / self.naive2[name] for name in ("smape", "mase")) / 2
         return named
 
-    def _tables(self, found: dict[str, float]) -> str:
-        """Returns tables that compare the model with the baselines, over all steps and by step."""
-        horizon = self.measured["test"].horizon
-        everyone = {"model": self.measured["test"], **self.baselines}
-        rows: list[list[str | float | int]] = []
-        for name, metrics in everyone.items():
-            named = self._named(metrics)
-            rows.append([name, *(named.get(key, torch.nan) for key in found)])
-        overall = table(["forecast", *found], rows)
-        by_step = {name: metrics.compute() for name, metrics in everyone.items()}
-        pairs = [(key, name) for key in ("mse", "mae", "rse") for name in everyone]
-        rows = []
-        for step in sorted({1, *(-(-horizon * part // 4) for part in (1, 2, 3, 4))}):
-            rows.append([str(step), *(float(by_step[name][key][step - 1]) for key, name in pairs)])
-        steps = table(["step", *(f"{key} {name}" for key, name in pairs)], rows)
-        return f"{overall}\n\n{steps}"
-
 
 def _extra(batch: SequenceBatch) -> ForecastExtra:
     """Returns the units of a batch; a batch without them is in the units of the file."""
     return ForecastExtra.of(batch.inputs.past) if batch.extra is None else batch.extra  # type: ignore[no-any-return]
-
-
-class PredictiveSummary:
-    """A forecast in the units of the batch: parameters, mean, quantiles and score."""
-
-    def __init__(
-        self,
-        parameters: Parameters,
-        mean: Tensor,
-        quantiles: Tensor | None,
-        crps: Callable[[Tensor], Tensor],
-        levels: Sequence[float],
-    ) -> None:
-        self.parameters, self.mean, self.quantiles, self.crps = parameters, mean, quantiles, crps
-        self.median = mean if quantiles is None or 0.5 not in levels else quantiles[list(levels).index(0.5)]

@@ -17,7 +17,7 @@ class NotFiniteError(UserError):
 
     def __init__(self, drawn: int) -> None:
         got = f"NaN or infinity after {drawn} tokens"
-        super().__init__("model", "finite scores of the next token", got, fix="another run with a lower optimizer.lr")
+        super().__init__("model", "finite scores of the next token", got, fix="rnnkit train optimizer.lr=1e-4")
 
 
 @torch.no_grad()

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnkit.batch import IGNORED, SequenceBatch
 from rnnkit.cells import map_state
+from rnnkit.masks import valid_steps
 from rnnkit.ranges import NonNegative, PositiveInt
 from rnnkit.tasks.base import Capability, Metrics
 from rnnkit.tasks.generation import generate
@@ -40,9 +40,9 @@ class LanguageModeling(StreamTask):
         unit: the kind of token: char, byte or word.
         activation_penalty, temporal_penalty: alpha and beta above; the bar is the mean over lanes, steps and H. If one
             is not 0, the model must have `features` and `output`, as `rnnkit.models.LanguageModel` does.
-        rate_steps: the window length that the learning rate refers to; the rate is scaled in proportion for other
-            lengths. None does not scale it. Use it with windows of random length, whose short windows would otherwise
-            have too much weight (Merity et al. 2018, arXiv:1708.02182).
+        lr_reference_steps: the window length that the learning rate refers to; the rate is scaled in proportion for
+            other lengths. None does not scale it. Use it with windows of random length, whose short windows would
+            otherwise have too much weight (Merity et al. 2018, arXiv:1708.02182).
     """
 
     kind = "language_modeling"
@@ -59,13 +59,13 @@ class LanguageModeling(StreamTask):
         unit: str = "token",
         activation_penalty: NonNegative = 0.0,
         temporal_penalty: NonNegative = 0.0,
-        rate_steps: PositiveInt | None = None,
+        lr_reference_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__(model, optimizer, schedule, clip)
         self.unit = unit
         self.activation_penalty = activation_penalty
         self.temporal_penalty = temporal_penalty
-        self.rate_steps = rate_steps
+        self.lr_reference_steps = lr_reference_steps
         self._rate_share = 1.0
         self.val_mean, self.test_mean = Mean(), Mean()
         self._tokens = 0.0  # of the last evaluation
@@ -88,8 +88,8 @@ class LanguageModeling(StreamTask):
         return loss + self.activation_penalty * small + self.temporal_penalty * slow
 
     def on_train_batch_start(self, batch: SequenceBatch, batch_idx: int) -> None:
-        if self.rate_steps is not None:
-            self._rate_share = batch.inputs.shape[1] / self.rate_steps
+        if self.lr_reference_steps is not None:
+            self._rate_share = batch.inputs.shape[1] / self.lr_reference_steps
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         rates = [group["lr"] for group in optimizer.param_groups]
@@ -154,5 +154,5 @@ def _mean_square(values_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
     if lengths_B is None:
         return values_BTH.square().sum() / max(1, B * T * H)
     steps_B = lengths_B.clamp(0, T)
-    valid_BT1 = (torch.arange(T, device=steps_B.device) < steps_B[:, None])[..., None]
+    valid_BT1 = valid_steps(steps_B, T)[..., None]
     return values_BTH.masked_fill(~valid_BT1, 0).square().sum() / (steps_B.sum() * H).clamp(min=1)

@@ -96,12 +96,12 @@ class Regression(Task):
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
-        losses, known = self._losses(outputs, batch.targets)
+        losses, known = self._elementwise_loss(outputs, batch.targets)
         return losses.sum() / known.sum().clamp(min=1)
 
     def update_metrics(self, batch: SequenceBatch, stage: str) -> None:
         outputs, truth = widened(self.model(batch.inputs, lengths=batch.lengths)), batch.targets
-        losses, known = self._losses(outputs, truth)
+        losses, known = self._elementwise_loss(outputs, truth)
         # relative to the location, where the numbers are small: errors and spreads do not change
         predicted, targets = self.scale * outputs[..., 0], widened(truth) - self.location
         baseline = torch.zeros_like(predicted)
@@ -130,10 +130,16 @@ class Regression(Task):
         return [name for name in self.metrics if name not in lacking]
 
     def predict(self, batch: SequenceBatch) -> list[NumberPrediction] | list[CurvePrediction]:
-        values = self._in_units(self.model(batch.inputs, lengths=batch.lengths))
+        return self.answers(self.model(batch.inputs, lengths=batch.lengths), batch.lengths)
+
+    def answers(
+        self, outputs: Tensor, lengths_B: Tensor | None = None
+    ) -> list[NumberPrediction] | list[CurvePrediction]:
+        """Returns the predictions for outputs of the model, [B, 1] or for curves [B, T, 1]."""
+        values = self._in_units(outputs)
         if values.dim() == 1:
             return [NumberPrediction(value) for value in values.tolist()]
-        steps = [values.shape[1]] * len(values) if batch.lengths is None else batch.lengths.tolist()
+        steps = [values.shape[1]] * len(values) if lengths_B is None else lengths_B.tolist()
         return [CurvePrediction(row[:count]) for row, count in zip(values.tolist(), steps, strict=True)]
 
     def report(self) -> str:
@@ -171,7 +177,7 @@ class Regression(Task):
     def _standardized(self, targets: Tensor) -> Tensor:
         return (widened(targets) - self.location) / self.scale
 
-    def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _elementwise_loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the loss of each target, 0 if it is unknown, and a mask of the known targets."""
         if outputs.shape[:-1] != targets.shape:
             pooled = outputs.dim() == 2

@@ -76,9 +76,9 @@ class Tagging(Task):
     def loss(self, outputs: Tensor, batch: SequenceBatch) -> Tensor:
         if self.model.crf is not None:
             log_p_B: Tensor = self.model.crf.log_likelihood(outputs, batch.targets, batch.lengths)
-            return -log_p_B.sum() / batch.tokens
+            return -log_p_B.sum() / batch.num_valid_steps
         e_NC, tags_N = outputs.flatten(0, 1).float(), batch.targets.flatten()
-        return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.tokens
+        return F.cross_entropy(e_NC, tags_N, ignore_index=IGNORED, reduction="sum") / batch.num_valid_steps
 
     def step_loss(self, outputs: Any, batch: SequenceBatch, *, first: bool = False) -> Tensor:
         # a CRF has one loss for the whole sentence; its emissions are compared step by step
@@ -91,7 +91,7 @@ class Tagging(Task):
         found_BT = self.model.decode(e_BTC, batch.lengths)
         self._take_loss(e_BTC, batch, stage)
         valid_BT = None if batch.lengths is None else batch.targets != IGNORED
-        tokens = (batch.targets, found_BT, batch.inputs.words, batch.extra.usual)
+        tokens = (batch.targets, found_BT, batch.inputs.words, batch.extra.most_frequent_tag)
         measured = self._measured(stage)
         measured.tags.update(*(ids.flatten() if valid_BT is None else ids[valid_BT] for ids in tokens))
         if self.marks_entities:
@@ -107,8 +107,8 @@ class Tagging(Task):
                 lengths_B = batch.targets.new_full((len(e_BTC),), e_BTC.shape[1])
             batch = batch._replace(lengths=lengths_B.masked_fill(unseen_BT[:, 0], 0))
         named = batch._replace(targets=batch.targets.masked_fill(unseen_BT, IGNORED))
-        tokens = batch.tokens - unseen_BT.sum()
-        total = self.loss(e_BTC, named) * batch.tokens
+        tokens = batch.num_valid_steps - unseen_BT.sum()
+        total = self.loss(e_BTC, named) * batch.num_valid_steps
         self._measured(stage).loss.update(total / tokens.clamp(min=1), tokens)
 
     def _measured(self, stage: str) -> "_SplitMetrics":

@@ -53,7 +53,7 @@ def check_forms(subject: Subject, dtype: torch.dtype) -> None:
                     subject.cell,
                     f"{title} ({form}, engine {name}, {dtype})",
                     results(subject, x, state, run),
-                    "each lane stepped by hand",
+                    "each row stepped by hand",
                     by_hand,
                     TOLERANCE[dtype],
                 )
@@ -71,7 +71,7 @@ def _by_hand(subject: Subject, form: Form) -> Run:
     """Run one row at a time, one step at a time, without any code of rnnkit."""
     cell = subject.cell
 
-    def lane(x: Any, state: Any, context: Any, b: int) -> tuple[Tensor, Any]:
+    def stepped(x: Any, state: Any, context: Any, b: int) -> tuple[Tensor, Any]:
         length = STEPS if form.lengths is None else int(form.lengths[b])
         floating = next(leaf for leaf in state_leaves((x, state)) if leaf.is_floating_point())
         outputs = [floating.new_zeros(1, cell.output_size)] * STEPS
@@ -88,11 +88,11 @@ def _by_hand(subject: Subject, form: Form) -> Run:
             def of_b(leaf: Tensor) -> Tensor:
                 return leaf[b : b + 1]
 
-            return lane(map_state(of_b, x), map_state(of_b, state), subject.of_rows(of_b, context), b)
+            return stepped(map_state(of_b, x), map_state(of_b, state), subject.of_rows(of_b, context), b)
 
-        lanes = [row(b) for b in range(BATCH)]
-        end = map_state(lambda *leaves: torch.cat(leaves), *(state for _, state in lanes))
-        return torch.cat([y_1TO for y_1TO, _ in lanes]), end
+        rows = [row(b) for b in range(BATCH)]
+        end = map_state(lambda *leaves: torch.cat(leaves), *(state for _, state in rows))
+        return torch.cat([y_1TO for y_1TO, _ in rows]), end
 
     return run
 

@@ -5,10 +5,10 @@ from rnnkit.training.insight.callback import Insight
 from rnnkit.training.optim.averaging import ExponentialAverage, NonmonotonicAverage
 from rnnkit.training.optim.clipping import ClipNorm, ClipPercentile, ClipValue, NoClipping
 from rnnkit.training.optim.schedules import constant, constant_then_decay, cosine, one_cycle, reduce_on_plateau
-from rnnkit.training.report.confusion import ConfusionPicture
-from rnnkit.training.report.details import DetailsText
-from rnnkit.training.report.forecast_plot import ForecastPicture
+from rnnkit.training.report.confusion import ConfusionMatrixFigure
+from rnnkit.training.report.forecasts import ForecastFigure
 from rnnkit.training.report.monitor import Monitor
+from rnnkit.training.report.report_text import ReportText
 from rnnkit.training.report.samples import SampleText
 from rnnkit.training.run.run import Run
 from rnnkit.training.trained import TrainedRun, load
@@ -17,14 +17,14 @@ __all__ = [
     "ClipNorm",
     "ClipPercentile",
     "ClipValue",
-    "ConfusionPicture",
-    "DetailsText",
+    "ConfusionMatrixFigure",
     "ExponentialAverage",
-    "ForecastPicture",
+    "ForecastFigure",
     "Insight",
     "Monitor",
     "NoClipping",
     "NonmonotonicAverage",
+    "ReportText",
     "Run",
     "SampleText",
     "TrainedRun",

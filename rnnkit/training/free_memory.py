@@ -1,4 +1,4 @@
-"""How much memory this process can still allocate."""
+"""The memory that this process can still allocate."""
 
 import sys
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ _GROUPS = (
     ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Control groups of version 2 and 1: where they are, their files of the limit and of what is used, the file cache."""
+"""Control groups of version 2 and 1: folder, files of limit and usage, key of the file cache."""
 
 
 def free_memory(device: torch.device, root: Path = Path("/")) -> int | None:
-    """Bytes that can still be allocated on a device; None where the system does not say.
+    """Return the bytes that can still be allocated on a device; None if the system does not state them.
 
-    On a CPU, under Linux, the least of what the kernel calls available, of what is left of every control group around
-    the process and of the limit on the address space (`ulimit -v`). A control group's file cache counts as free, since
-    the kernel drops it when memory is wanted. `root` is where /proc and /sys are.
+    On a CPU under Linux, this is the minimum of the available memory of the kernel, of the rest of each control group
+    of the process, and of the rest of the address space (`ulimit -v`). The file cache of a control group counts as
+    free, because the kernel frees it on demand. `root` is the folder with /proc and /sys.
 
     >>> free = free_memory(torch.device("cpu"))
     >>> free is None or free > 0
@@ -50,7 +50,7 @@ def _limits(root: Path) -> Iterator[int]:
 
 
 def _text(path: Path) -> str:
-    """Of a file; empty where there is none, as in groups without a limit."""
+    """Return the text of a file; empty if it does not exist, as in groups without a limit."""
     try:
         return path.read_text()
     except OSError:
@@ -58,6 +58,6 @@ def _text(path: Path) -> str:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """A file of lines that begin with a name and a number."""
+    """Return the numbers of a file by name; its lines begin with a name and a number."""
     words = (line.split() for line in _text(path).splitlines())
     return {pair[0]: int(pair[1]) for pair in words if len(pair) > 1 and pair[1].isdigit()}

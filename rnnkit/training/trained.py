@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from rnnkit.cells import Cell
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.tasks.base import Capability
@@ -39,6 +40,18 @@ class TrainedRun:
     def model(self) -> Any:
         """The trained model, an `nn.Module`."""
         return self.task.model
+
+    def step(self) -> Cell[Any]:
+        """Return one step of the model as a cell, for `rnnkit.Session` and `rnnkit.deploy.export`.
+
+        Raises:
+            UserError: if the model cannot read a sequence one step at a time.
+        """
+        if not callable(getattr(type(self.model), "step", None)):
+            expected = "a model with a method step(), as language models, sequence models and taggers have"
+            raise UserError("model", expected, type(self.model).__name__, fix="model=sequence_model")
+        step: Cell[Any] = self.model.step()
+        return step
 
     def require(self, capability: Capability) -> None:
         """Raise UserError, naming what the task can do, if the task does not have a capability."""

@@ -159,8 +159,8 @@ def antisymmetric(w: Weights, x: Array, h: Array, *, step: float, diffusion: flo
     return [h, h]
 
 
-def cfc(w: Weights, x: Array, h: Array, *, time_gap: bool) -> list[Array]:
-    seen, gap = (x[:-1], x[-1]) if time_gap else (x, 1.0)
+def cfc(w: Weights, x: Array, h: Array, *, elapsed_time: bool) -> list[Array]:
+    seen, gap = (x[:-1], x[-1]) if elapsed_time else (x, 1.0)
     both = np.concatenate([w["weight_ih"], w["weight_hh"]], axis=1)
     u = 1.7159 * np.tanh(2 / 3 * (both @ np.concatenate([seen, h]) + w["bias"]))
     g, k, a, d = (w.gate("heads.weight", n) @ u + w.gate("heads.bias", n) for n in range(4))
@@ -212,10 +212,10 @@ CASES = {
         partial(antisymmetric, step=0.3, diffusion=0.2, gated=True),
         H * (2 * INPUTS + H + 2),
     ),
-    "cfc": Case(partial(CfCCell, backbone_size=7), partial(cfc, time_gap=False), 7 * (INPUTS + H + 1) + 4 * H * 8),
+    "cfc": Case(partial(CfCCell, backbone_size=7), partial(cfc, elapsed_time=False), 7 * (INPUTS + H + 1) + 4 * H * 8),
     "cfc-time-gap": Case(
-        partial(CfCCell, backbone_size=7, time_gap=True),
-        partial(cfc, time_gap=True),
+        partial(CfCCell, backbone_size=7, elapsed_time=True),
+        partial(cfc, elapsed_time=True),
         7 * (INPUTS - 1 + H + 1) + 4 * H * 8,
     ),
 }

@@ -45,7 +45,10 @@ def test_a_size_below_one_is_refused(cell: Any, sizes: tuple[int, int]) -> None:
             partial(cells.CfCCell, backbone_size=0),
             r"backbone_size: .* at least 1; got 0. Try: model.cell.backbone_size=",
         ),
-        (lambda _, H: cells.CfCCell(1, H, time_gap=True), r"input_size: expected at least 2 with time_gap, .*; got 1"),
+        (
+            lambda _, H: cells.CfCCell(1, H, elapsed_time=True),
+            r"input_size: expected at least 2 with elapsed_time, .*; got 1",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(build: Any, message: str) -> None:
@@ -136,7 +139,7 @@ PRODUCTS: dict[str, tuple[Any, int]] = {
     "MGU": (cells.MGUCell, 3),
     "LEM": (cells.LEMCell, 3),
     "CfC": (cells.CfCCell, 3),
-    "CfC-time-gap": (partial(cells.CfCCell, time_gap=True), 3),
+    "CfC-time-gap": (partial(cells.CfCCell, elapsed_time=True), 3),
     "Antisymmetric-gated": (partial(cells.AntisymmetricCell, gated=True), 2),
     "SLSTM-heads": (partial(cells.SLSTMCell, num_heads=2), 2),
 }

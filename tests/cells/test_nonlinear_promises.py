@@ -175,7 +175,7 @@ class TestTimeGaps:
 
     @pytest.fixture
     def cell(self) -> CfCCell:
-        return randomized(CfCCell(3, self.H, backbone_size=16, time_gap=True), scale=0.3).double()
+        return randomized(CfCCell(3, self.H, backbone_size=16, elapsed_time=True), scale=0.3).double()
 
     @pytest.fixture
     def x_I(self) -> Tensor:

@@ -142,7 +142,10 @@ def test_slstm_that_writes_and_keeps_alike_is_the_running_mean_of_what_was_writt
 
 
 def test_a_time_gap_of_one_is_the_cell_without_gaps() -> None:
-    timed, plain = randomized(CfCCell(5, 6, backbone_size=7, time_gap=True)), CfCCell(4, 6, backbone_size=7).double()
+    timed, plain = (
+        randomized(CfCCell(5, 6, backbone_size=7, elapsed_time=True)),
+        CfCCell(4, 6, backbone_size=7).double(),
+    )
     plain.load_state_dict(timed.state_dict())
     x_BTI = sequence()
     ones_BT1 = torch.ones(3, 6, 1, dtype=torch.float64)

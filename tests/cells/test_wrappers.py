@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import rnnkit
 from rnnkit.cells import (
     Cell,
     ElmanCell,
@@ -20,8 +21,10 @@ from rnnkit.cells import (
     LSTMCell,
     LSTMState,
     Residual,
+    Stack,
     VariationalDropout,
     WeightDrop,
+    Wrapper,
     Zoneout,
     map_state,
     state_leaves,
@@ -65,7 +68,7 @@ def test_zoneout_keeps_each_element_with_its_probability_and_the_output_follows(
     steps = torch.diff(y_BTO, dim=1, prepend=torch.zeros(40, 1, 500))
     assert set(steps.unique().tolist()) == {0.0, 1.0}
     assert (steps == 0).float().mean().item() == pytest.approx(0.3, abs=0.006)
-    # independent from step to step, lane to lane and feature to feature
+    # independent from step to step, row to row and feature to feature
     kept = (steps == 0).double()
     pairs = [(kept[:, 1:], kept[:, :-1]), (kept[1:], kept[:-1]), (kept[..., 1:], kept[..., :-1])]
     for a, b in pairs:
@@ -104,46 +107,58 @@ def test_zoneout_leaves_an_output_alone_that_is_no_state() -> None:
 # VariationalDropout
 
 
-def test_variational_masks_hold_still_over_a_window_and_differ_between_windows_and_lanes() -> None:
+def test_variational_masks_hold_still_over_a_window_and_differ_between_windows_and_rows() -> None:
     cell = VariationalDropout(Adding(64), input=0.5, output=0.25)
     x_BTI = torch.ones(3, 6, 64)
-    y_BTO, state = scan(cell, x_BTI)
+    masks = []
+    with rnnkit.observe(lambda seen: masks.append(seen.context)):
+        y_BTO, state = scan(cell, x_BTI)
+        _, later = scan(cell, x_BTI, state)
     # what arrives at each step: nothing, or the input scaled up, always in the same places
-    kept = state.input_kept
-    torch.testing.assert_close(state.inner.memory, 6 * 2.0 * kept)
-    expected = torch.arange(1, 7.0)[:, None] * 2.0 * (kept & state.output_kept)[:, None] / 0.75
+    kept = masks[0].input_kept
+    torch.testing.assert_close(state.memory, 6 * 2.0 * kept)
+    expected = torch.arange(1, 7.0)[:, None] * 2.0 * (kept & masks[0].output_kept)[:, None] / 0.75
     torch.testing.assert_close(y_BTO, expected)
     assert not torch.equal(kept[0], kept[1])
-    _, later = scan(cell, x_BTI, state)
-    assert not torch.equal(later.input_kept, kept)
-    torch.testing.assert_close(later.inner.memory, 6 * 2.0 * kept + 6 * 2.0 * later.input_kept)
+    assert not torch.equal(masks[1].input_kept, kept)
+    torch.testing.assert_close(later.memory, 6 * 2.0 * kept + 6 * 2.0 * masks[1].input_kept)
     shares = [VariationalDropout(Adding(64), **{name: 0.2}) for name in ("input", "state", "output")]
-    found = [[mask.float().mean().item() for mask in share.initial_state(500)[1:]] for share in shares]
+    found = [[mask.float().mean().item() for mask in share.begin(500)[:3]] for share in shares]
     np.testing.assert_allclose(found, 1 - 0.2 * np.eye(3), atol=0.01)
 
 
 def test_variational_dropout_masks_the_hidden_state_and_not_the_long_memory() -> None:
     cell = VariationalDropout(LSTMCell(3, 50), state=0.5).double()
-    state = cell.initial_state(2)
-    inner = LSTMState(torch.randn(2, 50).double(), torch.randn(2, 50).double())
+    masks = cell.begin(2)
+    state = LSTMState(torch.randn(2, 50).double(), torch.randn(2, 50).double())
     x_BI = torch.randn(2, 3).double()
     theirs = nn.LSTMCell(3, 50).double()
     theirs.load_state_dict(cell.cell.state_dict())
-    output, after = cell(x_BI, state._replace(inner=inner))
-    wanted = theirs(x_BI, (inner.hidden * state.hidden_kept * 2, inner.cell))
-    torch.testing.assert_close((output, after.inner.cell), wanted)
-    assert torch.equal(after.hidden_kept, state.hidden_kept)
+    output, after = cell(x_BI, state, masks)
+    wanted = theirs(x_BI, (state.hidden * masks.hidden_kept * 2, state.cell))
+    torch.testing.assert_close((output, after.cell), wanted)
 
 
-def test_a_sequence_that_begins_in_mid_window_gets_masks_of_its_own() -> None:
-    cell = VariationalDropout(Adding(64), input=0.5)
-    reset = torch.zeros(2, 6, dtype=torch.bool)
-    reset[1, 3] = True
-    y_BTO, _ = scan(cell, torch.ones(2, 6, 64), reset=reset)
-    steps = torch.diff(y_BTO, dim=1)
-    assert torch.equal(steps[0, 0], steps[0, 4])
-    assert not torch.equal(steps[1, 0], steps[1, 4])
-    assert torch.equal(steps[1, 3], steps[1, 4])
+def test_masks_reach_a_cell_of_a_stack_and_pass_by_one_without_a_context() -> None:
+    dropped = VariationalDropout(Adding(64), input=0.5)
+    cell = Zoneout(Stack([Adding(64), dropped]), p=0.0)
+    context = cell.begin(3)
+    assert context.each[0] is None
+    outputs = [cell(torch.ones(3, 64), cell.initial_state(3), context)[0] for _ in range(2)]
+    torch.testing.assert_close(outputs[0], 2.0 * context.each[1].input_kept)
+    assert torch.equal(*outputs)
+    assert cell.eval().begin(3) is None
+
+
+def test_a_wrapper_that_would_lose_the_masks_is_refused() -> None:
+    class Blind(Wrapper[Any]):
+        def forward(self, x: Any, state: Any) -> Any:
+            return self.cell(x, state)
+
+    cell = Blind(VariationalDropout(Adding(4), input=0.5))
+    with pytest.raises(UserError, match="draws numbers for a window"):
+        scan(cell, torch.ones(2, 3, 4))
+    assert scan(cell.eval(), torch.ones(2, 3, 4))[0].shape == (2, 3, 4)
 
 
 # WeightDrop
@@ -235,12 +250,10 @@ def test_a_learned_initial_state_starts_as_the_cells_and_is_learned() -> None:
         torch.testing.assert_close(row.grad, leaf.grad.sum(0, keepdim=True))
 
 
-def test_counters_and_masks_are_not_learned() -> None:
+def test_counters_are_not_learned() -> None:
     cell = LearnedInitialState(VariationalDropout(Adding(3), input=0.5))
     assert [tuple(row.shape) for row in cell.rows] == [(1, 3)]
-    state = cell.initial_state(50)
-    assert state.inner.steps.dtype == torch.long
-    assert not torch.equal(state.input_kept[:25], state.input_kept[25:])
+    assert cell.initial_state(50).steps.dtype == torch.long
 
 
 def test_residual_adds_the_input() -> None:

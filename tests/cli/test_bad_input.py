@@ -75,6 +75,25 @@ def test_a_gpu_where_there_is_none(small: list[str], tmp_path: Path, capsys: pyt
     assert "Try: trainer=cpu" in complaint(capsys, "train", *small, "trainer=gpu", f"run_dir={tmp_path / 'run'}")
 
 
+@pytest.mark.parametrize("devices", ["[0]", "[0,1]", "'0,'", "-1"])
+def test_numbers_of_devices_on_a_cpu(
+    devices: str, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*small, "trainer.accelerator=cpu", f"trainer.devices={devices}", f"run_dir={tmp_path / 'run'}"]
+    message = complaint(capsys, "train", *arguments)
+    assert "trainer.devices: expected the number of processes on a CPU, or auto; got" in message
+    assert message.endswith("Try: trainer.devices=1")
+
+
+@pytest.mark.skipif("__import__('importlib.util').util.find_spec('torch_xla') is not None")
+def test_a_device_whose_package_is_not_installed(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = complaint(capsys, "train", *small, "trainer.accelerator=tpu", f"run_dir={tmp_path / 'run'}")
+    assert "settings that this machine can run; got" in message
+    assert "Try: trainer=cpu" in message
+
+
 TEXTS = {
     "empty": (b"", r"data.path: expected text; got .*empty"),
     "binary": (b"ab\0cd" * 500, r"data.path: expected text; got .*NUL byte at offset 2.*data.level=byte"),

@@ -209,7 +209,7 @@ def test_two_processes_train_one_model_on_their_shares_of_the_lanes(small: list[
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["steps"] == 20
-    assert summary["tokens"] == 20 * 4 * 16
+    assert summary["time_steps"] == 20 * 4 * 16
     carry = Run.open(tmp_path / "run").checkpoint("last")["carry"]
     assert [leaf.shape[:2] for leaf in carry] == [(2, 2), (2, 2)]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -14,17 +14,11 @@ from rnnkit.cli import run
 from rnnkit.cli.configuration import config_folder, groups
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.configuration.monitored import settled_mode
-from rnnkit.training.run.run import build_trainable
+from rnnkit.training.run.build import build_trainable
 
 ROOT = Path(__file__).parents[2]
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
 EXPERIMENTS = groups()["experiment"]
-TASK_OF_MODEL = {
-    **dict.fromkeys(("direct_forecaster", "autoregressive_forecaster", "segment_forecaster"), "forecasting"),
-    "language_model": "language_modeling",
-    "sequence_model": "classification",
-    "tagger": "tagging",
-}
 TASK_OF_GROUP = {
     "model/characters": "tagging",
     "model/pooling": "classification",
@@ -53,7 +47,10 @@ def told(task: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def buildable(choice: str) -> DictConfig:
     """The configuration with one choice made, and with the task and the paths that it asks for."""
     group, name = choice.split("=")
-    overrides = [f"task={TASK_OF_MODEL[name]}"] if group == "model" else []
+    overrides = []
+    if group == "model":
+        model = get_class(OmegaConf.load(config_folder() / "model" / f"{name}.yaml")._target_)
+        overrides.append(f"task={model.tasks[0]}")  # type: ignore[attr-defined]
     if group in TASK_OF_GROUP:
         overrides.append(f"task={TASK_OF_GROUP[group]}")
     config = composed(*overrides, choice)

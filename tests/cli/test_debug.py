@@ -57,7 +57,7 @@ def test_windows_of_text_are_learned_by_heart(small: list[str], tmp_path: Path) 
     assert run(["train", *words, "debug=overfit", *own, f"run_dir={tmp_path / 'run'}"]) == 0
     found = summary(tmp_path)
     assert found["steps"] == 120
-    assert found["tokens"] == 120 * 4 * 16
+    assert found["time_steps"] == 120 * 4 * 16
 
 
 @pytest.mark.parametrize("kind", ["simple", pytest.param("advanced", marks=pytest.mark.slow)])

@@ -1,4 +1,4 @@
-"""`rnnkit inspect`: one report for every kind of task, that needs no network, and one message for bad input."""
+"""`rnnkit inspect`: a report for each kind of task, without a network, and one message for what cannot be inspected."""
 
 import csv
 import json

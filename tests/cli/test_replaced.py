@@ -64,7 +64,7 @@ def quick(small: list[str]) -> list[str]:
         ("optimizer._target_=torch.optim.SGD", "betas"),
         ("callbacks.sample._target_=replaced_lab.Quiet", "length, prompt_length, temperature"),
         ("clipping._target_=rnnkit.training.ClipPercentile", "max_norm"),
-        ("schedule._target_=rnnkit.training.constant", "final"),
+        ("schedule._target_=rnnkit.training.constant", "final_share"),
     ],
 )
 def test_options_of_the_class_before_are_dropped_and_named(
@@ -72,7 +72,7 @@ def test_options_of_the_class_before_are_dropped_and_named(
 ) -> None:
     assert run(["train", *quick(small), override, "run_dir=run"]) == 0
     key, target = override.split("._target_=")
-    said = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{key}: options of the replaced class dropped, {target} does not take {dropped}"
     assert not any("dropped" in line for line in said[1:])
     node = OmegaConf.select(OmegaConf.load(lab / "run" / "config.yaml"), key)
@@ -81,7 +81,7 @@ def test_options_of_the_class_before_are_dropped_and_named(
 
 def test_data_of_the_users_own(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", *quick(small), "data._target_=replaced_lab.Text", "~task.unit", "run_dir=run"]) == 0
-    said = capsys.readouterr().out.splitlines()[0]
+    said = capsys.readouterr().err.splitlines()[0]
     start = "data: options of the replaced class dropped, replaced_lab.Text does not take dataset, train, valid, test"
     assert said.startswith(f"{start}, level, min_count")
 
@@ -92,7 +92,7 @@ def test_what_is_typed_is_never_dropped(small: list[str], lab: Path, capsys: pyt
     caught = capsys.readouterr()
     assert "model.cell.forget_bias: expected an argument of replaced_lab.Leaky; got forget_bias" in caught.err
     assert "Try: leaving out model.cell.forget_bias" in caught.err
-    assert "does not take bias" in caught.out
+    assert "does not take bias" in caught.err
     assert not (lab / "run").exists()
     assert run(["train", *quick(small), own[0], own[2], "run_dir=run"]) == 0
     assert OmegaConf.load(lab / "run" / "config.yaml").model.cell.leak == 0.1
@@ -100,7 +100,7 @@ def test_what_is_typed_is_never_dropped(small: list[str], lab: Path, capsys: pyt
 
 def test_explain_and_resume_drop_them_too(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", *small, "model.cell._target_=replaced_lab.Leaky"]) == 0
-    assert "replaced_lab.Leaky does not take forget_bias, bias" in capsys.readouterr().out
+    assert "replaced_lab.Leaky does not take forget_bias, bias" in capsys.readouterr().err
     assert run(["train", *quick(small), "run_dir=run"]) == 0
     assert run(["resume", "run", "trainer.max_epochs=2", "callbacks.sample._target_=replaced_lab.Quiet"]) == 0
-    assert "replaced_lab.Quiet does not take length, prompt_length, temperature" in capsys.readouterr().out
+    assert "replaced_lab.Quiet does not take length, prompt_length, temperature" in capsys.readouterr().err

@@ -170,7 +170,7 @@ def test_a_small_file_with_large_weights_takes_no_memory(theirs: Path, capsys: p
     rewritten(theirs, lambda config: config["model"].update(hidden_size=60_000, tied=False))
     found = Run(theirs).checkpoint("best")
     config = OmegaConf.load(theirs / "config.yaml")
-    from rnnkit.training.run.run import build_task
+    from rnnkit.training.run.build import build_task
 
     with torch.device("meta"):
         sizes = {name: weight.shape for name, weight in build_task(config).state_dict().items()}  # type: ignore[arg-type]

@@ -116,6 +116,6 @@ def test_a_sweeper_is_told_the_best_value_of_each_run(small: list[str], tmp_path
 def test_the_next_commands_can_be_pasted_whatever_the_folder_is_called(capsys: pytest.CaptureFixture[str]) -> None:
     from rnnkit.cli.train import _report
 
-    _report(Path("my runs", "it's 1"), {"seconds": 1, "tokens_per_second": 1, "steps": 1})
+    _report(Path("my runs", "it's 1"), {"seconds": 1, "time_steps_per_second": 1, "steps": 1})
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if line.startswith("  rnnkit")]
     assert [command[2:3] for command in commands] == [["my runs/it's 1"]] * 3

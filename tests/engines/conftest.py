@@ -11,7 +11,7 @@ from rnnkit import scan
 from rnnkit.cells import Cell
 from rnnkit.cells.state import map_state, state_leaves
 
-LANES, STEPS, INPUTS, H = 4, 5, 3, 6
+ROWS, STEPS, INPUTS, H = 4, 5, 3, 6
 Step = Callable[[Any, Tensor, Any], tuple[Tensor, Any]]
 Results = dict[str, Tensor]
 
@@ -64,14 +64,14 @@ def _agree(cell: Cell[Any], dtype: torch.dtype = torch.float64, *, padded: bool 
     """Values and all gradients as the Python loop has them, from a random state; `padded`: and reset, and reversed."""
     cell = cell.to(dtype)
     generator = torch.Generator().manual_seed(1)
-    x_BTI = torch.randn(LANES, STEPS, INPUTS, generator=generator, dtype=dtype)
+    x_BTI = torch.randn(ROWS, STEPS, INPUTS, generator=generator, dtype=dtype)
     state = map_state(
         lambda leaf: leaf + torch.randn(leaf.shape, generator=generator) / 2 if leaf.is_floating_point() else leaf,
-        cell.initial_state(LANES),
+        cell.initial_state(ROWS),
     )
     form: dict[str, Any] = {}
     if padded:
-        reset_BT = torch.zeros(LANES, STEPS, dtype=torch.bool)
+        reset_BT = torch.zeros(ROWS, STEPS, dtype=torch.bool)
         reset_BT[[0, 1], [2, 1]] = True
         form = {"lengths": torch.tensor([STEPS, 3, 0, 4]), "reset": reset_BT, "reverse": True}
     expected = _results(cell, x_BTI, state, "reference", x_grad, **form)

@@ -50,8 +50,10 @@ def _results(case: Case, engine: str, vary: Callable[[Tensor], Tensor] | None, w
     with _mode(case):
         call = call_of(case, vary, wide)
         torch.manual_seed(case.seed)
-        y_BTO, end = call.run(engine)
-    values = {"y": y_BTO, **{f"end {n}": leaf for n, leaf in enumerate(state_leaves(end))}}
+        y_BTO, *states = call.run(engine)
+    values = {"y": y_BTO}
+    for name, state in zip(("end", "states"), states, strict=False):
+        values |= {f"{name} {n}": leaf for n, leaf in enumerate(state_leaves(state))}
     if case.mode in ("no_grad", "inference"):
         return values
     given = {name: leaf.detach().clone() for name, leaf in values.items()}
@@ -110,7 +112,8 @@ def _meddled(case: Case, call: Call, engine: str, values: Results) -> Iterator[N
         call.run(engine)
     elif case.meddling == "x overwritten" and in_place:
         with torch.no_grad():
-            call.x.zero_()
+            for stored in call.x:
+                stored.zero_()
     elif case.meddling == "weights stepped" and in_place:
         parameters = list(call.module.parameters())
         before = [parameter.detach().clone() for parameter in parameters]
@@ -206,7 +209,7 @@ def _spread(case: Case, expected: Results) -> dict[str, float]:
 
 
 def _coarsest(case: Case) -> torch.dtype:
-    dtypes = [OTHER_DTYPES[name] for name in (case.weights, case.x, case.state) if name is not None]
+    dtypes = [OTHER_DTYPES[name] for name in (case.weights, case.x, case.state, case.context) if name is not None]
     dtypes = [dtype for dtype in dtypes if dtype.is_floating_point] + [torch.bfloat16] * case.autocast
     return max(dtypes, key=TOLERANCE.__getitem__)
 
@@ -218,7 +221,7 @@ def _line(error: Exception) -> str:
 def kind_of(case: Case, engine: str, verdict: str) -> str:
     """What two disagreements have in common that may have one cause: sizes and the names of weights left out."""
     what = verdict if "raises" in verdict else re.sub(r" by .*| of (cells|x).*| is off.*", "", verdict)
-    mixed = {case.x, case.state or case.weights} != {case.weights}
+    mixed = {case.x, case.state or case.weights, case.context or case.weights} != {case.weights}
     circumstances = {
         case.mode: True,
         "mixed dtypes": mixed,

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import torch
-from differential_cells import Source, factory_of, is_random
+from differential_cells import factory_of, is_random
+from differential_inputs import READERS, context_of, reading_of
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -22,10 +23,11 @@ class Case(NamedTuple):
     """One call. The defaults are the plainest, which `smallest` goes towards.
 
     * `cell`: a name for `differential_cells.factory_of`; `sizes`: input and hidden.
-    * `weights`, `x`, `state`: dtypes; `state` None for no state.
+    * `weights`, `x`, `state`, `context`: dtypes; None for no state, and no context of a cell that reads one.
     * `lanes`, `steps`; `lengths`, `reset`: drawn from the seed; `direction`: forward, reverse, or both (a bidirectional
       `RNN`).
-    * `layout` of x in memory; `x_grad`, `state_grad`: whether they ask for a gradient.
+    * `states`: the states of all steps are returned too, which `RNN` does not.
+    * `layout` of x in memory; `x_grad`, with the context, and `state_grad`: whether they ask for a gradient.
     * `mode`: no_grad, inference, grad, or second, for the gradient of a gradient.
     * `meddling`: what happens between the forward and the backward pass.
     """
@@ -35,11 +37,13 @@ class Case(NamedTuple):
     weights: str = "float32"
     x: str = "float32"
     state: str | None = None
+    context: str | None = None
     lanes: int = 1
     steps: int = 1
     lengths: bool = False
     reset: str | None = None
     direction: str = "forward"
+    states: bool = False
     layout: str = "contiguous"
     x_grad: bool = False
     state_grad: bool = False
@@ -77,22 +81,28 @@ def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: lis
     state = draw(st.sampled_from([None, weights]))
     if state is not None and mixed:
         state = mostly(state, DTYPES, 6)
+    context = draw(st.sampled_from([None, weights])) if cell in READERS else None
+    if context is not None and mixed:
+        context = mostly(context, DTYPES, 6)
     mode = draw(st.sampled_from(["grad", "second", "no_grad", "inference"]))
     checkpoint_every = mostly(None, [1, 3, 100])
     # What is computed again in the backward pass has what stands there then, with the loop and torch's checkpoint too.
     meddlings = [what for what in MEDDLINGS if checkpoint_every is None or what not in OVERWRITING]
     number = crc32(f"{cell} {weights}".encode())
+    direction = draw(st.sampled_from(["forward", "reverse", "both"]))
     return Case(
         cell=cell,
         sizes=sizes[number % len(sizes)],
         weights=weights,
         x=x,
         state=state,
+        context=context,
         lanes=draw(st.sampled_from([2, 1, 4, 6, 0])),
         steps=draw(st.sampled_from([5, 1, 2, 3, 8, 15, 16, 17, 24, 33, 40, 0])),
         lengths=draw(st.booleans()),
         reset=mostly(None, ["lanes", "steps"]),
-        direction=draw(st.sampled_from(["forward", "reverse", "both"])),
+        direction=direction,
+        states=direction != "both" and mostly(False, [True]),
         layout=mostly("contiguous", LAYOUTS[1:]),
         x_grad=draw(st.booleans()),
         state_grad=draw(st.booleans()),
@@ -106,11 +116,10 @@ def cases(draw: Any, cells: list[str], sizes: list[tuple[int, int]], dtypes: lis
 
 
 class Call(NamedTuple):
-    """What a case is made of: `sources` are the tensors that ask for a gradient, by name."""
+    """What a case is made of: `x` are its tensors, `sources` those that ask for a gradient, by name."""
 
-    run: Callable[[str], tuple[Tensor, Any]]
-    x: Tensor
-    state: Any
+    run: Callable[[str], tuple[Any, ...]]
+    x: tuple[Tensor, ...]
     sources: dict[str, Tensor]
     module: nn.Module
 
@@ -131,22 +140,29 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
             tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float64))
         return tensor if vary is None or not tensor.is_floating_point() else vary(tensor)
 
+    def drawn(dtype: str, *shape: int, asks: bool) -> Tensor:
+        tensor = made(torch.randn(*shape, generator=draw, dtype=torch.float64), OTHER_DTYPES[dtype])
+        return tensor.requires_grad_(asks and tensor.is_floating_point() and case.mode in ("grad", "second"))
+
     B, T, size = case.lanes, case.steps, _first(module).input_size
-    base = made(
-        torch.randn(*_stored(case.layout, B, T, size), generator=draw, dtype=torch.float64), OTHER_DTYPES[case.x]
-    )
-    base.requires_grad_(case.x_grad and base.is_floating_point() and case.mode in ("grad", "second"))
-    x_BTI = _laid_out(case.layout, base, B, T)
     lengths = torch.randint(0, T + 1, (B,), generator=draw) if case.lengths else None
-    if (
-        lengths is not None
-        and not base.requires_grad
-        and case.layout in ("contiguous", "time first")
-        and base.is_floating_point()
-    ):
-        x_BTI[torch.arange(T) >= lengths[:, None]] = torch.nan
+
+    def field(size: int) -> tuple[Tensor, Tensor]:
+        """What is stored, and what of it is read: [B, T, size], with NaN in the padding where that can be."""
+        base = drawn(case.x, *_stored(case.layout, B, T, size), asks=case.x_grad)
+        x_BTI = _laid_out(case.layout, base, B, T)
+        own = case.layout in ("contiguous", "time first") and base.is_floating_point() and not base.requires_grad
+        if lengths is not None and own:
+            x_BTI[torch.arange(T) >= lengths[:, None]] = torch.nan
+        return base, x_BTI
+
+    base, x_BTI = field(size)
+    x, stored = x_BTI, {"x": base}
+    if case.cell == "timed":
+        stored["elapsed"], elapsed_BT1 = field(1)
+        x = reading_of(x_BTI, elapsed_BT1.squeeze(2), torch.randint(-1, 2, (B, T), generator=draw))
     reset = {None: None, "lanes": torch.rand(B, generator=draw) < 0.5, "steps": torch.rand(B, T, generator=draw) < 0.2}
-    sources = {"x": base, **dict(module.named_parameters())}
+    sources = {**stored, **dict(module.named_parameters())}
     state = None
     if case.state is not None:
 
@@ -165,23 +181,21 @@ def call_of(case: Case, vary: Callable[[Tensor], Tensor] | None, wide: bool) -> 
         state = map_state(lambda leaf: leaf.requires_grad_(asks and real_of(leaf).is_floating_point()), state)
         sources |= {f"state {n}": leaf for n, leaf in enumerate(state_leaves(state))}
     context = None
-    if case.cell == "attending" and case.direction != "both":
-        # Four rows, or as many as there may be lanes or features.
-        rows = made(torch.randn(B, 4, case.sizes[1], generator=draw, dtype=torch.float64), DTYPES[case.weights])
-        shift = made(torch.randn(case.sizes[1], generator=draw, dtype=torch.float64), DTYPES[case.weights])
-        asks = case.x_grad and case.mode in ("grad", "second")
-        context = Source(rows.requires_grad_(asks), torch.arange(B) % 4 + 1, shift.requires_grad_(asks))
-        sources |= {"context": context.rows, "shift": context.shift}
-    options = {"lengths": lengths, "reset": reset[case.reset], "checkpoint_every": case.checkpoint_every}
+    if case.context is not None:
+        made_of = functools.partial(drawn, case.context, asks=case.x_grad)
+        context, read = context_of(case.cell, case.sizes[1], B, made_of)
+        sources |= read
+    options = {"context": context, "lengths": lengths, "reset": reset[case.reset]}
+    options["checkpoint_every"] = case.checkpoint_every
 
-    def run(engine: str) -> tuple[Tensor, Any]:
+    def run(engine: str) -> tuple[Any, ...]:
         if case.direction == "both":
-            return module(x_BTI, state, **options, engine=engine)  # type: ignore[no-any-return]
-        reverse = case.direction == "reverse"
-        return scan(_first(module), x_BTI, state, **options, context=context, reverse=reverse, engine=engine)
+            return module(x, state, **options, engine=engine)  # type: ignore[no-any-return]
+        own = {"reverse": case.direction == "reverse", "return_states": case.states}
+        return scan(_first(module), x, state, **options, **own, engine=engine)
 
     sources = {name: source for name, source in sources.items() if source.requires_grad}
-    return Call(run, base, state, sources, module)
+    return Call(run, tuple(stored.values()), sources, module)
 
 
 def _stored(layout: str, B: int, T: int, size: int) -> tuple[int, int, int]:

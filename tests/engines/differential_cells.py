@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from differential_inputs import Attending, Timed
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -89,38 +90,6 @@ class Matrix(Cell[Tensor]):
         q_BH, k_BH, v_BH = self.maps(x_BI).tanh().chunk(3, 1)
         state = 0.9 * state + v_BH[:, :, None] * k_BH[:, None]
         return (state * q_BH[:, None]).sum(2), state
-
-
-class Source(NamedTuple):
-    """What an `Attending` cell may read: rows [B, S, H], how many of them each lane has, and a vector [H] for all."""
-
-    rows: Tensor
-    lengths: Tensor
-    shift: Tensor
-
-
-class Attending(Cell[Tensor]):
-    """A memory [B, 3, H] that reads itself and, where there is one, a context of rows."""
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.input_size, self.output_size = input_size, hidden_size
-        self.map, self.key = nn.Linear(input_size, hidden_size), nn.Linear(hidden_size, hidden_size)
-        self.score = nn.Linear(hidden_size, 1)
-
-    def initial_state(self, batch_size: int) -> Tensor:
-        return self.map.weight.new_zeros(batch_size, 3, self.output_size)
-
-    def forward(self, x_BI: Tensor, state: Tensor, context: Source | None = None) -> tuple[Tensor, Tensor]:
-        q_BH = self.map(x_BI)
-        p_B3 = torch.softmax((state @ q_BH[:, :, None]).squeeze(2), 1)
-        read_BH = torch.bmm(p_B3[:, None], state).squeeze(1) + q_BH
-        if context is not None:
-            score_BS = self.score(torch.tanh(self.key(context.rows) + read_BH[:, None] * context.shift)).squeeze(2)
-            absent_BS = torch.arange(context.rows.shape[1]) >= context.lengths[:, None]
-            p_BS = torch.softmax(score_BS.masked_fill(absent_BS, -1e4), 1)
-            read_BH = read_BH + (p_BS[:, :, None] * context.rows).sum(1)
-        return read_BH, torch.tanh(0.8 * state + p_B3[:, :, None] * self.key(read_BH)[:, None])
 
 
 class Pair(Cell[tuple[Tensor, Tensor]]):
@@ -235,6 +204,7 @@ CELLS: dict[str, Factory] = {
     "counting": Counting,
     "matrix": Matrix,
     "attending": Attending,
+    "timed": Timed,
     "pair": Pair,
 }
 

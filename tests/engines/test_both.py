@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from rnnkit import scan
 from rnnkit.cells import Cell, ElmanCell, GRUCell, LSTMCell, MGUCell, state_leaves
-from rnnkit.engines import native
+from rnnkit.engines import native_kernels
 from rnnkit.engines.both import scan_both
 
 CELLS: dict[str, Callable[[int, int], Cell[Any]]] = {
@@ -27,8 +27,8 @@ CELLS: dict[str, Callable[[int, int], Cell[Any]]] = {
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows with every call of the kernel for two directions."""
     found: list[str] = []
-    original = native.run_both
-    monkeypatch.setattr(native, "run_both", lambda *given: (found.append("both"), original(*given))[1])
+    original = native_kernels.run_both
+    monkeypatch.setattr(native_kernels, "run_both", lambda *given: (found.append("both"), original(*given))[1])
     return found
 
 
@@ -92,12 +92,12 @@ def test_computed_weights_and_given_states_are_two_scans(calls: list[str]) -> No
     assert calls == ["both"]
 
 
-def test_no_lanes_few_steps_and_lower_precision() -> None:
+def test_no_rows_few_steps_and_lower_precision() -> None:
     cells = (LSTMCell(3, 5), LSTMCell(3, 5))
     for B, T in ((0, 7), (4, 0), (4, 1), (4, 2)):
         y_BTO, ends = scan_both(cells, torch.zeros(B, T, 3))
         assert y_BTO.shape == (B, T, 10)
         assert [leaf.shape for end in ends for leaf in state_leaves(end)] == [(B, 5)] * 4
     with torch.autocast("cpu", torch.bfloat16):
-        _, ends = scan_both(cells, torch.randn(4, 7, 3), engine="native")
+        _, ends = scan_both(cells, torch.randn(4, 7, 3))
     assert {leaf.dtype for end in ends for leaf in state_leaves(end)} == {torch.float32}

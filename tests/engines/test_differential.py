@@ -1,13 +1,15 @@
 """Random calls of every engine against the Python loop; `scripts/soak.py --differential` looks at more."""
 
+import logging
 import re
 from collections import Counter
 
 import pytest
-from differential import FINE, SAME, compared, smallest
+from differential import FINE, REFUSED, SAME, compared, smallest
 from differential_cases import Case, cases
 from hypothesis import HealthCheck, Phase, given, settings
 
+from rnnkit.compat.torch import FakeTensorMode
 from rnnkit.engines import ENGINES as MODULES
 from rnnkit.engines import reference
 from rnnkit.engines.request import Request, Result
@@ -30,6 +32,7 @@ FEW = settings(
         ("counting", "float32", ("auto", "compiled")),
         pytest.param("attending", "float64", ("compiled",), marks=pytest.mark.slow),
         ("attending", "float32", ("auto", "compiled")),
+        ("timed", "float64", ("auto", "compiled")),
         ("lstm", "float32", ("auto", "native")),
         ("gru", "float64", ("auto", "native")),
         ("elman relu", "float32", ("native",)),
@@ -106,3 +109,13 @@ def test_a_mistake_is_found_and_made_small(mistake: str, complaint: str, monkeyp
     assert re.search(complaint, compared(least, ("broken",))["broken"])
     assert len(least.words()) < len(wrong[0].words())
     assert least.steps <= wrong[0].steps
+
+
+def test_traces_that_fail_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Rows of float16 cannot be compiled, and are then tried as a context of no row, which does not fit."""
+    log = logging.getLogger(FakeTensorMode.__module__)  # its records do not reach the handlers of the root
+    log.addHandler(caplog.handler)
+    case = Case(cell="timed", weights="float16", x="float16", context="float16", lanes=2, steps=3)
+    assert compared(case, ("compiled",))["compiled"] == REFUSED
+    log.removeHandler(caplog.handler)
+    assert [record.message for record in caplog.records if record.name == log.name] == []

@@ -195,15 +195,15 @@ def test_an_output_is_not_the_state(cell: Any, T: int, engine: str) -> None:
     y.mul_(nn.Parameter(torch.ones(4)))
 
 
-@pytest.mark.parametrize("lane_first", [True, False])
+@pytest.mark.parametrize("row_first", [True, False])
 @pytest.mark.parametrize(("cell", "engine"), RUNS, ids=lambda value: getattr(value, "__name__", value))
-def test_an_input_or_a_weight_or_a_state_that_is_written_into(cell: Any, engine: str, lane_first: bool) -> None:
+def test_an_input_or_a_weight_or_a_state_that_is_written_into(cell: Any, engine: str, row_first: bool) -> None:
     twin = cell(3, 4).double()
 
     def gradient(change: Callable[[Tensor, Any], object], engine: str) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(4, 20, 3, generator=generator, dtype=torch.float64)
-        x = x if lane_first else x.transpose(0, 1).contiguous().transpose(0, 1)
+        x = x if row_first else x.transpose(0, 1).contiguous().transpose(0, 1)
         state = map_state(lambda leaf: leaf.detach() + 0.1, twin.initial_state(4))
         y, _ = scan(twin, x, state, engine=engine)
         change(x, state)

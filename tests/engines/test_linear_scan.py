@@ -158,11 +158,11 @@ def test_memory_order_does_not_matter(kernels: ModuleType) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_threads_share_the_work_without_changing_it(lanes: int) -> None:
-    sources = [source.requires_grad_() for source in operands(lanes, 50, 300, torch.complex64)]
+@pytest.mark.parametrize("rows", [1, 3])
+def test_threads_share_the_work_without_changing_it(rows: int) -> None:
+    sources = [source.requires_grad_() for source in operands(rows, 50, 300, torch.complex64)]
 
-    g = torch.randn(lanes, 50, 300, dtype=torch.complex64)
+    g = torch.randn(rows, 50, 300, dtype=torch.complex64)
 
     def run() -> tuple[Tensor, ...]:
         states, last = linear_scan(*sources)

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.profiler import ProfilerActivity, profile
 
 from rnnkit.cells import ElmanCell, GRUCell, LSTMCell, LSTMState
-from rnnkit.engines import explain, scan
+from rnnkit.engines import explain, native, scan
 from rnnkit.errors import UserError
 
 TWINS: dict[str, tuple[Any, Any]] = {
@@ -40,9 +40,7 @@ def stacked(state: Any) -> Tensor:
 @pytest.mark.parametrize("name", TWINS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
-def test_padded_lanes_are_what_packed_sequences_are(
-    name: str, bias: bool, dtype: torch.dtype, tolerance: float
-) -> None:
+def test_padded_rows_are_what_packed_sequences_are(name: str, bias: bool, dtype: torch.dtype, tolerance: float) -> None:
     ours, theirs = twins(name, dtype, bias)
     lengths = torch.tensor([4, 6, 1])
     x_BTI = torch.randn(3, 6, 3, dtype=dtype, requires_grad=True)
@@ -110,7 +108,7 @@ def test_without_masks_the_kernel_is_all_that_runs(name: str) -> None:
     state = ours.initial_state(2)
     torch_state = tuple(part[None] for part in state) if name == "lstm" else state[None]
     extra = operations(lambda: scan(ours, X, state)) - operations(lambda: theirs(X, torch_state))
-    # Views, and the one-lane initial state that the given one is checked against.
+    # Views, and the one-row initial state that the given one is checked against.
     assert extra <= {
         "aten::unsqueeze",
         "aten::slice",
@@ -139,9 +137,29 @@ def test_autocast_gives_torchs_numbers_and_dtype(name: str) -> None:
     ours, theirs = twins(name)
     x_BTI = torch.randn(2, 4, 3)
     with torch.autocast("cpu", torch.bfloat16):
+        reason = explain(ours, x_BTI).ruled_out.get("native", "")
+        if "does not multiply" in reason:
+            pytest.skip(reason)
         found, wanted = scan(ours, x_BTI, engine="native")[0], theirs(x_BTI)[0]
     assert found.dtype == wanted.dtype
     assert torch.equal(found, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:LSTMCell runs as a Python loop")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_lstm_under_autocast_needs_a_processor_that_multiplies_the_dtype(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("has_onednn_bfloat16", "has_onednn_float16"):
+        monkeypatch.setattr(native, name, lambda: False)
+    ours, _ = twins("lstm")
+    x_BTI = torch.randn(2, 20, 3)
+    with torch.autocast("cpu", dtype):
+        assert "does not multiply" in explain(ours, x_BTI).ruled_out["native"]
+        assert not native.are_a_pair((ours, ours), x_BTI)
+        found = scan(ours, x_BTI)[0]
+    torch.testing.assert_close(found.float(), scan(ours, x_BTI, engine="reference")[0], rtol=0.05, atol=0.05)
+    assert native.are_a_pair((ours, ours), x_BTI)
 
 
 class Subclass(LSTMCell):

@@ -135,7 +135,7 @@ def test_the_diagnosis_sees_a_layer_of_ones_own() -> None:
     model = nn.Sequential(OwnLayer(GRUCell(3, 4)), nn.Linear(4, 2))
     x_BTI = torch.randn(2, 20, 3)
     x_BTI[1, 3] = torch.inf
-    assert locate(model, lambda: model(x_BTI).sum()) == "the output of 0.tower.cell, time step 3, lane 1"
+    assert locate(model, lambda: model(x_BTI).sum()) == "the output of 0.tower.cell, time step 3, row 1"
     assert list(cell_names(model).values()) == ["0.tower.cell"]
 
 

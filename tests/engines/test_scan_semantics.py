@@ -1,4 +1,4 @@
-"""What scan means, on every engine, against lanes stepped one by one."""
+"""What scan means, on every engine, against rows stepped one by one."""
 
 from functools import partial
 from typing import Any
@@ -45,28 +45,28 @@ def random_state(cell: Cell[Any], B: int) -> Any:
     return map_state(lambda leaf: torch.randn_like(leaf).requires_grad_(), cell.initial_state(B))
 
 
-def lane_by_lane(
+def row_by_row(
     cell: Cell[Any], x_BTI: Tensor, state: Any, *, lengths: Tensor, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, Any]:
-    """The meaning of scan, in words a reader can check: one lane, one step at a time, nothing masked."""
+    """The meaning of scan, in words a reader can check: one row, one step at a time, nothing masked."""
     outputs, ends = [], []
     for b, (x_TI, length) in enumerate(zip(x_BTI, lengths.tolist(), strict=True)):
         own = map_state(lambda leaf, b=b: leaf[b : b + 1], state)
         if reset is not None and reset.dim() == 1 and reset[b]:
             own = cell.initial_state(1)
         begins = [reset is not None and reset.dim() == 2 and bool(reset[b, t]) for t in range(length)]
-        lane = [x_TI.new_zeros(1, cell.output_size)] * len(x_TI)
+        row = [x_TI.new_zeros(1, cell.output_size)] * len(x_TI)
         if reverse:
             for t in range(length - 1, -1, -1):
-                lane[t], own = cell(x_TI[t : t + 1], own)
+                row[t], own = cell(x_TI[t : t + 1], own)
                 if begins[t] and t > 0:
                     own = cell.initial_state(1)
         else:
             for t in range(length):
                 if begins[t]:
                     own = cell.initial_state(1)
-                lane[t], own = cell(x_TI[t : t + 1], own)
-        outputs.append(torch.stack(lane, dim=1))
+                row[t], own = cell(x_TI[t : t + 1], own)
+        outputs.append(torch.stack(row, dim=1))
         ends.append(own)
     return torch.cat(outputs), map_state(lambda *leaves: torch.cat(leaves), *ends)
 
@@ -84,7 +84,7 @@ def values_and_gradients(cell: Cell[Any], x_BTI: Tensor, given: Any, y_BTO: Tens
 @each_run
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
-def test_every_engine_does_what_lanes_stepped_by_hand_do(cell: str, engine: str, data: st.DataObject) -> None:
+def test_every_engine_does_what_rows_stepped_by_hand_do(cell: str, engine: str, data: st.DataObject) -> None:
     draw = data.draw
     B, T = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     reverse, padded, resets = draw(st.booleans()), draw(st.booleans()), draw(st.sampled_from(["none", "B", "BT"]))
@@ -98,7 +98,7 @@ def test_every_engine_does_what_lanes_stepped_by_hand_do(cell: str, engine: str,
     x_BTI[torch.arange(T) >= lengths[:, None]] = draw(st.sampled_from([torch.nan, torch.inf, 1e300]))
     x_BTI.requires_grad_()
 
-    wanted = lane_by_lane(built, x_BTI, given_state, lengths=lengths, reset=reset, reverse=reverse)
+    wanted = row_by_row(built, x_BTI, given_state, lengths=lengths, reset=reset, reverse=reverse)
     found = scan(
         built, x_BTI, given_state, lengths=lengths if padded else None, reset=reset, reverse=reverse, engine=engine
     )
@@ -126,7 +126,7 @@ def test_no_steps_leave_the_state_as_it_is(cell: str, engine: str) -> None:
 
 
 @each_run
-def test_no_lanes(cell: str, engine: str) -> None:
+def test_no_rows(cell: str, engine: str) -> None:
     x_BTI = torch.zeros(0, 5, 3, dtype=torch.float64)
     lengths, reset = torch.zeros(0, dtype=torch.long), torch.zeros(0, 5, dtype=torch.bool)
     for options in ({}, {"lengths": lengths}, {"reset": reset}, {"lengths": lengths, "reverse": True}):
@@ -136,7 +136,7 @@ def test_no_lanes(cell: str, engine: str) -> None:
 
 
 @each_run
-def test_a_lane_of_length_zero_returns_the_very_state(cell: str, engine: str) -> None:
+def test_a_row_of_length_zero_returns_the_very_state(cell: str, engine: str) -> None:
     built = build(cell, torch.float32)
     state = random_state(built, 2)
     _, after = scan(built, torch.randn(2, 5, 3), state, lengths=torch.tensor([5, 0]), engine=engine)
@@ -145,7 +145,7 @@ def test_a_lane_of_length_zero_returns_the_very_state(cell: str, engine: str) ->
 
 @each_run
 @pytest.mark.parametrize("lengths", [None, torch.tensor([4, 2])])
-def test_what_a_reset_lane_carried_does_not_matter_even_if_nan(cell: str, engine: str, lengths: Tensor | None) -> None:
+def test_what_a_reset_row_carried_does_not_matter_even_if_nan(cell: str, engine: str, lengths: Tensor | None) -> None:
     built = build(cell)
     bad = map_state(lambda leaf: torch.full_like(leaf, torch.nan).requires_grad_(), built.initial_state(2))
     x_BTI = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
@@ -182,6 +182,8 @@ def test_autocast_keeps_the_dtype_of_the_carry(cell: str, engine: str) -> None:
         state = map_state(lambda leaf, dtype=dtype: leaf.to(dtype), built.initial_state(2))
         for lengths in (None, torch.tensor([3, 3])):
             with torch.autocast("cpu", torch.bfloat16):
+                if refusal(engine, Request(built, x_BTI, state)) is not None:
+                    pytest.skip("torch's LSTM does not run in bfloat16 on this processor")
                 first, middle = scan(built, x_BTI[:, :3], state, lengths=lengths, engine=engine)
                 rest, end = scan(built, x_BTI[:, 3:], middle, lengths=lengths, engine=engine)
             assert {leaf.dtype for leaf in state_leaves(middle) + state_leaves(end)} == {dtype}

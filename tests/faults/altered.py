@@ -35,7 +35,7 @@ SECONDS = 20
 GIB = 6
 """Of addresses beside those that are taken when the first command begins."""
 LIMITS = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "model.hidden_size=4"]
-SPLIT = "data.valid_fraction=0.3 data.test_fraction=0.2"
+SPLIT = "data.split.valid_fraction=0.3 data.split.test_fraction=0.2"
 NUMBERS = b"text,label\n" + b"a x,0.5\nb y,0.25\nc z,2\n" * 12
 RUNS = {
     "language_modeling": (
@@ -49,7 +49,7 @@ RUNS = {
         fuzz.SEQUENCES["text"][2],
         "txt",
     ),
-    "tagging": ("task=tagging data=columns data.valid_fraction=0.3", fuzz.SEQUENCES["conllu"][2], "conllu"),
+    "tagging": ("task=tagging data=columns data.split.valid_fraction=0.3", fuzz.SEQUENCES["conllu"][2], "conllu"),
     "classification": (f"task=classification data=labeled_text {SPLIT}", fuzz.SEQUENCES["labels.csv"][2], "csv"),
     "series": (
         f"task=classification data=labeled_series data.id_column=id {SPLIT}",

@@ -133,7 +133,9 @@ def reader(kind: str, folder: Path) -> tuple[bytes, Callable[[bytes], object]]:
     overrides, suffix, content = SEQUENCES[kind]
     path = folder / f"file.{suffix}"
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("train", [*overrides.split(), f"data.path={path}", "data.valid_fraction=0.3", "run_dir=none"])
+        config = compose(
+            "train", [*overrides.split(), f"data.path={path}", "data.split.valid_fraction=0.3", "run_dir=none"]
+        )
 
     def read(data: bytes) -> object:
         path.write_bytes(data)

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-TIMES = ("step", "seconds", "train/tokens_per_second")
+TIMES = ("step", "seconds", "train/time_steps_per_second", "insight/share_of_time")
 OPERATIONS = ("open", "os.rename", "os.link", "os.remove", "os.truncate", "os.mkdir")
 """Audit events of what changes files; `open` for writing only."""
 

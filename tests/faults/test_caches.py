@@ -15,7 +15,9 @@ from rnnkit.engines import toolchain
 pytestmark = pytest.mark.skipif(toolchain.missing() is not None, reason=f"{toolchain.missing()}")
 
 QUICK = [
-    name for name in caches.CASES if "cell" not in name or name in ("cell: cut to 3000 bytes", "cell: a full disk")
+    *("cut to 3000 bytes", "a bit flipped at 0.5", "a pipe", "an entry without a checksum"),
+    *("a folder of another user", "a full disk under the cache", "a folder that vanishes"),
+    *("cell: cut to 3000 bytes", "cell: a full disk"),
 ]
 SLOW = [name for name in caches.CASES if name not in QUICK]
 ONLY_ROOT = ["a folder of another user"]

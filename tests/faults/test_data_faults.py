@@ -56,7 +56,7 @@ def write_tags(folder: Path) -> SequenceData[Any]:
 def write_forecasts(folder: Path) -> SequenceData[Any]:
     rows = "".join(f"2024-01-{1 + n // 24:02} {n % 24:02}:00,{n % 24},{n}\n" for n in range(400))
     (folder / "a.csv").write_text("time,x,y\n" + rows)
-    return ForecastData(path=folder / "a.csv", context=12, horizon=4, stride=5)
+    return ForecastData(path=folder / "a.csv", context=12, horizon=4, windows={"stride": 5})
 
 
 def write_texts(folder: Path) -> SequenceData[Any]:

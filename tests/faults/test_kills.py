@@ -30,7 +30,9 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", ["language_modeling", *(pytest.param(n, marks=pytest.mark.slow) for n in list(RUNS)[1:])]
+)
 def test_kills_lose_nothing_that_a_resume_does_not_bring_back(name: str, corpus: Path) -> None:
     command = [
         sys.executable,

@@ -28,8 +28,7 @@ def found(name: str, corpus: Path) -> dict[str, Any]:
     "name",
     [
         "at a step before a validation in mid-epoch",
-        "with workers",
-        *slow("in mid-epoch", "while accumulating", "while averaging", "at the last step of an epoch"),
+        *slow("with workers", "in mid-epoch", "while accumulating", "while averaging", "at the last step of an epoch"),
         *slow("at the last step of an epoch without validation", "in a validation", "twice by SIGTERM"),
     ],
 )

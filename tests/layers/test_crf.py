@@ -18,7 +18,7 @@ LENGTHS = torch.tensor([5, 1, 3, 4])
 
 
 def paths_of(e_TC: Tensor, crf: CRF) -> list[tuple[float, tuple[int, ...]]]:
-    """Every legal path of one lane with its score, best first."""
+    """Every legal path of one row with its score, best first."""
     steps, tags = e_TC.shape
     e, a = e_TC.double().tolist(), crf.transitions.double().tolist()
     start, end = crf.start.double().tolist(), crf.end.double().tolist()
@@ -75,7 +75,7 @@ def test_everything_equals_the_sum_over_all_paths(scheme: str | None) -> None:
 
 
 def autograd_log_partition(e_BTC: Tensor, transitions_CC: Tensor, start_C: Tensor, end_C: Tensor) -> Tensor:
-    """The textbook recursion in logarithms, all lanes full, differentiated by autograd."""
+    """The textbook recursion in logarithms, all rows full, differentiated by autograd."""
     alpha_BC = start_C + e_BTC[:, 0]
     for t in range(1, e_BTC.shape[1]):
         alpha_BC = torch.logsumexp(alpha_BC[:, :, None] + transitions_CC, dim=1) + e_BTC[:, t]
@@ -104,7 +104,7 @@ def test_gradients_pass_gradcheck_with_lengths() -> None:
 
 
 @pytest.mark.parametrize("scheme", [None, "bio", "bioes"])
-def test_a_padded_lane_gets_the_score_and_the_gradient_it_gets_alone(scheme: str | None) -> None:
+def test_a_padded_row_gets_the_score_and_the_gradient_it_gets_alone(scheme: str | None) -> None:
     crf, e_BTC = random_crf(scheme)
     e_BTC.requires_grad_()
     tags_BT = crf.decode(e_BTC.detach(), LENGTHS)
@@ -137,7 +137,7 @@ def test_it_agrees_with_pytorch_crf() -> None:
 
 
 @pytest.mark.parametrize("scale", [50.0, 300.0])
-def test_large_scores_and_long_lanes_neither_overflow_nor_vanish(scale: float) -> None:
+def test_large_scores_and_long_rows_neither_overflow_nor_vanish(scale: float) -> None:
     e_BTC = (scale * torch.randn(2, 300, 3)).requires_grad_()
     scores = [scale / 10 * torch.randn(size) for size in ((3, 3), (3,), (3,))]
     mine = log_partition(e_BTC, *scores, None)
@@ -217,7 +217,7 @@ def test_state_dicts_hold_the_learned_scores_only() -> None:
 
 
 def log_chain(e_BTC: Tensor, crf: CRF, lengths_B: Tensor) -> Tensor:
-    """The logarithm of the sum over all paths, lane by lane, path by path, by autograd's own operations."""
+    """The logarithm of the sum over all paths, row by row, path by path, by autograd's own operations."""
     transitions_CC, start_C, end_C = crf.scores()
     sums = []
     for e_TC, length in zip(e_BTC, lengths_B.tolist(), strict=True):
@@ -289,7 +289,7 @@ def test_an_emission_of_minus_infinity_forbids_a_tag() -> None:
     assert crf.decode(e_BTC.detach())[0, 2] in (0, 2, 4)
 
 
-def test_a_lane_in_which_no_tag_is_possible_has_no_path_and_spoils_no_other() -> None:
+def test_a_row_in_which_no_tag_is_possible_has_no_path_and_spoils_no_other() -> None:
     crf, e_BTC = random_crf("bio")
     e_BTC[0, 2] = -torch.inf
     e_BTC.requires_grad_()
@@ -334,7 +334,7 @@ def test_a_long_sentence_loses_no_digits_of_its_likelihood() -> None:
     torch.testing.assert_close(crf.float().log_likelihood(e_BTC, tags_BT), exact.float(), rtol=1e-6, atol=1e-5)
 
 
-def test_empty_lanes_and_empty_batches() -> None:
+def test_empty_rows_and_empty_batches() -> None:
     crf, e_BTC = random_crf("bio")
     lengths = [5, 0, 2, 0]
     paths_BNT, log_p_BN = crf.n_best(e_BTC, 2, lengths)

@@ -5,7 +5,7 @@ from rnnkit.errors import UserError
 from rnnkit.layers import LockedDropout
 
 
-def test_one_mask_over_time_and_another_for_each_lane() -> None:
+def test_one_mask_over_time_and_another_for_each_row() -> None:
     torch.manual_seed(0)
     y_BTI = LockedDropout(0.25)(torch.ones(50, 7, 200))
     assert torch.equal(y_BTI, y_BTI[:, :1].expand_as(y_BTI))

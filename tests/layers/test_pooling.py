@@ -1,4 +1,4 @@
-"""Pooling and the convolutions in front, against the same written out lane by lane."""
+"""Pooling and the convolutions in front, against the same written out row by row."""
 
 import math
 
@@ -16,8 +16,8 @@ LENGTHS = torch.tensor([7, 3, 1, 0])
 def y_BTH() -> torch.Tensor:
     """NaN in the padding would spread to all that it has a part in."""
     y_BTH = torch.randn(4, 7, 6)
-    for lane, length in enumerate(LENGTHS.tolist()):
-        y_BTH[lane, length:] = math.nan
+    for row, length in enumerate(LENGTHS.tolist()):
+        y_BTH[row, length:] = math.nan
     return y_BTH.requires_grad_()
 
 
@@ -32,7 +32,7 @@ POOLINGS = {
 
 
 def by_hand(pool: torch.nn.Module, y_TH: torch.Tensor) -> torch.Tensor:
-    """One lane without padding."""
+    """One row without padding."""
     if isinstance(pool, LastPooling):
         return torch.cat([y_TH[-1, :3], y_TH[0, 3:]]) if pool.bidirectional else y_TH[-1]
     if isinstance(pool, MeanPooling):
@@ -48,13 +48,13 @@ def by_hand(pool: torch.nn.Module, y_TH: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", POOLINGS)
-def test_each_lane_is_pooled_over_its_own_steps(name: str, y_BTH: torch.Tensor) -> None:
+def test_each_row_is_pooled_over_its_own_steps(name: str, y_BTH: torch.Tensor) -> None:
     pool = POOLINGS[name]()
     pooled_BP = pool(y_BTH, LENGTHS)
     assert pooled_BP.shape == (4, pool.output_size)
-    for lane, length in enumerate(LENGTHS.tolist()[:3]):
-        alone_TH = y_BTH[lane, :length].detach()
-        assert_close(pooled_BP[lane], by_hand(pool, alone_TH))
+    for row, length in enumerate(LENGTHS.tolist()[:3]):
+        alone_TH = y_BTH[row, :length].detach()
+        assert_close(pooled_BP[row], by_hand(pool, alone_TH))
         assert_close(pool(alone_TH[None])[0], by_hand(pool, alone_TH))
     assert not pooled_BP[3].any()
 
@@ -64,8 +64,8 @@ def test_padding_gets_no_gradient(name: str, y_BTH: torch.Tensor) -> None:
     POOLINGS[name]()(y_BTH, LENGTHS).square().sum().backward()
     assert y_BTH.grad is not None
     assert y_BTH.grad.isfinite().all()
-    for lane, length in enumerate(LENGTHS.tolist()):
-        assert not y_BTH.grad[lane, length:].any()
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert not y_BTH.grad[row, length:].any()
     assert y_BTH.grad[0].any()
 
 
@@ -90,12 +90,12 @@ def test_a_subsampled_step_is_the_sum_over_its_neighborhood(stride: int, y_BTH: 
     assert lengths is not None
     assert lengths.tolist() == [math.ceil(length / stride) for length in LENGTHS.tolist()]
     weight_OIK, bias_O = layer.convolution.weight, layer.convolution.bias
-    for lane, length in enumerate(LENGTHS.tolist()):
+    for row, length in enumerate(LENGTHS.tolist()):
         for step, middle in enumerate(range(0, length, stride)):
             around = [(k, middle + k - 2) for k in range(5) if 0 <= middle + k - 2 < length]
-            total_O = bias_O + sum(weight_OIK[..., k] @ y_BTH[lane, t] for k, t in around)
-            assert_close(y_BTO[lane, step], total_O.clamp(min=0))
-        assert not y_BTO[lane, lengths[lane] :].any()
+            total_O = bias_O + sum(weight_OIK[..., k] @ y_BTH[row, t] for k, t in around)
+            assert_close(y_BTO[row, step], total_O.clamp(min=0))
+        assert not y_BTO[row, lengths[row] :].any()
     whole_TO, none = layer(y_BTH[:1].detach())
     assert none is None
     assert_close(whole_TO[0], y_BTO[0])

@@ -36,26 +36,26 @@ def build(kind: type[Forecaster], cell: type = GRUCell, output: object = None, *
     return kind(cell, output or Gaussian(), **options).eval()  # type: ignore[call-arg]
 
 
-def inputs(lanes: int = 3, steps: int = 12, covariates: bool = False) -> ForecastInputs:
-    past_BTC = torch.randn(lanes, steps, 2)
+def inputs(rows: int = 3, steps: int = 12, covariates: bool = False) -> ForecastInputs:
+    past_BTC = torch.randn(rows, steps, 2)
     plain = ForecastInputs.of(past_BTC.masked_fill(torch.rand_like(past_BTC) < 0.1, torch.nan), horizon=5)
     if not covariates:
         return plain
     return plain._replace(
-        past_covariates=torch.randn(lanes, steps, 2),
-        future_covariates=torch.randn(lanes, 5, 2),
-        past_categories=torch.randint(0, 5, (lanes, steps, 1)),
-        future_categories=torch.randint(0, 5, (lanes, 5, 1)),
-        static=torch.randn(lanes, 1),
-        static_categories=torch.randint(0, 3, (lanes, 1)),
-        gaps=torch.rand(lanes, steps) + 0.5,
+        past_covariates=torch.randn(rows, steps, 2),
+        future_covariates=torch.randn(rows, 5, 2),
+        past_categories=torch.randint(0, 5, (rows, steps, 1)),
+        future_categories=torch.randint(0, 5, (rows, 5, 1)),
+        static=torch.randn(rows, 1),
+        static_categories=torch.randint(0, 3, (rows, 1)),
+        time_deltas=torch.rand(rows, steps) + 0.5,
     )
 
 
-def cut(whole: ForecastInputs, lane: int, steps: int, width: int) -> ForecastInputs:
-    """One lane whose first `steps` steps are all there is, in windows of `width`."""
-    kept = ForecastInputs(*(field[lane : lane + 1] for field in whole))
-    along = {"past": torch.nan, "past_covariates": torch.nan, "past_categories": 0, "gaps": 1}
+def cut(whole: ForecastInputs, row: int, steps: int, width: int) -> ForecastInputs:
+    """One row whose first `steps` steps are all there is, in windows of `width`."""
+    kept = ForecastInputs(*(field[row : row + 1] for field in whole))
+    along = {"past": torch.nan, "past_covariates": torch.nan, "past_categories": 0, "time_deltas": 1}
     for name, value in along.items():
         field = getattr(kept, name).clone()
         field[:, steps:] = value
@@ -65,7 +65,7 @@ def cut(whole: ForecastInputs, lane: int, steps: int, width: int) -> ForecastInp
 
 def of_horizon(model: Forecaster, given: ForecastInputs, targets: Tensor, lengths: Tensor | None) -> Parameters:
     if isinstance(model, AutoregressiveForecaster):
-        return model.foreseen(given, targets, lengths=lengths)[0]
+        return model.teacher_forced_horizon(given, targets, lengths=lengths)[0]
     return model(given, lengths=lengths)
 
 
@@ -74,7 +74,7 @@ def of_horizon(model: Forecaster, given: ForecastInputs, targets: Tensor, length
 def test_any_cell_works_and_learns_from_every_weight(kind: type[Forecaster], cell: type) -> None:
     model = build(kind, cell, **({} if kind is SegmentForecaster else SIZES)).train()
     given = inputs(covariates=kind is not SegmentForecaster)
-    parameters, targets = model.teach(given, torch.randn(3, 5, 2))
+    parameters, targets = model.teacher_forced(given, torch.randn(3, 5, 2))
     assert parameters.raw.shape == (*targets.shape, 2)
     loss = Gaussian().loss(parameters, targets.nan_to_num())[~targets.isnan()].mean()
     loss.backward()
@@ -93,13 +93,13 @@ def test_a_padded_window_gets_what_it_gets_alone(kind: type[Forecaster], scaling
         torch.nn.init.normal_(model.linear.weight)  # type: ignore[union-attr, arg-type]
     whole, targets = inputs(covariates=kind is not SegmentForecaster), torch.randn(3, 5, 2)
     lengths = torch.tensor([12, 7, 3])
-    lanes = [cut(whole, lane, steps, 12) for lane, steps in enumerate(lengths.tolist())]
-    together = ForecastInputs(*(torch.cat(fields) for fields in zip(*lanes, strict=True)))
+    rows = [cut(whole, row, steps, 12) for row, steps in enumerate(lengths.tolist())]
+    together = ForecastInputs(*(torch.cat(fields) for fields in zip(*rows, strict=True)))
     found = of_horizon(model, together, targets, lengths)
-    for lane, steps in enumerate(lengths.tolist()):
-        alone = of_horizon(model, cut(whole, lane, steps, steps), targets[lane : lane + 1], None)
+    for row, steps in enumerate(lengths.tolist()):
+        alone = of_horizon(model, cut(whole, row, steps, steps), targets[row : row + 1], None)
         for part, expected in zip(found, alone, strict=True):
-            assert_close(part[lane], expected[0], rtol=1e-4, atol=1e-5)
+            assert_close(part[row], expected[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,7 +135,7 @@ def test_mixed_precision_stays_near_single(kind: type[Forecaster]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mixed = of_horizon(model, given, targets, None)
         if isinstance(model, AutoregressiveForecaster):
-            assert model.paths(given, 4).isfinite().all()
+            assert model.sample_paths(given, 4).isfinite().all()
     assert torch.equal(mixed.location, single.location)
     assert_close(Gaussian().mean(mixed), Gaussian().mean(single), rtol=0.05, atol=0.05)
 
@@ -160,7 +160,7 @@ def test_what_scaling_takes_from_a_window_is_read_beside_its_values(kind: type[F
 
 
 @pytest.mark.parametrize("kind", [DirectForecaster, SegmentForecaster])
-def test_the_linear_part_is_a_sum_over_the_last_steps_of_each_lane(kind: type[Forecaster]) -> None:
+def test_the_linear_part_is_a_sum_over_the_last_steps_of_each_row(kind: type[Forecaster]) -> None:
     model = build(kind, linear=4, scaling="none")
     lengths = torch.tensor([12, 6, 3])
     past_BTC = torch.randn(3, 12, 2).masked_fill((torch.arange(12) >= lengths[:, None])[..., None], torch.nan)
@@ -169,10 +169,10 @@ def test_the_linear_part_is_a_sum_over_the_last_steps_of_each_lane(kind: type[Fo
     weight_HN = torch.nn.init.normal_(model.linear.weight)  # type: ignore[union-attr, arg-type]
     added = model(given, lengths=lengths).raw - before
     expected = torch.zeros(3, 5, 2)
-    for lane, steps in enumerate(lengths.tolist()):
+    for row, steps in enumerate(lengths.tolist()):
         for h in range(5):
             for back in range(1, min(4, steps) + 1):
-                expected[lane, h] += weight_HN[h, 4 - back] * past_BTC[lane, steps - back]
+                expected[row, h] += weight_HN[h, 4 - back] * past_BTC[row, steps - back]
     assert_close(added[..., 0], expected, rtol=1e-4, atol=1e-5)
     assert (added[..., 1] == 0).all()
 
@@ -186,7 +186,7 @@ def test_teacher_forcing_is_one_step_at_a_time_given_the_true_values(lags: list[
     given = ForecastInputs(
         *(torch.cat(f) for f in zip(*(cut(given, b, n, 12) for b, n in enumerate(lengths.tolist())), strict=True))
     )
-    expected, _ = model.foreseen(given, targets, lengths=lengths)
+    expected, _ = model.teacher_forced_horizon(given, targets, lengths=lengths)
 
     class Truth(Gaussian):
         def __init__(self) -> None:
@@ -197,7 +197,7 @@ def test_teacher_forcing_is_one_step_at_a_time_given_the_true_values(lags: list[
             return targets[:, len(self.seen) - 1].repeat(2, 1)[None, :, None]
 
     model.output = truth = Truth()
-    paths_SBHC = model.paths(given, 2, lengths=lengths)
+    paths_SBHC = model.sample_paths(given, 2, lengths=lengths)
     assert_close(paths_SBHC, targets.expand(2, -1, -1, -1))
     for h, parameters in enumerate(truth.seen):
         for half in parameters.raw.chunk(2):
@@ -210,22 +210,22 @@ def test_teaching_counts_the_steps_whose_lags_lie_in_the_window_and_the_whole_ho
     lengths = torch.tensor([12, 6, 2])
     given = given._replace(past=given.past.masked_fill((torch.arange(12) >= lengths[:, None])[..., None], torch.nan))
     future = torch.randn(3, 5, 2)
-    _, values = model.teach(given, future, lengths=lengths)
-    for lane, steps in enumerate(lengths.tolist()):
-        series = torch.cat([given.past[lane, :steps], future[lane]])
+    _, values = model.teacher_forced(given, future, lengths=lengths)
+    for row, steps in enumerate(lengths.tolist()):
+        series = torch.cat([given.past[row, :steps], future[row]])
         first = min(4, steps)
-        assert torch.equal(values[lane, first : steps + 5], series[first:])
-        assert values[lane, :first].isnan().all()
-        assert values[lane, steps + 5 :].isnan().all()
+        assert torch.equal(values[row, first : steps + 5], series[first:])
+        assert values[row, :first].isnan().all()
+        assert values[row, steps + 5 :].isnan().all()
 
 
 def test_no_step_sees_its_own_value_or_later_ones() -> None:
     model = build(AutoregressiveForecaster, lags=[1, 3], scaling="none")
     given, future = inputs()._replace(past=torch.randn(3, 12, 2)), torch.randn(3, 5, 2)
-    first = model.foreseen(given, future)[0].raw
+    first = model.teacher_forced_horizon(given, future)[0].raw
     changed = future.clone()
     changed[:, 2:] += 10
-    second = model.foreseen(given, changed)[0].raw
+    second = model.teacher_forced_horizon(given, changed)[0].raw
     assert torch.equal(first[:, :3], second[:, :3])
     assert not torch.allclose(first[:, 3], second[:, 3])
 
@@ -233,10 +233,10 @@ def test_no_step_sees_its_own_value_or_later_ones() -> None:
 def test_paths_come_again_with_the_seed_and_spread_as_the_output_says() -> None:
     model = build(AutoregressiveForecaster)
     given = inputs()
-    draws = [model.paths(given, 3000, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    draws = [model.sample_paths(given, 3000, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
-    parameters, _ = model.foreseen(given, torch.zeros(3, 5, 2))
+    parameters, _ = model.teacher_forced_horizon(given, torch.zeros(3, 5, 2))
     first = parameters._replace(raw=parameters.raw[:, :1])  # the first step depends on no path
     low_BNC, high_BNC = Gaussian().quantiles(first, [0.1, 0.9])
     within = ((draws[2][:, :, :1] > low_BNC) & (draws[2][:, :, :1] < high_BNC)).float().mean(0)
@@ -256,7 +256,7 @@ def test_an_autoregressive_model_that_is_called_draws_nothing_and_goes_on_from_i
     found = model(given, lengths=lengths_B)
     assert torch.equal(torch.get_rng_state(), before)
     means_BHC = model.output.mean(found)
-    taught, _ = model.foreseen(given, means_BHC.detach(), lengths=lengths_B)
+    taught, _ = model.teacher_forced_horizon(given, means_BHC.detach(), lengths=lengths_B)
     assert_close(found.raw, taught.raw, rtol=1e-4, atol=1e-5)
     found.raw.sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -294,9 +294,9 @@ def test_a_time_gap_reaches_the_cell_that_reads_it() -> None:
     from functools import partial
 
     for kind in (DirectForecaster, AutoregressiveForecaster):
-        model = build(kind, partial(CfCCell, time_gap=True, backbone_size=8), num_layers=1)
+        model = build(kind, partial(CfCCell, elapsed_time=True, backbone_size=8), num_layers=1)
         given, targets = inputs(), torch.randn(3, 5, 2)
-        slower = given._replace(gaps=3 * given.gaps)
+        slower = given._replace(time_deltas=3 * given.time_deltas)
         gaps = [of_horizon(model, each, targets, None).raw for each in (given, slower)]
         assert not torch.allclose(*gaps)
         weights = model.rnn.cell_at(0).weight_ih  # type: ignore[union-attr, operator]

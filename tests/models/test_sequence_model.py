@@ -38,9 +38,9 @@ def test_a_padded_sequence_gets_what_it_gets_alone(cell: type[Cell[object]], poo
             attention_heads=2,
         ).eval()
         together = model(x_BTI, lengths=LENGTHS)
-        for lane, length in enumerate(LENGTHS.tolist()):
-            alone = model(x_BTI[lane : lane + 1, :length])[0]
-            assert_close(together[lane] if pooling else together[lane, :length], alone, atol=1e-5, rtol=1e-5)
+        for row, length in enumerate(LENGTHS.tolist()):
+            alone = model(x_BTI[row : row + 1, :length])[0]
+            assert_close(together[row] if pooling else together[row, :length], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_outputs_are_those_of_torchs_own_modules() -> None:

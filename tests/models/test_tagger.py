@@ -20,22 +20,22 @@ def tagger(**options: Any) -> Tagger:
     return Tagger(20, 12, TAGS, **options)
 
 
-def inputs(lanes: int = 3, steps: int = 6) -> TokenInputs:
+def inputs(rows: int = 3, steps: int = 6) -> TokenInputs:
     distinct = 7
-    index_BT = torch.randint(distinct, (lanes, steps))
+    index_BT = torch.randint(distinct, (rows, steps))
     sizes_U = torch.randint(2, 6, (distinct,))
     characters_UK = torch.randint(2, 12, (distinct, 5)).masked_fill(torch.arange(5) >= sizes_U[:, None], 0)
-    words_BT = torch.randint(20, (lanes, steps))
+    words_BT = torch.randint(20, (rows, steps))
     return TokenInputs(words_BT, words_BT % 4, index_BT, characters_UK, sizes_U)
 
 
-def cut(tokens: TokenInputs, lane: int, length: int) -> TokenInputs:
+def cut(tokens: TokenInputs, row: int, length: int) -> TokenInputs:
     """One sentence alone, with its own distinct words only."""
-    used_U, index = torch.unique(tokens.which[lane, :length], return_inverse=True)
+    used_U, index = torch.unique(tokens.word_index[row, :length], return_inverse=True)
     sizes_U = tokens.sizes[used_U]
     return TokenInputs(
-        tokens.words[lane : lane + 1, :length],
-        tokens.vectors[lane : lane + 1, :length],
+        tokens.words[row : row + 1, :length],
+        tokens.vectors[row : row + 1, :length],
         index[None],
         tokens.characters[used_U, : int(sizes_U.max())],
         sizes_U,
@@ -55,10 +55,10 @@ def test_a_padded_sentence_gets_the_scores_and_tags_it_gets_alone(
     tokens = inputs()
     e_BTC = model(tokens, lengths=LENGTHS)
     found_BT = model.decode(e_BTC, LENGTHS)
-    for lane, length in enumerate(LENGTHS.tolist()):
-        alone_1TC = model(cut(tokens, lane, length))
-        torch.testing.assert_close(e_BTC[lane : lane + 1, :length], alone_1TC)
-        assert torch.equal(found_BT[lane, :length], model.decode(alone_1TC)[0])
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone_1TC = model(cut(tokens, row, length))
+        torch.testing.assert_close(e_BTC[row : row + 1, :length], alone_1TC)
+        assert torch.equal(found_BT[row, :length], model.decode(alone_1TC)[0])
 
 
 @pytest.mark.parametrize("crf", [False, True])

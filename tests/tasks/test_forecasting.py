@@ -29,7 +29,7 @@ from rnnkit.models import AutoregressiveForecaster, DirectForecaster
 from rnnkit.models.forecasting import Forecaster, Parameters
 from rnnkit.models.forecasting.distributions import Gaussian, Output, Point
 from rnnkit.tasks import Forecasting
-from rnnkit.training import ForecastPicture, Run
+from rnnkit.training import ForecastFigure, Run
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
 needs_data = pytest.mark.skipif(
@@ -69,7 +69,7 @@ def windows(lanes: int, horizon: int = 4, channels: int = 2) -> SequenceBatch:
     extra = ForecastExtra(
         location=torch.tensor([10.0, -5.0]).expand(lanes, -1)[:, :channels],
         scale=torch.tensor([3.0, 0.5]).expand(lanes, -1)[:, :channels],
-        step=torch.full((lanes,), 9),
+        origin=torch.full((lanes,), 9),
         seasonal_error=torch.rand(lanes, channels) + 0.1,
     )
     targets = torch.randn(lanes, horizon, channels)
@@ -172,8 +172,8 @@ def test_an_autoregressive_model_is_measured_by_its_paths_and_by_its_likelihood(
     with torch.no_grad():
         task.update_metrics(batch, "val")
         figures = task.compute_metrics("val")
-        paths = model.paths(batch.inputs, 50, generator=torch.Generator().manual_seed(3))
-        parameters, _ = model.foreseen(batch.inputs, batch.targets)
+        paths = model.sample_paths(batch.inputs, 50, generator=torch.Generator().manual_seed(3))
+        parameters, _ = model.teacher_forced_horizon(batch.inputs, batch.targets)
     known = ~batch.targets.isnan()
     loss = Gaussian().loss(parameters, batch.targets.nan_to_num())[known].mean()
     assert figures["loss"] == pytest.approx(loss.item(), rel=1e-5)
@@ -234,7 +234,11 @@ def rows(details: str) -> dict[str, dict[str, float]]:
 def test_the_repeated_last_value_of_etth1_has_the_published_error() -> None:
     """Zeng et al. 2023 (arXiv:2205.13504), column Repeat, horizon 96: 1.295 and 0.713, to the rounding."""
     data = ForecastData(
-        dataset="etth1", train_steps=8640, valid_steps=2880, test_steps=2880, context=96, horizon=96, eval_stride=1
+        dataset="etth1",
+        split={"train_steps": 8640, "valid_steps": 2880, "test_steps": 2880},
+        context=96,
+        horizon=96,
+        windows={"eval_stride": 1},
     )
     found = rows(over_the_test_split(data, units="scaled").report())
     assert len(data.splits["test"]) == 2785
@@ -247,7 +251,13 @@ def test_the_repeated_last_value_of_etth1_has_the_published_error() -> None:
 def test_the_seasonal_naive_forecast_of_m4_hourly_has_the_published_scores() -> None:
     """Makridakis et al. 2020, the submissions' scores: 13.912 and 1.193, and 0.628 with Naive2's 18.383 and 2.395."""
     data = ForecastData(
-        dataset="m4_hourly", layout="rows", frequency="1h", valid_steps=48, context=168, horizon=48, scaling="mean"
+        dataset="m4_hourly",
+        layout="rows",
+        times={"frequency": "1h"},
+        split={"valid_steps": 48},
+        context=168,
+        horizon=48,
+        scaling="mean",
     )
     task = over_the_test_split(data, naive2={"smape": 18.383, "mase": 2.395})
     found = rows(task.report())["seasonal naive"]
@@ -277,7 +287,7 @@ def overrides(folder: Path, **settings: object) -> list[str]:
         "data.path": path,
         "data.id": "shop",
         "data.target": "sold",
-        "data.known_covariates": "[holiday]",
+        "data.covariates.known": "[holiday]",
         "data.context": 21,
         "data.horizon": 5,
         "data.batch_size": 16,
@@ -302,7 +312,7 @@ KINDS = {
         "output": "point",
         "model.dropout": 0.1,
         "model.segment": 7,
-        "data.known_covariates": "[]",
+        "data.covariates.known": "[]",
     },
 }
 
@@ -311,7 +321,7 @@ KINDS = {
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_was_not(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = overrides(tmp_path, **{"callbacks.picture.windows": 0, **KINDS[kind]})
+    command = overrides(tmp_path, **{"callbacks.forecasts.windows": 0, **KINDS[kind]})
     assert run(["train", *command, f"run_dir={tmp_path / 'whole'}"]) == 0
 
     from rnnkit.training.report.monitor import Monitor
@@ -389,4 +399,4 @@ def test_without_matplotlib_there_is_one_warning_that_names_the_extra(
         assert run(["train", *overrides(tmp_path), f"run_dir={tmp_path / 'run'}"]) == 0
     assert len([w for w in seen if "rnnkit[viz]" in str(w.message)]) == 1
     assert not (tmp_path / "run" / "forecasts.png").exists()
-    assert ForecastPicture().windows > 0
+    assert ForecastFigure().windows > 0

@@ -86,7 +86,7 @@ def test_training_gives_the_weights_of_a_bare_loop(cell: type) -> None:
     by_hand = LanguageModel(9, cell, hidden_size=8, num_layers=2)
     by_hand.load_state_dict(model.state_dict())
 
-    task = LanguageModeling(model, SGD, functools.partial(cosine, final=0.1), ClipNorm(0.25))
+    task = LanguageModeling(model, SGD, functools.partial(cosine, final_share=0.1), ClipNorm(0.25))
     trainer(max_epochs=2).fit(task, Windows(text, lanes=3, steps=7), Windows(text[:50], lanes=1, steps=7))
 
     # by hand: 202 predictions in 3 lanes of 68, 67, 67, ten windows an epoch, the last one ragged

@@ -85,7 +85,9 @@ def test_the_rate_is_in_proportion_to_the_window_under_a_schedule_and_clipping()
     text = torch.randint(0, 9, (603,), dtype=torch.int32)
     model, by_hand = (LanguageModel(9, GRUCell, hidden_size=8, num_layers=1) for _ in range(2))
     by_hand.load_state_dict(model.state_dict())
-    task = LanguageModeling(model, SGD, functools.partial(cosine, final=0.1), ClipNorm(0.25), rate_steps=20)
+    task = LanguageModeling(
+        model, SGD, functools.partial(cosine, final_share=0.1), ClipNorm(0.25), lr_reference_steps=20
+    )
     windows = Windows(text, lanes=2, steps=20, random_steps=True)
     trainer(max_epochs=2).fit(task, windows, Windows(text[:50], lanes=1, steps=7))
 
@@ -112,10 +114,10 @@ def test_the_rate_is_in_proportion_to_the_window_under_a_schedule_and_clipping()
 def test_without_a_nominal_length_every_window_has_the_whole_rate() -> None:
     text = torch.randint(0, 9, (101,), dtype=torch.int32)
     weights = []
-    for rate_steps in (None, 10, 20):
+    for lr_reference_steps in (None, 10, 20):
         torch.manual_seed(0)
         model = LanguageModel(9, GRUCell, hidden_size=8, num_layers=1)
-        task = LanguageModeling(model, SGD, rate_steps=rate_steps)
+        task = LanguageModeling(model, SGD, lr_reference_steps=lr_reference_steps)
         trainer(max_epochs=1).fit(task, Windows(text, lanes=2, steps=10), Windows(text, lanes=1, steps=10))
         weights.append(model.output.weight.detach())
     assert torch.equal(weights[0], weights[1])

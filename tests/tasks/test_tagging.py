@@ -65,7 +65,7 @@ def overrides(files: dict[str, Path]) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "toy"
-    assert run(["train", *overrides, "trainer.max_epochs=20", "callbacks.details=null", f"run_dir={folder}"]) == 0
+    assert run(["train", *overrides, "trainer.max_epochs=20", "callbacks.report=null", f"run_dir={folder}"]) == 0
     return folder
 
 
@@ -85,13 +85,13 @@ def test_a_padded_batch_has_the_loss_of_its_sentences_alone(crf: bool) -> None:
     inputs = together.inputs
     alone = [
         SequenceBatch(
-            inputs._replace(words=inputs.words[b : b + 1, :n], which=inputs.which[b : b + 1, :n]),
+            inputs._replace(words=inputs.words[b : b + 1, :n], word_index=inputs.word_index[b : b + 1, :n]),
             together.targets[b : b + 1, :n],
             None,
         )
         for b, n in enumerate((3, 1))
     ]
-    losses = [task.training_step(batch, 0).item() * batch.tokens for batch in alone]
+    losses = [task.training_step(batch, 0).item() * batch.num_valid_steps for batch in alone]
     assert task.training_step(together, 0).item() == pytest.approx(sum(losses) / 4, rel=1e-5)
 
 
@@ -185,7 +185,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     variant: list[str], overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped by a signal in the middle of the second epoch, with dropout of words and features."""
-    overrides = [*overrides, "trainer.max_epochs=3", "callbacks.details=null", *variant]
+    overrides = [*overrides, "trainer.max_epochs=3", "callbacks.report=null", *variant]
     assert run(["train", *overrides, f"run_dir={tmp_path / 'whole'}"]) == 0
     original = Monitor.on_train_batch_end
     batches = 0
@@ -230,7 +230,7 @@ def test_the_table_of_tags_is_in_tensorboard(overrides: list[str], tmp_path: Pat
     folder = tmp_path / "run"
     assert run(["train", *overrides, "trainer.max_epochs=1", f"run_dir={folder}"]) == 0
     board = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
-    (event,) = board.Tensors("val/details/text_summary")
+    (event,) = board.Tensors("val/report/text_summary")
     text = event.tensor_proto.string_val[0].decode()
     assert "precision" in text
     assert "baseline" in text

@@ -29,7 +29,7 @@ from rnnkit.tasks.baselines import seasonal_naive
 from rnnkit.tasks.metrics.forecasts import ForecastMetrics, error_terms
 from rnnkit.tasks.metrics.mean import Mean
 from rnnkit.tasks.metrics.table import shown
-from rnnkit.training.report.forecast_plot import ForecastPicture
+from rnnkit.training.report.forecasts import ForecastFigure
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
 HORIZON, SEASON = 3, 5
@@ -49,7 +49,12 @@ class LastValue(Forecaster):
 
 def prepared(x: NDArray[np.float64], **options: object) -> ForecastData:
     data = ForecastData(
-        generator=lambda: {"x": x[:, None]}, context=8, horizon=HORIZON, season=SEASON, eval_batch_size=7, **options
+        generator=lambda: {"x": x[:, None]},
+        context=8,
+        horizon=HORIZON,
+        times={"season": SEASON},
+        eval_batch_size=7,
+        **options,
     )  # type: ignore[arg-type]
     data.setup()
     return data
@@ -170,9 +175,9 @@ def test_forecasts_and_intervals_are_float64_in_the_units_of_the_file(scaling: s
         assert (quantiles[0] < mean).all()
         assert (mean < quantiles[1]).all()
         found.append(torch.cat([mean[None], quantiles]))
-        panels = ForecastPicture()._panels(Forecasting(model, SGD, **data.task_kwargs), batch)
-        end = int(batch.extra.step[0])
-        np.testing.assert_allclose(panels[0].past, (m + s * x)[end - len(panels[0].past) : end], rtol=1e-15)
+        subplots = ForecastFigure()._subplots(Forecasting(model, SGD, **data.task_kwargs), batch)
+        end = int(batch.extra.origin[0])
+        np.testing.assert_allclose(subplots[0].past, (m + s * x)[end - len(subplots[0].past) : end], rtol=1e-15)
     plain, moved = found
     resolution = 1e-5 + np.spacing(level) / unit
     torch.testing.assert_close((moved - level) / unit, plain, rtol=0, atol=resolution)
@@ -333,7 +338,7 @@ def trained(folder: Path, x: NDArray[np.float64], *overrides: str) -> Path:
     file = folder / "x.csv"
     file.write_text("date,v\n" + "".join(f"{date},{value!r}\n" for date, value in zip(dates, x.tolist(), strict=True)))
     settings_ = ["task=forecasting", "data=series", f"data.path={file}", "data.context=14", "data.horizon=7"]
-    settings_ += ["model.hidden_size=4", "trainer.max_epochs=1", "callbacks.picture.windows=0", *overrides]
+    settings_ += ["model.hidden_size=4", "trainer.max_epochs=1", "callbacks.forecasts.windows=0", *overrides]
     assert run(["train", *settings_, f"run_dir={folder / 'run'}"]) == 0
     return folder / "run"
 

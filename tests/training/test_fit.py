@@ -17,7 +17,7 @@ from rnnkit.training import Run
 
 SCALARS = {
     *(f"train/{name}" for name in ("loss", "perplexity", "bits_per_char", "learning_rate", "gradient_norm")),
-    *(f"train/{name}" for name in ("clipped_share", "carry_norm", "tokens_per_second")),
+    *(f"train/{name}" for name in ("clipped_share", "carry_norm", "time_steps_per_second")),
     *(f"val/{name}" for name in ("loss", "perplexity", "bits_per_char")),
     "epoch",
     "seconds",
@@ -58,8 +58,8 @@ def test_the_summary_has_the_final_figures(trained: Path) -> None:
     summary = json.loads((trained / "summary.json").read_text())
     assert summary["steps"] == 40
     assert summary["epochs"] == 2
-    assert summary["tokens"] == 40 * 4 * 16
-    assert summary["tokens_per_second"] > 0
+    assert summary["time_steps"] == 40 * 4 * 16
+    assert summary["time_steps_per_second"] > 0
     assert summary["seconds"] > 0
     assert summary["best_val/loss"] <= summary["val/loss"]
     assert summary["train/loss"] < 3
@@ -154,8 +154,8 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     kept = [event.step for event in events(stopped).Scalars("train/loss")]
     assert kept == [event.step for event in events(tmp_path / "whole").Scalars("train/loss")]
     assert (
-        json.loads((stopped / "summary.json").read_text())["tokens"]
-        == (json.loads((tmp_path / "whole" / "summary.json").read_text())["tokens"])
+        json.loads((stopped / "summary.json").read_text())["time_steps"]
+        == (json.loads((tmp_path / "whole" / "summary.json").read_text())["time_steps"])
     )
 
 

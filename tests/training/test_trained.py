@@ -17,6 +17,7 @@ from rnnkit.tasks import Task
 OLD = Path(__file__).parents[1] / "old_runs"
 INPUT = {
     "forecasting": "load.csv",
+    "forecasting_without_a_header": "load_without_a_header.csv",
     "tagging": "valid.conllu",
     "classification": "reviews.csv",
     "regression": "reviews.csv",
@@ -52,7 +53,8 @@ def test_it_predicts_as_the_command_does(name: str, here: Path) -> None:
     with open("expected.csv", newline="") as file:
         expected = list(csv.DictReader(file))
     assert len(rows) == len(expected)
-    column = {"tagging": "tag", "classification": "label", "regression": "value", "forecasting": "mean"}[name]
+    kind = name.partition("_")[0]
+    column = {"tagging": "tag", "classification": "label", "regression": "value", "forecasting": "mean"}[kind]
     if name in ("tagging", "classification"):
         assert [row[column] for row in rows] == [row[column] for row in expected]
     else:

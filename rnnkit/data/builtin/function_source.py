@@ -8,8 +8,8 @@ from pathlib import Path
 from rnnkit.data.catalog import python_source
 from rnnkit.data.io.sources import read
 from rnnkit.data.io.standard_input import stdin_lines
+from rnnkit.data.io.tables.format import suffix_of
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.tables import suffix_of
 from rnnkit.data.labeled.text import TextLabelData
 from rnnkit.errors import UserError
 

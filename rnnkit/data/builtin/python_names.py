@@ -41,7 +41,7 @@ class PythonNames(TagData):
     """
 
     def own_splits(self) -> dict[str, list[Sentence]]:
-        return read(*self.fractions)
+        return read(self.split.valid_fraction, self.split.test_fraction)
 
 
 def read(valid_fraction: float, test_fraction: float) -> dict[str, list[Sentence]]:

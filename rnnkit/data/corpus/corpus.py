@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.data.corpus.measure import Measure, codes_of
 from rnnkit.data.corpus.store import Store
-from rnnkit.data.io.blocks import NotTextError, text_blocks
+from rnnkit.data.io.decoding import NotTextError, text_blocks
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import EMPTY, NO_TEXT, Paths, files, no_text
 from rnnkit.data.tokenizers import Tokenizer

@@ -1,6 +1,7 @@
 """The data module for language models."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +10,15 @@ from lightning import LightningDataModule
 from rnnkit.data.catalog import python_source
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.corpus.corpus import Block, Corpus
-from rnnkit.data.corpus.splits import check_fractions, split
+from rnnkit.data.corpus.splits import CorpusSplit
+from rnnkit.data.corpus.splits import split as split_corpus
 from rnnkit.data.corpus.text_split import TextSplit
 from rnnkit.data.corpus.windows import Windows
 from rnnkit.data.io.sources import Paths
 from rnnkit.data.tokenizers import LEVELS, Tokenizer, load_tokenizer
 from rnnkit.errors import UserError
-from rnnkit.ranges import Fraction, Level, PositiveInt, VocabularySize
+from rnnkit.nested import nested
+from rnnkit.ranges import PositiveInt, VocabularySize
 
 
 class TextData(LightningDataModule):
@@ -38,8 +41,7 @@ class TextData(LightningDataModule):
         min_count: characters or words with fewer occurrences in the training text become unknown.
         vocabulary_size: the number of most frequent characters or words to keep; None keeps all. For subwords, the
             number of tokens; None is 8,000.
-        valid_fraction: the fraction of `path` for validation.
-        test_fraction: the fraction of `path` for test; 0 makes no test split.
+        split: the parts of `path` for validation and test.
         lanes: parallel streams of a training window, over all processes.
         bptt_steps: time steps of a training window.
         random_steps: whether to vary the lengths of training windows; `bptt_steps` is then their mean.
@@ -79,8 +81,7 @@ class TextData(LightningDataModule):
         level: Literal["char", "byte", "word", "subword"] = "char",
         min_count: PositiveInt = 1,
         vocabulary_size: VocabularySize | None = None,
-        valid_fraction: Level = 0.05,
-        test_fraction: Fraction = 0.05,
+        split: CorpusSplit | Mapping[str, Any] | None = None,
         lanes: PositiveInt = 64,
         bptt_steps: PositiveInt = 64,
         random_steps: bool = False,
@@ -100,13 +101,10 @@ class TextData(LightningDataModule):
             raise UserError("data.vocabulary_size", "2 or more, or null", repr(least), fix="data.vocabulary_size=8000")
         self.origin = Origin.of(dataset, path, train, valid, test)
         self.origin.require("a text", fix="data.path=my_corpus.txt or data=python_stdlib")
-        if self.origin.path:
-            check_fractions(valid_fraction, test_fraction)
         self.level = tokenizer.level if tokenizer else level
         self.min_count = min_count
         self.vocabulary_size = vocabulary_size
-        self.valid_fraction = valid_fraction
-        self.test_fraction = test_fraction
+        self.split = nested(CorpusSplit, split, "data.split")
         self.lanes = lanes
         self.bptt_steps = bptt_steps
         self.random_steps = random_steps
@@ -224,7 +222,7 @@ class TextData(LightningDataModule):
         if found and "path" not in found:
             return {name: corpus.joined(documents) for name, documents in found.items()}
         documents = found.get("path") or [corpus.add(name, [text]) for name, text in python_source.documents()]
-        return split(corpus, documents, self.valid_fraction, self.test_fraction)
+        return split_corpus(corpus, documents, self.split.valid_fraction, self.split.test_fraction)
 
     def _check_vocabulary(self, tokenizer: Tokenizer) -> None:
         if len(tokenizer) == 1 and tokenizer.unknown is not None:

@@ -2,9 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rnnkit.data.corpus.corpus import Block, Corpus, Document
+from rnnkit.data.loading.split import FractionSplit
 from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, Level
 
 MANY_FILES = 100
 """The smallest number of files that are assigned to splits as a whole. With fewer, a split is often empty."""
@@ -36,14 +39,14 @@ def split(
     >>> {name: "".join(corpus.texts(blocks)) for name, blocks in found.items()}
     {'train': '0123456', 'valid': '78', 'test': '9'}
     """
-    check_fractions(valid_fraction, test_fraction)
+    CorpusSplit(valid_fraction, test_fraction)  # checks them
     deal = _by_name if len(documents) >= MANY_FILES else _by_position
     found = deal(corpus, documents, valid_fraction, test_fraction)
     if test_fraction == 0:
         del found["test"]
     for name, blocks in found.items():
         if not blocks:
-            argument = "data.test_fraction" if name == "test" else "data.valid_fraction"
+            argument = "data.split.test_fraction" if name == "test" else "data.split.valid_fraction"
             is_whole = deal is _by_position and not corpus.kind.cuts_anywhere
             fix = "data.level=char, which can divide lines" if is_whole else f"{argument}=0.3"
             raise UserError(
@@ -88,16 +91,17 @@ def _place(name: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def check_fractions(valid_fraction: float, test_fraction: float) -> None:
-    """Raise UserError if a fraction is out of range, or if no text is left for training."""
-    if not 0 < valid_fraction < 1:
-        raise UserError(
-            "data.valid_fraction", "a number between 0 and 1", str(valid_fraction), fix="data.valid_fraction=0.05"
-        )
-    if not 0 <= test_fraction < 1 - valid_fraction:
-        raise UserError(
-            "data.test_fraction",
-            "0, for no test split, or a number that leaves text for training",
-            f"{test_fraction} with data.valid_fraction={valid_fraction}",
-            fix="data.test_fraction=0.05",
-        )
+@dataclass(frozen=True)
+class CorpusSplit(FractionSplit):
+    """The parts of a corpus for validation and test: fractions of its characters or, from 100 files on, of its files.
+
+    Args:
+        valid_fraction: the fraction for validation.
+        test_fraction: the fraction for test; 0 makes no test split.
+
+    Raises:
+        UserError: a fraction is out of range, or nothing is left for training.
+    """
+
+    valid_fraction: Level = 0.05
+    test_fraction: Fraction = 0.05

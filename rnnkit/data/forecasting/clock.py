@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.data.forecasting.column_formats import (
+from rnnkit.data.io.tables.table import Table
+from rnnkit.data.io.times.columns import TimeColumns
+from rnnkit.data.io.times.compact import PLAIN, Ascends, compact_formats
+from rnnkit.data.io.times.detection import (
     TIME_WORDS,
     date_format,
     format_of,
@@ -16,10 +19,9 @@ from rnnkit.data.forecasting.column_formats import (
     text_formats,
     whole_numbers,
 )
-from rnnkit.data.forecasting.compact import PLAIN, Ascends, compact_formats
-from rnnkit.data.forecasting.stamps import EPOCHS, NUMBER, first_cell, read_numbers, read_stamps
-from rnnkit.data.forecasting.table import Table, listed
+from rnnkit.data.io.times.stamps import EPOCHS, NUMBER, read_numbers, read_stamps
 from rnnkit.errors import UserError
+from rnnkit.quoting import assignment
 
 _COUNTERS = frozenset(("", "index", "idx", "no", "nr", "row", "step", "t", "n", "id", "unnamed: 0", "rownum"))
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
@@ -63,19 +65,21 @@ def find_clock(
         name = next((name for name in looked_at if _reads(table, name, time_format)), None)
         if name is None:
             got = f"none in {table.source}"
-            raise UserError("data.time_format", f"a column of times such as {time_format}", got, fix="data.time=column")
+            raise UserError(
+                "data.times.format", f"a column of times such as {time_format}", got, fix="data.time=column"
+            )
         others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
         return Clock([name], time_format, others)
     fields = _fields(looked_at)
-    if fields and all(name in fields for name in found) and (formats := text_formats(table.joined(fields))):
+    if fields and all(name in fields for name in found) and (formats := text_formats(TimeColumns(table, fields))):
         return Clock(fields, formats[0], _counters(table, [n for n in looked_at if n not in fields], ascends))
     if found:
         name = next((name for name in found if not table.is_numeric(name)), next(iter(found)))
-        form = date_format(table, name, raise_ambiguous, ascends)
-        assert form is not None
+        form = found[name]
         others = [other for other in (*found, *_counters(table, looked_at, ascends)) if other != name]
         if "%d" in form and (pair := _with_time_of_day(table, name, looked_at, ascends)):
             return Clock(*pair, [other for other in others if other not in pair[0]])
+        form = date_format(table, name, raise_ambiguous, ascends) or form
         return Clock([name], form, others)
     if counters := _counters(table, looked_at, ascends, beside=False):
         _check_row_numbers(table, counters[0], ascends)
@@ -106,7 +110,7 @@ def _check_row_numbers(table: Table, name: str, ascends: Ascends) -> None:
     assert values is not None
     formats = compact_formats(values, ascends, is_named=True)
     if any(form in (*PLAIN, "%Y%m", "%Y%j", "%G%V") for form in formats):
-        raise_ambiguous(name, [*formats, NUMBER])
+        raise_ambiguous([name], [*formats, NUMBER])
 
 
 def _check_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None:
@@ -114,7 +118,7 @@ def _check_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None
     numeric = [name for name in names if table.is_numeric(name)]
     for name in numeric if len(numeric) > 1 else ():
         is_named = name.strip().lower() in TIME_WORDS
-        if not (is_named or may_ascend(table.columns[name])):
+        if not (is_named or may_ascend(table, name)):
             continue
         values = whole_numbers(table, name)
         if values is None or (len(values) < _SIGNIFICANT and not is_named):
@@ -130,20 +134,20 @@ def _check_numbers(table: Table, names: Sequence[str], ascends: Ascends) -> None
                 if is_epoch
                 else "counts in equal steps"
             )
-            cells = ", ".join(map(str, table.columns[name][:3]))
-            others = listed([other for other in numeric if other != name])
+            cells = ", ".join(table.strings(name, slice(3)))
+            others = assignment("data.target", [other for other in numeric if other != name])
             raise UserError(
                 "data.time",
                 "a column of times, or none",
                 f"{table.source}, whose column {name!r} {what}: {cells}, ...",
-                fix=f"data.time={listed([name])[1:-1]} if it is the time, or data.target={others} to skip it",
+                fix=f"{assignment('data.time', name)} if it is the time, or {others} to skip it",
             )
 
 
 def _with_time_of_day(table: Table, date: str, names: Sequence[str], ascends: Ascends) -> tuple[list[str], str] | None:
     """The column of dates with a column of times of day, and their joint format."""
     for name in names:
-        first = first_cell(table.columns[name]) if table.columns[name].dtype == object else None
+        first = table.first(name) if table.is_text(name) else None
         if (
             name != date
             and first is not None
@@ -170,5 +174,5 @@ def _reads(table: Table, name: str, time_format: str) -> bool:
     if table.is_numeric(name) and time_format != NUMBER:
         values = whole_numbers(table, name)
         return values is not None and read_numbers(values, time_format) is not None
-    first = first_cell(map(str, table.columns[name]))
-    return first is not None and table.columns[name].dtype == object and read_stamps([first], time_format)[1] is None
+    first = table.first(name) if table.is_text(name) else None
+    return first is not None and read_stamps([first], time_format)[1] is None

@@ -1,7 +1,7 @@
 """The data module for forecasting."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,27 +14,41 @@ from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.calendar import calendar_names
 from rnnkit.data.forecasting.detection import frequency_of
 from rnnkit.data.forecasting.divided import divided
-from rnnkit.data.forecasting.division import Division, usable
+from rnnkit.data.forecasting.division import StepSplit, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
-from rnnkit.data.forecasting.format import Format, names
+from rnnkit.data.forecasting.following import (
+    BATCH_SIZES,
+    batch_size_for,
+    context_for,
+    epochs_for,
+    grows_with_level,
+    hidden_size_for,
+    repeated_lag,
+)
+from rnnkit.data.forecasting.format import Format, columns_of
 from rnnkit.data.forecasting.frames import Frame, read_frames
 from rnnkit.data.forecasting.frequency import parse_frequency
 from rnnkit.data.forecasting.learned import check_learned
+from rnnkit.data.forecasting.options import Columns, Covariates, Times, WindowOptions, check_count
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
 from rnnkit.data.forecasting.regular import Fit, on_grid
 from rnnkit.data.forecasting.report import extent_lines, grid_lines, missing_line
 from rnnkit.data.forecasting.scaling import SCALINGS
 from rnnkit.data.forecasting.source import SPLITS, Source
-from rnnkit.data.forecasting.stamps import NUMBER
 from rnnkit.data.forecasting.support import check_support
 from rnnkit.data.forecasting.windows import Shape, Window, Windows, first_origins
 from rnnkit.data.forecasting.zones import time_zone as check_time_zone
+from rnnkit.data.io.sources import Paths
+from rnnkit.data.io.tables.format import TableFormat
+from rnnkit.data.io.tables.positions import Column
+from rnnkit.data.io.times.stamps import NUMBER
 from rnnkit.data.loading.batches import Batches
 from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.errors import UserError
+from rnnkit.nested import nested
 from rnnkit.notices import notice
-from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt, Seed, Steps
+from rnnkit.ranges import NonNegativeInt, PositiveInt, Seed, Steps
 from rnnkit.support import Support
 
 
@@ -42,14 +56,15 @@ class ForecastData(SequenceData[Window]):
     r"""A data module for time series, as windows of past and future.
 
     The series come from `path`, from `train`, from `dataset` or from `generator`; the first that is given is used.
-    Files are CSV (also `.gz`, `.xz`) or Parquet (needs the extra `timeseries`).
+    Files are text tables, JSON lines or Parquet (needs the extra `timeseries`); see `TableFormat`. Columns are given by
+    name, or by number from 0.
 
     **Time.** The frequency is checked against the times of each series. Missing values stay missing. Missing rows
     become steps without values, and rows between the steps of the frequency move to the nearest step. If most rows are
     between steps, this is an error. Rows in descending order are reversed. After `setup`, `report` describes how the
     files were read.
 
-    **Splits** are intervals of time (see `Division`). The future of a window is within its split; its past may start
+    **Splits** are intervals of time (see `StepSplit`). The future of a window is within its split; its past may start
     before the split. Windows without any value in the future (in training, also in the past) are dropped and counted in
     `report`. A series that is shorter than the context has windows with a shorter past.
 
@@ -58,48 +73,30 @@ class ForecastData(SequenceData[Window]):
 
     Args:
         dataset: a name of `rnnkit data list`.
-        path: one file, to divide in time.
+        path: a file to divide in time, or a folder, a glob or a list of files with the same columns, which are joined.
         train: the training file, instead of `path`.
         valid: a file that continues the series of `train`; optional. It may have other series.
         test: a file that continues the series of `valid`; optional. It may have other series.
         generator: a function without arguments that returns the values [N, C] of each series by its name.
+        table: the format of the files.
         layout: "wide": a row is a time, and a column is a channel or series. "long": a row is a time of the series in
             column `id`. "rows": a row is a series without times, and its first cell is the name. None: "long" if `id`
             is given, else "wide".
-        header: whether the first row has the names of columns. Otherwise, they are named 1, 2, 3 and so on.
         time: the column of time stamps or step numbers, or several columns to be joined. None detects them (see
             `rnnkit.data.forecasting.clock`).
-        time_format: a format of `strptime`; s, ms, us or ns for counts since 1970; or "number". None detects it.
-        time_zone: the time zone of times without one. By default, times keep the zone of the file.
-        frequency: the distance of steps, such as 15min, 1b or 1mo; None detects it.
         id: the column that names the series of a row.
-        target: the column or columns to forecast; None uses all columns without another role.
-        past_covariates: columns that are known up to the origin of a forecast.
-        known_covariates: columns that are also known for the horizon.
-        static_covariates: columns that are constant within a series.
-        categorical: covariates that are categorical. Covariates with words are categorical without being named.
+        target: the column or columns to forecast; None uses all columns without another role, and "numeric" those of
+            them that are numbers.
+        covariates: the columns that are not forecast.
         multivariate: whether several targets are channels of one series. Otherwise, each is a separate series.
-        sort: whether to sort rows by time. Otherwise, unsorted rows are an error.
-        duplicates: the row to use for repeated times: first, last or mean; error rejects them.
-        fill_gaps: True moves all rows to the nearest step, even if most are between steps. False uses the rows as
-            steps; the times between them are then in `gaps`.
-        valid_fraction: see `Division`.
-        test_fraction: see `Division`.
-        train_steps: see `Division`.
-        valid_steps: see `Division`.
-        test_steps: see `Division`.
-        valid_from: see `Division`.
-        test_from: see `Division`.
-        context: the largest number of past steps in a window.
+        times: the meaning of times, and the order and the distance of rows.
+        split: the division into training, validation and test.
+        context: the largest number of past steps in a window. None, here and below, follows from the training part of
+            the series (see `rnnkit.data.forecasting.following`), and `suggestions` has what it is.
         horizon: the number of steps to forecast.
-        stride: steps between the origins of training windows.
-        eval_stride: steps between the origins of all other windows.
-        windows_per_series: training windows per series and epoch, drawn at random in each epoch; None uses all.
-        scaling: none, standard, mean or robust.
-        time_features: whether to add calendar features to the known covariates.
-        season: the number of steps of a season; None uses that of the frequency.
-        drop_short: whether to drop series that are too short for one training window. Otherwise, they are an error.
-        batch_size: see `SequenceData`.
+        windows: the windows that are cut from series.
+        scaling: none, standard, mean or robust; or None.
+        batch_size: see `SequenceData`; or None.
         eval_batch_size: see `SequenceData`.
         seed: see `SequenceData`.
         workers: see `SequenceData`.
@@ -127,88 +124,65 @@ class ForecastData(SequenceData[Window]):
         self,
         *,
         dataset: str | None = None,
-        path: str | Path | None = None,
-        train: str | Path | None = None,
-        valid: str | Path | None = None,
-        test: str | Path | None = None,
+        path: Paths | None = None,
+        train: Paths | None = None,
+        valid: Paths | None = None,
+        test: Paths | None = None,
         generator: Callable[[], Mapping[str, NDArray[np.float64]]] | None = None,
+        table: TableFormat | Mapping[str, Any] | None = None,
         layout: Literal["wide", "long", "rows"] | None = None,
-        header: bool = True,
-        time: str | int | Sequence[str | int] | None = None,
-        time_format: str | None = None,
-        time_zone: str | None = None,
-        frequency: str | None = None,
-        id: str | int | None = None,
-        target: str | int | Sequence[str | int] | None = None,
-        past_covariates: str | Sequence[str] | None = None,
-        known_covariates: str | Sequence[str] | None = None,
-        static_covariates: str | Sequence[str] | None = None,
-        categorical: str | Sequence[str] | None = None,
+        time: Columns | None = None,
+        id: Column | None = None,
+        target: Columns | None = None,
+        covariates: Covariates | Mapping[str, Any] | None = None,
         multivariate: bool = True,
-        sort: bool = False,
-        duplicates: Literal["error", "first", "last", "mean"] = "error",
-        fill_gaps: bool | None = None,
-        valid_fraction: Fraction = 0.15,
-        test_fraction: Fraction = 0.15,
-        train_steps: PositiveInt | None = None,
-        valid_steps: NonNegativeInt | None = None,
-        test_steps: NonNegativeInt | None = None,
-        valid_from: str | None = None,
-        test_from: str | None = None,
-        context: Steps = 96,
+        times: Times | Mapping[str, Any] | None = None,
+        split: StepSplit | Mapping[str, Any] | None = None,
+        context: Steps | None = None,
         horizon: Steps = 24,
-        stride: PositiveInt = 1,
-        eval_stride: PositiveInt = 1,
-        windows_per_series: PositiveInt | None = None,
-        scaling: Literal["none", "standard", "mean", "robust"] = "standard",
-        time_features: bool = False,
-        season: PositiveInt | None = None,
-        drop_short: bool = False,
-        batch_size: PositiveInt = 64,
+        windows: WindowOptions | Mapping[str, Any] | None = None,
+        scaling: Literal["none", "standard", "mean", "robust"] | None = None,
+        batch_size: PositiveInt | None = None,
         eval_batch_size: PositiveInt = 256,
         seed: Seed = 1,
         workers: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, seed, workers)
-        counts = {"context": context, "horizon": horizon, "stride": stride, "eval_stride": eval_stride}
-        given = {"windows_per_series": windows_per_series, "season": season}
-        for name, count in (counts | {name: count for name, count in given.items() if count is not None}).items():
-            if not isinstance(count, int) or count < 1:
-                raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=24")
-        if scaling not in SCALINGS:
+        super().__init__(batch_size or BATCH_SIZES[0], eval_batch_size, seed, workers)
+        for name, count in (("context", context), ("horizon", horizon)):
+            check_count(f"data.{name}", count)
+        if scaling not in (None, *SCALINGS):
             raise UserError("data.scaling", f"one of {', '.join(SCALINGS)}", repr(scaling), fix="data.scaling=standard")
         self.source = Source(Origin.of(dataset, path, train, valid, test), generator)
+        covariates, times = nested(Covariates, covariates, "data.covariates"), nested(Times, times, "data.times")
         self.form = Format(
             layout=layout,
-            header=header,
-            time=names(time),
-            time_format=time_format,
-            time_zone=time_zone,
-            id=None if id is None else str(id),
-            target=names(target),
-            past_covariates=names(past_covariates),
-            known_covariates=names(known_covariates),
-            static_covariates=names(static_covariates),
-            categorical=names(categorical),
+            table=nested(TableFormat, table, "data.table"),
+            time=columns_of(time),
+            time_format=times.format,
+            time_zone=times.zone,
+            id=id,
+            target=columns_of(target),
+            past_covariates=columns_of(covariates.past),
+            known_covariates=columns_of(covariates.known),
+            static_covariates=columns_of(covariates.static),
+            categorical=columns_of(covariates.categorical),
             multivariate=multivariate,
-            sort=sort,
-            duplicates=duplicates,
-            fill_gaps=fill_gaps,
+            sort=times.sort,
+            duplicates=times.duplicates,
+            fill_gaps=times.fill_gaps,
         )
-        if time_zone is not None:
-            check_time_zone(time_zone)
-        self.frequency = None if frequency is None else parse_frequency(frequency)
-        self._is_frequency_given = frequency is not None
-        self.division = Division(
-            valid_fraction, test_fraction, train_steps, valid_steps, test_steps, valid_from, test_from
-        )
+        if times.zone is not None:
+            check_time_zone(times.zone)
+        self.frequency = None if times.frequency is None else parse_frequency(times.frequency)
+        self._is_frequency_given = times.frequency is not None
+        self.season = times.season
+        self.time_features = covariates.time_features
+        self.split = nested(StepSplit, split, "data.split")
+        self.windows = nested(WindowOptions, windows, "data.windows")
         self.context, self.horizon = context, horizon
-        self.stride, self.eval_stride = stride, eval_stride
-        self.windows_per_series = windows_per_series
         self.scaling = scaling
-        self.time_features = time_features
-        self.season = season
-        self.drop_short = drop_short
+        self._is_batch_size_given = batch_size is not None
+        self._suggested: dict[str, Any] = {}
         self._encoding: Encoding | None = None
         self._support: Support | None = None
         self._written_format: str | None = None  # the format of times in the input of predictions
@@ -232,7 +206,7 @@ class ForecastData(SequenceData[Window]):
             UserError: a value is outside (the message has the file, line and series), or the support excludes the
                 scaling.
         """
-        if self.scaling not in support.scalings:
+        if self.scaling is not None and self.scaling not in support.scalings:
             wanted = support.scalings[0]
             expected = f"{' or '.join(support.scalings)}, for {support.expected}"
             raise UserError("data.scaling", expected, self.scaling, fix=f"data.scaling={wanted}")
@@ -251,15 +225,20 @@ class ForecastData(SequenceData[Window]):
         if self.season is None:
             self.season = self.frequency.season if self.frequency else 1
             if self.form.fill_gaps is False and not fit.is_perfect and self.season > 1:
-                notes.append("no season: with data.fill_gaps=false, the steps are not equally spaced")
+                notes.append("no season: with data.times.fill_gaps=false, the steps are not equally spaced")
                 self.season = 1
-        ends = partial(self.division.ends, files=self.source.files)
-        panel, ends_S3, short = usable(regular, self.frequency, ends, self.horizon, drop=self.drop_short)
+        ends = partial(self.split.ends, files=self.source.files)
+        panel, ends_S3, short = usable(regular, self.frequency, ends, self.horizon, drop=self.split.drop_short)
         if short:
             notes.append(f"{short:,} of {short + len(panel):,} series are too short and dropped")
-        strides = (self.stride, self.eval_stride, self.eval_stride)
-        splits, counts = divided(panel, ends_S3, self._shape(), strides, self.windows_per_series, self.seed)
+        if not self._is_restored:
+            self._follow(panel, ends_S3[:, 0])
+        cut = self.windows
+        strides = (cut.stride, cut.eval_stride, cut.eval_stride)
+        splits, counts = divided(panel, ends_S3, self._shape(), strides, cut.per_series, self.seed)
         self._panel, self._ends_S3 = panel, ends_S3
+        if not self._is_restored:
+            self._follow_windows(len(splits.get("train", ())))
         windows = f"windows of {self.context} and {self.horizon} steps: {counts}"
         grid = grid_lines(fit, self.frequency, self.season, is_given=self._is_frequency_given, fill=self.form.fill_gaps)
         self.report = [*extent_lines(frames, self.form, self.source.name), *notes, *grid, missing_line(panel), windows]
@@ -269,11 +248,15 @@ class ForecastData(SequenceData[Window]):
 
     def learn(self, train: Sequence[Window]) -> None:
         calendar = calendar_names(self.frequency) if self.time_features else []
+        assert self.scaling is not None
         self._encoding = learn(self._panel, self._ends_S3[:, 0], self.scaling, self._channels, calendar)
+
+    def suggestions(self) -> dict[str, Any]:
+        return self._suggested
 
     def learned(self) -> dict[str, Any]:
         return {
-            "format": {name: getattr(self.form, name) for name in ("time", "time_format", "target", "categorical")},
+            "format": self.form.learned(),
             "frequency": None if self.frequency is None else str(self.frequency),
             "season": self.season,
             **asdict(self._learned),
@@ -284,7 +267,7 @@ class ForecastData(SequenceData[Window]):
 
     def restore(self, learned: dict[str, Any]) -> None:
         learned = dict(learned)
-        self.form = replace(self.form, **learned.pop("format"), is_resolved=True)
+        self.form = self.form.with_learned(learned.pop("format"))
         frequency, self.season = learned.pop("frequency"), learned.pop("season")
         self.frequency = None if frequency is None else parse_frequency(frequency)
         self._encoding = Encoding(**learned)
@@ -292,7 +275,7 @@ class ForecastData(SequenceData[Window]):
         if is_known and (self.frequency.unit == "") != (self.form.time_format == NUMBER):  # type: ignore[union-attr]
             raise ValueError(f"frequency is {frequency}, but times are read as {self.form.time_format}")
         if list(self._learned.calendar) != (calendar_names(self.frequency) if self.time_features else []):
-            raise ValueError("calendar is not that of the frequency and data.time_features")
+            raise ValueError("calendar is not that of the frequency and data.covariates.time_features")
 
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
         form = learned["format"]
@@ -302,7 +285,10 @@ class ForecastData(SequenceData[Window]):
                 "the run was trained by an earlier version, which used rows as steps and ignored time zones: train it "
                 "again if rows were missing or times had a zone"
             )
-        return {**learned, "format": {**form, "time": list(names(form["time"]))}}
+        form = {**form, "time": list(columns_of(form["time"]))}
+        if "header" not in form:  # the first version numbered columns without a header from 1
+            form = self.form.learned() | form | {"first_column": 1}
+        return {**learned, "format": form}
 
     def length(self, example: Window) -> int:
         return example.source.length(example)
@@ -367,11 +353,41 @@ class ForecastData(SequenceData[Window]):
 
     @property
     def _channels(self) -> list[str]:
-        return self.form.target if self.form.multivariate or len(self.form.target) == 1 else ["value"]
+        return list(self.form.target) if self.form.multivariate or len(self.form.target) == 1 else ["value"]
+
+    def _follow(self, panel: Panel, ends_S: NDArray[np.int64]) -> None:
+        """Choose what the user left open, from the training part of the series."""
+        assert self.season is not None
+        steps = int(np.median(ends_S[ends_S > 0])) if (ends_S > 0).any() else 0
+        if self.context is None:
+            self.context = context_for(self.season, self.horizon, steps)
+        train = [panel.of_series(series, int(end)) for series, end in enumerate(ends_S) if end > 1]
+        lags = [lag for lag in (1, self.season, self.horizon) if lag <= self.context]
+        lag = repeated_lag(train, self.horizon, lags)
+        kind: Literal["mean", "standard"] = "mean" if lag > 1 and grows_with_level(train, lag) else "standard"
+        self.scaling = self.scaling or kind
+        self._suggested = {
+            "data.context": self.context,
+            "data.scaling": self.scaling,
+            "model.scaling.kind": kind,
+            "model.linear": self.context if lag else 0,
+            "model.linear_lag": lag,
+        }
+
+    def _follow_windows(self, windows: int) -> None:
+        """Choose what the user left open, from the number of training windows."""
+        if not self._is_batch_size_given:
+            self.batch_size = batch_size_for(windows)
+        self._suggested |= {
+            "data.batch_size": self.batch_size,
+            "model.hidden_size": hidden_size_for(windows),
+            "trainer.max_epochs": epochs_for(windows, self.batch_size),
+        }
 
     def _shape(self) -> Shape:
         calendar = calendar_names(self.frequency) if self.time_features else []
         assert self.season is not None
+        assert self.context is not None
         return Shape(
             self.context,
             self.horizon,
@@ -383,18 +399,19 @@ class ForecastData(SequenceData[Window]):
     def _on_grid(self, frames: list[Frame], form: Format) -> tuple[list[Frame], Fit]:
         fill, zone = form.fill_gaps, form.time_zone
         if fill and any(frame.times is None for frame in frames):
-            fix = "data.fill_gaps=false, or data.time=column"
-            raise UserError("data.fill_gaps", "time stamps", "a file without them", fix=fix)
+            fix = "data.times.fill_gaps=false, or data.time=column"
+            raise UserError("data.times.fill_gaps", "time stamps", "a file without them", fix=fix)
         return on_grid(frames, self.frequency, fill=fill, zone=zone, is_given=self._is_frequency_given)
 
     def _encode(self, splits: Sequence[Windows]) -> None:
+        assert self.scaling is not None
         encoded = encode(splits[0].panel, self._learned, first_origins(splits), self.scaling, self._channels)
         for windows in splits:
             windows.encoded = encoded
 
     def _check_splits(self, splits: Mapping[str, Windows]) -> None:
         """Check that training has windows in the training and validation splits, and evaluation in any split."""
-        needed = {"train": "data.train=my.csv", "valid": "data.valid_steps=100"}
+        needed = {"train": "data.train=my.csv", "valid": "data.split.valid_steps=100"}
         if self._is_restored:
             needed = {} if splits else {"test": "data.test=my.csv"}
         for name, fix in needed.items():

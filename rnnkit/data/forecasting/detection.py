@@ -109,10 +109,10 @@ def frequency_of(
     found = given or (detect_frequency(times, local) if times else None)
     if times and found is not None and bool(found.unit) != (times[0].dtype.kind == "M"):
         what = "time stamps" if found.unit == "" else "plain numbers"
-        raise UserError("data.frequency", f"one for {what}", repr(str(found)), fix="data.frequency=null")
+        raise UserError("data.times.frequency", f"one for {what}", repr(str(found)), fix="data.times.frequency=null")
     if dated and not any(one.dtype.kind == "M" for one in times):
-        fix = "data.time_features=false, or data.time=column"
-        raise UserError("data.time_features", "time stamps", "a file without them", fix=fix)
+        fix = "data.covariates.time_features=false, or data.time=column"
+        raise UserError("data.covariates.time_features", "time stamps", "a file without them", fix=fix)
     return found
 
 

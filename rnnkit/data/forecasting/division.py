@@ -10,42 +10,62 @@ from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.source import SPLITS
-from rnnkit.data.forecasting.stamps import possible_formats, read_stamp
+from rnnkit.data.io.times.stamps import possible_formats, read_stamp
 from rnnkit.errors import UserError
+from rnnkit.ranges import Fraction, NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)
-class Division:
+class StepSplit:
     """Division of a series into splits by dates, by numbers of steps or by fractions, in this order of precedence.
 
     The test split is the last part, and the validation split is before it. With `train_steps`, which requires the other
     two numbers, the splits are counted from the first step, and the remaining steps at the end are not used.
+
+    Args:
+        valid_fraction: the fraction of the steps of each series for validation.
+        test_fraction: the fraction of the steps for test; 0 makes no test split.
+        train_steps: the number of steps for training.
+        valid_steps: the number of steps for validation.
+        test_steps: the number of steps for test.
+        valid_from: the time of the first step for validation.
+        test_from: the time of the first step for test.
+        drop_short: whether to drop series that are too short for one training window. Otherwise, they are an error.
+
+    Raises:
+        UserError: a number is out of range, or the splits leave no steps for training.
     """
 
-    valid_fraction: float = 0.15
-    test_fraction: float = 0.15
-    train_steps: int | None = None
-    valid_steps: int | None = None
-    test_steps: int | None = None
+    valid_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.15
+    train_steps: PositiveInt | None = None
+    valid_steps: NonNegativeInt | None = None
+    test_steps: NonNegativeInt | None = None
     valid_from: str | None = None
     test_from: str | None = None
+    drop_short: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.valid_fraction < 1:
             got = str(self.valid_fraction)
-            raise UserError("data.valid_fraction", "a number from 0 to 1", got, fix="data.valid_fraction=0.15")
+            raise UserError(
+                "data.split.valid_fraction", "a number from 0 to 1", got, fix="data.split.valid_fraction=0.15"
+            )
         if not 0 <= self.test_fraction < 1 - self.valid_fraction:
-            got = f"{self.test_fraction} with data.valid_fraction={self.valid_fraction}"
+            got = f"{self.test_fraction} with data.split.valid_fraction={self.valid_fraction}"
             expected = "0, for no test split, or a number that leaves steps for training"
-            raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.15")
+            raise UserError("data.split.test_fraction", expected, got, fix="data.split.test_fraction=0.15")
         for name in ("train_steps", "valid_steps", "test_steps"):
             steps = getattr(self, name)
             if steps is not None and (not isinstance(steps, int) or steps < 0):
-                raise UserError(f"data.{name}", "a number of steps", repr(steps), fix=f"data.{name}=100")
+                raise UserError(f"data.split.{name}", "a number of steps", repr(steps), fix=f"data.split.{name}=100")
         if self.train_steps is not None and None in (self.valid_steps, self.test_steps):
-            got = f"data.train_steps={self.train_steps} without one of them"
+            got = f"data.split.train_steps={self.train_steps} without one of them"
             raise UserError(
-                "data.train_steps", "also data.valid_steps and data.test_steps", got, fix="data.test_steps=0"
+                "data.split.train_steps",
+                "also data.split.valid_steps and data.split.test_steps",
+                got,
+                fix="data.split.test_steps=0",
             )
 
     def ends(self, frame: Frame, files: Container[str]) -> tuple[int, int, int]:
@@ -125,7 +145,7 @@ def usable(
     start, end = (0, *ends_S3[series])[SPLITS.index(split) :][:2]
     name = f" of series {panel.ids[series]}" if panel.ids[series] else ""
     more = f" and of {short_S.sum() - 1:,} more" if short_S.sum() > 1 else ""
-    drop_them = ", or data.drop_short=true" if not short_S.all() else ", or longer series"
+    drop_them = ", or data.split.drop_short=true" if not short_S.all() else ", or longer series"
     raise UserError(
         "data.horizon",
         f"{horizon} steps or more of every series in the {split} split, and one step before them",
@@ -188,12 +208,12 @@ def assert_disjoint(windows: dict[str, tuple[NDArray[np.int64], NDArray[np.int64
 def _before(frame: Frame, text: str, split: str) -> int:
     """The number of steps of a series before a date. The date is in the zone of the series, unless it names another."""
     if frame.times is None or frame.times.dtype.kind != "M":
-        fix = f"data.{split}_steps=100, or data.time=column_with_dates"
-        raise UserError(f"data.{split}_from", "series with time stamps", "none in the file", fix=fix)
+        fix = f"data.split.{split}_steps=100, or data.time=column_with_dates"
+        raise UserError(f"data.split.{split}_from", "series with time stamps", "none in the file", fix=fix)
     formats = possible_formats(text)
     found = read_stamp(text, formats[0]) if len(formats) == 1 else None
     if found is None:
-        raise UserError(f"data.{split}_from", "a date", repr(text), fix=f"data.{split}_from=2024-12-31")
+        raise UserError(f"data.split.{split}_from", "a date", repr(text), fix=f"data.split.{split}_from=2024-12-31")
     local, ahead = np.datetime64(found[0], "us"), found[1]
     if ahead is None:
         return int(np.searchsorted(frame.local, local))

@@ -197,7 +197,7 @@ def _standardized(numbers: NDArray[np.float64], statistics: Sequence[tuple[float
     large = np.abs(standardized) > np.finfo(np.float32).max
     if large.any():
         raise UserError(
-            "data.past_covariates, data.known_covariates or data.static_covariates",
+            "data.covariates.past, data.covariates.known or data.covariates.static",
             "values within 3.4e38 standard deviations of those in training",
             f"{numbers[large][0]:g}",
             fix="an empty cell instead, or no such covariate",

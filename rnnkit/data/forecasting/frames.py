@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +12,17 @@ from numpy.typing import NDArray
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.frequency import Frequency, Times
 from rnnkit.data.forecasting.order import Groups, groups_of, ordered
-from rnnkit.data.forecasting.reading import read_ragged, read_table
-from rnnkit.data.forecasting.stamps import EPOCHS, Stamps
-from rnnkit.data.forecasting.table import Table
+from rnnkit.data.forecasting.sentinels import sentinel_lines
 from rnnkit.data.forecasting.zones import localized, offsets_at, time_zone
+from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.sources import Paths
+from rnnkit.data.io.tables.reading import read_table
+from rnnkit.data.io.tables.rows import file_rows
+from rnnkit.data.io.tables.table import Table
+from rnnkit.data.io.times.columns import TimeColumns
+from rnnkit.data.io.times.stamps import EPOCHS, Stamps
 from rnnkit.errors import UserError
+from rnnkit.quoting import assignment
 
 
 @dataclass(frozen=True)
@@ -79,25 +84,34 @@ class Reading(NamedTuple):
     notes: list[str]
 
 
-def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -> Reading:
-    """Read the series of a file, in the order of their first rows.
+def read_file(path: Paths | None, argument: str, form: Format, notes: Findings) -> Table:
+    """Read the table of series that are not rows."""
+    return read_table(
+        path, argument, form.table, named=form.is_named, text_columns=form.written, notes=notes, first=form.first_column
+    )
+
+
+def read_frames(path: Paths | None, argument: str, form: Format, part: int = 0) -> Reading:
+    """Read the series of files, in the order of their first rows.
 
     Raises:
         UserError: `read_table` or `Format.resolved` raises, or times are repeated or not ascending.
     """
+    findings = Findings()
     if form.layout == "rows":
-        return _read_rows(path, argument, form, part)
-    table = read_table(path, argument, form.header)
-    form.check(table)
+        return _read_rows(path, argument, form, part, findings)
+    table = read_file(path, argument, form, findings)
+    form = form.of_table(table)
     groups = groups_of(table, form.id)
     form, notes = form.resolved(table, groups.ascend)
-    notes = [*table.notes, *notes]
+    notes = [*table.notes, *findings.lines(), *notes]
     if form.time and form.time_zone is None:
         form = replace(form, time_zone=table.zones.get(form.time[0]))
     stamps = _stamps(table, form, groups) if form.time else None
     values_NC = np.stack([table.numbers(name, "data.target") for name in form.target], 1)
-    numbers = [table.numbers(name, _argument(form, name)) for name in form.past(categorical=False)]
-    words = [table.words(name, "data.categorical") for name in form.past(categorical=True)]
+    notes += sentinel_lines(values_NC, form.target)
+    numbers = [_numbers(table, name, _argument(form, name)) for name in form.past(categorical=False)]
+    words = [table.words(name, "data.covariates.categorical") for name in form.past(categorical=True)]
     whole = Frame(
         ids=(),
         values=values_NC[None],
@@ -109,8 +123,8 @@ def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -
         static_categories=np.empty(0, object),
         part=np.full(table.rows, part, np.int8),
     )
-    static = {name: table.numbers(name, "data.static_covariates") for name in form.static(categorical=False)}
-    static_words = {name: table.words(name, "data.static_covariates") for name in form.static(categorical=True)}
+    static = {name: _numbers(table, name, "data.covariates.static") for name in form.static(categorical=False)}
+    static_words = {name: table.words(name, "data.covariates.static") for name in form.static(categorical=True)}
     frames = []
     orders: Counter[str] = Counter()
     repeated = 0
@@ -128,19 +142,29 @@ def read_frames(path: Path | None, argument: str, form: Format, part: int = 0) -
         frames.append(_named(frame, name, form))
     notes += [f"{count:,} of {len(frames):,} series {order}" for order, count in orders.items() if order]
     if repeated:
-        notes.append(f"{repeated:,} rows repeat a time: data.duplicates={form.duplicates}")
+        notes.append(f"{repeated:,} rows repeat a time: data.times.duplicates={form.duplicates}")
     return Reading(frames, form, notes)
 
 
-def _read_rows(path: Path | None, argument: str, form: Format, part: int) -> Reading:
-    rows = read_ragged(path, argument, form.header)
-    frames = [plain_frame(name, values[:, None], part) for name, values in rows]
+def _read_rows(path: Paths | None, argument: str, form: Format, part: int, notes: Findings) -> Reading:
+    """Read series that are rows: a name, then values. Empty cells at the end of a row are not part of the series."""
+    frames = []
+    names: dict[str, str] = {}
+    for place, (name, *cells), notation in file_rows(path, argument, form.table, notes):
+        end = next((end for end in range(len(cells), 0, -1) if cells[end - 1].strip()), 0)
+        values = notation.read_words(cells[:end])
+        if values is None:
+            bad = next(cell for cell in cells if notation.number(cell) is None)
+            fix = f"{assignment('data.table.missing', [bad])} if it stands for a missing value, or another data.layout"
+            raise UserError(argument, "a number or an empty cell", f"{bad!r} at {place}", fix=fix)
+        if name in names:
+            got = f"{name!r} at {names[name]} and at {place}"
+            raise UserError(argument, "each series in one row", got, fix="renaming one of them")
+        names[name] = place
+        frames.append(plain_frame(name, values[:, None], part))
     if not frames:
         raise UserError(argument, "rows", f"{path}, which has none", fix=f"{argument}=another.csv")
-    twice = next((name for name, count in Counter(frame.ids[0] for frame in frames).items() if count > 1), None)
-    if twice is not None:
-        raise UserError(argument, "each series in one row", f"{path}: {twice!r} twice", fix="renaming one of them")
-    return Reading(frames, replace(form, target=["value"], is_resolved=True), [])
+    return Reading(frames, replace(form, target=["value"], is_resolved=True), notes.lines())
 
 
 def plain_frame(name: str, values: NDArray[np.float64], part: int) -> Frame:
@@ -175,7 +199,7 @@ def _continued(frames: list[Frame]) -> Frame:
     kinds = {(frame.times is None, frame.offsets is None) for frame in frames}
     if len(kinds) > 1:
         got = "times or a zone in some of them only"
-        raise UserError("data.time", "times of one kind in all files" + _of(frames[0]), got, fix="data.time_zone=UTC")
+        raise UserError("data.time", "times of one kind in all files" + _of(frames[0]), got, fix="data.times.zone=UTC")
     for before, after in pairwise(frames):
         if before.times is not None and after.times is not None and after.times[0] <= before.times[-1]:
             names = ("data.train", "data.valid", "data.test")
@@ -184,7 +208,7 @@ def _continued(frames: list[Frame]) -> Frame:
                 late,
                 f"times after those of {early}, whose last is {before.times[-1]}" + _of(before),
                 f"{after.times[0]} as the first",
-                fix="data.path=whole.csv with data.test_from=2024-12-31, to divide one file by time",
+                fix="data.path=whole.csv with data.split.test_from=2024-12-31, to divide one file by time",
             )
     last = frames[-1]
     same = all(
@@ -194,7 +218,7 @@ def _continued(frames: list[Frame]) -> Frame:
     )
     if not same:
         raise UserError(
-            "data.static_covariates", "the same in all files" + _of(last), "other values", fix="one file for the series"
+            "data.covariates.static", "the same in all files" + _of(last), "other values", fix="one file for the series"
         )
     return replace(
         last,
@@ -210,7 +234,8 @@ def _continued(frames: list[Frame]) -> Frame:
 def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
     """The times of all rows, in the zone of the user or of the file."""
     assert form.time_format is not None
-    stamps = table.stamps(form.time, form.time_format)
+    columns = TimeColumns(table, form.time)
+    stamps = columns.stamps(form.time_format)
     if stamps.times.dtype.kind != "M" or (form.time_zone is None and stamps.offsets is None):
         return stamps
     if form.time_zone is None:
@@ -218,16 +243,16 @@ def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
         if absent.any():
             how = "a zone in every row or in none"
             row = int(absent.argmax())
-            table.refuse_time(form.time, row, "none there", how, "data.time_zone=UTC, or the zone of these rows")
+            columns.refuse(row, "none there", how, "data.times.zone=UTC, or the zone of these rows")
         return stamps
     zone = time_zone(form.time_zone)
     if form.time_format in EPOCHS or form.time[0] in table.zones:  # these times are in UTC
         return Stamps(stamps.times, offsets_at(stamps.times, zone))
     found, skipped = localized(stamps, zone, list(groups))
     if skipped is not None:
-        got = f"{table.joined(form.time)[skipped]}, which its clock change skips"
+        got = f"{columns.cell(skipped)}, which its clock change skips"
         how = f"a time that exists in {form.time_zone}"
-        table.refuse_time(form.time, skipped, got, how, "data.time_zone=null, or another zone")
+        columns.refuse(skipped, got, how, "data.times.zone=null, or another zone")
     return found
 
 
@@ -256,10 +281,10 @@ def _constant(name: str, cells: NDArray[Any], rows: NDArray[np.int64], table: Ta
     if changed.any():
         row = int(rows[changed][0])
         raise UserError(
-            "data.static_covariates",
+            "data.covariates.static",
             f"one value of {name!r} in all rows of a series",
-            f"{table.place(row)}: {cells[row]} after {mine[0]}",
-            fix=f"data.past_covariates=[{name}], or data.known_covariates=[{name}]",
+            f"{cells[row]} at {table.place(row)} after {mine[0]}",
+            fix=f"{assignment('data.covariates.past', [name])}, or {assignment('data.covariates.known', [name])}",
         )
     return mine[0]
 
@@ -273,8 +298,13 @@ def _named(frame: Frame, name: str, form: Format) -> Frame:
     return replace(frame, ids=ids, values=frame.values[0].T[:, :, None])
 
 
+def _numbers(table: Table, name: str, argument: str) -> NDArray[np.float64]:
+    fix = f"{assignment('data.covariates.categorical', [name])} if it is a categorical covariate"
+    return table.numbers(name, argument, fix)
+
+
 def _argument(form: Format, name: str) -> str:
-    return "data.past_covariates" if name in form.past_covariates else "data.known_covariates"
+    return "data.covariates.past" if name in form.past_covariates else "data.covariates.known"
 
 
 def _of(frame: Frame) -> str:

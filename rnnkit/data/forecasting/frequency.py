@@ -2,14 +2,10 @@
 
 import math
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
-
+from rnnkit.data.io.times.stamps import Times as Times
 from rnnkit.errors import UserError
-
-Times = NDArray[Any]
-"""Times [N], `datetime64[us]`, or float64 for series with step numbers."""
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -125,4 +121,4 @@ def parse_frequency(text: str | int | float) -> Frequency:
             day = int(anchor) if anchor.isdigit() else day
             if day is None or 1 <= day <= 31:
                 return Frequency("mo", int(count) * _MONTHS[name], day, BUSINESS if given.startswith("B") else "")
-    raise UserError("data.frequency", _EXAMPLE, repr(text), fix="data.frequency=null, to detect it")
+    raise UserError("data.times.frequency", _EXAMPLE, repr(text), fix="data.times.frequency=null, to detect it")

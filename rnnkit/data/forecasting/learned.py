@@ -1,11 +1,10 @@
 """Types and checks of the file with everything that forecasting data learned."""
 
-from dataclasses import replace
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import MinLen
 
-from rnnkit.data.forecasting.format import Format
+from rnnkit.data.forecasting.format import NUMERIC, Format
 from rnnkit.ranges import Positive, PositiveInt
 from rnnkit.structure import check
 
@@ -15,9 +14,15 @@ Statistics = list[tuple[float, Positive]]
 class LearnedFormat(TypedDict):
     """The roles of columns that the first file resolved."""
 
+    header: bool
+    first_column: Literal[0, 1]
     time: list[str]
     time_format: str | None
+    id: str | None
     target: Annotated[list[str], MinLen(1)]
+    past_covariates: list[str]
+    known_covariates: list[str]
+    static_covariates: list[str]
     categorical: list[str]
 
 
@@ -43,15 +48,15 @@ def check_learned(learned: Any, given: Format, season: int | None) -> None:
         ValueError: a value has another type, or values contradict each other or the arguments of the user.
     """
     check(learned, Learned)
-    form = replace(given, **learned["format"])
-    for name in ("time", "target", "categorical"):
-        chosen = getattr(given, name)
+    form = given.with_learned(learned["format"])
+    for name in ("time", "target", "past_covariates", "known_covariates", "static_covariates", "categorical"):
+        chosen = [one for one in getattr(given, name) if isinstance(one, str) and one != NUMERIC]
         if chosen and not set(chosen) <= set(getattr(form, name)):
             raise ValueError(f"format.{name} is {getattr(form, name)}, but data.{name}={chosen}")
     if not form.time and form.time_format != given.time_format:
         raise ValueError(f"format.time_format is {form.time_format}, but there are no columns of times")
     if season is not None and learned["season"] != season:
-        raise ValueError(f"season is {learned['season']}, but data.season={season}")
+        raise ValueError(f"season is {learned['season']}, but data.times.season={season}")
     if learned["location"].keys() != learned["scale"].keys():
         raise ValueError("location and scale are of different series")
     channels = len(form.target) if form.multivariate else 1

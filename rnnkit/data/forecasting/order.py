@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.frequency import Times
-from rnnkit.data.forecasting.table import Table
+from rnnkit.data.io.tables.table import Table
+from rnnkit.data.io.times.columns import TimeColumns
 from rnnkit.errors import UserError
+from rnnkit.quoting import assignment
 
-TURNED, SORTED = "were in descending order of time and were reversed", "were sorted by time (data.sort=true)"
+TURNED, SORTED = "were in descending order of time and were reversed", "were sorted by time (data.times.sort=true)"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def groups_of(table: Table, column: str | None) -> Groups:
     absent = next((row for row, name in enumerate(ids) if name is None), None)
     if absent is not None:
         raise UserError(
-            "data.id", f"a name in every row of {column!r}", f"{table.place(absent)}: none", fix="completing the rows"
+            "data.id", f"a name in every row of {column!r}", f"none at {table.place(absent)}", fix="completing the rows"
         )
     order: dict[str, int] = {}
     number = np.fromiter((order.setdefault(name, len(order)) for name in ids), np.int64, len(ids))
@@ -91,9 +93,9 @@ def ordered(
         else:
             row = int(rows[1:][backwards][0])
             before = int(rows[:-1][backwards][0])
-            fix = _several(table, form, times) or "data.sort=true" + _clock_change(form, mine[1:][backwards])
-            cells = table.joined(form.time)
-            got = f"{table.place(row)}: {cells[row]} after {cells[before]}"
+            fix = _several(table, form, times) or "data.times.sort=true" + _clock_change(form, mine[1:][backwards])
+            cells = TimeColumns(table, form.time)
+            got = f"{cells.cell(row)} at {table.place(row)} after {cells.cell(before)}"
             raise UserError("data.time", "rows in the order of time", got, fix=fix)
         mine = times[rows]
     again = np.concatenate([[False], mine[1:] == mine[:-1]])
@@ -104,9 +106,9 @@ def ordered(
         raise UserError(
             "data.time",
             "each time once" + ("" if form.id is None else " in a series"),
-            f"{table.place(row)}: {table.joined(form.time)[row]} again, first in {table.locate(first)}",
+            f"{TimeColumns(table, form.time).cell(row)} again at {table.place(row)}, first at {table.place(first)}",
             fix=_several(table, form, times)
-            or "data.duplicates=mean, first or last" + _clock_change(form, mine[again]),
+            or "data.times.duplicates=mean, first or last" + _clock_change(form, mine[again]),
         )
     if form.duplicates == "mean":
         return rows, np.flatnonzero(~again), done
@@ -120,21 +122,19 @@ def _several(table: Table, form: Format, times: Times) -> str:
         return ""
     zero = np.zeros((), np.diff(times[:1]).dtype)
     for name, cells in table.columns.items():
-        is_name = cells.dtype == object and (not table.is_numeric(name) or all(map(_is_whole, cells[:100])))
+        is_name = cells.dtype.kind in "SOf" and (
+            not table.is_numeric(name) or all(map(str.isdigit, table.strings(name, slice(100))))
+        )
         if name in form.time or not is_name or (name in form.target and (not form.is_guessed or len(form.target) < 2)):
             continue
-        _, which = np.unique(cells.astype(str), return_inverse=True)
+        _, which = np.unique(cells if cells.dtype != object else cells.astype(str), return_inverse=True)
         if not 1 < which.max() + 1 <= len(times) / 3:
             continue
         order = np.argsort(which, kind="stable")
         same = which[order][1:] == which[order][:-1]
         if (np.diff(times[order])[same] > zero).all():  # in each series, in the order of the file
-            return f"data.id={name}, whose series have ordered times without repetition"
+            return f"{assignment('data.id', name)}, whose series have ordered times without repetition"
     return ""
-
-
-def _is_whole(cell: str | None) -> bool:
-    return cell is not None and cell.strip().isdigit()
 
 
 def _clock_change(form: Format, repeated: Times) -> str:
@@ -147,4 +147,4 @@ def _clock_change(form: Format, repeated: Times) -> str:
     is_daily = bool((hour == 0).all())
     if not is_autumn.all() or is_daily:
         return ""
-    return "; at the end of daylight saving time: data.time_zone=Europe/Berlin, or the zone of the file"
+    return "; at the end of daylight saving time: data.times.zone=Europe/Berlin, or the zone of the file"

@@ -8,8 +8,8 @@ import numpy as np
 from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.regular import extended
-from rnnkit.data.forecasting.stamps import write_stamps
 from rnnkit.data.forecasting.windows import Window
+from rnnkit.data.io.times.stamps import write_stamps
 from rnnkit.errors import UserError
 from rnnkit.predictions import ForecastPrediction
 

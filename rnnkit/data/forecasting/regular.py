@@ -11,8 +11,8 @@ from rnnkit.data.forecasting.detection import detect_frequency
 from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency, Times
 from rnnkit.data.forecasting.grid import Grid
-from rnnkit.data.forecasting.stamps import write_stamps
 from rnnkit.data.forecasting.zones import offsets_at, offsets_of_local, time_zone
+from rnnkit.data.io.times.stamps import write_stamps
 from rnnkit.errors import UserError
 
 MOST_STEPS = 20
@@ -118,8 +118,10 @@ def extended(frame: Frame, frequency: Frequency | None, count: int, zone: str | 
     if frame.times is None:
         return result
     if frequency is None:
-        fix = "data.frequency=1d, or the actual frequency"
-        raise UserError("data.frequency", "a frequency for the future times", "series with one time each", fix=fix)
+        fix = "data.times.frequency=1d, or the actual frequency"
+        raise UserError(
+            "data.times.frequency", "a frequency for the future times", "series with one time each", fix=fix
+        )
     times = frame.ruler(frequency)
     grid = Grid(frequency, times)
     following = grid.at(grid.index(times[-1:]) + np.arange(1, count + 1))
@@ -144,10 +146,10 @@ def _placed(frame: Frame, grid: Grid, index: NDArray[np.int64], zone: str | None
     count = int(index[-1] - index[0]) + 1
     if count > MOST_STEPS * len(frame) + 10_000:
         raise UserError(
-            "data.frequency",
+            "data.times.frequency",
             f"at most {MOST_STEPS} steps per row, plus 10,000",
             f"{count:,} steps of {grid.frequency} for {len(frame):,} rows" + of(frame),
-            fix="data.fill_gaps=false, to use the rows as steps, or a longer frequency such as data.frequency=1d",
+            fix="data.times.fill_gaps=false, to use rows as steps, or a longer one, such as data.times.frequency=1d",
         )
     places = index[0] + np.arange(count)
     after = np.searchsorted(index, places)  # the row at each grid point, or the next row
@@ -186,19 +188,19 @@ def _check(
         row = int((~near).argmax())
         own = detect_frequency([times])
         others = len(frames) > 1 and own is not None and own != frequency
-        fix = "data.fill_gaps=false, to use the rows as steps and the time between them as an input"
+        fix = "data.times.fill_gaps=false, to use the rows as steps and the time between them as an input"
         if (
             others
             and own is not None
             and own.size < frequency.size
             and 2 * Grid(own, times).off(times)[1].sum() > len(times)
         ):
-            fix = f"data.frequency={own}, to use it for all series, or a file for each frequency"
+            fix = f"data.times.frequency={own}, to use it for all series, or a file for each frequency"
         elif (distance > 0).all():  # no two rows have the same step
-            fix += ", or data.fill_gaps=true, to move each row to the nearest step"
+            fix += ", or data.times.fill_gaps=true, to move each row to the nearest step"
         shown = write_stamps(times[row : row + 1], None, None)[0]
         raise UserError(
-            "data.frequency",
+            "data.times.frequency",
             f"most times of every series {frequency} apart" + ("" if is_given else ", as detected"),
             f"{near.sum():,} of {len(near):,} rows on these steps{of(frame)}; not on them: {shown}",
             fix=fix,
@@ -206,10 +208,10 @@ def _check(
     usual, counts = np.unique(distance, return_counts=True)
     if not is_given and len(distance) > 2 and usual[counts.argmax()] > 1 and 2 * counts.max() > len(distance):
         raise UserError(
-            "data.frequency",
+            "data.times.frequency",
             f"the same frequency for all series; that of most is {frequency}",
             f"a row every {usual[counts.argmax()]} steps{of(frame)}",
-            fix=f"data.frequency={frequency}, to insert missing steps between its rows, or a file for each frequency",
+            fix=f"data.times.frequency={frequency}, to insert steps between its rows, or a file for each frequency",
         )
 
 

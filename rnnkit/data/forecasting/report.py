@@ -10,7 +10,7 @@ from rnnkit.data.forecasting.frames import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.regular import Fit
-from rnnkit.data.forecasting.stamps import write_stamps
+from rnnkit.data.io.times.stamps import write_stamps
 
 
 def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str]:
@@ -34,7 +34,7 @@ def extent_lines(frames: Sequence[Frame], form: Format, source: str) -> list[str
         )
         lines.append(
             f"the offset from UTC changes in {changes:,} series ({shown}): future times have the last one, unless "
-            "data.time_zone names the zone, such as Europe/Berlin"
+            "data.times.zone names the zone, such as Europe/Berlin"
         )
     return lines
 
@@ -49,14 +49,16 @@ def grid_lines(
     share = f"{fit.single:,} of {fit.distances:,} rows follow the row before by one step"
     lines = [f"frequency {frequency}{meaning}{', as given' if is_given else ''}, season {season}: {share}"]
     if fit.moved and fill is False:
-        lines.append(f"{fit.moved:,} rows are between steps, by {_span(fit.furthest)} at most (data.fill_gaps=false)")
+        lines.append(
+            f"{fit.moved:,} rows are between steps, by {_span(fit.furthest)} at most (data.times.fill_gaps=false)"
+        )
     elif fit.moved:
         left = f"; {fit.left_out:,} of them are dropped, because another row is closer" if fit.left_out else ""
         lines.append(
             f"{fit.moved:,} rows between steps were moved to the nearest step, by {_span(fit.furthest)} at most{left}"
         )
     if fit.gaps and fill is False:
-        lines.append(f"rows are missing in {fit.gaps:,} places and were not inserted (data.fill_gaps=false)")
+        lines.append(f"rows are missing in {fit.gaps:,} places and were not inserted (data.times.fill_gaps=false)")
     elif fit.gaps:
         lines.append(f"missing rows: {fit.filled:,} in {fit.gaps:,} places, inserted as steps without values")
     return lines

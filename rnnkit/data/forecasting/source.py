@@ -1,5 +1,6 @@
 """Sources of series: files, a named data set, or a generator."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +12,19 @@ from numpy.typing import NDArray
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.format import Format
 from rnnkit.data.forecasting.frames import Reading, joined, plain_frame, read_frames
+from rnnkit.data.io.sources import Paths
 from rnnkit.errors import UserError
 
 SPLITS = ("train", "valid", "test")
-COLUMNS = ("time", "id", "target", "past_covariates", "known_covariates", "static_covariates", "categorical")
+COLUMNS = {
+    "time": "data.time",
+    "id": "data.id",
+    "target": "data.target",
+    "past_covariates": "data.covariates.past",
+    "known_covariates": "data.covariates.known",
+    "static_covariates": "data.covariates.static",
+    "categorical": "data.covariates.categorical",
+}
 """The arguments that name columns of a file."""
 
 
@@ -30,15 +40,15 @@ class Source:
             self.origin.require("series", fix="data.path=my.csv, data.dataset=etth1 or data=mackey_glass")
 
     @cached_property
-    def files(self) -> dict[str, Path]:
+    def files(self) -> dict[str, Paths]:
         """The files, by "path" or the name of a split; empty for a generator."""
-        return {name: Path(str(path)) for name, (path, _) in self.origin.found().items()}
+        return {name: paths for name, (paths, _) in self.origin.found().items()}
 
     @property
     def name(self) -> str:
         """The name of the source, for messages."""
         generated = "generated" if self.generator is None else type(self.generator).__name__
-        return ", ".join(path.name for path in self.files.values()) or generated
+        return ", ".join(map(_name, self.files.values())) or generated
 
     def frames(self, form: Format) -> Reading:
         """Read the series of all files, where each file continues the one before."""
@@ -50,17 +60,22 @@ class Source:
             name = "path" if "path" in self.files and part == 0 else name
             if name in self.files:
                 argument = "data.dataset" if self.origin.is_known else f"data.{name}"
-                frames, form, found = read_frames(self.files[name].expanduser(), argument, form, part)
+                frames, form, found = read_frames(self.files[name], argument, form, part)
                 parts.append(frames)
-                notes += found if len(self.files) == 1 else [f"{self.files[name].name}: {note}" for note in found]
+                notes += found if len(self.files) == 1 else [f"{_name(self.files[name])}: {note}" for note in found]
         return Reading(joined(parts), form, notes)
 
 
+def _name(paths: Paths) -> str:
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return ", ".join(Path(path).name for path in several)
+
+
 def _generated(series: Mapping[str, NDArray[np.float64]], form: Format) -> Reading:
-    for name in COLUMNS:
+    for name, argument in COLUMNS.items():
         if getattr(form, name) and not form.is_resolved:
             got = str(getattr(form, name))
-            raise UserError(f"data.{name}", "no columns, because the series are generated", got, fix="data.path=my.csv")
+            raise UserError(argument, "no columns, because the series are generated", got, fix="data.path=my.csv")
     channels = next(iter(series.values())).shape[1]
     target = ["value"] if channels == 1 else [str(number) for number in range(1, channels + 1)]
     frames = [plain_frame(name, values, 0) for name, values in series.items()]

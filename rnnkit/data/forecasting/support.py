@@ -1,19 +1,20 @@
 """Check of values against the support of a distribution."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from rnnkit.data.forecasting.format import Format
+from rnnkit.data.forecasting.frames import read_file
 from rnnkit.data.forecasting.panel import Panel
-from rnnkit.data.forecasting.reading import read_table
+from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.sources import Paths
 from rnnkit.errors import UserError
 from rnnkit.support import Support
 
 
 def check_support(
-    panel: Panel, support: Support, form: Format, files: Sequence[Path | None], argument: str, *, trained: bool
+    panel: Panel, support: Support, form: Format, files: Sequence[Paths | None], argument: str, *, trained: bool
 ) -> None:
     """Check that all values are within a support.
 
@@ -47,11 +48,11 @@ def check_support(
     raise UserError(argument, support.expected, got, fix=fix)
 
 
-def _line(file: Path, form: Format, support: Support) -> str:
+def _line(file: Paths, form: Format, support: Support) -> str:
     """The file and, if its rows are times, the line of its first value outside the support."""
     if form.layout == "rows":
         return str(file)
-    table = read_table(file, "data.target", form.header)
+    table = read_file(file, "data.target", form, Findings())
     outside = np.logical_or.reduce([support.outside(table.numbers(name, "data.target")) for name in form.target])
     # there is no such line if the value is the mean of several rows
     return table.place(int(outside.argmax())) if outside.any() else str(file)

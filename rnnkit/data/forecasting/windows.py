@@ -133,12 +133,12 @@ class Windows(Sequence[Window]):
             future_categories=_rows(categories, clock_B + future_BH),
             static=encoded.static[series_B],
             static_categories=encoded.static_categories[series_B],
-            gaps=past(encoded.gaps, clock_B, 1),
+            time_deltas=past(encoded.gaps, clock_B, 1),
         )
         extra = ForecastExtra(
             location=encoded.location[series_B],
             scale=encoded.scale[series_B],
-            step=origin_B,
+            origin=origin_B,
             seasonal_error=self._seasonal_errors[series_B],
         )
         targets = _rows(encoded.values, rows_B + future_BH)

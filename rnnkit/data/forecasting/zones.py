@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.frequency import Times
-from rnnkit.data.forecasting.stamps import Stamps
+from rnnkit.data.io.times.stamps import Stamps
 from rnnkit.errors import UserError
 
 _SLOT = np.timedelta64(15, "m")  # offsets change only at multiples of it
@@ -24,7 +24,7 @@ def time_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         expected = "a name of the IANA time zone database (pip install tzdata if it is missing)"
-        raise UserError("data.time_zone", expected, repr(name), fix="data.time_zone=Europe/Berlin") from error
+        raise UserError("data.times.zone", expected, repr(name), fix="data.times.zone=Europe/Berlin") from error
 
 
 def offsets_at(times: Times, zone: ZoneInfo) -> NDArray[Any]:

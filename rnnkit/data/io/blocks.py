@@ -1,18 +1,15 @@
-"""Decompressed bytes and text of a file, block by block."""
+"""Decompressed bytes of a file, block by block."""
 
-import codecs
 import gzip
 import lzma
 import os
-import shlex
 import stat
+import zipfile
 import zlib
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.packed import check_unpacked
 from rnnkit.errors import UserError
 
@@ -20,12 +17,10 @@ BLOCK = 1 << 23
 """Bytes per block, after decompression."""
 
 
-class NotTextError(UserError):
-    """Error for a file with a NUL byte, which is binary or UTF-16."""
-
-
 def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
-    """Yield the content of a file, decompressed if its name ends in `.gz` or `.xz`. An empty file yields no block.
+    """Yield the content of a file, decompressed if its name ends in `.gz`, `.xz` or `.zip`. An empty file yields none.
+
+    A `.zip` archive must have one file.
 
     Args:
         path: the file.
@@ -45,7 +40,7 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
                     check_unpacked(size, before.st_size, str(path), argument)
                 yield block
             after = os.fstat(file.fileno())
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
         raise UserError(
             argument, f"a whole {path.suffix} file", f"{path}: {error}", fix="compressing or downloading the file again"
         ) from error
@@ -56,6 +51,11 @@ def byte_blocks(path: Path, argument: str = "data.path") -> Iterator[bytes]:
             f"{path}: {error.strerror or error}",
             fix=choices(argument, f"my_file{path.suffix}" if path.suffix else "my_corpus.txt"),
         ) from error
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        got = f"{str(path)!r}: {error}"  # a NUL byte, which no path can have
+        raise UserError(argument, "a file that can be read", got, fix=choices(argument, "my_corpus.txt")) from error
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed and stat.S_ISREG(before.st_mode):
         raise UserError(
@@ -75,104 +75,15 @@ def choices(argument: str, example: str) -> str:
     return f"{argument}={example}, a folder, or '{argument}=folder/*{Path(example).suffix}'"
 
 
-def text_blocks(
-    path: Path,
-    *,
-    raw: bool = False,
-    argument: str = "data.path",
-    notes: Findings | None = None,
-) -> Iterator[str]:
-    """Yield the text of a file in blocks. An empty file yields no block; any other file yields at least one.
-
-    Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; both are counted in `notes`. Nothing else is
-    changed. With `raw`, any bytes are accepted and nothing is changed: bytes that are not UTF-8 become lone surrogates
-    ("surrogateescape").
-
-    Args:
-        path: the file.
-        raw: whether to accept any bytes.
-        argument: the argument that error messages name.
-        notes: the counts of changes; None to discard them.
-
-    Raises:
-        NotTextError: there is a NUL byte. The message has its offset.
-        UserError: there are bytes that are not UTF-8 (the message has the offset), or `byte_blocks` raises.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape" if raw else "strict")
-    offset, line, begun, held = 0, 1, False, ""
-    has_crlf = False
-    blocks = byte_blocks(path, argument)
-    for block in chain(blocks, [b""]):
-        final = not block
-        if final and not offset:
-            return
-        if not raw and (nul := block.find(b"\0")) >= 0:
-            raise _not_text(path, offset + nul, argument)
-        started = offset - len(decoder.getstate()[0])
-        offset += len(block)
-        try:
-            text = decoder.decode(block, final)
-        except UnicodeDecodeError as error:
-            _check_nul(path, blocks, offset, argument)
-            byte, line = error.object[error.start], line + error.object.count(b"\n", 0, error.start)
-            raise UserError(
-                argument,
-                "UTF-8 text",
-                f"{path}, whose byte {byte:#04x} at offset {started + error.start:,} is not UTF-8 (line {line:,})",
-                fix=f"to re-encode it: iconv -f LATIN1 -t UTF-8 {_unpacked_name(path)} > new{_suffix(path)}; "
-                "for a language model data.level=byte",
-            ) from error
-        if raw:
-            yield text
-            continue
-        line += block.count(b"\n")
-        if text and not begun:
-            begun = True
-            if text.startswith("\ufeff"):
-                text = text[1:]
-                if notes is not None:
-                    notes.add("files with a byte order mark, which is dropped", str(path))
-        # hold back a carriage return until the next character is known
-        text = held + text
-        held = "\r" if text.endswith("\r") and not final else ""
-        text = text[: len(text) - len(held)]
-        if not has_crlf and "\r\n" in text:
-            has_crlf = True
-            if notes is not None:
-                notes.add("files with the line ends of Windows (CRLF), read as LF", str(path))
-        yield text.replace("\r\n", "\n") if has_crlf else text
-
-
 def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
     if path.suffix == ".gz":
         return cast(BinaryIO, gzip.GzipFile(fileobj=file))
     if path.suffix == ".xz":
         return cast(BinaryIO, lzma.LZMAFile(file))
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(file)
+        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        if len(names) != 1:
+            raise zipfile.BadZipFile(f"{len(names)} files in it instead of one: {', '.join(names[:5])}")
+        return cast(BinaryIO, archive.open(names[0]))
     return file
-
-
-def _unpacked_name(path: Path) -> str:
-    """The name of the decompressed file, quoted for a shell."""
-    return shlex.quote(str(path.with_suffix("") if path.suffix in (".gz", ".xz") else path))
-
-
-def _suffix(path: Path) -> str:
-    return (path.with_suffix("") if path.suffix in (".gz", ".xz") else path).suffix
-
-
-def _check_nul(path: Path, blocks: Iterator[bytes], offset: int, argument: str) -> None:
-    """Raise NotTextError if a later block has a NUL byte, because then the whole file is binary."""
-    for block in blocks:
-        if (nul := block.find(b"\0")) >= 0:
-            raise _not_text(path, offset + nul, argument)
-        offset += len(block)
-
-
-def _not_text(path: Path, offset: int, argument: str) -> NotTextError:
-    return NotTextError(
-        argument,
-        "text",
-        f"{path}, which has a NUL byte at offset {offset:,}: a binary file, or UTF-16",
-        fix=f"iconv -f UTF-16 -t UTF-8 {_unpacked_name(path)} > new{_suffix(path)} if it is UTF-16; "
-        "for a language model data.level=byte",
-    )

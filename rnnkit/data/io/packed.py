@@ -1,6 +1,9 @@
-"""Protection from decompression bombs."""
+"""Compressed files, and protection from decompression bombs."""
 
 from rnnkit.errors import UserError
+
+PACKED = (".gz", ".xz", ".zip")
+"""Extensions of files that are decompressed when they are read."""
 
 ALLOWED = 1 << 30
 """Decompressed bytes that are allowed for any file."""

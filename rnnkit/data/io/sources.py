@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rnnkit.data.io.blocks import NotTextError, byte_blocks, choices, text_blocks
+from rnnkit.data.io.blocks import byte_blocks, choices
+from rnnkit.data.io.decoding import NotTextError, text_blocks
 from rnnkit.data.io.findings import Findings
 from rnnkit.errors import UserError
 
@@ -29,13 +30,19 @@ class Found(NamedTuple):
 
 
 def read(
-    paths: Paths, *, raw: bool = False, argument: str = "data.path", example: str = "my_corpus.txt"
+    paths: Paths,
+    *,
+    raw: bool = False,
+    argument: str = "data.path",
+    example: str = "my_corpus.txt",
+    encoding: str | None = None,
+    key: str | None = None,
 ) -> list[Document]:
     """Read a file, all files below a folder, all files that match a glob, or a list of these.
 
-    Files that end in `.gz` or `.xz` are decompressed. The files of a folder or glob are sorted by name; a list keeps
-    its order. No file is read twice. Below a folder, hidden files and folders are skipped and, unless `raw`, also files
-    with NUL bytes. Empty files are skipped.
+    Files that end in `.gz`, `.xz` or `.zip` are decompressed. The files of a folder or glob are sorted by name; a list
+    keeps its order. No file is read twice. Below a folder, hidden files and folders are skipped and, unless `raw`, also
+    files with NUL bytes. Empty files are skipped.
 
     Text must be UTF-8. A byte order mark is dropped and CRLF becomes LF; nothing else is changed. With `raw`, any bytes
     are accepted and nothing is changed: bytes that are not UTF-8 become lone surrogates ("surrogateescape"), which
@@ -47,6 +54,8 @@ def read(
         raw: whether to accept any bytes.
         argument: the argument that error messages name.
         example: a file name of the expected kind, for error messages.
+        encoding: see `rnnkit.data.io.decoding.text_blocks`.
+        key: see `rnnkit.data.io.decoding.text_blocks`.
 
     Raises:
         UserError: a path does not exist or cannot be read, a glob has no matches, a compressed file is damaged, a file
@@ -64,7 +73,7 @@ def read(
     notes = Findings()
     for file in found:
         try:
-            blocks = [*text_blocks(file.path, raw=raw, argument=argument, notes=notes)]
+            blocks = [*text_blocks(file.path, raw=raw, argument=argument, notes=notes, encoding=encoding, key=key)]
         except NotTextError:
             if file.named:
                 raise
@@ -108,7 +117,7 @@ def files(paths: Paths, argument: str = "data.path", example: str = "my_corpus.t
 
 
 def read_bytes(path: Path, argument: str = "data.path") -> bytes:
-    """The content of a file, decompressed if its name ends in `.gz` or `.xz`.
+    """The content of a file, decompressed if its name ends in `.gz`, `.xz` or `.zip`.
 
     Raises:
         UserError: the file cannot be read or decompressed. The message names `argument`.

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 
 from rnnkit.data.io.sources import Paths
 from rnnkit.data.labeled.base import LabeledData
@@ -58,7 +59,7 @@ class AudioLabelData(LabeledData):
         test_pattern: str | None = None,
         sample_rate: PositiveInt | None = None,
         bands: PositiveInt = 40,
-        window_ms: Positive = 25.0,
+        window_ms: Annotated[float, Interval(gt=0, le=1000)] = 25.0,
         hop_ms: Positive = 10.0,
         center: bool = False,
         **others: Any,
@@ -140,7 +141,8 @@ class AudioLabelData(LabeledData):
         try:
             y_TI = log_mel(recording.wave, recording.sample_rate, **self.mel)  # type: ignore[arg-type]
         except ValueError as error:
-            raise UserError("data.bands", "fewer or wider bands", str(error), fix="data.bands=20") from error
+            expected, fix = "fewer or wider bands, or longer windows", "data.bands=20 data.window_ms=25 data.hop_ms=10"
+            raise UserError("data.bands", expected, f"{recording.name}: {error}", fix=fix) from error
         return (y_TI - y_TI.mean(0) if self.center else y_TI).numpy()
 
     def _found(self, role: str, name: str) -> str | None:

@@ -10,7 +10,7 @@ from rnnkit.batch import SequenceBatch
 from rnnkit.data.catalog.origin import Origin, check_parts
 from rnnkit.data.io.findings import Findings
 from rnnkit.data.io.sources import Paths
-from rnnkit.data.labeled.division import Division
+from rnnkit.data.labeled.division import Division, ExampleSplit
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.groups import check_disjoint_groups
 from rnnkit.data.labeled.labels import Labels
@@ -20,8 +20,9 @@ from rnnkit.data.labeled.targets import Targets
 from rnnkit.data.loading.batches import padded
 from rnnkit.data.loading.sequences import SequenceData
 from rnnkit.errors import UserError
+from rnnkit.nested import nested
 from rnnkit.notices import counted, notice
-from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
+from rnnkit.ranges import NonNegativeInt, PositiveInt, Seed
 from rnnkit.structure import check
 
 
@@ -56,10 +57,7 @@ class LabeledData(SequenceData[Labeled]):
         target: label, number or curve (a number at every step).
         relabel: see `rnnkit.data.labeled.labels.Labels`.
         relabel_test: see `rnnkit.data.labeled.labels.Labels`.
-        valid_fraction: the fraction of the sequences of `path` (or of `train`, without `valid`) for validation.
-        test_fraction: the fraction of the sequences of `path` for test; 0 makes no test split.
-        valid_groups: the groups of the validation split, instead of the fraction.
-        test_groups: the groups of the test split, instead of the fraction.
+        split: the parts of `path` for validation and test.
         batch_size: see `SequenceData`.
         eval_batch_size: see `SequenceData`.
         seed: see `SequenceData`.
@@ -84,17 +82,14 @@ class LabeledData(SequenceData[Labeled]):
         target: Literal["label", "number", "curve"] = "label",
         relabel: Mapping[Any, Any] | None = None,
         relabel_test: Mapping[Any, Any] | None = None,
-        valid_fraction: Level = 0.1,
-        test_fraction: Fraction = 0.1,
-        valid_groups: Sequence[Any] | None = None,
-        test_groups: Sequence[Any] | None = None,
+        split: ExampleSplit | Mapping[str, Any] | None = None,
         batch_size: PositiveInt = 32,
         eval_batch_size: PositiveInt = 128,
         seed: Seed = 1,
         workers: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, seed, workers)
-        self.division = Division(valid_fraction, test_fraction, valid_groups, test_groups)
+        self.division = Division(nested(ExampleSplit, split, "data.split"))
         if target != "label" and target not in self.kinds:
             kinds = " or ".join(["label", *self.kinds])
             raise UserError("data.target", f"{kinds} for {type(self).__name__}", repr(target), fix="data.target=label")

@@ -1,40 +1,41 @@
 """Division of examples into splits."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rnnkit.data.labeled.example import Labeled
 from rnnkit.data.labeled.groups import divide
+from rnnkit.data.loading.split import FractionSplit
 from rnnkit.errors import UserError
 
 
-class Division:
-    """Division of examples into splits by rules of the user, and by fractions for all other examples.
-
-    All examples of a group are in the same split.
+@dataclass(frozen=True)
+class ExampleSplit(FractionSplit):
+    """The parts of labeled sequences for validation and test. Sequences of a group are in the same split.
 
     Args:
-        valid_fraction: the fraction of the remaining examples for validation, if no rule assigns any.
-        test_fraction: the fraction of the remaining examples for test, if no rule assigns any.
-        valid_groups: the groups of the validation split.
-        test_groups: the groups of the test split.
+        valid_fraction: the fraction of the sequences of `path` (or of `train`, without `valid`) for validation.
+        test_fraction: the fraction of the sequences of `path` for test; 0 makes no test split.
+        valid_groups: the groups of the validation split, instead of the fraction.
+        test_groups: the groups of the test split, instead of the fraction.
 
     Raises:
-        UserError: the fractions leave nothing for training or validation.
+        UserError: a fraction is out of range, or nothing is left for training.
     """
 
-    def __init__(
-        self,
-        valid_fraction: float,
-        test_fraction: float,
-        valid_groups: Sequence[Any] | None = None,
-        test_groups: Sequence[Any] | None = None,
-    ) -> None:
-        _check_fractions(valid_fraction, test_fraction)
-        self._fractions = {"valid": valid_fraction, "test": test_fraction}
+    valid_groups: Sequence[Any] | None = None
+    test_groups: Sequence[Any] | None = None
+
+
+class Division:
+    """Division of examples into splits by rules of the user, and by fractions for all other examples."""
+
+    def __init__(self, split: ExampleSplit) -> None:
+        self._fractions = {"valid": split.valid_fraction, "test": split.test_fraction}
         self._groups = {
-            "valid": [str(group) for group in valid_groups or ()],
-            "test": [str(group) for group in test_groups or ()],
+            "valid": [str(group) for group in split.valid_groups or ()],
+            "test": [str(group) for group in split.test_groups or ()],
         }
 
     def rule(self, example: Labeled) -> str | None:
@@ -83,15 +84,5 @@ class Division:
             for group in groups:
                 if group not in there:
                     names = ", ".join(sorted(map(str, there - {None}))[:20]) or "no groups"
-                    fix = f"data.{split}_groups=[...] of these"
-                    raise UserError(f"data.{split}_groups", f"some of {names}", repr(group), fix=fix)
-
-
-def _check_fractions(valid_fraction: float, test_fraction: float) -> None:
-    if not 0 < valid_fraction < 1:
-        got = f"{valid_fraction}; the best checkpoint cannot be chosen without validation"
-        raise UserError("data.valid_fraction", "a number between 0 and 1", got, fix="data.valid_fraction=0.1")
-    if not 0 <= test_fraction < 1 - valid_fraction:
-        expected = "0, for no test split, or a number that leaves something to train on"
-        got = f"{test_fraction} with data.valid_fraction={valid_fraction}"
-        raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.1")
+                    fix = f"data.split.{split}_groups=[...] of these"
+                    raise UserError(f"data.split.{split}_groups", f"some of {names}", repr(group), fix=fix)

@@ -56,7 +56,9 @@ def divide(
     for name, fraction in (("valid", valid_fraction), ("test", test_fraction)):
         if fraction > 0 and not assigned[name]:
             of = f"{len(strata):,} sequences" + ("" if groups[0] is None else f" in {len(members)} groups")
-            raise UserError(f"data.{name}_fraction", f"a {name} split", f"none of {of}", fix=f"data.{name}=a file")
+            raise UserError(
+                f"data.split.{name}_fraction", f"a {name} split", f"none of {of}", fix=f"data.{name}=a file"
+            )
     return {name: sorted(indices) for name, indices in assigned.items()}
 
 

@@ -33,7 +33,7 @@ def log_mel(
         hop_ms: distance of windows in milliseconds.
 
     Raises:
-        ValueError: the bands are narrower than the frequency resolution.
+        ValueError: the bands are narrower than the frequency resolution, or a window or its hop has no sample.
 
     >>> tone_N = torch.sin(2 * math.pi * 1000 * torch.arange(8000) / 8000)
     >>> y_TI = log_mel(tone_N, 8000, bands=20)
@@ -41,6 +41,8 @@ def log_mel(
     ((98, 20), [9])
     """
     window, hop = round(sample_rate * window_ms / 1000), round(sample_rate * hop_ms / 1000)
+    if min(window, hop) < 1:
+        raise ValueError(f"{min(window_ms, hop_ms)} ms are shorter than a sample at {sample_rate} Hz")
     size = 1 << (window - 1).bit_length()
     if len(wave_N) < window:
         wave_N = torch.nn.functional.pad(wave_N, (0, window - len(wave_N)))
@@ -52,6 +54,8 @@ def log_mel(
 @functools.cache
 def mel_triangles(bands: int, size: int, sample_rate: int) -> Tensor:
     """The triangles F of `log_mel`, [M, K / 2 + 1], for a transform of `size` K."""
+    if bands > size + 2:  # each frequency is in two bands at most
+        raise ValueError(f"{bands} bands are too narrow for a transform of {size} samples at {sample_rate} Hz")
     edges = torch.linspace(0, _mel(sample_rate / 2), bands + 2, dtype=torch.float64)
     edges_hz = 700 * (10 ** (edges / 2595) - 1)
     low, middle, high = (edges_hz[start : start + bands, None] for start in range(3))

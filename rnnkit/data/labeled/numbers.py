@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit.data.io.tables.format import MISSING
 from rnnkit.errors import UserError
-
-MISSING = frozenset(("", "?", "na", "n/a", "nan", "null", "none"))
-"""Notations of a missing value, in lower case."""
 
 
 def numbers(cells: Sequence[str], place: Callable[[int], str] | str, argument: str) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnkit.data.io.tables.format import MISSING
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.numbers import MISSING
 from rnnkit.data.labeled.targets import Targets
 from rnnkit.data.loading.batches import padded
 from rnnkit.data.loading.moments import mean_and_deviation

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.packed import check_unpacked
 from rnnkit.data.io.sources import Paths, files, read_bytes
 from rnnkit.errors import UserError
 
 OTHER = "files other than .wav, skipped"
+MOST_SAMPLES = 1_000_000
+"""Samples per second of a recording, at most. Microphones for ultrasound record up to 500,000."""
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz")
 
 
@@ -73,7 +76,7 @@ def _members(content: bytes, name: str, argument: str, notes: Findings) -> Itera
                     file = archive.extractfile(member)
                     assert file is not None
                     yield member.name, file.read()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(
             argument, "a complete tar archive", f"{name}: {error}", fix="creating or downloading it again"
         ) from error
@@ -82,15 +85,21 @@ def _members(content: bytes, name: str, argument: str, notes: Findings) -> Itera
 def _decoded(name: str, content: bytes, argument: str, notes: Findings) -> Recording:
     soundfile = _soundfile()
     try:
-        samples_NC, sample_rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            sample_rate = sound.samplerate
+            check_unpacked(4 * sound.frames * sound.channels, len(content), name, argument)
+            samples_NC = sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         fix = f"another copy of the file, or {argument} without it"
-        raise UserError(argument, "sound files", f"{name}: {error}", fix=fix) from error
+        raise UserError(argument, "sound files", f"{name}: {error.error_string}", fix=fix) from error
     if (size := _missing_bytes(content)) > 0:
         got = f"{name}, which lacks {size:,} of the bytes that its header declares"
         raise UserError(
             argument, "complete sound files", got, fix=f"another copy of the file, or {argument} without it"
         )
+    if not 1 <= sample_rate <= MOST_SAMPLES:
+        expected, got = f"at most {MOST_SAMPLES:,} samples per second", f"{sample_rate:,} in {name}"
+        raise UserError(argument, expected, got, fix=f"another copy of the file, or {argument} without it")
     if not len(samples_NC):
         raise UserError(argument, "sound", f"{name}, which has no samples", fix=f"{argument} without the file")
     if not np.isfinite(samples_NC).all():

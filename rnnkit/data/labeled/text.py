@@ -10,14 +10,27 @@ import torch
 
 from rnnkit.data.io.sources import Paths, read
 from rnnkit.data.io.standard_input import stdin_lines
+from rnnkit.data.io.tables.dialect import Dialect, detect
+from rnnkit.data.io.tables.format import TableFormat
+from rnnkit.data.io.tables.positions import Column
+from rnnkit.data.io.tables.source import ENCODING
 from rnnkit.data.labeled.base import LabeledData
 from rnnkit.data.labeled.example import Labeled
-from rnnkit.data.labeled.tables import FORMATS, Column, format_of, read_rows
+from rnnkit.data.labeled.text_rows import LABELS_FIRST, Roles, are_labels_first, text_rows
 from rnnkit.data.tokenizers import LEVELS, Tokenizer
 from rnnkit.errors import UserError
+from rnnkit.nested import nested
 from rnnkit.notices import counted, notice
 from rnnkit.ranges import PositiveInt, VocabularySize
 from rnnkit.structure import check
+
+
+class LearnedTable(TypedDict):
+    """The form of the training files."""
+
+    delimiter: str
+    quote: str
+    header: bool
 
 
 class Learned(TypedDict):
@@ -26,20 +39,22 @@ class Learned(TypedDict):
     level: Literal[tuple(LEVELS)]  # type: ignore[valid-type]
     tokens: list[str]
     merges: NotRequired[list[tuple[str, str]]]
-    format: Literal[tuple(FORMATS.values())]  # type: ignore[valid-type]
+    format: Literal["csv", "tsv", "jsonl"]
+    table: NotRequired[LearnedTable]
 
 
 class TextLabelData(LabeledData):
-    r"""A data module for labeled texts from CSV, TSV or JSON lines, compressed or not (`.gz`, `.xz`).
+    r"""A data module for labeled texts from text tables or JSON lines, compressed or not (`.gz`, `.xz`, `.zip`).
 
-    Columns are given by name, or by number from 0. In JSON lines, they are keys.
+    Columns are given by name, or by number from 0 or from -1 for the last. In JSON lines, they are keys. If the
+    delimiter of a table is a blank, the text is the rest of the line.
 
     Args:
+        table: the format of the files.
         text_column: the column of texts.
         target_column: the column of targets.
         group_column: the column of groups, such as persons or documents; see `LabeledData`.
         id_column: the column that identifies a text in predictions; None uses its index, from 0.
-        header: whether the first row of CSV and TSV has the names of columns.
         level: the kind of token: char, word (separated by whitespace), subword or byte.
         min_count: characters or words with fewer occurrences in the training texts become `<unk>`.
         vocabulary_size: the number of most frequent tokens to keep; None keeps all, and trains 8,000 subwords.
@@ -53,7 +68,7 @@ class TextLabelData(LabeledData):
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.csv").write_text("text,label\n" + "good,yes\nbad,no\n" * 9)
-    ...     data = TextLabelData(path=f"{folder}/a.csv", test_fraction=0, batch_size=2)
+    ...     data = TextLabelData(path=f"{folder}/a.csv", split={"test_fraction": 0}, batch_size=2)
     ...     data.setup()
     >>> data.model_kwargs
     {'vocabulary_size': 3, 'outputs': 2}
@@ -67,11 +82,11 @@ class TextLabelData(LabeledData):
     def __init__(
         self,
         *,
+        table: TableFormat | Mapping[str, Any] | None = None,
         text_column: Column = "text",
         target_column: Column = "label",
         group_column: Column | None = None,
         id_column: Column | None = None,
-        header: bool = True,
         level: Literal["word", "subword", "char", "byte"] = "word",
         min_count: PositiveInt = 1,
         vocabulary_size: VocabularySize | None = None,
@@ -90,15 +105,15 @@ class TextLabelData(LabeledData):
                 raise UserError(
                     f"data.{name}", f"a whole number, {least} or more", repr(count), fix=f"data.{name}={least}"
                 )
-        self.columns = {"text": text_column, "target": target_column, "group": group_column, "id": id_column}
-        self.header = header
+        self.table = nested(TableFormat, table, "data.table")
+        self.columns = Roles(text_column, target_column, group_column, id_column)
         self.level = level
         self.min_count = min_count
         self.vocabulary_size = vocabulary_size
         self.max_length = max_length
         self._tokenizer: Tokenizer | None = None
         self._cut = 0
-        self._format = "jsonl"
+        self._dialect: Dialect | None = None  # of the last file that was read; None for JSON lines
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -121,25 +136,34 @@ class TextLabelData(LabeledData):
     def read_files(self, part: str, paths: Paths, argument: str) -> list[Labeled]:
         examples: list[Labeled] = []
         for name, text in self._documents(paths, argument):
-            self._format = format_of(name, argument)
-            lines = StringIO(text)  # lines end only at newlines, not at other line ends of Unicode
-            found = list(self._examples(lines, name, self._format, argument, targets=True, start=len(examples)))
-            self._check_last_line(text, name, found, argument)
+            dialect = self._dialect = self._detected(text, name, argument, self.columns)
+            try:
+                found = list(self._examples(StringIO(text), name, dialect, argument, self.columns, start=len(examples)))
+            except UserError as error:
+                if dialect is not None and are_labels_first(text[: 1 << 16].split("\n")[:-1]):
+                    raise UserError(error.argument, error.expected, error.got, fix=LABELS_FIRST) from error
+                raise
+            self._check_last_line(text, found, argument)
             examples += found
         return examples
 
     def read_inputs(self, path: Path | None) -> Iterator[Labeled]:
+        roles = Roles(self.columns.text, id=self.columns.id)
         if path is None:
-            lines = stdin_lines(raw=self.level == "byte")
+            lines = stdin_lines(raw=self.level == "byte", encoding=self.table.encoding, key=ENCODING)
             first = next(lines, "")
-            format_ = "jsonl" if first.lstrip().startswith("{") else self._format
-            sources: list[tuple[Iterable[str], str, str]] = [(chain([first], lines), "standard input", format_)]
+            dialect = None if first.lstrip().startswith("{") else self._dialect
+            sources: list[tuple[Iterable[str], str, Dialect | None]] = [
+                (chain([first], lines), "standard input", dialect)
+            ]
         else:
-            documents = self._documents(path, "--input")
-            sources = [(StringIO(text), name, format_of(name, "--input")) for name, text in documents]
+            sources = [
+                (StringIO(text), name, self._detected(text, name, "--input", roles))
+                for name, text in self._documents(path, "--input")
+            ]
         start = 0
-        for rows, name, format_ in sources:
-            for example in self._examples(rows, name, format_, "--input", targets=False, start=start):
+        for rows, name, dialect in sources:
+            for example in self._examples(rows, name, dialect, "--input", roles, start=start, optional=("id",)):
                 start += 1
                 yield self.ready(example)
         self.notes.print()
@@ -151,7 +175,11 @@ class TextLabelData(LabeledData):
         texts = (example.inputs for example in train)
         kind = LEVELS[self.level]
         self._tokenizer = kind.train(texts, min_count=self.min_count, vocabulary_size=self.vocabulary_size)
-        return {**self._tokenizer.content(), "format": self._format}
+        if self._dialect is None:
+            return {**self._tokenizer.content(), "format": "jsonl"}
+        delimiter, quote, _, _, header = self._dialect
+        table = {"delimiter": delimiter, "quote": quote, "header": header}
+        return {**self._tokenizer.content(), "format": "tsv" if delimiter == "\t" else "csv", "table": table}
 
     def check_inputs(self, learned: dict[str, Any]) -> None:
         check(learned, Learned, "inputs")
@@ -160,7 +188,13 @@ class TextLabelData(LabeledData):
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self._tokenizer = LEVELS[learned["level"]].of(learned)
-        self._format = learned["format"]
+        is_tsv = learned["format"] == "tsv"  # the first version did not store the form of tables
+        plain = LearnedTable(delimiter="\t" if is_tsv else ",", quote="" if is_tsv else '"', header=True)
+        if self.table.header is False:
+            plain["header"] = False
+        form = learned.get("table", plain)
+        dialect = Dialect(form["delimiter"], form["quote"], ".", "", form["header"])
+        self._dialect = None if learned["format"] == "jsonl" else dialect
 
     def encode_inputs(self, example: Labeled) -> torch.Tensor:
         ids = self.tokenizer.encode(example.inputs)
@@ -172,25 +206,36 @@ class TextLabelData(LabeledData):
     def _documents(self, paths: Paths, argument: str) -> list[tuple[str, str]]:
         """The name and the text of each file. At level byte, any bytes are accepted."""
         raw = self.level == "byte"
-        return [
-            (name, text.removeprefix("\ufeff"))
-            for name, text in read(paths, raw=raw, argument=argument, example="my_table.csv")
-        ]
+        encoding = self.table.encoding
+        documents = read(
+            paths, raw=raw, argument=argument, example="my_table.csv", encoding=encoding, key=None if raw else ENCODING
+        )
+        return [(name, text.removeprefix("\ufeff")) for name, text in documents]
+
+    def _detected(self, text: str, name: str, argument: str, roles: Roles) -> Dialect | None:
+        """The form of a table; None for JSON lines."""
+        format_ = self.table.of_file(name, argument)
+        if format_ == "parquet":
+            raise UserError(argument, "a text table or JSON lines", repr(name), fix=f"{argument}=my_table.csv")
+        if format_ == "jsonl":
+            return None
+        dialect = detect(text[: 1 << 20], self.table, name, argument, named=roles.is_named)
+        if dialect.described() and dialect != self._dialect and dialect.delimiter != "\t":
+            notice(f"{name}: read with {dialect.described()}")
+        return dialect
 
     def _examples(
-        self, lines: Iterable[str], name: str, format_: str, argument: str, *, targets: bool, start: int
+        self,
+        lines: Iterable[str],
+        name: str,
+        dialect: Dialect | None,
+        argument: str,
+        roles: Roles,
+        *,
+        start: int,
+        optional: Sequence[str] = (),
     ) -> Iterator[Labeled]:
-        columns = {role: column for role, column in self.columns.items() if targets or role in ("text", "id")}
-        rows = read_rows(
-            lines,
-            name,
-            format_,
-            columns,
-            header=self.header,
-            argument=argument,
-            optional=() if targets else ("id",),
-            notes=self.notes,
-        )
+        rows = text_rows(lines, name, dialect, roles, argument, optional, self.notes)
         for index, (number, row) in enumerate(rows, start):
             place = f"{name} line {number}"
             text = "" if row["text"] is None else row["text"]
@@ -202,9 +247,9 @@ class TextLabelData(LabeledData):
                 raise UserError("data.group_column", "a group for every text", f"none at {place}", fix=fix)
             yield Labeled(text, row.get("target"), row.get("id", index), place, group)
 
-    def _check_last_line(self, text: str, name: str, examples: Sequence[Labeled], argument: str) -> None:
+    def _check_last_line(self, text: str, examples: Sequence[Labeled], argument: str) -> None:
         """Check a last line without a newline, which may be truncated: its label must occur elsewhere in the file."""
-        if text.endswith("\n") or not examples or self._format == "jsonl":
+        if text.endswith("\n") or not examples or self._dialect is None:
             return
         *others, last = (str(example.target).strip() for example in examples)
         if self.target == "label" and text.endswith(last) and last not in others:

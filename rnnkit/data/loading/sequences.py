@@ -99,6 +99,13 @@ class SequenceData(LightningDataModule, ABC, Generic[Example]):
         """Arguments of the task's constructor that depend on the data. Available after `setup`."""
         return {}
 
+    def suggestions(self) -> dict[str, Any]:
+        """Values for settings that the user leaves open, by their full keys. Available after `setup`.
+
+        `rnnkit train` uses a value if the key is null in the configuration. By default, there are none.
+        """
+        return {}
+
     def read_inputs(self, path: Path | None) -> Iterator[Example]:
         """Yield examples without targets as they arrive.
 

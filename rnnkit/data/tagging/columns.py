@@ -66,9 +66,10 @@ def read_columns(
 ) -> Iterator[Sentence]:
     r"""Yield the sentences of a file, each after its empty line has arrived.
 
-    Columns are separated by tabs if the line of the first token has a tab, else by spaces. A line of spaces is empty. A
-    -DOCSTART- line is not a token. With tags, every line has `width` columns, or as many as the first line if that is
-    None. Without tags, a line has the columns of training, or all but a tag at the end, or only the token.
+    Columns are separated by the divider of `columns`, else by tabs if the line of the first token has one, else by
+    spaces. A line of spaces is empty. A -DOCSTART- line is not a token. With tags, every line has `width` columns, or
+    as many as the first line if that is None. Without tags, a line has the columns of training, or all but a tag at the
+    end, or only the token.
 
     Args:
         lines: the lines with their newlines.
@@ -116,8 +117,9 @@ def with_tags(sentence: Sentence, tags: list[str], columns: Columns | None) -> l
         columns: the columns of training; None if unknown.
     """
     lines = list(sentence.lines)
+    own = columns.divider if columns is not None else None
     for place, tag in zip(sentence.places, tags, strict=True):
-        divider = "\t" if "\t" in lines[place] else " "
+        divider = own if own not in (None, " ", "\t") else "\t" if "\t" in lines[place] else " "
         fields = split_columns(lines[place], divider)
         if columns is not None and columns.width == len(fields):
             fields[columns.tag] = tag
@@ -132,9 +134,8 @@ def with_tags(sentence: Sentence, tags: list[str], columns: Columns | None) -> l
 def split_columns(line: str, divider: str) -> list[str]:
     """The cells of a line."""
     cells = line.split(divider)
-    return (
-        cells if divider == "\t" else [cell for cell in cells if cell]
-    )  # only at spaces: tokens may contain other whitespace
+    # only at spaces: tokens may contain other whitespace
+    return [cell for cell in cells if cell] if divider == " " else cells
 
 
 def first_line(text: str) -> str:
@@ -157,7 +158,8 @@ class _Reader:
         self._columns = columns
         self._faults = faults
         self._tagged = tagged
-        self._divider = "\t" if columns.divider == "\t" and not tagged else ""
+        is_given = columns.divider not in (None, " ") and (not tagged or columns.divider != "\t")
+        self._divider = columns.divider if is_given and columns.divider else ""
 
     def cells(self, line: str, number: int) -> tuple[str, str]:
         """The token and the tag of a line. Errors are added to the faults."""

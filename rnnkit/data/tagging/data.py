@@ -10,8 +10,10 @@ from torch import Tensor
 from rnnkit.batch import SequenceBatch
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.io.sources import Paths
+from rnnkit.data.io.tables.format import TableFormat
 from rnnkit.data.io.writing import Write
 from rnnkit.data.loading.sequences import SequenceData
+from rnnkit.data.loading.split import FractionSplit
 from rnnkit.data.tagging.collation import collate
 from rnnkit.data.tagging.files import Files
 from rnnkit.data.tagging.learned import check_learned
@@ -22,9 +24,10 @@ from rnnkit.data.tagging.vectors import read_vectors
 from rnnkit.data.tagging.vocabulary import Vocabulary
 from rnnkit.data.tagging.writing import sentence_writer
 from rnnkit.errors import UserError
+from rnnkit.nested import nested
 from rnnkit.notices import counted, notice
 from rnnkit.predictions import TagPrediction
-from rnnkit.ranges import Fraction, Level, NonNegativeInt, PositiveInt, Seed
+from rnnkit.ranges import NonNegativeInt, PositiveInt, Seed
 
 
 class TagData(SequenceData[Sentence]):
@@ -33,7 +36,7 @@ class TagData(SequenceData[Sentence]):
     The sentences come from `path`, from `train` and `valid`, or from `dataset`; the first that is given is used.
 
     The formats are CoNLL-U, columns as in the CoNLL shared tasks, and JSON lines `{"tokens": [...], "tags": [...]}`.
-    Files that end in `.gz` or `.xz` are decompressed.
+    Files that end in `.gz`, `.xz` or `.zip` are decompressed.
 
     Tags of entities and their scheme (see `rnnkit.data.tagging.schemes.PARTS`) are detected and printed.
 
@@ -44,6 +47,7 @@ class TagData(SequenceData[Sentence]):
         train: the training files, as for `path`.
         valid: the validation files, as for `path`.
         test: the test files, as for `path`; optional.
+        table: the encoding of the files, and the delimiter of columns; the other entries have no effect.
         format: conllu, columns or jsonl for all files. None uses the extension of a file: `.conllu`, `.jsonl`, else
             columns.
         token_column: the column of tokens: a name in CoNLL-U (default: form), else a number from 0 (default: 0).
@@ -55,8 +59,7 @@ class TagData(SequenceData[Sentence]):
         max_characters: the middle of longer words is dropped.
         vectors: a text file of word vectors in the format of GloVe or fastText. Those of the words of the splits are
             kept.
-        valid_fraction: the fraction of the sentences of `path` for validation.
-        test_fraction: the fraction for test; 0 makes no test split.
+        split: the parts of the sentences of `path` for validation and test.
         batch_size: see `SequenceData`.
         eval_batch_size: see `SequenceData`.
         seed: see `SequenceData`.
@@ -90,6 +93,7 @@ class TagData(SequenceData[Sentence]):
         train: Paths | None = None,
         valid: Paths | None = None,
         test: Paths | None = None,
+        table: TableFormat | Mapping[str, Any] | None = None,
         format: Literal["conllu", "columns", "jsonl"] | None = None,
         token_column: str | int | None = None,
         tag_column: str | int | None = None,
@@ -98,8 +102,7 @@ class TagData(SequenceData[Sentence]):
         lowercase: bool = False,
         max_characters: PositiveInt = 24,
         vectors: str | None = None,
-        valid_fraction: Level = 0.1,
-        test_fraction: Fraction = 0.1,
+        split: FractionSplit | Mapping[str, Any] | None = None,
         batch_size: PositiveInt = 32,
         eval_batch_size: PositiveInt = 64,
         seed: Seed = 0,
@@ -111,11 +114,11 @@ class TagData(SequenceData[Sentence]):
                 raise UserError(f"data.{name}", "a whole number, 1 or more", repr(count), fix=f"data.{name}=1")
         check_scheme(scheme)
         self.origin = Origin.of(dataset, path, train, valid, test)
-        self.files = Files(format, token_column, tag_column)
+        self.files = Files(format, token_column, tag_column, nested(TableFormat, table, "data.table"))
         self.scheme = scheme
         self.min_count, self.lowercase, self.max_characters = min_count, lowercase, max_characters
         self.vectors_file = vectors
-        self.fractions = check_fractions(valid_fraction, test_fraction)
+        self.split = nested(FractionSplit, split, "data.split")
         self.vocabulary = Vocabulary()
         self.vectors: Tensor | None = None
         self._own_scheme: str | None = None  # the scheme of the files; None if the tags are not entities
@@ -256,28 +259,15 @@ class TagData(SequenceData[Sentence]):
         return None if self.scheme == PLAIN else self.scheme
 
     def _divided(self, sentences: list[Sentence]) -> dict[str, list[Sentence]]:
-        tested, validated = (round(len(sentences) * fraction) for fraction in reversed(self.fractions))
+        tested, validated = (
+            round(len(sentences) * fraction) for fraction in (self.split.test_fraction, self.split.valid_fraction)
+        )
         trained = len(sentences) - tested - validated
         splits = {"train": sentences[:trained], "valid": sentences[trained : trained + validated]}
-        return splits if self.fractions[1] == 0 else {**splits, "test": sentences[trained + validated :]}
+        return splits if self.split.test_fraction == 0 else {**splits, "test": sentences[trained + validated :]}
 
     def _check(self, name: str, sentences: Sequence[Sentence]) -> None:
         """Check tags of entities: their form, and their scheme against that of training."""
         assert self._own_scheme is not None
         check_tags(sentences)
         report_departures(name, sentences, self._own_scheme, converted=self._trained_scheme is not None)
-
-
-def check_fractions(valid: float, test: float) -> tuple[float, float]:
-    """Check the fractions of the splits.
-
-    Raises:
-        UserError: a fraction is out of range, or no sentences are left for training.
-    """
-    if not 0 < valid < 1:
-        raise UserError("data.valid_fraction", "a number between 0 and 1", str(valid), fix="data.valid_fraction=0.1")
-    if not 0 <= test < 1 - valid:
-        expected = "0, for no test split, or a number that leaves sentences for training"
-        got = f"{test} with data.valid_fraction={valid}"
-        raise UserError("data.test_fraction", expected, got, fix="data.test_fraction=0.1")
-    return valid, test

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.packed import PACKED
 from rnnkit.data.io.sources import Document, Paths, read
 from rnnkit.data.io.standard_input import stdin_lines
+from rnnkit.data.io.tables.format import TableFormat
+from rnnkit.data.io.tables.source import ENCODING
 from rnnkit.data.tagging.columns import Columns, first_line, numbered, read_columns, split_columns
 from rnnkit.data.tagging.conllu import CONLLU, looks_like_conllu, read_conllu
 from rnnkit.data.tagging.json_lines import read_json_lines
@@ -34,6 +37,7 @@ class Files:
         format: the format of all files; None uses the extension of a file.
         token_column: the column of tokens: a name in CoNLL-U (default: form), else a number from 0 (default: 0).
         tag_column: the column of tags: a name in CoNLL-U (default: upos), else a number (default: -1).
+        table: the delimiter of columns and the encoding of all files.
 
     Attributes:
         usual: the format of the training files. It is used for standard input and for files with another extension.
@@ -43,10 +47,19 @@ class Files:
         UserError: the format is unknown.
     """
 
-    def __init__(self, format: str | None, token_column: str | int | None, tag_column: str | int | None) -> None:
+    def __init__(
+        self, format: str | None, token_column: str | int | None, tag_column: str | int | None, table: TableFormat
+    ) -> None:
         if format is not None and format not in FORMATS:
             expected = f"null or one of {', '.join(FORMATS)}"
             raise UserError("data.format", expected, repr(format), fix="data.format=columns")
+        for name in ("format", "quote", "decimal", "thousands", "header", "missing"):
+            if getattr(table, name) != getattr(TableFormat, name):
+                key = f"data.table.{name}"
+                got = repr(getattr(table, name))
+                expected = "no value for tagged sentences, which use data.table.delimiter and data.table.encoding only"
+                raise UserError(key, expected, got, fix=f"leaving out {key}, or data.format=columns")
+        self.table = table
         self.format = format
         self.chosen = {"token": token_column, "tag": tag_column}
         self.usual = "columns"
@@ -76,7 +89,7 @@ class Files:
         """
         found: list[Sentence] = []
         notes = Findings()
-        documents = read(paths, argument=argument, example=_EXAMPLE)
+        documents = self._documents(paths, argument)
         self._check_names([document.name for document in documents], paths, argument)
         for document in documents:
             format_ = self._format(document.name, self.usual if known else "columns")
@@ -112,13 +125,15 @@ class Files:
         if path is None:
             self._newest = self.format or self.usual
             name = "standard input"
-            for sentence in self._sentences(name, stdin_lines(), self._newest, faults, notes, tagged=False):
+            for sentence in self._sentences(
+                name, stdin_lines(encoding=self.table.encoding, key=ENCODING), self._newest, faults, notes, tagged=False
+            ):
                 self._refuse(faults, "--input", self._newest, None)
                 yield sentence
             self._refuse(faults, "--input", self._newest, None)
             notes.print()
             return
-        for document in read(path, argument="--input", example=_EXAMPLE):
+        for document in self._documents(path, "--input"):
             self._newest = self._format(document.name, self.usual)
             lines = StringIO(document.text)
             sentences = list(self._sentences(document.name, lines, self._newest, faults, notes, tagged=False))
@@ -144,8 +159,11 @@ class Files:
         """The column of predicted tags in CoNLL-U output, if the input has another format."""
         return self._columns_of("conllu").tag if self.usual == "conllu" else CONLLU.index("upos")
 
+    def _documents(self, paths: Paths, argument: str) -> list[Document]:
+        return read(paths, argument=argument, example=_EXAMPLE, encoding=self.table.encoding, key=ENCODING)
+
     def _format(self, name: str, otherwise: str) -> str:
-        path = Path(Path(name).stem) if name.endswith((".gz", ".xz")) else Path(name)
+        path = Path(Path(name).stem) if name.endswith(PACKED) else Path(name)
         return self.format or _FORMAT_OF.get(path.suffix, otherwise)
 
     def _sentences(
@@ -154,6 +172,8 @@ class Files:
         if format_ == "jsonl":
             return read_json_lines(lines, name, faults, tagged=tagged)
         columns = self._columns_of(format_)
+        if format_ == "columns" and columns.divider is None:
+            columns = columns._replace(divider=self.table.delimiter)
         if format_ == "conllu":
             return read_conllu(lines, name, (columns.token, columns.tag), faults, notes, tagged=tagged, keep=not tagged)
         return read_columns(lines, name, self.columns or columns, faults, tagged=tagged, keep=not tagged)
@@ -182,7 +202,7 @@ class Files:
                 argument, "columns", got, fix="data.format=conllu, or data.format=columns if it is not CoNLL-U"
             )
         if line and self.columns is None:
-            divider = "\t" if "\t" in line else " "
+            divider = self.table.delimiter or ("\t" if "\t" in line else " ")
             self.columns = self._columns_of("columns").counted(len(split_columns(line, divider)), divider)
 
     def _refuse(self, faults: Findings, argument: str, format_: str, path: str | None) -> None:
@@ -198,7 +218,14 @@ class Files:
             return f"grep -v '^#[[:space:]]' {into}"
         if all(kind.endswith("of training") for kind in kinds) and self.columns is not None:
             column = self.columns.token + 1
-            cut = f"cut -f{column}" if self.columns.divider == "\t" else f"awk '{{print ${column}}}'"
+            delimiter = self.columns.divider or " "
+            cut = (
+                f"cut -f{column}"
+                if delimiter == "\t"
+                else f"cut -d{shlex.quote(delimiter)} -f{column}"
+                if delimiter != " "
+                else f"awk '{{print ${column}}}'"
+            )
             return f"{cut} {into}, which keeps only the tokens"
         if argument == "--input" and format_ == "conllu" and path and all(kind in _OTHER_FORMAT for kind in kinds):
             return f"{_TO_CONLLU} {path} > new.conllu if it has one token per line"

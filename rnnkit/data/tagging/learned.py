@@ -65,5 +65,5 @@ def check_learned(learned: Any) -> None:
     *places, width, divider = columns
     if width is not None and not all(-width <= place < width for place in places):
         raise ValueError(f"files.columns has a column that is not among {width}")
-    if divider not in (None, " ", "\t"):
+    if divider is not None and len(divider) != 1:
         raise ValueError(f"files.columns has {divider!r} between columns")

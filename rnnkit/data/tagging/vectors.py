@@ -1,15 +1,13 @@
 """Word vectors from a text file."""
 
-import gzip
-import io
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rnnkit.data.io.blocks import BLOCK, byte_blocks
 from rnnkit.errors import UserError
 from rnnkit.notices import counted, notice
 
@@ -18,8 +16,8 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
     """Read the vectors of some words.
 
     A line has a word and its D numbers, separated by spaces, as in GloVe's `.txt` and fastText's `.vec`. The file may
-    be compressed with gzip. A first line of two numbers, as word2vec and fastText write it, is skipped. If a word is
-    repeated, its first vector is used.
+    be compressed (`.gz`, `.xz`). A first line of two numbers, as word2vec and fastText write it, is skipped. If a word
+    is repeated, its first vector is used.
 
     Args:
         path: the file.
@@ -37,31 +35,30 @@ def read_vectors(path: str | Path, wanted: Set[str]) -> tuple[list[str], Tensor]
     rows: list[np.ndarray] = []
     seen: set[str] = set()
     size: int | None = None
-    with _opened(source) as file:
-        for number, line in enumerate(file, 1):
-            if number == 1 and len(line.split()) == 2:
-                continue
-            line = line.rstrip()
-            word, _, rest = line.partition(" ")
-            if size is None:
-                size = rest.count(" ") + 1
-            found = rest.count(" ") + 1
-            if found > size:  # a word may contain spaces; the numbers come last
-                parts = line.rsplit(" ", size)
-                word, rest, found = parts[0], " ".join(parts[1:]), size
-            if found != size:
+    for number, line in enumerate(_lines(source), 1):
+        if number == 1 and len(line.split()) == 2:
+            continue
+        line = line.rstrip()
+        word, _, rest = line.partition(" ")
+        if size is None:
+            size = rest.count(" ") + 1
+        found = rest.count(" ") + 1
+        if found > size:  # a word may contain spaces; the numbers come last
+            parts = line.rsplit(" ", size)
+            word, rest, found = parts[0], " ".join(parts[1:]), size
+        if found != size:
+            raise _wrong(source, number, size, line)
+        again += word in seen
+        if word in wanted and word not in seen:
+            try:
+                row = np.array(rest.split(" "), dtype=np.float32)
+            except ValueError as error:
+                raise _wrong(source, number, size, line) from error
+            if not np.isfinite(row).all():
                 raise _wrong(source, number, size, line)
-            again += word in seen
-            if word in wanted and word not in seen:
-                try:
-                    row = np.array(rest.split(" "), dtype=np.float32)
-                except ValueError as error:
-                    raise _wrong(source, number, size, line) from error
-                if not np.isfinite(row).all():
-                    raise _wrong(source, number, size, line)
-                seen.add(word)
-                words.append(word)
-                rows.append(row)
+            seen.add(word)
+            words.append(word)
+            rows.append(row)
     if again:
         notice(f"vectors: {counted(again, 'word')} repeated in {source}, skipped")
     if not words:
@@ -83,11 +80,21 @@ def _wrong(source: Path, number: int, size: int, line: str) -> UserError:
     )
 
 
-@contextmanager
-def _opened(source: Path) -> Iterator[io.TextIOBase]:
+def _lines(source: Path) -> Iterator[str]:
+    rest = b""
+    for block in byte_blocks(source, "data.vectors"):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from (_decoded(line, source) for line in lines)
+        if len(rest) > BLOCK:
+            got, fix = f"{source}, with a line of more than {BLOCK:,} bytes", "data.vectors=null, or another file"
+            raise UserError("data.vectors", "a word and its numbers per line", got, fix=fix)
+    if rest:
+        yield _decoded(rest, source)
+
+
+def _decoded(line: bytes, source: Path) -> str:
     try:
-        with gzip.open(source, "rb") if source.suffix == ".gz" else source.open("rb") as file:
-            yield io.TextIOWrapper(file, encoding="utf-8", newline="\n")  # type: ignore[arg-type]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        return line.decode()
+    except UnicodeDecodeError as error:
         expected = "a file of word vectors in UTF-8 that can be read"
         raise UserError("data.vectors", expected, f"'{source}' ({error})", fix="data.vectors=null") from error

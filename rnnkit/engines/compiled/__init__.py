@@ -19,9 +19,10 @@ from rnnkit.cells.base import Cell, State
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.compat.torch import are_transforms_active, is_forward_mode
 from rnnkit.engines import reference, toolchain
+from rnnkit.engines.compiled.trace.frozen import is_portable
 from rnnkit.engines.compiled.trace.given import Given, context_leaves, kind_of
 from rnnkit.engines.compiled.trace.once import warn_once as _warn
-from rnnkit.engines.compiled.trace.specialization import condition
+from rnnkit.engines.compiled.trace.specialization import condition, structure
 from rnnkit.engines.hooks import transformed, watched
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.weights import ComputedWeight, computed_weights
@@ -31,11 +32,19 @@ from rnnkit.errors import UserError
 MOST_KERNELS = 32
 """The number of specializations of a cell that are compiled, for modes, options and dtypes."""
 
+MOST_SHARED = 64
+"""The number of kernels that are kept for other cells of the same class, options and shapes."""
+
 _tracing = threading.Lock()
 """torch can trace one function at a time only."""
 _steppers: "WeakKeyDictionary[Cell[Any], Any]" = WeakKeyDictionary()
 _stepless: "WeakKeyDictionary[Cell[Any], Hashable]" = WeakKeyDictionary()
 _kernels: "WeakKeyDictionary[Cell[Any], dict[Hashable, Any]]" = WeakKeyDictionary()
+_shared: dict[Hashable, Any] = {}
+
+
+class Uncompilable(Exception):  # noqa: N818
+    """Raised if the step of a cell cannot be compiled, with the reason."""
 
 
 class _Failure(str):
@@ -119,8 +128,8 @@ def _kernel(request: Request) -> tuple[Any, Given, dict[str, Tensor]]:
         for leaf in leaves
     ]
     reason = None
-    for of_lanes in itertools.product(*choices):
-        given = Given.of(request.x, request.context, of_lanes)
+    for of_rows in itertools.product(*choices):
+        given = Given.of(request.x, request.context, of_rows)
         tensors = weights | given.shared_context
         found = _kernel_for(request, given, tensors, computed)
         if not isinstance(found, str):
@@ -131,7 +140,7 @@ def _kernel(request: Request) -> tuple[Any, Given, dict[str, Tensor]]:
 
 def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], computed: list[ComputedWeight]) -> Any:
     cell, x, state = request[:3]
-    inputs = [*state_leaves(x), *given.lane_context]
+    inputs = [*state_leaves(x), *given.row_context]
     sources = [*inputs, *state_leaves(state), *weights.values()]
     backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in sources)
     if backward and any(tensor.is_inference() for tensor in sources):
@@ -142,9 +151,9 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
         backward,
         kind_of(x),
         kind_of(request.context),
-        given.of_lanes,
+        given.of_rows,
         *((leaf.dtype, leaf.shape[2:], backward and leaf.requires_grad) for leaf in state_leaves(x)),
-        *((leaf.dtype, leaf.shape[1:], backward and leaf.requires_grad) for leaf in given.lane_context),
+        *((leaf.dtype, leaf.shape[1:], backward and leaf.requires_grad) for leaf in given.row_context),
         *(leaf.dtype for leaf in state_leaves(state)),
         condition(cell, weights, request.first.device),
     )
@@ -154,9 +163,18 @@ def _kernel_for(request: Request, given: Given, weights: dict[str, Tensor], comp
     if len(kernels) >= MOST_KERNELS:
         advice = "make an option that often changes a buffer, and pad contexts to a few lengths"
         return f"it was compiled {MOST_KERNELS} times for different options, dtypes or shapes; {advice}"
+    # the same for other cells of equal classes, options and shapes
+    shapes = tuple(leaf.shape[1:] for leaf in state_leaves(state))
+    shared = (key, kind_of(state), shapes, structure(cell, weights))
     with _tracing:
-        if key not in kernels:
+        if key not in kernels and shared in _shared:
+            kernels[key] = _shared[shared]
+        elif key not in kernels:
             kernels[key] = _compiled(request, given, weights, computed, backward=backward)
+            if not isinstance(kernels[key], str) and kernels[key].is_for_any_cell and is_portable(shared):
+                _shared[shared] = kernels[key]
+                if len(_shared) > MOST_SHARED:
+                    del _shared[next(iter(_shared))]
     return kernels[key]
 
 
@@ -213,10 +231,10 @@ def _step(cell: Cell[State], x_B1I: Tensor, state: State, *, begun: bool) -> tup
         or are_transforms_active()
         or is_forward_mode()
         or not stepper.fits(x_B1I, state)
+        or (not begun and cell.begin(x_B1I.shape[0]) is not None)  # a step with a context is not prepared
     ):
         return None
-    # random numbers for a whole call are drawn once
-    return stepper(x_B1I, state if begun else cell.begin(state))  # type: ignore[no-any-return]
+    return stepper(x_B1I, state)  # type: ignore[no-any-return]
 
 
 def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor, State] | None:
@@ -240,6 +258,45 @@ def _first_step(cell: Cell[State], x_B1I: Tensor, state: State) -> tuple[Tensor,
         _stepless[cell] = key
         return None
     return _step(cell, x_B1I, state, begun=True)
+
+
+def step_program(cell: Cell[Any], x: Any, y_dtype: torch.dtype) -> Any:
+    """Return one step of a cell without gradients as a `rnnkit.engines.compiled.cpu.program.Program`.
+
+    Args:
+        cell: the cell; complex tensors of its state are pairs of real ones in the program.
+        x: an input of one step [B, ...].
+        y_dtype: the dtype of the output.
+
+    Raises:
+        Uncompilable: if there is none.
+    """
+    from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
+
+    try:
+        from rnnkit.engines.compiled.cpu.program import Program
+
+        step, weights = traced_step(cell, x, y_dtype)
+        return Program(step, weights)
+    except Untraceable as reason:
+        raise Uncompilable(str(reason)) from reason
+    except Exception as error:
+        # a bug of the compiler must not break a cell that runs without it
+        raise Uncompilable(f"the compiler fails on it ({type(error).__name__}: {first_line(error)})") from error
+
+
+def traced_step(cell: Cell[Any], x: Any, y_dtype: torch.dtype) -> Any:
+    """Return the traced step of a cell without gradients, and its weights; raise `Untraceable` if there is none."""
+    from rnnkit.engines.compiled.trace.pairs import RealView, has_complex_state
+    from rnnkit.engines.compiled.trace.trace import trace
+    from rnnkit.engines.compiled.trace.twin import Twin
+
+    real = RealView(cell).eval() if has_complex_state(cell) else cell
+    weights, computed = _weights(real)
+    state = real.initial_state(1)
+    with _tracing:
+        twin = Twin(real, Given.of(map_state(lambda leaf: leaf[:, None], x), None, ()), state, weights, computed)
+        return trace(twin, y_dtype, state, weights, masked=False, backward=False), weights
 
 
 def _cpu_kernel() -> Any:

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, fx
 
 from rnnkit.cells.state import state_leaves
+from rnnkit.engines.compiled.autograd import CompiledScan
+from rnnkit.engines.compiled.plan.hoisted import Hoisted
 from rnnkit.engines.compiled.plan.layout import by_row
-from rnnkit.engines.compiled.plan.partition import Hoisted
 from rnnkit.engines.compiled.plan.plan import Plan
 from rnnkit.engines.compiled.trace.given import Given
 from rnnkit.engines.compiled.trace.graphs import arguments, batch_axis, is_random, is_view, value
 from rnnkit.engines.compiled.trace.readings import readings
 from rnnkit.engines.compiled.trace.step import Step, structured
 from rnnkit.engines.compiled.trace.twin import Twin
-from rnnkit.engines.recorded import Watch, gradients_of, more_than_numbers
+from rnnkit.engines.recorded import gradients_of
 from rnnkit.engines.request import Request, Result
 from rnnkit.engines.window import Window
 from rnnkit.errors import UserError
@@ -25,7 +26,7 @@ Values = dict[fx.Node, Tensor]
 """Values by node. Values of rows include all steps: the batch axis of the trace has T * B rows, step by step."""
 
 
-class Shape(NamedTuple):
+class WindowShape(NamedTuple):
     """The shape of a window: its steps and rows, and 1 if time runs backward."""
 
     T: int
@@ -35,6 +36,9 @@ class Shape(NamedTuple):
 
 class Differentiable(Plan):
     """A step in one mode, for any number of rows and steps; the subclass of a device runs the loops."""
+
+    is_for_any_cell = False
+    """Whether equal cells may share it, because it reads the weights of each call; a CUDA graph reads those of one."""
 
     def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
         super().__init__(step, backward=backward, states=states)
@@ -58,17 +62,17 @@ class Differentiable(Plan):
         """Run a request; `initial` is the initial state for resets."""
         window = request.window
         B, T = request.first.shape[:2]
-        shape = Shape(T, B, int(window.reverse))
+        shape = WindowShape(T, B, int(window.reverse))
         leaves = state_leaves(self.carry(request.state))
         # an initial state may be one expanded row
         first = [leaf.contiguous() for leaf in state_leaves(self.carry(initial))] if self.step.initial else []
         rows = [self.rows(leaf, shape) for leaf in state_leaves(request.x)]
-        inputs = [*rows, *leaves, *first, *given.lane_context, *(weights[name] for name in self.step.weights)]
+        inputs = [*rows, *leaves, *first, *given.row_context, *(weights[name] for name in self.step.weights)]
         if self.partition.backward is None:
             y_BTO, ends, states, _ = self.forward(inputs, window, shape)
             y_BTO = y_BTO.clone() if self.shows_input else y_BTO.data
         else:
-            y_BTO, *found = _Scan.apply(self, window, shape, *inputs)
+            y_BTO, *found = CompiledScan.apply(self, window, shape, *inputs)
             ends, states = found[: len(leaves)], found[len(leaves) :]
         over_time = structured(request.state, states) if self.returns_states else None
         return Result(y_BTO, structured(request.state, ends), over_time)
@@ -82,16 +86,16 @@ class Differentiable(Plan):
         """Do what may fail, before the first step; raise `toolchain.CompilerError` if it does."""
 
     @abstractmethod
-    def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
+    def rows(self, x_BTI: Tensor, shape: WindowShape) -> Tensor:
         """Return all steps of x, [T * B, I], in the order of the loops."""
 
     @abstractmethod
-    def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
+    def in_time(self, x_NI: Tensor, shape: WindowShape) -> Tensor:
         """Return [B, T, I] in order of time, the inverse of `rows`."""
 
     @abstractmethod
     def forward(
-        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+        self, inputs: Sequence[Tensor], window: Window, shape: WindowShape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
         """Return outputs, final state, the states after all steps if requested, and the saved values.
 
@@ -103,7 +107,7 @@ class Differentiable(Plan):
     def backward(
         self,
         values: Values,
-        shape: Shape,
+        shape: WindowShape,
         y_grad_BTO: Tensor,
         state_grads: list[Tensor],
         states_grads: list[Tensor],
@@ -119,14 +123,14 @@ class Differentiable(Plan):
         self, part: Hoisted, values: Values, T: int, B: int, sums: dict[fx.Node, Tensor] | None = None
     ) -> None:
         """Compute hoisted values for all steps at once; values that are constant over the steps are expanded."""
-        own = {node: self.at_all_steps(node, values, T) for node in part.inputs if node in self.partition.per_lane}
+        own = {node: self.at_all_steps(node, values, T) for node in part.inputs if node in self.partition.per_row}
         found = values | own
         part.run(T * B, found, sums)
         values.update({node: found[node] for node in part.outputs})
 
     def at_all_steps(self, node: fx.Node, values: Values, T: int) -> Tensor:
         """Return a value at all steps, expanded if it is constant."""
-        if node not in self.partition.per_lane:
+        if node not in self.partition.per_row:
             return values[node]
         axis = batch_axis(node)
         return values[node].repeat(*(T if n == axis else 1 for n in range(values[node].dim())))
@@ -144,7 +148,7 @@ class Differentiable(Plan):
         return {node: inputs[n] for n, node in self._read} | dict(zip(self.besides, kept, strict=True))
 
     def by_the_loop(
-        self, inputs: Sequence[Tensor], window: Window, shape: Shape, tangents: Sequence[Tensor | None]
+        self, inputs: Sequence[Tensor], window: Window, shape: WindowShape, tangents: Sequence[Tensor | None]
     ) -> list[Tensor | None]:
         """Return the gradients of the inputs by the Python loop, in operations that torch can differentiate.
 
@@ -173,41 +177,3 @@ class Differentiable(Plan):
             return [found.y, *(new.to(old.dtype) for new, old in zip(after, [*before, *before], strict=False))]
 
         return gradients_of(loop, inputs, tangents)
-
-
-class _Scan(torch.autograd.Function):
-    """The forward and the backward pass over all steps."""
-
-    @staticmethod
-    def forward(ctx: Any, kernel: Differentiable, window: Window, shape: Shape, *inputs: Tensor) -> Any:
-        y_BTO, ends, states, values = kernel.forward(inputs, window, shape)
-        # results may be modified by the caller: they must not be views, nor share memory with saved tensors unnoticed
-        copied = kernel.shows_input or (kernel.shows_saved and kernel.is_random)
-        y_BTO = y_BTO.clone() if copied else y_BTO.data
-        ctx.watch = Watch(y_BTO) if kernel.shows_saved and not copied else None
-        ctx.kernel, ctx.shape = kernel, shape
-        # the caller may reuse these buffers for other windows
-        lengths, fresh = (None if mask is None else mask.clone() for mask in (window.lengths, window.fresh))
-        ctx.window = Window(lengths, fresh, window.reverse)
-        ctx.save_for_backward(*inputs, *(values[node] for node in kernel.besides))
-        ctx.mark_non_differentiable(*(leaf for leaf in (*ends, *states) if not leaf.is_floating_point()))
-        return y_BTO, *ends, *states
-
-    @staticmethod
-    def backward(ctx: Any, y_grad_BTO: Tensor, *state_grads: Tensor) -> Any:
-        kernel = ctx.kernel
-        saved = ctx.saved_tensors  # accessed once: a checkpoint recomputes them at each access
-        count = len(kernel.inputs)
-        inputs, kept = saved[:count], saved[count:]
-        tangents = [y_grad_BTO, *state_grads]
-        if more_than_numbers(tangents):
-            return None, None, None, *kernel.by_the_loop(inputs, ctx.window, ctx.shape, tangents)
-        with torch.autocast(y_grad_BTO.device.type, enabled=False):
-            if ctx.watch is not None and ctx.watch.overwritten:
-                *_, values = kernel.forward(inputs, ctx.window, ctx.shape)
-            else:
-                values = kernel.values_of(inputs, kept)
-            leaves = len(kernel.step.state)
-            ends, states = list(state_grads[:leaves]), list(state_grads[leaves:])
-            grads = kernel.backward(values, ctx.shape, y_grad_BTO, ends, states)
-        return None, None, None, *grads

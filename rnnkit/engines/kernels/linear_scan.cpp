@@ -8,8 +8,8 @@ namespace {
 
 template <class T> struct Rows {
     T *data;
-    long lane, step;
-    T *at(long b, long t) const { return data + b * lane + t * step; }
+    long row, step;
+    T *at(long b, long t) const { return data + b * row + t * step; }
 };
 
 struct Real {
@@ -62,28 +62,28 @@ struct Complex {
 };
 
 // Threads take whole sequences, or blocks of cache lines if there are too few sequences.
-template <class Work> void in_blocks(long lanes, long n, long threads, Work work) {
-    if (lanes == 0) return;
-    const long wanted = std::min((threads + lanes - 1) / lanes, (n + 63) / 64);
+template <class Work> void in_blocks(long rows, long n, long threads, Work work) {
+    if (rows == 0) return;
+    const long wanted = std::min((threads + rows - 1) / rows, (n + 63) / 64);
     const long size = ((n + wanted - 1) / wanted + 63) / 64 * 64;
     const long blocks = (n + size - 1) / size;
 #pragma omp parallel for collapse(2) num_threads(threads)
-    for (long b = 0; b < lanes; ++b)
+    for (long b = 0; b < rows; ++b)
         for (long block = 0; block < blocks; ++block) work(b, block * size, std::min(size, n - block * size));
 }
 
 template <class Number, class T>
-void forward(Rows<const T> a, Rows<const T> b, Rows<const T> h0, const bool *fresh, Rows<T> h, long lanes, long steps,
+void forward(Rows<const T> a, Rows<const T> b, Rows<const T> h0, const bool *fresh, Rows<T> h, long rows, long steps,
              long features, long reverse, long threads) {
-    in_blocks(lanes, features * Number::width, threads, [&](long lane, long start, long n) {
-        const T *before = h0.at(lane, 0) + start;
+    in_blocks(rows, features * Number::width, threads, [&](long row, long start, long n) {
+        const T *before = h0.at(row, 0) + start;
         for (long i = 0; i < steps; ++i) {
             const long t = reverse ? steps - 1 - i : i;
-            T *now = h.at(lane, t) + start;
-            if (fresh && fresh[lane * steps + t])
-                std::memcpy(now, b.at(lane, t) + start, n * sizeof(T));
+            T *now = h.at(row, t) + start;
+            if (fresh && fresh[row * steps + t])
+                std::memcpy(now, b.at(row, t) + start, n * sizeof(T));
             else
-                Number::forward(a.at(lane, t) + start, b.at(lane, t) + start, before, now, n);
+                Number::forward(a.at(row, t) + start, b.at(row, t) + start, before, now, n);
             before = now;
         }
     });
@@ -92,20 +92,20 @@ void forward(Rows<const T> a, Rows<const T> b, Rows<const T> h0, const bool *fre
 // dh0 is the gradient that is carried back in time. With sums, da has one row for each sequence.
 template <class Number, bool sums, class T>
 void backward(Rows<const T> a, Rows<const T> h, Rows<const T> h0, const bool *fresh, Rows<const T> g, Rows<T> da,
-              Rows<T> db, Rows<T> dh0, long lanes, long steps, long features, long reverse, long threads) {
-    in_blocks(lanes, features * Number::width, threads, [&](long lane, long start, long n) {
-        T *carry = dh0.at(lane, 0) + start;
+              Rows<T> db, Rows<T> dh0, long rows, long steps, long features, long reverse, long threads) {
+    in_blocks(rows, features * Number::width, threads, [&](long row, long start, long n) {
+        T *carry = dh0.at(row, 0) + start;
         for (long i = steps - 1; i >= 0; --i) {
             const long t = reverse ? steps - 1 - i : i;
-            T *db_t = db.at(lane, t) + start, *da_t = da.at(lane, t) + start;
-            if (fresh && fresh[lane * steps + t]) {
-                const T *g_t = g.at(lane, t) + start;
+            T *db_t = db.at(row, t) + start, *da_t = da.at(row, t) + start;
+            if (fresh && fresh[row * steps + t]) {
+                const T *g_t = g.at(row, t) + start;
                 for (long j = 0; j < n; ++j) db_t[j] = g_t[j] + carry[j];
                 if (!sums) std::fill_n(da_t, n, T(0));
                 std::fill_n(carry, n, T(0));
             } else {
-                const T *before = i ? h.at(lane, reverse ? t + 1 : t - 1) : h0.at(lane, 0);
-                Number::template backward<sums>(a.at(lane, t) + start, before + start, g.at(lane, t) + start, carry,
+                const T *before = i ? h.at(row, reverse ? t + 1 : t - 1) : h0.at(row, 0);
+                Number::template backward<sums>(a.at(row, t) + start, before + start, g.at(row, t) + start, carry,
                                                 da_t, db_t, n);
             }
         }
@@ -116,14 +116,14 @@ void backward(Rows<const T> a, Rows<const T> h, Rows<const T> h0, const bool *fr
 
 #define INTERFACE(name, Number, T)                                                                                    \
     extern "C" void forward_##name(Rows<const T> a, Rows<const T> b, Rows<const T> h0, const bool *fresh, Rows<T> h,  \
-                                   long lanes, long steps, long features, long reverse, long threads) {               \
-        forward<Number, T>(a, b, h0, fresh, h, lanes, steps, features, reverse, threads);                             \
+                                   long rows, long steps, long features, long reverse, long threads) {               \
+        forward<Number, T>(a, b, h0, fresh, h, rows, steps, features, reverse, threads);                             \
     }                                                                                                                 \
     extern "C" void backward_##name(Rows<const T> a, Rows<const T> h, Rows<const T> h0, const bool *fresh,            \
-                                    Rows<const T> g, Rows<T> da, Rows<T> db, Rows<T> dh0, long lanes, long steps,     \
+                                    Rows<const T> g, Rows<T> da, Rows<T> db, Rows<T> dh0, long rows, long steps,     \
                                     long features, long reverse, long threads) {                                      \
         auto run = da.step ? backward<Number, false, T> : backward<Number, true, T>;                                  \
-        run(a, h, h0, fresh, g, da, db, dh0, lanes, steps, features, reverse, threads);                               \
+        run(a, h, h0, fresh, g, da, db, dh0, rows, steps, features, reverse, threads);                               \
     }
 
 INTERFACE(float32, Real, float)

@@ -13,7 +13,7 @@ from rnnkit.engines import toolchain
 class _Rows(ctypes.Structure):
     """A tensor by its rows: its address and the strides of batch and time, in real numbers."""
 
-    _fields_ = (("data", ctypes.c_void_p), ("lane", ctypes.c_long), ("step", ctypes.c_long))
+    _fields_ = (("data", ctypes.c_void_p), ("row", ctypes.c_long), ("step", ctypes.c_long))
 
 
 def forward(a: Tensor, b: Tensor, h0: Tensor, fresh: Tensor | None, reverse: bool) -> Tensor:
@@ -39,10 +39,10 @@ def backward(
 
 def _call(name: str, before: list[Tensor], fresh: Tensor | None, after: list[Tensor], reverse: bool) -> None:
     """Call the function for this dtype; the order of its arguments is the one in the C++ code."""
-    lanes, steps, features = after[0].shape
+    rows, steps, features = after[0].shape
     function = getattr(library(), f"{name}_{str(after[0].dtype).removeprefix('torch.')}")
     fresh = None if fresh is None else fresh.contiguous()
-    numbers = (lanes, steps, features, int(reverse), torch.get_num_threads())
+    numbers = (rows, steps, features, int(reverse), torch.get_num_threads())
     function(
         *map(_rows, before),
         ctypes.c_void_p(None if fresh is None else fresh.data_ptr()),

@@ -39,7 +39,7 @@ def _join_complex(a, ai, b, bi, fresh, later_a, later_ai, later_b, later_bi, lat
 @triton.jit
 def _scan_kernel(
     a_ptr, b_ptr, start_ptr, fresh_ptr, h_ptr,
-    steps, features, a_lane, a_step, b_lane, b_step, shift, sign,
+    steps, features, a_row, a_step, b_row, b_step, shift, sign,
     REVERSE: tl.constexpr, COMPLEX: tl.constexpr, FRESH: tl.constexpr,
     CHUNK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -47,14 +47,14 @@ def _scan_kernel(
 
     sign -1 conjugates a. The result and the states before the first step are contiguous.
     """
-    lane = tl.program_id(0).to(tl.int64)
+    row = tl.program_id(0).to(tl.int64)
     j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     width: tl.constexpr = 2 if COMPLEX else 1
     inside = j < features
-    carry = tl.load(start_ptr + (lane * features + j) * width, inside, 0.0)
+    carry = tl.load(start_ptr + (row * features + j) * width, inside, 0.0)
     carry_i = carry
     if COMPLEX:
-        carry_i = tl.load(start_ptr + (lane * features + j) * width + 1, inside, 0.0)
+        carry_i = tl.load(start_ptr + (row * features + j) * width + 1, inside, 0.0)
     rows = tl.arange(0, CHUNK)
     for first in range(0, steps, CHUNK):
         s = first + rows
@@ -63,14 +63,14 @@ def _scan_kernel(
         here = (s < steps)[:, None] & inside[None, :]
         here_a = here & (s >= shift)[:, None]
         # steps after the end multiply by one and add zero, so that the carry is the last state
-        at_a = a_ptr + lane * a_lane + t_a[:, None] * a_step + j[None, :] * width
-        at_b = b_ptr + lane * b_lane + t[:, None] * b_step + j[None, :] * width
-        at_h = h_ptr + ((lane * steps + t)[:, None] * features + j[None, :]) * width
+        at_a = a_ptr + row * a_row + t_a[:, None] * a_step + j[None, :] * width
+        at_b = b_ptr + row * b_row + t[:, None] * b_step + j[None, :] * width
+        at_h = h_ptr + ((row * steps + t)[:, None] * features + j[None, :]) * width
         a = tl.load(at_a, here_a, 1.0)
         b = tl.load(at_b, here, 0.0)
         fresh = tl.zeros([CHUNK, BLOCK], tl.int32)
         if FRESH:
-            fresh += tl.load(fresh_ptr + lane * steps + t_a, (s >= shift) & (s < steps), 0).to(tl.int32)[:, None]
+            fresh += tl.load(fresh_ptr + row * steps + t_a, (s >= shift) & (s < steps), 0).to(tl.int32)[:, None]
         last = rows[:, None] == tl.minimum(CHUNK, steps - first) - 1
         if COMPLEX:
             ai = sign * tl.load(at_a + 1, here_a, 0.0)

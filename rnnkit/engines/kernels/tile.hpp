@@ -16,8 +16,8 @@ struct Vector {
 // The number of columns of a panel, in vectors: with 6 rows of sums they fill the 32 registers of AVX-512.
 constexpr int PANEL = VECTOR_BYTES == 64 ? 4 : 2;
 
-// c [ROWS, VECTORS] = (c +) a [ROWS, depth] times a panel of b with contiguous columns.
-template <class S, int ROWS, int VECTORS>
+// c [ROWS, VECTORS] = (c +) a [ROWS, depth] times columns of a panel of b, which is WIDTH vectors wide.
+template <class S, int ROWS, int VECTORS, int WIDTH = VECTORS>
 static inline __attribute__((always_inline)) void tile(long depth, const S* a, long stride_m, long stride_k,
                                                        const S* __restrict b, S* __restrict c, long ldc, bool add) {
   typedef typename Vector<S>::type V;
@@ -30,7 +30,7 @@ static inline __attribute__((always_inline)) void tile(long depth, const S* a, l
   for (long k = 0; k < depth; ++k) {
     V column[VECTORS];
 #pragma GCC unroll 8
-    for (int n = 0; n < VECTORS; ++n) column[n] = *(const V*)(b + (k * VECTORS + n) * L);
+    for (int n = 0; n < VECTORS; ++n) column[n] = *(const V*)(b + (k * WIDTH + n) * L);
 #pragma GCC unroll 8
     for (int m = 0; m < ROWS; ++m) {
       const S value = a[m * stride_m + k * stride_k];

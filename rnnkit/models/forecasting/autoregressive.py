@@ -15,7 +15,10 @@ from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
 from rnnkit.masks import Lengths, as_lengths
 from rnnkit.models.forecasting.covariates import Covariates
-from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.models.forecasting.distributions.output import Output
+from rnnkit.models.forecasting.forecaster import CONTEXT, Forecaster, check_sizes
+from rnnkit.models.forecasting.lags import OneSequence, SampledValues, lagged
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, PositiveInt, Probability, Steps
 
 
@@ -39,7 +42,7 @@ class AutoregressiveForecaster(Forecaster):
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output: see `Forecaster`; it must support sampling.
         channels, horizon, scaling: see `Forecaster`.
-        context: the largest T.
+        context: the largest T, 96 if None.
         past_covariates, ..., static_categories: see `Covariates`; those of the past must all be known for the future.
         lags: the lags of the input values in steps; they must include 1.
         hidden_size, num_layers: of the RNN.
@@ -52,7 +55,7 @@ class AutoregressiveForecaster(Forecaster):
     >>> from rnnkit.cells import GRUCell
     >>> from rnnkit.models.forecasting.distributions import Gaussian
     >>> model = AutoregressiveForecaster(GRUCell, Gaussian(), channels=1, horizon=5, context=20, hidden_size=8)
-    >>> tuple(model.paths(ForecastInputs.of(torch.randn(2, 20, 1), horizon=5), samples=7).shape)
+    >>> tuple(model.sample_paths(ForecastInputs.of(torch.randn(2, 20, 1), horizon=5), samples=7).shape)
     (7, 2, 5, 1)
     """
 
@@ -65,7 +68,7 @@ class AutoregressiveForecaster(Forecaster):
         *,
         channels: int,
         horizon: Steps,
-        context: Steps,
+        context: Steps | None = None,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -82,13 +85,14 @@ class AutoregressiveForecaster(Forecaster):
         check_sizes(hidden_size=hidden_size)
         check_probability("dropout", dropout, key="model.dropout")
         lags = tuple(sorted(set(lags)))
+        context = CONTEXT if context is None else context
         if not lags or lags[0] != 1 or lags[-1] >= context:
             expected = f"lags of at least 1 and below data.context={context}, including 1"
             raise UserError("model.lags", expected, str(list(lags)), fix="model.lags=[1]")
         ending = past_covariates - future_covariates + len(past_categories) - len(future_categories)
         if ending:
             got = f"{ending} known for the past only"
-            fix = "data.past_covariates=[], or model=direct_forecaster"
+            fix = "data.covariates.past=[], or model=direct_forecaster"
             raise UserError("model", "covariates that are known for the future", got, fix=fix)
         nothing = Parameters(torch.zeros(1, 1, 1, output.size), torch.zeros(1, 1), torch.ones(1, 1))
         output.sample(nothing, 1)  # raises an error now if the output cannot be sampled
@@ -102,7 +106,7 @@ class AutoregressiveForecaster(Forecaster):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.rnn.output_size, channels * output.size)
 
-    def teach(
+    def teacher_forced(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """Return the parameters of each step given the true values before it, and these values, over past and
@@ -112,7 +116,7 @@ class AutoregressiveForecaster(Forecaster):
         counted_BN = place_BN >= torch.minimum(self.lags[-1], self._origins(inputs, lengths))[:, None]
         return parameters, values_BNC.masked_fill(~counted_BN[..., None], torch.nan)
 
-    def foreseen(
+    def teacher_forced_horizon(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """Return the parameters of each step of the horizon given the true values before it, and these values."""
@@ -124,13 +128,14 @@ class AutoregressiveForecaster(Forecaster):
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         """Return the parameters of each step of the horizon if the steps before it have their mean values.
 
-        Nothing is sampled. The path of the means differs from the mean of `paths`, which is the mean of the forecast.
+        Nothing is sampled. The path of the means differs from the mean of `sample_paths`, which is the mean of the
+        forecast.
         """
         raws, _ = self._ahead(inputs, 1, lengths, lambda parameters: self.output.mean(parameters)[:, 0])
         return Parameters(raws, *self.scaling(inputs.past))
 
     @torch.no_grad()
-    def paths(
+    def sample_paths(
         self,
         inputs: ForecastInputs,
         samples: int,
@@ -160,43 +165,33 @@ class AutoregressiveForecaster(Forecaster):
 
         `choose` maps the parameters of one step of all rows to values [L, C].
         """
-        B, T, C = inputs.past.shape
+        B, T, _ = inputs.past.shape
         S, H = samples, self.horizon
         location_BC, scale_BC = self.scaling(inputs.past)
         origin_B = self._origins(inputs, lengths)
-        dtype = inputs.gaps.dtype
+        dtype = inputs.time_deltas.dtype
         z_BTC = scaled(inputs.past, location_BC, scale_BC, dtype)
         missing_BTC = inputs.past.isnan()
         own_BF = window_features(location_BC, scale_BC, dtype)
         own_BTF = own_BF[:, None].expand(-1, T, -1)
-        known_BTF = torch.cat([own_BTF, self.covariates.known_past(inputs), inputs.gaps[..., None]], -1)
+        known_BTF = torch.cat([own_BTF, self.covariates.known_past(inputs), inputs.time_deltas[..., None]], -1)
         place_BT = torch.arange(T, device=z_BTC.device).expand(B, -1)
-        x_BTI = torch.cat([self._lagged(z_BTC, missing_BTC, place_BT), known_BTF], -1)
+        x_BTI = torch.cat([lagged(z_BTC, missing_BTC, place_BT, self.lags), known_BTF], -1)
         _, state = self.rnn(x_BTI, lengths=lengths)
         state = map_state(lambda leaf: leaf.repeat(S, *[1] * (leaf.dim() - 1)), state)
 
-        # the values at the lags, then the sampled ones, with the origin of each window at the same place
-        K = self.longest_lag
-        place_BK = origin_B[:, None] + torch.arange(-K, 0, device=z_BTC.device)
-        before_BK1 = (place_BK < 0)[..., None]
-        index_BKC = place_BK.clamp(min=0)[..., None].expand(-1, -1, C)
-        z_LNC = torch.cat([z_BTC.gather(1, index_BKC).masked_fill(before_BK1, 0), z_BTC.new_zeros(B, H, C)], 1)
-        missing_BKC = missing_BTC.gather(1, index_BKC) | before_BK1
-        missing_LNC = torch.cat([missing_BKC, missing_BKC.new_zeros(B, H, C)], 1)
-        z_LNC, missing_LNC = z_LNC.repeat(S, 1, 1), missing_LNC.to(z_LNC.dtype).repeat(S, 1, 1)
+        values = SampledValues(z_BTC, missing_BTC, origin_B, self.longest_lag, H, S)
         future_BHF = torch.cat([own_BF[:, None].expand(-1, H, -1), self.covariates.future(inputs)], -1)
         future_LHF = future_BHF.repeat(S, 1, 1)
         gap_L1 = future_LHF.new_ones(S * B, 1)
         location_LC, scale_LC = location_BC.repeat(S, 1), scale_BC.repeat(S, 1)
         raws, chosen = [], []
         for k in range(H):
-            read = K + k - self.lags
-            lagged = torch.cat([z_LNC[:, read].flatten(1), missing_LNC[:, read].flatten(1)], -1)
-            x_L1I = torch.cat([lagged, future_LHF[:, k], gap_L1], -1)[:, None]
+            x_L1I = torch.cat([values.before(k, self.lags), future_LHF[:, k], gap_L1], -1)[:, None]
             y_L1O, state = self.rnn(x_L1I, state)
             parameters = Parameters(self._raw(y_L1O), location_LC, scale_LC)
             value_LC = choose(parameters)
-            z_LNC[:, K + k] = (value_LC - location_LC) / scale_LC
+            values.append(k, (value_LC - location_LC) / scale_LC)
             raws.append(parameters.raw)
             chosen.append(value_LC)
         return torch.cat(raws, 1), torch.stack(chosen, 1)
@@ -207,24 +202,17 @@ class AutoregressiveForecaster(Forecaster):
         """Return parameters and values of all N steps, past and horizon in one sequence, and the number of steps."""
         B, T, _ = inputs.past.shape
         origin_B1 = self._origins(inputs, lengths)[:, None]
-        place_BN = torch.arange(T + self.horizon, device=origin_B1.device).expand(B, -1)
-        # the index in [past, horizon] of the step at each place
-        source_BN = torch.where(place_BN < origin_B1, place_BN, place_BN + T - origin_B1)
-        padding_BN = source_BN >= T + self.horizon
-        source_BN = source_BN.clamp(max=T + self.horizon - 1)
-
-        def joined(past: Tensor, future: Tensor) -> Tensor:
-            return torch.cat([past, future], 1).gather(1, source_BN[..., None].expand(-1, -1, past.shape[2]))
-
+        whole = OneSequence(origin_B1, T, self.horizon)
+        place_BN, joined = whole.place_BN, whole.joined
         location_BC, scale_BC = self.scaling(inputs.past)
-        values_BNC = joined(inputs.past, targets_BHC).masked_fill(padding_BN[..., None], torch.nan)
+        values_BNC = joined(inputs.past, targets_BHC).masked_fill(whole.padding_BN[..., None], torch.nan)
         known_BNF = joined(self.covariates.known_past(inputs), self.covariates.future(inputs))
-        gap_BN1 = joined(inputs.gaps[..., None], inputs.gaps.new_ones(B, self.horizon, 1))
-        dtype = inputs.gaps.dtype
+        gap_BN1 = joined(inputs.time_deltas[..., None], inputs.time_deltas.new_ones(B, self.horizon, 1))
+        dtype = inputs.time_deltas.dtype
         z_BNC = scaled(values_BNC, location_BC, scale_BC, dtype)
         own_BNF = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, T + self.horizon, -1)
-        lagged = self._lagged(z_BNC, values_BNC.isnan(), place_BN)
-        x_BNI = torch.cat([lagged, own_BNF, known_BNF, gap_BN1], -1)
+        before_BNI = lagged(z_BNC, values_BNC.isnan(), place_BN, self.lags)
+        x_BNI = torch.cat([before_BNI, own_BNF, known_BNF, gap_BN1], -1)
         ends_B = None if lengths is None else origin_B1[:, 0] + self.horizon
         y_BNO, _ = self.rnn(x_BNI, lengths=ends_B)
         return Parameters(self._raw(y_BNO), location_BC, scale_BC), values_BNC, place_BN
@@ -232,16 +220,6 @@ class AutoregressiveForecaster(Forecaster):
     def _raw(self, y_BNO: Tensor) -> Tensor:
         raw_BNCP: Tensor = self.head(self.dropout(y_BNO)).unflatten(2, (self.channels, self.output.size))
         return raw_BNCP
-
-    def _lagged(self, z_BNC: Tensor, missing_BNC: Tensor, place_BN: Tensor) -> Tensor:
-        """Return the lagged values and where they are missing or before the window [B, N, 2 L C]."""
-        place_BNL = place_BN[..., None] - self.lags
-        before_BNL1 = (place_BNL < 0)[..., None]
-        B, N, L = place_BNL.shape
-        index = place_BNL.clamp(min=0).view(B, N * L, 1).expand(-1, -1, z_BNC.shape[2])
-        lagged_BNLC = z_BNC.gather(1, index).view(B, N, L, -1).masked_fill(before_BNL1, 0)
-        missing_BNLC = missing_BNC.gather(1, index).view(B, N, L, -1) | before_BNL1
-        return torch.cat([lagged_BNLC.flatten(2), missing_BNLC.to(z_BNC.dtype).flatten(2)], -1)
 
     @staticmethod
     def _origins(inputs: ForecastInputs, lengths: Lengths | None) -> Tensor:

@@ -13,8 +13,10 @@ from rnnkit.layers import RNN, LockedDropout
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled, window_features
 from rnnkit.masks import Lengths, as_lengths, last_valid
 from rnnkit.models.forecasting.covariates import Covariates
-from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.models.forecasting.distributions.output import Output
+from rnnkit.models.forecasting.forecaster import Forecaster, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Steps
 
 
@@ -28,19 +30,20 @@ class DirectForecaster(Forecaster):
 
     z are the values on the scale of the window, 0 where missing; u are the covariates of the past, including location
     and scale of the window, v those that are known for the future. The time gap is the last input, as `CfCCell` with
-    `time_gap=True` expects. a is the forecast of `LinearPart`, for the parameters that are values.
+    `elapsed_time=True` expects. a is the forecast of `LinearPart`, for the parameters that are values.
 
     Axes: B windows, T past steps, H steps of the horizon, C channels, P parameters.
 
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output: see `Forecaster`.
-        channels, horizon, context: C, H, and the largest T.
+        channels, horizon, context: C, H, and the largest T, if there is one.
         past_covariates, ..., static_categories: see `Covariates`.
         scaling: see `Forecaster`.
-        hidden_size, num_layers: of the RNN.
+        hidden_size, num_layers: of the RNN; None is 64.
         step_size: the width of each c and of the layer after it.
-        linear: the number of past steps that the linear part reads, 0 for none; see `LinearPart`.
+        linear: the number of past steps that the linear part reads, 0 or None for none; see `LinearPart`.
+        linear_lag: the lag that the linear part repeats at first; 0 or None for none.
         dropout: probability of dropout between the layers and before W, in [0, 1).
 
     Raises:
@@ -61,7 +64,7 @@ class DirectForecaster(Forecaster):
         *,
         channels: int,
         horizon: Steps,
-        context: Steps,
+        context: Steps | None = None,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -69,13 +72,15 @@ class DirectForecaster(Forecaster):
         static: int = 0,
         static_categories: Sequence[int] = (),
         scaling: WindowScalingKind | Callable[..., nn.Module] = "standard",
-        hidden_size: PositiveInt = 64,
+        hidden_size: PositiveInt | None = None,
         num_layers: Layers = 1,
         step_size: PositiveInt = 16,
-        linear: NonNegativeInt = 0,
+        linear: NonNegativeInt | None = None,
+        linear_lag: NonNegativeInt | None = None,
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__(output, channels, horizon, scaling)
+        hidden_size = 64 if hidden_size is None else hidden_size
         check_sizes(hidden_size=hidden_size, step_size=step_size)
         check_probability("dropout", dropout, key="model.dropout")
         self.covariates = Covariates(
@@ -91,19 +96,27 @@ class DirectForecaster(Forecaster):
             nn.ReLU(),
             nn.Linear(step_size, channels * output.size),
         )
-        self.linear = LinearPart(linear, horizon, context)
+        self.linear = LinearPart(linear or 0, horizon, context, linear_lag or 0)
+        if linear_lag:
+            last = self.step[-1]
+            assert isinstance(last, nn.Linear)
+            with torch.no_grad():  # the forecast starts as that of the linear part
+                last.weight.view(channels, output.size, -1)[:, : output.num_location_parameters] = 0
+                last.bias.view(channels, output.size)[:, : output.num_location_parameters] = 0
 
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
         location_BC, scale_BC = self.scaling(inputs.past)
-        dtype = inputs.gaps.dtype
+        dtype = inputs.time_deltas.dtype
         z_BTC = scaled(inputs.past, location_BC, scale_BC, dtype)
         missing_BTC = inputs.past.isnan().to(z_BTC.dtype)
         own_BTC = window_features(location_BC, scale_BC, dtype)[:, None].expand(-1, z_BTC.shape[1], -1)
-        x_BTI = torch.cat([z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.gaps[..., None]], -1)
+        x_BTI = torch.cat(
+            [z_BTC, missing_BTC, own_BTC, self.covariates.past(inputs), inputs.time_deltas[..., None]], -1
+        )
         y_BTO, _ = self.rnn(x_BTI, lengths=lengths_B)
         c_BHS = self.steps(self.dropout(last_valid(y_BTO, lengths_B))).unflatten(1, (self.horizon, self.step_size))
         theta_BHX = self.step(torch.cat([c_BHS, self.covariates.future(inputs)], -1))
         raw_BHCP = theta_BHX.unflatten(2, (self.channels, self.output.size))
-        raw_BHCP = self.linear.added(raw_BHCP, self.output.moving, z_BTC, lengths_B)
+        raw_BHCP = self.linear.added(raw_BHCP, self.output.num_location_parameters, z_BTC, lengths_B)
         return Parameters(raw_BHCP, location_BC, scale_BC)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,46 +11,11 @@ from rnnkit.batch import ForecastInputs
 from rnnkit.errors import UserError
 from rnnkit.layers.window_scaling import WINDOW_SCALINGS, WindowScaling
 from rnnkit.masks import Lengths
+from rnnkit.models.forecasting.distributions.output import Output
+from rnnkit.models.forecasting.parameters import Parameters
 
-
-class Parameters(NamedTuple):
-    """The output of a model for N steps: raw parameters, from which an output makes a distribution.
-
-    Args:
-        raw: [B, N, C, P], P unbounded numbers for each step and channel, on the scale of the window.
-        location, scale: [B, C], in the dtype of the batch; a value x of the batch and a value z on the scale of the
-            window are related by x = location + scale z.
-    """
-
-    raw: Tensor
-    location: Tensor
-    scale: Tensor
-
-    def moved(self, location_BC: Tensor, scale_BC: Tensor) -> "Parameters":
-        """Return the parameters of location + scale x in place of x."""
-        return Parameters(self.raw, location_BC + scale_BC * self.location, scale_BC * self.scale)
-
-
-class Output(Protocol):
-    """The interface of an output, as far as models need it."""
-
-    @property
-    def size(self) -> int:
-        """P, the number of raw parameters for each step and channel."""
-
-    @property
-    def moving(self) -> int:
-        """The number of them, the first ones, that are values and move with the forecast."""
-
-    @property
-    def scalings(self) -> tuple[str, ...]:
-        """The kinds of window scaling that the distribution supports."""
-
-    def mean(self, parameters: Parameters) -> Tensor:
-        """Return the mean [B, N, C] in the units of the batch."""
-
-    def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return samples [samples, B, N, C] in the units of the batch."""
+CONTEXT = 96
+"""The number of past steps of a model that is built before the data have chosen it."""
 
 
 class Forecaster(nn.Module, ABC):
@@ -86,7 +51,7 @@ class Forecaster(nn.Module, ABC):
     def forward(self, inputs: ForecastInputs, *, lengths: Lengths | None = None) -> Parameters:
         """Return the parameters of the horizon, [B, H, C, P], given the past."""
 
-    def teach(
+    def teacher_forced(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """Return the parameters for the training loss and the values [B, N, C] to compare them with, those of the
@@ -94,13 +59,13 @@ class Forecaster(nn.Module, ABC):
         """
         return self(inputs, lengths=lengths), targets
 
-    def foreseen(
+    def teacher_forced_horizon(
         self, inputs: ForecastInputs, targets: Tensor, *, lengths: Lengths | None = None
     ) -> tuple[Parameters, Tensor]:
         """Return the parameters for evaluation and the values of the horizon [B, H, C] to compare them with."""
         return self(inputs, lengths=lengths), targets
 
-    def paths(
+    def sample_paths(
         self,
         inputs: ForecastInputs,
         samples: int,

@@ -15,8 +15,10 @@ from rnnkit.errors import UserError
 from rnnkit.layers import RNN
 from rnnkit.layers.window_scaling import WindowScalingKind, scaled
 from rnnkit.masks import Lengths, as_lengths
-from rnnkit.models.forecasting.forecaster import Forecaster, Output, Parameters, check_sizes
+from rnnkit.models.forecasting.distributions.output import Output
+from rnnkit.models.forecasting.forecaster import CONTEXT, Forecaster, check_sizes
 from rnnkit.models.forecasting.linear_part import LinearPart
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Layers, NonNegativeInt, PositiveInt, Probability, Steps
 
 
@@ -38,7 +40,7 @@ class SegmentForecaster(Forecaster):
     Args:
         cell: a cell factory, called as `cell(input_size, hidden_size)`.
         output, channels, horizon, scaling: see `Forecaster`.
-        context: the largest T; steps before the first one of a shorter past are missing values.
+        context: the largest T, 96 if None; steps before the first one of a shorter past are missing values.
         past_covariates, ..., static_categories: must be empty; this model reads values only.
         segment: the number of steps in a segment.
         hidden_size, num_layers: of the RNN; the size must be even.
@@ -63,7 +65,7 @@ class SegmentForecaster(Forecaster):
         *,
         channels: int,
         horizon: Steps,
-        context: Steps,
+        context: Steps | None = None,
         past_covariates: int = 0,
         future_covariates: int = 0,
         past_categories: Sequence[int] = (),
@@ -86,8 +88,9 @@ class SegmentForecaster(Forecaster):
         if past_covariates or past_categories or static or static_categories:
             numbers, categories = past_covariates + static, len(past_categories) + len(static_categories)
             got = f"{numbers} numeric and {categories} categorical ones"
-            fix = "data.time_features=false if they are the calendar, or model=direct_forecaster"
+            fix = "data.covariates.time_features=false if they are the calendar, or model=direct_forecaster"
             raise UserError("model", "data without covariates, since SegmentForecaster reads values only", got, fix=fix)
+        context = CONTEXT if context is None else context
         self.context, self.segment = context, segment
         self.segments = -(-horizon // segment)
         self.embedding = nn.Linear(segment, hidden_size)
@@ -103,7 +106,7 @@ class SegmentForecaster(Forecaster):
         lengths_B = None if lengths is None else as_lengths(lengths, inputs.past)
         past_BTC = _to_the_right(inputs.past, lengths_B, -(-self.context // self.segment) * self.segment)
         location_BC, scale_BC = self.scaling(past_BTC)
-        z_BTC = scaled(past_BTC, location_BC, scale_BC, inputs.gaps.dtype)
+        z_BTC = scaled(past_BTC, location_BC, scale_BC, inputs.time_deltas.dtype)
         missing_BTC = past_BTC.isnan().to(z_BTC.dtype)
         x_LJH = torch.relu(self.embedding(self._folded(z_BTC)) + self.missing(self._folded(missing_BTC)))
         _, state = self.rnn(x_LJH)
@@ -115,7 +118,7 @@ class SegmentForecaster(Forecaster):
         y_L1O, _ = self.rnn(query_L1H, state)
         raw_LX = self.decoding(self.dropout(y_L1O[:, 0]))
         raw_BCHP = raw_LX.view(B, C, M * self.segment, self.output.size)[:, :, : self.horizon]
-        raw_BHCP = self.linear.added(raw_BCHP.transpose(1, 2), self.output.moving, z_BTC, None)
+        raw_BHCP = self.linear.added(raw_BCHP.transpose(1, 2), self.output.num_location_parameters, z_BTC, None)
         return Parameters(raw_BHCP, location_BC, scale_BC)
 
     def _folded(self, x_BTC: Tensor) -> Tensor:

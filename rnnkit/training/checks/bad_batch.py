@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,26 @@ def plain(value: Any) -> Any:
     return {"type": name, "parts": [plain(part) for part in found], **keys, **names}
 
 
+_CASE = {"state_dict": Mapping, "carry": list, "random": Tensor, "step": int, "batch": Mapping}
+"""The parts of a `bad_batch.pt`."""
+
+
+def check_case(case: Any, path: Path) -> None:
+    """Check that the content of a `bad_batch.pt` has its parts.
+
+    Raises:
+        UserError: if it does not.
+    """
+    problem = None
+    if not isinstance(case, Mapping):
+        problem = f"a {type(case).__name__}"
+    else:
+        wrong = [name for name, kind in _CASE.items() if not isinstance(case.get(name), kind)]
+        problem = f"{', '.join(wrong)} missing or of another type" if wrong else None
+    if problem is not None:
+        raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({problem})", fix="another run")
+
+
 def read_batch(kept: Any, path: Path) -> SequenceBatch:
     """Return the batch that was saved as `plain(batch)`.
 
@@ -59,7 +80,9 @@ def read_batch(kept: Any, path: Path) -> SequenceBatch:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         batch = f"{type(error).__name__}: {error}"
     if not isinstance(batch, SequenceBatch):
-        raise UserError("run", "a whole bad_batch.pt", f"'{path}' ({batch})", fix="another run")
+        raise UserError(
+            "run", "an undamaged bad_batch.pt", f"'{path}' ({batch})", fix="an undamaged copy of the run folder"
+        )
     return batch
 
 

@@ -15,7 +15,7 @@ from rnnkit.engines import ScanEvent, observe
 from rnnkit.errors import UserError
 from rnnkit.tasks import Task
 from rnnkit.training.checks.diagnosis import cell_names
-from rnnkit.training.checks.rehearsal import Rehearsal, preserving_state
+from rnnkit.training.checks.dry_run import DryRun, preserving_state
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
     device = trainer.strategy.root_device
     threads = f" with {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     with preserving_state(task, weights=True):
-        found = _rehearsed(Rehearsal(task, trainer), task, data)
+        found = _rehearsed(DryRun(task, trainer), task, data)
     if not found:
         print(f"every operation of this step is reproducible on {device}{threads}", flush=True)
     elif wanted == "warn":
@@ -75,14 +75,14 @@ def check_determinism(config: DictConfig, trainer: L.Trainer, task: Task, data: 
         raise UserError("deterministic", expected, "; ".join(found), fix=fix)
 
 
-def _rehearsed(rehearsal: Rehearsal, task: Task, data: Any) -> list[str]:
+def _rehearsed(dry_run: DryRun, task: Task, data: Any) -> list[str]:
     """Return the nondeterministic operations of one step and one validation batch, in the order of execution."""
-    trial = rehearsal.task(training=True)
+    trial = dry_run.task(training=True)
     with _recording(trial.model) as recorder:
         assert trial.optimizer is not None
         optimizer = trial.optimizer(trial.model.parameters())
         recorder.stage = "the loss"
-        loss = rehearsal.loss(trial, _first(data.train_dataloader()))
+        loss = dry_run.loss(trial, _first(data.train_dataloader()))
         recorder.stage = "the loss, backward"
         loss.backward()
         if trial.clip is not None:
@@ -90,9 +90,9 @@ def _rehearsed(rehearsal: Rehearsal, task: Task, data: Any) -> list[str]:
             trial.clip([p for p in trial.model.parameters() if p.grad is not None])
         recorder.stage = "the optimizer"
         optimizer.step()
-        trial = rehearsal.task(training=False)
+        trial = dry_run.task(training=False)
         recorder.stage = "validation"
-        rehearsal.validate(trial, _first(data.val_dataloader()))
+        dry_run.validate(trial, _first(data.val_dataloader()))
         trial.compute_metrics("val")
     return list(recorder.found)
 

@@ -32,7 +32,7 @@ def locate(model: nn.Module, loss: Any) -> str:
     >>> x_BTI = torch.zeros(2, 5, 3)
     >>> x_BTI[1, 3] = torch.inf
     >>> locate(rnn, lambda: rnn(x_BTI)[0].sum())
-    'the output of rnn, layer 1, time step 3, lane 1'
+    'the output of rnn, layer 1, time step 3, row 1'
     """
     with _recorded(model) as outputs:
         total = loss()
@@ -59,12 +59,11 @@ def locate(model: nn.Module, loss: Any) -> str:
 
 def cell_names(model: nn.Module) -> dict[nn.Module, str]:
     """Return the name of every cell: in recurrent stacks by layer and direction, elsewhere by its path."""
-    stacked = {
-        cell: f"{name or 'rnn'}, layer {place // (2 if module.bidirectional else 1) + 1}"
-        + (", backward" if module.bidirectional and place % 2 else "")
+    stacked: dict[nn.Module, str] = {
+        cell: f"{name or 'rnn'}, {place}"
         for name, module in model.named_modules()
         if isinstance(module, RNN)
-        for place, cell in enumerate(module.cells)
+        for place, cell in module.named_cells()
     }
     cells = {module: name for name, module in model.named_modules() if isinstance(module, Cell)}
     within = {part for cell in cells for part in cell.modules() if part is not cell}
@@ -108,4 +107,4 @@ def _place(values: Tensor, *, first: bool) -> str:
     bad_BT = ~values.detach().isfinite().flatten(2).all(dim=2)
     steps = bad_BT.any(dim=0).nonzero().flatten().tolist()
     step = steps[0] if first else steps[-1]
-    return f", time step {step}, lane {int(bad_BT[:, step].nonzero()[0])}"
+    return f", time step {step}, row {int(bad_BT[:, step].nonzero()[0])}"

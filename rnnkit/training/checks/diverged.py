@@ -1,13 +1,13 @@
 """Detection of training that has diverged with finite losses."""
 
 import math
-import sys
 from typing import Any
 
 import lightning as L
 from torch import Tensor
 
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.tasks import Task
 
 FACTOR = 1000
@@ -84,13 +84,13 @@ class Diverged(L.Callback):
                 "training",
                 f"finite numbers, near the first loss or below it ({first})",
                 f"a mean loss of {self._mean:.4g} and a best {self.monitor} of {best:.4g}: the training has diverged, "
-                "and its checkpoints are useless",
+                "and its checkpoints are not usable",
                 fix=f"optimizer.lr={min(rate / 10, 0.1):.3g}",
             )
         if not self.is_well:
-            print("the training diverged at its end: last.ckpt is useless, best.ckpt is older", file=sys.stderr)
+            notice("Training diverged near its end. Use best.ckpt; last.ckpt is not usable.")
         if not self.was_measured:
-            print(f"{self.monitor} was never finite: best.ckpt is not chosen by it", file=sys.stderr)
+            notice(f"{self.monitor} was never finite, so best.ckpt was not selected by it.")
 
     def _settle(self) -> None:
         if self.first is None and self._begun is not None:

@@ -1,4 +1,4 @@
-"""How many bytes of tensors are alive, operation by operation, and how that grows with the rows of a batch."""
+"""The bytes of live tensors after each operation, and how they grow with the rows of a batch."""
 
 import weakref
 from bisect import bisect_right
@@ -13,10 +13,10 @@ from rnnkit.compat.torch import TorchDispatchMode, storage_key, tree_leaves
 
 
 class LiveMemory(TorchDispatchMode):
-    """Records in `course` how many bytes of new tensors are alive after each operation.
+    """Records in `course` the bytes of new tensors that are alive after each operation.
 
-    Operations of backward passes, of custom functions and of checkpointing are recorded, too. What a kernel allocates
-    and frees is not.
+    Operations of backward passes, of custom functions and of checkpointing are included. Memory that a kernel
+    allocates and frees is not.
 
     >>> import torch
     >>> x = torch.zeros(1000)
@@ -54,11 +54,11 @@ class LiveMemory(TorchDispatchMode):
 
 
 class Growth:
-    """The most memory that is alive for any number of rows, from the courses of the same work on two and on three.
+    """The peak of live memory for any number of rows, from the records of the same work on two and on three rows.
 
-    The result of each operation grows in proportion to the rows, or not at all. Where the peak is depends on the number
-    of rows. Courses of different operations are compared by their peaks alone. `scale` is by how much the whole batch
-    is longer in time.
+    The result of each operation grows in proportion to the rows, or is constant. The place of the peak depends on the
+    number of rows. Records with different operations are compared by their peaks only. `scale` is the length of the
+    whole batch relative to that of the rows.
 
     >>> growth = Growth([100, 90], [100, 110])
     >>> growth.peak(2), growth.peak(10)
@@ -73,9 +73,9 @@ class Growth:
         self._scale = scale
 
     def peak(self, rows: int) -> int:
-        """Bytes for so many rows."""
+        """Return the bytes for a number of rows."""
         return int((self._course + (rows * self._scale - 2) * self._slope).max())
 
     def most_rows(self, room: int) -> int:
-        """The most rows whose peak is at most `room` bytes; 0 where there are none."""
+        """Return the largest number of rows whose peak is at most `room` bytes; 0 if there is none."""
         return bisect_right(range(1, 1 << 40), room, key=self.peak)

@@ -12,6 +12,7 @@ from torch import Tensor
 from rnnkit.batch import SequenceBatch
 from rnnkit.cells import map_state, state_leaves
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 from rnnkit.tasks import Task
 from rnnkit.training.checks.bad_batch import plain
 from rnnkit.training.checks.diagnosis import locate
@@ -105,6 +106,7 @@ class NonFiniteGuard(L.Callback):
             except (TypeError, OSError) as error:
                 again = f"The batch could not be saved: {error}"
         step = f"step {trainer.global_step}: non-finite gradient; step skipped"
+        # from every process, since the value may be in one of them only
         print(f"{step}. First non-finite value: {where}. {again}", file=sys.stderr)
 
     def _go_back(self, trainer: L.Trainer, task: Task) -> None:
@@ -127,10 +129,9 @@ class NonFiniteGuard(L.Callback):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
         _scale_rates(trainer, 0.5)
-        print(
+        notice(
             f"step {trainer.global_step}: {self.most} consecutive non-finite gradients; restored the weights of step "
-            f"{whole['global_step']} and halved the learning rate",
-            file=sys.stderr,
+            f"{whole['global_step']} and halved the learning rate"
         )
 
 

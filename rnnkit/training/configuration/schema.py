@@ -1,26 +1,24 @@
 """Validation of a whole configuration against the annotations of its classes, before anything is read or built."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 import lightning as L
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.errors import Problems, UserError
 from rnnkit.training.configuration.construct import locate
 from rnnkit.training.configuration.foreign import SET_BY_A_RUN
-from rnnkit.training.configuration.monitored import monitor_problems, settled_mode
+from rnnkit.training.configuration.monitored import monitor_problems
 from rnnkit.training.configuration.processes import device_problems
+from rnnkit.training.configuration.references import at_its_source, references, resolved, with_mode
 from rnnkit.training.configuration.settings import RunSettings
 from rnnkit.training.configuration.signatures import Signature, signature_of
-from rnnkit.training.configuration.values import MISSING, check_value, is_node, written
+from rnnkit.training.configuration.values import MISSING, check_value, is_node
+from rnnkit.training.configuration.wording import group_of, written
 
-REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 REQUIRED = (
     "task",
     "data",
@@ -39,8 +37,9 @@ REQUIRED = (
 def check_configuration(config: DictConfig) -> None:
     """Check for unknown arguments, values of another type or out of range, and classes of another kind.
 
-    The arguments of a node are those of its `_target_`, which may be a user's own class. An argument without an
-    annotation accepts any value, and so does an unknown key at the top level.
+    The arguments of a node are those of its `_target_`, which may be a user's own class. The keys of an argument that
+    is annotated with a dataclass are its fields. An argument without an annotation accepts any value, and so does an
+    unknown key at the top level.
 
     Raises:
         UserError: with all problems, each by its key.
@@ -48,15 +47,15 @@ def check_configuration(config: DictConfig) -> None:
     for name in REQUIRED:
         if name not in config:
             raise UserError(name, "a value, which every run needs", "none", fix=f"leaving out ~{name}")
-    plain = _resolved(_with_mode(config))
-    sources = dict(_references(OmegaConf.to_container(config, resolve=False)))
+    plain = resolved(with_mode(config))
+    sources = dict(references(OmegaConf.to_container(config, resolve=False)))
     problems: dict[str, UserError] = {}
     for problem in (
         *_mapping("", plain, RunSettings, is_closed=False),
         *monitor_problems(config),
         *device_problems(config),
     ):
-        named = _at_its_source(problem, sources)
+        named = at_its_source(problem, sources)
         problems.setdefault(named.argument, named)
     found = Problems()
     found.found = [*problems.values()]
@@ -70,7 +69,7 @@ def check_built(config: DictConfig, names: Iterable[str]) -> None:
         UserError: with all problems, each by its key.
     """
     settings = signature_of(RunSettings).parameters
-    plain = _resolved(config)
+    plain = resolved(config)
     found = Problems()
     found.found = [problem for name in names for problem in _nodes(name, _taken(plain[name]), settings[name].hint)]
     found.raise_all()
@@ -89,42 +88,6 @@ def _taken(node: Any) -> Any:
     return {name: value for name, value in node.items() if name in known or name.startswith("_") or not others}
 
 
-def _with_mode(config: DictConfig) -> DictConfig:
-    """Set `monitor_mode` for nodes that refer to it; if there is none, the problem is reported for the monitor."""
-    settled = deepcopy(config)
-    with open_dict(settled):
-        settled.monitor_mode = settled_mode(config) or "min"
-    return settled
-
-
-def _resolved(config: DictConfig) -> dict[str, Any]:
-    try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", None) or "configuration")
-        reason = str(error).splitlines()[0]
-        raise UserError(key, "a value, or a ${key} that exists", reason, fix=f"{key}=...") from error
-
-
-def _references(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each key whose value refers to another key, and that key."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _references(value, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, str) and (match := REFERENCE.fullmatch(node)):
-        yield key, match[1]
-
-
-def _at_its_source(problem: UserError, sources: Mapping[str, str]) -> UserError:
-    """Return the problem under the key that the user sets, if the key refers to another one."""
-    key = problem.argument
-    for taken, source in sources.items():
-        if key == taken or key.startswith(f"{taken}."):
-            named = problem.renamed(source + key.removeprefix(taken))
-            return _at_its_source(named, sources)
-    return problem
-
-
 def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool = True) -> Iterator[UserError]:
     """Yield the problems of the arguments of a class or function."""
     signature = signature_of(target)
@@ -139,12 +102,16 @@ def _mapping(key: str, node: Mapping[str, Any], target: Any, *, is_closed: bool 
             yield UserError(where, "no value, since the run sets it", written(value), fix=SET_BY_A_RUN[name])
         elif name in signature.parameters:
             hint, default = signature.parameters[name]
+            group = group_of(hint)
+            if group is not None and isinstance(value, Mapping) and not is_node(value):
+                yield from _mapping(where, value, group)
+                continue
             problems = [*_value(where, value, hint, default)]
             yield from problems or _nodes(where, value, hint)
         elif signature.is_open or not is_closed or str(name).startswith("_"):
             yield from _nodes(where, value, Any)
         else:
-            yield _unknown(where, name, value, node["_target_"], signature)
+            yield _unknown(where, name, value, node.get("_target_"), signature)
 
 
 def _value(key: str, value: Any, hint: Any, default: Any) -> Iterator[UserError]:
@@ -201,9 +168,12 @@ def _inner(hint: Any) -> Any:
     return arguments[-1] if arguments else Any
 
 
-def _unknown(key: str, name: str, value: Any, target: str, signature: Signature) -> UserError:
+def _unknown(key: str, name: str, value: Any, target: str | None, signature: Signature) -> UserError:
     near = get_close_matches(name, signature.parameters, n=3)
+    group = key.removesuffix(f".{name}")
     expected = f"an argument of {target}{', such as ' + ', '.join(near) if near else ''}"
+    if target is None:  # a group of arguments
+        expected = f"a key of {group}: {', '.join(signature.parameters)}"
     fix = f"{key.removesuffix(name)}{near[0]}={written(value)}" if near else f"leaving out {key}"
     return UserError(key, expected, f"{name}, which it does not take", fix=fix)
 

@@ -2,9 +2,9 @@
 
 import difflib
 import math
-import re
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -12,15 +12,14 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import annotated_types as at
 
 from rnnkit.errors import UserError
+from rnnkit.training.configuration.wording import constraints, described, is_many, written
 
 MISSING: Any = object()
 """The default of a parameter without one."""
 
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 LARGEST = 2**63 - 1
 BY_NAME = ("torch.device", "torch.dtype")
 """Classes that torch also accepts by name."""
-PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")
 
 
 def check_value(key: str, value: Any, hint: Any, default: Any = MISSING) -> None:
@@ -46,9 +45,9 @@ def fits(value: Any, hint: Any) -> bool:
     if hint in (Any, object, MISSING) or isinstance(hint, (str, TypeVar)):
         return True
     if origin is Annotated:
-        constraints = _constraints(hint)
-        unbounded = isinstance(value, float) and math.isinf(value) and any(_is_infinite(one) for one in constraints)
-        return (unbounded or fits(value, arguments[0])) and all(_meets(value, one) for one in constraints)
+        bounds = constraints(hint)
+        unbounded = isinstance(value, float) and math.isinf(value) and any(_is_infinite(one) for one in bounds)
+        return (unbounded or fits(value, arguments[0])) and all(_meets(value, one) for one in bounds)
     if origin in (Union, types.UnionType):
         return any(fits(value, member) for member in arguments)
     if origin is Literal:
@@ -72,65 +71,17 @@ def fits(value: Any, hint: Any) -> bool:
         return all(hasattr(value, name) for name in _members_of(kind))
     if isinstance(value, str) and f"{kind.__module__}.{kind.__name__}" in BY_NAME:
         return True
+    if is_dataclass(kind) and isinstance(value, Mapping):
+        return True  # its keys are checked one by one
     if issubclass(kind, Mapping):
         keys, values = arguments or (Any, Any)
         return isinstance(value, Mapping) and all(fits(k, keys) and fits(v, values) for k, v in value.items())
     if issubclass(kind, tuple) and arguments and arguments[-1] is not Ellipsis:
         return isinstance(value, list | tuple) and _all_fit(value, arguments)
-    if _is_many(kind):
+    if is_many(kind):
         item = arguments[0] if arguments else Any
         return isinstance(value, list | tuple) and all(fits(one, item) for one in value)
     return isinstance(value, kind) and not isinstance(value, Mapping)
-
-
-def described(hint: Any) -> str:
-    """Describe the values that an annotation allows.
-
-    >>> from rnnkit.ranges import Probability
-    >>> described(Probability | None)
-    'a number in [0, 1) or null'
-    """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        named = [one.documentation for one in _constraints(hint) if isinstance(one, at.DocInfo)]
-        return (named or [described(arguments[0])])[0] + _range(arguments[0], _constraints(hint))
-    if origin in (Union, types.UnionType):
-        choices = tuple(choice for member in arguments if get_origin(member) is Literal for choice in get_args(member))
-        others = [member for member in arguments if get_origin(member) is not Literal]
-        words = [*map(described, others), *([described(Literal[choices])] if choices else [])]
-        members = sorted(dict.fromkeys(words), key=["settings with a _target_", "null"].count)
-        members = sorted(members, key="null".__eq__)
-        return f"{', '.join(members[:-1])} or {members[-1]}" if members[1:] else members[0]
-    if origin is Literal:
-        names = [*dict.fromkeys(map(written, arguments))]
-        return f"one of {', '.join(names)}" if names[1:] else names[0]
-    if hint in WORDS or hint is None:
-        return WORDS[type(None) if hint is None else hint]
-    kind = origin or hint
-    if not isinstance(kind, type):
-        return "something else"
-    if issubclass(kind, PathLike):
-        return "a path"
-    if issubclass(kind, Mapping):
-        return f"a mapping{_each(arguments[1:])}"
-    if issubclass(kind, tuple) and arguments and arguments[-1] is not Ellipsis:
-        return f"a list of {len(arguments)}{_each(arguments[:1])}"
-    if _is_many(kind):
-        return f"a list{_each(arguments[:1])}"
-    return "settings with a _target_"
-
-
-def written(value: Any) -> str:
-    """Return a value as it is typed on the command line: `null`, `true`, `[1,2]`, `'a text'`."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{k}:{written(v)}' for k, v in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, str | Path):
-        return str(value) if PLAIN.fullmatch(str(value)) else f"'{value}'"
-    return str(value)
 
 
 def is_node(value: Any) -> bool:
@@ -142,10 +93,6 @@ def _all_fit(values: Sequence[Any], hints: Sequence[Any]) -> bool:
     return len(values) == len(hints) and all(map(fits, values, hints))
 
 
-def _is_many(kind: type) -> bool:
-    return kind.__module__ in ("builtins", "collections.abc") and issubclass(kind, Iterable) and kind is not bytes
-
-
 def _members_of(protocol: type) -> set[str]:
     parts = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]
     names = {name for part in parts for name in (*vars(part), *vars(part).get("__annotations__", {}))}
@@ -154,14 +101,6 @@ def _members_of(protocol: type) -> set[str]:
 
 def _is_infinite(constraint: Any) -> bool:
     return math.inf in (abs(getattr(constraint, name, 0)) for name in ("ge", "le"))
-
-
-def _constraints(hint: Any) -> list[Any]:
-    """Return the constraints of an Annotated, with groups of constraints unpacked."""
-    found: list[Any] = []
-    for one in hint.__metadata__:
-        found += one if isinstance(one, at.GroupedMetadata) else [one]
-    return found
 
 
 def _meets(value: Any, constraint: Any) -> bool:
@@ -179,36 +118,6 @@ def _meets(value: Any, constraint: Any) -> bool:
         return checks[type(constraint)]() if type(constraint) in checks else True
     except (TypeError, ValueError):  # a constraint for another type of the union
         return False
-
-
-def _range(hint: Any, constraints: Sequence[Any]) -> str:
-    """Describe a range, to follow the type: `, 1 or more`, ` above 0`, ` in [0, 1)`."""
-    low = next((c for c in constraints if isinstance(c, at.Gt | at.Ge)), None)
-    high = next((c for c in constraints if isinstance(c, at.Lt | at.Le)), None)
-    words = ""
-    if low and high:
-        if hint is int and isinstance(low, at.Ge):
-            return f" from {low.ge} to {int(str(high.lt)) - 1 if isinstance(high, at.Lt) else high.le}"
-        left = f"({low.gt}" if isinstance(low, at.Gt) else f"[{low.ge}"
-        words = f" in {left}, {high.lt})" if isinstance(high, at.Lt) else f" in {left}, {high.le}]"
-    elif low:
-        words = f" above {low.gt}" if isinstance(low, at.Gt) else f", {low.ge} or more"
-    elif high:
-        words = f" below {high.lt}" if isinstance(high, at.Lt) else f", {high.le} or less"
-    for c in constraints:
-        if isinstance(c, at.MinLen):
-            words += ", not empty" if c.min_length == 1 else f", {c.min_length} or more of them"
-        elif isinstance(c, at.MaxLen):
-            words += f", {c.max_length} of them at most"
-        elif isinstance(c, at.MultipleOf):
-            words += f", a multiple of {c.multiple_of}"
-        elif isinstance(c, at.Predicate) and not any(isinstance(one, at.DocInfo) for one in constraints):
-            words += f" for which {getattr(c.func, '__name__', c.func)} holds"
-    return words
-
-
-def _each(arguments: Sequence[Any]) -> str:
-    return f" (each: {described(arguments[0])})" if arguments and arguments[0] is not Any else ""
 
 
 def _fix(key: str, value: Any, hint: Any, default: Any) -> str:

@@ -4,12 +4,13 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
 from rnnkit.engines.policy import as_for_more_rows
 from rnnkit.errors import UserError
@@ -83,7 +84,7 @@ class Insight(L.Callback):
         self._subject = None
         self._cells = {
             name: part
-            for name, part in outermost_cells(pl_module.model).items()
+            for name, part in outermost_cells(cast(nn.Module, pl_module.model)).items()
             if next(part.parameters(), None) is not None
         }
 

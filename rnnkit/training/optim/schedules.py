@@ -26,16 +26,16 @@ def constant(optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativ
 
 
 def cosine(
-    optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0, final: Fraction = 0.0
+    optimizer: Optimizer, total_steps: int, *, warmup_steps: NonNegativeInt = 0, final_share: Fraction = 0.0
 ) -> dict[str, Any]:
-    """Linear warmup over `warmup_steps`, then a half cosine down to `final` times the peak
+    """Linear warmup over `warmup_steps`, then a half cosine down to `final_share` times the peak
     (Loshchilov and Hutter 2017, arXiv:1608.03983).
     """
-    _check_share("final", final)
+    _check_share("final_share", final_share)
 
     def factor(step: int, place: float) -> float:
         falling = _half_cosine(max(0, place - warmup_steps), total_steps - warmup_steps)
-        return min(_warmup(step, warmup_steps), final + (1 - final) * falling)
+        return min(_warmup(step, warmup_steps), final_share + (1 - final_share) * falling)
 
     return _each_step(optimizer, factor, total_steps)
 
@@ -45,38 +45,39 @@ def one_cycle(
     total_steps: int,
     *,
     warmup_share: Fraction = 0.3,
-    start: Fraction = 0.04,
-    final: Fraction = 1e-4,
+    start_share: Fraction = 0.04,
+    final_share: Fraction = 1e-4,
 ) -> dict[str, Any]:
-    """A cosine from `start` times the peak up to the peak over `warmup_share` of the run, then a cosine down to `final`
-    times the peak (Smith and Topin 2018, arXiv:1708.07120).
+    """A cosine from `start_share` times the peak up to the peak over `warmup_share` of the run, then a cosine down to
+    `final_share` times the peak (Smith and Topin 2018, arXiv:1708.07120).
     """
-    for name, value in (("warmup_share", warmup_share), ("start", start), ("final", final)):
+    for name, value in (("warmup_share", warmup_share), ("start_share", start_share), ("final_share", final_share)):
         _check_share(name, value)
     rising = round(warmup_share * total_steps)
 
     def factor(step: int, place: float) -> float:
         if place < rising:
-            return 1 + (start - 1) * _half_cosine(place, rising)
-        return final + (1 - final) * _half_cosine(place - rising, total_steps - rising)
+            return 1 + (start_share - 1) * _half_cosine(place, rising)
+        return final_share + (1 - final_share) * _half_cosine(place - rising, total_steps - rising)
 
     return _each_step(optimizer, factor, total_steps)
 
 
 def constant_then_decay(
-    optimizer: Optimizer, total_steps: int, *, hold: Fraction, times: PositiveInt, factor: Level = 0.5
+    optimizer: Optimizer, total_steps: int, *, constant_share: Fraction, num_decays: PositiveInt, factor: Level = 0.5
 ) -> dict[str, Any]:
-    """A constant rate for a share `hold` of the run, then `times` multiplications by `factor` at equal intervals.
+    """A constant rate for a share `constant_share` of the run, then `num_decays` multiplications by `factor` at equal
+    intervals.
 
-    With 13 epochs, `hold` 4/13, `times` 9 and `factor` 0.5, the rate halves after each epoch from the fourth on
-    (Zaremba et al. 2014, arXiv:1409.2329).
+    With 13 epochs, `constant_share` 4/13, `num_decays` 9 and `factor` 0.5, the rate halves after each epoch from the
+    fourth on (Zaremba et al. 2014, arXiv:1409.2329).
     """
-    _check_share("hold", hold)
+    _check_share("constant_share", constant_share)
 
     def at(step: int, place: float) -> float:
         # the small constant keeps rounding from delaying a decay at the first step of an epoch
-        passed = (place / total_steps - hold) / (1 - hold) * times + 1e-6
-        return float(factor ** max(0, min(times, math.floor(passed) + 1))) if passed >= 0 else 1.0
+        passed = (place / total_steps - constant_share) / (1 - constant_share) * num_decays + 1e-6
+        return float(factor ** max(0, min(num_decays, math.floor(passed) + 1))) if passed >= 0 else 1.0
 
     return _each_step(optimizer, at, total_steps)
 

@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 from torch import Tensor
 
-from rnnkit.training.report.picture import FigureCallback
+from rnnkit.training.report.figure import FigureCallback
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ FEW = 12
 """The largest number of classes for which the figure shows a number in every cell."""
 
 
-class ConfusionPicture(FigureCallback):
+class ConfusionMatrixFigure(FigureCallback):
     """Draws the task's `confusion()`: None, or names and a matrix [C, C] with a row for each true class.
 
     Colors are shares of the row, so that rare classes are visible; numbers are counts. See `FigureCallback` for the
@@ -44,7 +44,7 @@ def draw(names: Sequence[str], matrix_CC: Tensor) -> "Figure":
     ticks = range(0, len(names), max(1, len(names) // 40))
     axes.set_xticks(ticks, [_short(names[i]) for i in ticks], rotation=90)
     axes.set_yticks(ticks, [_short(names[i]) for i in ticks])
-    axes.set_xlabel("said")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row, column in np.argwhere(counts > 0) if len(names) <= FEW else ():
         color = "white" if shares[row, column] > 0.5 else "black"

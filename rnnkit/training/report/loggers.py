@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
@@ -127,3 +128,15 @@ class MetricsFile(Logger):
             writer.writeheader()
             writer.writerows(rows)
         temporary.replace(self.path)
+
+
+def boards(trainer: L.Trainer) -> list[TensorBoardLogger]:
+    """Return the TensorBoard loggers of a trainer."""
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def log_text(trainer: L.Trainer, name: str, text: str) -> None:
+    """Log a text to TensorBoard as a Markdown code block, which keeps spaces."""
+    indented = "\n".join("    " + line for line in text.splitlines())
+    for board in boards(trainer):
+        board.experiment.add_text(name, indented, trainer.global_step)

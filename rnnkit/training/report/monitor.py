@@ -18,7 +18,7 @@ class Monitor(L.Callback):
     `epoch` counts from 1, `seconds` is the time spent in training. Under `train/`, since the last time: `loss` (mean
     over the batches) and the task's `metrics_from_loss`, `learning_rate`, `gradient_norm` (mean, before clipping),
     `clipped_share` (of the optimizer steps), the task's `training_state_metrics`, `padding` (the share of the batches
-    that is padding, if there is any), `tokens_per_second` (valid time steps of all rows and processes, without
+    that is padding, if there is any), `time_steps_per_second` (valid time steps of all rows and processes, without
     validation). Sums are accumulated on the device and read once for each log line.
     """
 
@@ -28,7 +28,7 @@ class Monitor(L.Callback):
         """The training metrics logged last."""
         self.validated: dict[str, float] = {}
         """The validation metrics logged last."""
-        self.tokens = 0
+        self.time_steps = 0
         """The number of valid time steps trained on since the run began, over all rows and processes."""
         self.epochs = 0
         """The number of epochs begun."""
@@ -41,22 +41,25 @@ class Monitor(L.Callback):
     def _clear(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._windows = self._updates = self._rectangle = 0
-        self._tokens_at, self._seconds_at = self.tokens, self.seconds
+        self._time_steps_at, self._seconds_at = self.time_steps, self.seconds
 
     def state_dict(self) -> dict[str, Any]:
         # the sums since the last line are saved, so that the next line is the same after a resume
         counts = {"windows": self._windows, "updates": self._updates, "rectangle": self._rectangle}
-        at = {"tokens_at": self._tokens_at, "seconds_at": self._seconds_at}
+        at = {"tokens_at": self._time_steps_at, "seconds_at": self._seconds_at}
         logged = {"latest": self.latest, "validated": self.validated, "epochs": self.epochs}
-        return {"tokens": self.tokens, "seconds": self.seconds, "sums": dict(self._sums), **counts, **at, **logged}
+        return {"tokens": self.time_steps, "seconds": self.seconds, "sums": dict(self._sums), **counts, **at, **logged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
+        self.time_steps, self.seconds = state_dict["tokens"], state_dict["seconds"]
         self._clear()
+        self._time_steps_at = state_dict.get("tokens_at", self._time_steps_at)
         self._sums = dict(state_dict.get("sums", {}))  # the first checkpoints have none
         for name in ("latest", "validated", "epochs"):
             setattr(self, name, state_dict.get(name, getattr(self, name)))
-        for name in ("windows", "updates", "rectangle", "tokens_at", "seconds_at"):
+        if "train/tokens_per_second" in self.latest:  # the name in checkpoints of 0.1.0
+            self.latest["train/time_steps_per_second"] = self.latest.pop("train/tokens_per_second")
+        for name in ("windows", "updates", "rectangle", "seconds_at"):
             setattr(self, f"_{name}", state_dict.get(name, getattr(self, f"_{name}")))
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -90,9 +93,9 @@ class Monitor(L.Callback):
     ) -> None:
         assert isinstance(pl_module, Task)
         assert isinstance(batch, SequenceBatch)
-        lanes, steps = batch.shape
-        self.tokens += batch.tokens * trainer.world_size
-        self._rectangle += lanes * steps * trainer.world_size
+        rows, steps = batch.shape
+        self.time_steps += batch.num_valid_steps * trainer.world_size
+        self._rectangle += rows * steps * trainer.world_size
         self._windows += 1
         self.epochs = trainer.current_epoch + 1
         self._add("loss", outputs["loss"].detach())
@@ -119,10 +122,10 @@ class Monitor(L.Callback):
             **task.metrics_from_loss(means["loss"]),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             **task.training_state_metrics(),
-            "tokens_per_second": (self.tokens - self._tokens_at) / (self.seconds - self._seconds_at),
+            "time_steps_per_second": (self.time_steps - self._time_steps_at) / (self.seconds - self._seconds_at),
         }
-        if self._rectangle > self.tokens - self._tokens_at:
-            metrics["padding"] = 1 - (self.tokens - self._tokens_at) / self._rectangle
+        if self._rectangle > self.time_steps - self._time_steps_at:
+            metrics["padding"] = 1 - (self.time_steps - self._time_steps_at) / self._rectangle
         self.latest = {f"train/{name}": value for name, value in metrics.items()}
         self._write(trainer, self.latest)
         self._clear()

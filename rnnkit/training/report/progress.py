@@ -26,7 +26,7 @@ class TimeLeft(ProgressColumn):
 
 
 class TrainingProgress(ProgressBar):
-    """A progress bar over the optimizer steps of the run with epoch, loss, tokens/s and time left, and one line for
+    """A progress bar over the optimizer steps of the run with epoch, loss, time steps/s and time left, and one line for
     each validation.
 
     If the output is not a terminal, the bar is replaced by a line every half minute.
@@ -103,7 +103,7 @@ class TrainingProgress(ProgressBar):
         latest = self.monitor.latest
         if not latest:
             return ""
-        return f"loss {latest['train/loss']:.4f}  {latest['train/tokens_per_second']:,.0f} tokens/s"
+        return f"loss {latest['train/loss']:.4f}  {latest['train/time_steps_per_second']:,.0f} time steps/s"
 
     @staticmethod
     def _total(trainer: L.Trainer) -> int | None:

@@ -2,12 +2,12 @@
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from rnnkit.ranges import NonNegative, Steps, StepsOrNone
 from rnnkit.tasks import Task, generate
 from rnnkit.tasks.generation import NotFiniteError
+from rnnkit.training.report.loggers import boards, log_text
 
 
 class SampleText(L.Callback):
@@ -27,8 +27,7 @@ class SampleText(L.Callback):
 
     @rank_zero_only
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if trainer.sanity_checking or not self.length or not boards:
+        if trainer.sanity_checking or not self.length or not boards(trainer):
             return
         assert isinstance(pl_module, Task)
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -46,6 +45,4 @@ class SampleText(L.Callback):
             text = data.tokenizer.decode([*prompt.tolist(), *(int(ids_B[0]) for ids_B in drawn)])
         except NotFiniteError as error:  # NonFiniteGuard handles the training itself
             text = str(error)
-        indented = "\n".join("    " + line for line in text.splitlines())  # a Markdown code block keeps spaces
-        for board in boards:
-            board.experiment.add_text("val/sample", indented, trainer.global_step)
+        log_text(trainer, "val/sample", text)

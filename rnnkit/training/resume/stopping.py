@@ -1,6 +1,5 @@
 """Orderly stops of a run: at its end, by a signal, or after the loss of a worker process."""
 
-import os
 import shutil
 import signal
 import time
@@ -16,6 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from rnnkit.compat.lightning import is_validated_next
 from rnnkit.data.loading.workers import Workers
 from rnnkit.errors import UserError
+from rnnkit.ranks import is_first_of_machine
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
@@ -140,7 +140,7 @@ def stopping_at_once(folder: Path, *, new: bool) -> Iterator[None]:
     Raises:
         Interrupted: in place of KeyboardInterrupt and SystemExit.
     """
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    is_first = is_first_of_machine()
     is_ours = new and is_first and all(path.name == ".lock" for path in folder.iterdir())
     try:
         yield

@@ -11,6 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
 
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
 
 
 class TimeBudget(L.Callback):
@@ -81,8 +82,7 @@ class TimeBudget(L.Callback):
             if hasattr(entry.scheduler, "time_used"):
                 entry.scheduler.time_used = min(1.0, used)
         if used >= 1:
-            if trainer.is_global_zero:
-                print(f"trainer.max_time is used up after step {trainer.global_step}")
+            notice(f"Reached trainer.max_time at step {trainer.global_step}.")
             trainer.should_stop = True
             if trainer.check_val_every_n_epoch is not None:
                 trainer.check_val_every_n_epoch = 1  # validates in this epoch too

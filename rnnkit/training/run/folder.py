@@ -30,13 +30,17 @@ def read_config(path: Path) -> DictConfig:
         plain = OmegaConf.to_container(config)
         reference = _reference(plain)
     except (OSError, ValueError, OmegaConfBaseException, YAMLError, RecursionError) as error:
-        raise UserError("run", "a whole config.yaml", f"'{path}' ({error})", fix="another run") from error
+        raise UserError(
+            "run", "an undamaged config.yaml", f"'{path}' ({error})", fix="an undamaged copy of the run folder"
+        ) from error
     if reference is not None:
         got = f"{reference} in '{path}'"
         raise UserError("run", "a config.yaml with values only, as a run writes it", got, fix="the value in its place")
     if not (isinstance(config, DictConfig) and all(OmegaConf.is_dict(config.get(name)) for name in PARTS)):
         got = f"'{path}', which lacks them"
-        raise UserError("run", "a config.yaml with data, model and task", got, fix="another run")
+        raise UserError(
+            "run", "a config.yaml with data, model and task", got, fix="an undamaged copy of the run folder"
+        )
     renamed: DictConfig = OmegaConf.create(renewed(plain))
     return renamed
 
@@ -55,7 +59,12 @@ def check_named_files(checkpoint: Mapping[str, Any], path: Path) -> None:
         models = state.get("best_k_models") if isinstance(state, dict) else None
         for name in [*named, *(models if isinstance(models, Mapping) else ())]:
             if isinstance(name, str) and (".." in Path(name).parts or "://" in name):
-                raise UserError("run", "a checkpoint of this run", f"'{path}', which names {name}", fix="another run")
+                raise UserError(
+                    "run",
+                    "a checkpoint of this run",
+                    f"'{path}', which names {name}",
+                    fix="an undamaged copy of the run folder",
+                )
 
 
 def _reference(value: object) -> str | None:

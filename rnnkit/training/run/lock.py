@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rnnkit.errors import UserError
+from rnnkit.ranks import is_first_of_machine
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def run_lock(folder: Path, *, new: bool) -> Iterator[None]:
     Traceback (most recent call last):
     rnnkit.errors.UserError: run_dir: expected a folder that no other run is using; got ...
     """
-    if int(os.environ.get("LOCAL_RANK", "0")):  # the first process of a distributed run holds the lock for all
+    if not is_first_of_machine():  # the first process of a distributed run holds the lock for all
         yield
         return
     path = folder / ".lock"

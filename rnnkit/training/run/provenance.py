@@ -1,11 +1,8 @@
 """The origin of a checkpoint: its version, what its data learned, and whether it matches the present data and model."""
 
 import json
-import math
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +13,16 @@ from torch import Tensor, nn
 
 from rnnkit import __version__
 from rnnkit.errors import UserError
+from rnnkit.notices import notice
+from rnnkit.training.run.differences import differences, listed
 from rnnkit.training.run.templates import same_kind
 
 FORMAT = 2
 """The format of checkpoints. Format 1, which was not recorded, is read as well."""
 LEARNED = ("vocabulary.json", "data.json")
 """The files of what the data learned from the training split, which define the meaning of the numbers in a model."""
-SHOWN = 3
-"""The number of differences that a message names."""
+_RECORD = "learnt"
+"""The key of the contents of these files in a checkpoint."""
 
 
 class Provenance(L.Callback):
@@ -36,7 +35,7 @@ class Provenance(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         if self._learned is None:
             self._learned = read_learned(self.folder)
-        checkpoint["rnnkit"] = {"version": __version__, "format": FORMAT, "learnt": self._learned}
+        checkpoint["rnnkit"] = {"version": __version__, "format": FORMAT, _RECORD: self._learned}
 
 
 def read_learned(folder: Path) -> dict[str, str]:
@@ -49,10 +48,15 @@ def check_format(checkpoint: Mapping[str, Any], path: Path) -> None:
     """Raise UserError if a file is not a checkpoint of a run, or has the format of a later version."""
     weights, made = checkpoint.get("state_dict"), checkpoint.get("rnnkit", {"format": 1})
     if not (isinstance(weights, Mapping) and all(_is_weight(*pair) for pair in weights.items())):
-        raise UserError("run", "a checkpoint of a run", f"'{path}', which holds no weights", fix="another run folder")
-    if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learned(made.get("learnt", {}))):
+        raise UserError(
+            "run",
+            "a checkpoint of a run",
+            f"'{path}', which holds no weights",
+            fix="an undamaged copy of the run folder",
+        )
+    if not (isinstance(made, Mapping) and isinstance(made.get("format"), int) and _is_learned(made.get(_RECORD, {}))):
         got = f"'{path}', which does not record the version that wrote it"
-        raise UserError("run", "a checkpoint of a run", got, fix="another run folder")
+        raise UserError("run", "a checkpoint of a run", got, fix="an undamaged copy of the run folder")
     if made["format"] > FORMAT:
         raise UserError(
             "run",
@@ -87,12 +91,10 @@ def check_learned(checkpoint: Mapping[str, Any], folder: Path) -> None:
     A notice is printed if the checkpoint does not record it.
     """
     there = read_learned(folder)
-    for name in there if "learned" not in checkpoint.get("rnnkit", {}) else ():
-        print(
-            f"'{folder / name}' is not checked: the checkpoint does not record what its data learned", file=sys.stderr
-        )
+    for name in there if _RECORD not in checkpoint.get("rnnkit", {}) else ():
+        notice(f"'{folder / name}' is not checked: the checkpoint does not record what its data learned")
     for name, found in _unlike(checkpoint, there):
-        got = f"'{folder / name}', where {_listed(found)}"
+        got = f"'{folder / name}', where {listed(found)}"
         raise UserError("run", f"the {name} of the run's own data", got, fix="the file that belongs to the checkpoint")
 
 
@@ -106,8 +108,10 @@ def check_agreement(data: Any, config: DictConfig, folder: Path) -> None:
         written = {name: node[name] for name in told if name in node}
         found = list(differences(written, json.loads(json.dumps({name: told[name] for name in written})), key))
         if found:
-            got = f"'{folder / 'data.json'}', where {_listed(found)}"
-            raise UserError("run", "the data.json that belongs to config.yaml", got, fix="another run folder")
+            got = f"'{folder / 'data.json'}', where {listed(found)}"
+            raise UserError(
+                "run", "the data.json that belongs to config.yaml", got, fix="an undamaged copy of the run folder"
+            )
 
 
 def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn.Module) -> None:
@@ -116,7 +120,7 @@ def check_resumed(checkpoint: Mapping[str, Any], path: Path, data: Any, task: nn
         data.save(Path(place))
         here = read_learned(Path(place))
     for name, found in _unlike(checkpoint, here, getattr(data, "upgraded", None)):
-        got = f"others: in {name}, {_listed(found)}"
+        got = f"others: in {name}, {listed(found)}"
         raise UserError("data", "the data that the run began with", got, fix="the same files, or a new run")
     check_weights(task.state_dict(), checkpoint, path)
 
@@ -142,7 +146,7 @@ def check_weights(expected: Mapping[str, Tensor], checkpoint: Mapping[str, Any],
     wrong += [f"the checkpoint has no {name}" for name in expected if name not in found]
     wrong += [f"the model has no {name}" for name in found if name not in expected]
     if wrong:
-        got = f"'{path}', where {_listed(wrong)}"
+        got = f"'{path}', where {listed(wrong)}"
         fix = "the config.yaml that it was trained with"
         raise UserError("run", "a checkpoint of the model in config.yaml", got, fix=fix)
 
@@ -151,7 +155,7 @@ def _unlike(
     checkpoint: Mapping[str, Any], here: Mapping[str, str], upgraded: Callable[[Any], Any] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the names of files of `LEARNED` that have changed, and their differences."""
-    for name, text in checkpoint.get("rnnkit", {}).get("learnt", {}).items():
+    for name, text in checkpoint.get("rnnkit", {}).get(_RECORD, {}).items():
         if here.get(name, text) != text:
             try:
                 now, was = json.loads(here[name]), json.loads(text)
@@ -162,43 +166,5 @@ def _unlike(
                 yield name, found
 
 
-def differences(was: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Yield the differences of two JSON values; rounding differences between processors are ignored.
-
-    >>> list(differences({"tokens": ["e", "a", "t"]}, {"tokens": ["e", "o"], "level": "char"}))
-    ["tokens[1] is 'o' instead of 'a'", 'tokens has 2 entries instead of 3', "level is 'char' instead of nothing"]
-    """
-    if isinstance(was, dict) and isinstance(now, dict):
-        for name in {**was, **now}:
-            inner = f"{place}.{name}" if place else name
-            if name in was and name in now:
-                yield from differences(was[name], now[name], inner)
-            else:
-                yield f"{inner} is {_short(now.get(name))} instead of {_short(was.get(name))}"
-    elif isinstance(was, list) and isinstance(now, list):
-        for index, pair in enumerate(zip(was, now, strict=False)):
-            yield from differences(*pair, f"{place}[{index}]")
-        if len(was) != len(now):
-            yield f"{place} has {len(now):,} entries instead of {len(was):,}"
-    elif not _alike(was, now):
-        yield f"{place} is {_short(now)} instead of {_short(was)}"
-
-
-def _alike(was: Any, now: Any) -> bool:
-    if isinstance(was, float) and isinstance(now, float):
-        return math.isclose(was, now, rel_tol=1e-5, abs_tol=1e-9) or (math.isnan(was) and math.isnan(now))
-    return bool(was == now)
-
-
-def _short(value: Any) -> str:
-    shown = "nothing" if value is None else repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:37]}..."
-
-
 def _size(weight: Tensor) -> str:
     return " x ".join(map(str, weight.shape)) or "a number"
-
-
-def _listed(found: list[str]) -> str:
-    shown = ", ".join(islice(found, SHOWN))
-    return shown if len(found) <= SHOWN else f"{shown}, and {len(found) - SHOWN:,} more"

@@ -10,7 +10,6 @@ events.out.tfevents.*, metrics.csv, summary.json
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnkit.errors import UserError
 from rnnkit.files import replacing
+from rnnkit.notices import notice
 from rnnkit.strict_json import dumps
 from rnnkit.tasks import Task
-from rnnkit.training.configuration.construct import construct, required
+from rnnkit.training.configuration.construct import construct
 from rnnkit.training.configuration.schema import check_built
-from rnnkit.training.configuration.targets import check_targets
+from rnnkit.training.configuration.target_checks import check_targets
 from rnnkit.training.run import storage
-from rnnkit.training.run.fitting import check_fits
+from rnnkit.training.run.build import build_task, without_clipping
 from rnnkit.training.run.folder import check_files, read_config
+from rnnkit.training.run.model_size import check_fits
 from rnnkit.training.run.provenance import check_agreement, check_format, check_learned, check_weights
 
 
@@ -113,7 +114,7 @@ class Run:
             others = self._others(path)
             fix = f"--checkpoint {others[0]}" if others else "another run folder"
             got = f"'{path}', damaged ({error})"
-            raise UserError("run", "a whole checkpoint", got, fix=fix) from error
+            raise UserError("run", "an undamaged checkpoint", got, fix=fix) from error
 
     def _others(self, path: Path) -> list[str]:
         """Return the other checkpoints, the newest first."""
@@ -129,7 +130,7 @@ class Run:
             if not self.checkpoint_file(storage.BEFORE_LAST).exists():
                 raise
             name = storage.BEFORE_LAST
-            print(f"{error.got}: resuming from {name}.ckpt", file=sys.stderr)
+            notice(f"{error.got}: resuming from {name}.ckpt")
             found = self.checkpoint(name)
         check_format(found, self.checkpoint_file(name))
         return self.checkpoint_file(name), found
@@ -157,7 +158,9 @@ class Run:
         ):
             if written not in (None, stored):
                 got = f"'{self.vocabulary_file}', where {key} is {stored} instead of {written}"
-                raise UserError("run", "the vocabulary.json of config.yaml", got, fix="another run folder")
+                raise UserError(
+                    "run", "the vocabulary.json of config.yaml", got, fix="an undamaged copy of the run folder"
+                )
 
     def task(self, checkpoint: str = "best") -> Task:
         """Return the trained task in eval mode, on the CPU. It has no optimizer, and none is imported.
@@ -176,32 +179,6 @@ class Run:
         check_weights(task.state_dict(), weights, path)
         task.load_state_dict(weights["state_dict"])
         return task.eval()
-
-
-def build_task(config: DictConfig) -> Task:
-    """Return the untrained task of a configuration that already has the sizes that depend on the data.
-
-    It has no optimizer, schedule and clip, whose packages need not be installed.
-    """
-    # a user's class may require these three arguments
-    lacking = [name for name in ("optimizer", "schedule", "clip") if name in required(config, "task")]
-    task = construct(config, "task", model=construct(config, "model"), **dict.fromkeys(lacking))
-    if not isinstance(task, Task):
-        raise UserError("task._target_", "a task", config.task.get("_target_", "none"), fix="task=classification")
-    return task
-
-
-def build_trainable(config: DictConfig) -> Task:
-    """Return the task of `build_task` with the optimizer, the schedule and the clip of the configuration."""
-    optimizer, schedule, clip = (construct(config, key) for key in ("optimizer", "schedule", "clipping"))
-    task = build_task(config)
-    task.train_with(optimizer, schedule, clip)
-    return task
-
-
-def without_clipping(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the weights of a task without the clipping history."""
-    return {name: value for name, value in state_dict.items() if not name.startswith("clip.")}
 
 
 def _newest(folder: Path) -> str:

@@ -76,7 +76,7 @@ def test_settings_that_make_no_sense(arguments: dict[str, float], message: str) 
 
 def test_it_is_data_like_any_other() -> None:
     data = ForecastData(
-        generator=MackeyGlass(series=2, steps=300), context=20, horizon=84, valid_steps=90, test_steps=90
+        generator=MackeyGlass(series=2, steps=300), context=20, horizon=84, split={"valid_steps": 90, "test_steps": 90}
     )
     data.setup()
     assert {name: len(windows) for name, windows in data.splits.items()} == {"train": 34, "valid": 14, "test": 14}

@@ -97,7 +97,7 @@ def test_every_split_has_the_tokens_and_lengths_of_the_whole_text(
         packed = {f"{n}.txt" + [*PACK][(n + block) % 3]: content for n, content in enumerate(documents)}
         for name, content in packed.items():
             Path(folder, name).write_bytes(PACK[Path(name).suffix.replace(".txt", "")](content))
-        data = TextData(path=folder, level=level, valid_fraction=valid, test_fraction=test)
+        data = TextData(path=folder, level=level, split={"valid_fraction": valid, "test_fraction": test})
         binary = {name for name, content in packed.items() if level != "byte" and b"\0" in content}
         try:
             expected = whole_splits({n: c for n, c in packed.items() if n not in binary}, level, valid, test)

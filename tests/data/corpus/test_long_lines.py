@@ -1,6 +1,5 @@
 """One line of a file without end: every reader ends in a result or in one short message that names the file, soon."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from rnnkit.data import ForecastData, SeriesLabelData, TagData, TextLabelData
 from rnnkit.errors import UserError
 
-SECONDS = 30
 ROWS = "text,label\n" + "".join(f"good {n},{'ab'[n % 2]}\n" for n in range(40))
 OBJECTS = "".join(f'{{"text": "good {n}", "label": "{"ab"[n % 2]}"}}\n' for n in range(40))
 WIDE = "".join(f"{n % 2},{n}.5,{n * n},3\n" for n in range(40))
@@ -25,19 +23,21 @@ Make = Callable[[Path], TextLabelData | SeriesLabelData | TagData | ForecastData
 
 
 def texts(path: Path) -> TextLabelData:
-    return TextLabelData(path=path, test_fraction=0)
+    return TextLabelData(path=path, split={"test_fraction": 0})
 
 
 def wide(path: Path) -> SeriesLabelData:
-    return SeriesLabelData(path=path, test_fraction=0, layout="wide", header=False, target_column=0)
+    return SeriesLabelData(
+        path=path, split={"test_fraction": 0}, layout="wide", table={"header": False}, target_column=0
+    )
 
 
 def long(path: Path) -> SeriesLabelData:
-    return SeriesLabelData(path=path, test_fraction=0, id_column="who", step_column="t")
+    return SeriesLabelData(path=path, split={"test_fraction": 0}, id_column="who", step_column="t")
 
 
 def series(path: Path) -> SeriesLabelData:
-    return SeriesLabelData(path=path, test_fraction=0)
+    return SeriesLabelData(path=path, split={"test_fraction": 0})
 
 
 def tags(path: Path) -> TagData:
@@ -49,7 +49,7 @@ def days(path: Path) -> ForecastData:
 
 
 def rows(path: Path) -> ForecastData:
-    return ForecastData(path=path, context=8, horizon=2, layout="rows", header=False)
+    return ForecastData(path=path, context=8, horizon=2, layout="rows", table={"header": False})
 
 
 def word(size: int) -> str:
@@ -132,16 +132,15 @@ def read(case: str, size: int, folder: Path) -> None:
         file.write(before)
         file.write(part(size))
         file.write(behind)
-    started = time.process_time()
     try:
         make(path).setup("fit")
     except UserError as error:
         assert len(str(error)) < 5000  # noqa: PT017  reading it is fine too
     finally:
         path.unlink()
-    assert time.process_time() - started < SECONDS
 
 
+@pytest.mark.timeout(120)  # in seconds; a quadratic reader takes hours
 @pytest.mark.parametrize("case", FILES)
 def test_a_line_of_two_million_bytes(case: str, tmp_path: Path) -> None:
     read(case, 2_000_000, tmp_path)

@@ -95,7 +95,9 @@ def test_joining_keeps_lines_apart() -> None:
     [(0.0, 0.1, "valid"), (1.0, 0.0, "valid"), (float("nan"), 0.1, "valid"), (0.5, 0.5, "test"), (0.1, -0.1, "test")],
 )
 def test_fractions_must_be_fractions(valid: float, test: float, argument: str) -> None:
-    with pytest.raises(UserError, match=rf"data\.{argument}_fraction: expected .*Try: data\.{argument}_fraction=0\.05"):
+    with pytest.raises(
+        UserError, match=rf"data\.split\.{argument}_fraction: expected .*Try: data\.split\.{argument}_fraction="
+    ):
         split([Document("a", "x" * 100)], valid, test)
 
 

@@ -25,7 +25,7 @@ def ready(**arguments: object) -> TextData:
 
 @pytest.mark.usefixtures("real_data")
 def test_counts_of_tiny_shakespeare() -> None:
-    data = ready(dataset="tiny_shakespeare", valid_fraction=0.1, test_fraction=0.0)
+    data = ready(dataset="tiny_shakespeare", split={"valid_fraction": 0.1, "test_fraction": 0.0})
     assert {name: split.characters for name, split in data.splits.items()} == {"train": 1_003_854, "valid": 111_540}
     assert [len(split.tokens) for split in data.splits.values()] == [1_003_854, 111_540]
     assert data.model_kwargs == {"vocabulary_size": 66}  # 65 and <unk>
@@ -175,7 +175,7 @@ def test_a_split_without_a_prediction_is_refused(tmp_path: Path, corpus: Path) -
 
 
 def test_a_split_that_does_not_exist(corpus: Path) -> None:
-    data = ready(path=corpus, test_fraction=0.0)
+    data = ready(path=corpus, split={"test_fraction": 0.0})
     with pytest.raises(UserError, match="split: expected one of train, valid; got 'test'"):
         data.test_dataloader()
 
@@ -199,7 +199,10 @@ def test_a_split_that_does_not_exist(corpus: Path) -> None:
         ({"path": "a", "bptt_steps": -1}, r"data\.bptt_steps: .*; got -1"),
         ({"path": "a", "eval_lanes": 2.5}, r"data\.eval_lanes: .*; got 2\.5"),
         ({"path": "a", "min_count": 0}, r"data\.min_count: "),
-        ({"path": "a", "valid_fraction": 0.0}, r"data\.valid_fraction: expected a number between 0 and 1; got 0\.0"),
+        (
+            {"path": "a", "split": {"valid_fraction": 0.0}},
+            r"data\.split\.valid_fraction: expected a number between 0 and 1; got 0\.0",
+        ),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_read(arguments: dict[str, object], message: str) -> None:

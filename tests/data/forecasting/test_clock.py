@@ -184,37 +184,37 @@ ASKED: dict[str, tuple[str, list[Any], str, str, dict[str, Any]]] = {
     "day or month": (
         "date",
         [ambiguous(i) for i in range(100)],
-        r"^data\.time_format: expected one format of the times in column 'date'",
-        "data.time_format='%d/%m/%Y'",
-        {"time_format": "%d/%m/%Y"},
+        r"^data\.times\.format: expected one format of the times in column 'date'",
+        "data.times.format='%d/%m/%Y'",
+        {"times": {"format": "%d/%m/%Y"}},
     ),
     "dates that there are not": (
         "date",
         [20240101 + i for i in range(60)],
-        r"^data\.time: expected dates in column 'date', like its first; got .*line 33: 20240132, which is not a date",
-        "data.time=date data.time_format=number",
-        {"time_format": "number", "time": "date"},
+        r"^data\.time: expected dates in column 'date', like its first; got 20240132 at .*line 33, which is not a date",
+        "data.time=date data.times.format=number",
+        {"times": {"format": "number"}, "time": "date"},
     ),
     "a day or a month": (
         "date",
         list(range(200101, 200113)),
-        r"^data\.time_format: ",
-        "data.time=date data.time_format='%Y%m', or data.time=date data.time_format='%y%m%d'",
-        {"time": "date", "time_format": "%y%m%d", "context": 2, "horizon": 1},
+        r"^data\.times\.format: ",
+        "data.time=date \"data.times.format='%Y%m'\", or data.time=date \"data.times.format='%y%m%d'\"",
+        {"time": "date", "times": {"format": "%y%m%d"}, "context": 2, "horizon": 1},
     ),
     "days of a short year or numbers": (
         "date",
         [24001 + i for i in range(300)],
-        r"^data\.time_format: ",
-        "data.time_format='%y%j'",
-        {"time_format": "%y%j"},
+        r"^data\.times\.format: ",
+        "data.times.format='%y%j'",
+        {"times": {"format": "%y%j"}},
     ),
     "days of a year or row numbers": (
         "t",
         [2024001 + i for i in range(300)],
-        r"^data\.time_format: ",
-        "data.time=t data.time_format='%Y%j'",
-        {"time": "t", "time_format": "%Y%j"},
+        r"^data\.times\.format: ",
+        "data.time=t \"data.times.format='%Y%j'\"",
+        {"time": "t", "times": {"format": "%Y%j"}},
     ),
     "equal steps": (
         "a",
@@ -227,14 +227,14 @@ ASKED: dict[str, tuple[str, list[Any], str, str, dict[str, Any]]] = {
         "a",
         [1_706_572_800 + i * i for i in range(100)],
         r"^data\.time: .*whose column 'a' looks like time stamps",
-        "data.target=[x] ",
+        '"data.target=[x]" ',
         {"target": ["x"]},
     ),
     "a name": (
         "timestamp",
         [i * 37 % 101 for i in range(100)],
         r"^data\.time: .*whose column 'timestamp' is named like a time",
-        "data.target=[x] ",
+        '"data.target=[x]" ',
         {"target": ["x"]},
     ),
 }
@@ -268,7 +268,7 @@ def test_rows_of_several_series_are_told_by_the_column_that_names_them(names: tu
 
 def test_a_date_that_is_none_is_told_with_its_line(file: Path) -> None:
     file.write_text("date,x\n" + "".join(f"{day},{wave(i)}\n" for i, day in enumerate(DAYS[:50])) + "2024-02-30,1\n")
-    with pytest.raises(UserError, match=r"^data\.time: .*series\.csv, line 52: '2024-02-30'"):
+    with pytest.raises(UserError, match=r"^data\.time: .*'2024-02-30' at .*series\.csv line 52"):
         made(file)
 
 
@@ -291,7 +291,7 @@ def test_the_format_is_kept_with_a_trained_model(file: Path, tmp_path: Path) -> 
 def test_a_file_of_nothing_but_times_is_refused(file: Path) -> None:
     file.write_text("date,n\n" + "".join(f"{day},{i}\n" for i, day in enumerate(DAYS)))
     with pytest.raises(
-        UserError, match=r"^data\.target: .*whose columns have times or are empty\. Try: data\.target=\[n\]"
+        UserError, match=r"^data\.target: .*whose columns have times or are empty\. Try: \"data\.target=\[n\]\""
     ):
         made(file)
     assert made(file, target=["n"]).task_kwargs["channels"] == ["n"]

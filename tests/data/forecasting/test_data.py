@@ -24,13 +24,12 @@ from rnnkit.training import Run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 DAYS = np.arange("2024-01-01", "2025-12-31", 1, "datetime64[D]").astype(str)
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "id": "shop",
     "target": "sold",
-    "past_covariates": ["visitors", "weather"],
-    "known_covariates": ["price", "promotion"],
-    "static_covariates": ["size", "city"],
+    "covariates": {"past": ["visitors", "weather"], "known": ["price", "promotion"], "static": ["size", "city"]},
 }
+CALENDAR = {**COLUMNS["covariates"], "time_features": True}
 
 
 def sales(path: Path, steps: int = 60, *, future: int = 0, weather: str = "sun rain snow", offset: int = 0) -> Path:
@@ -90,14 +89,14 @@ def test_covariates_of_every_kind_stand_beside_the_values(tmp_path: Path) -> Non
 
 def test_numbers_can_be_categories_and_words_of_the_test_part_are_unknown(tmp_path: Path) -> None:
     path = sales(tmp_path / "sales.csv", weather=" ".join(["sun"] * 55 + ["hail"] * 5))
-    data = made(path, categorical=["price"], past_covariates=["weather"])
+    data = made(path, covariates={**COLUMNS["covariates"], "categorical": ["price"], "past": ["weather"]})
     assert data.model_kwargs["past_categories"] == [2, 6, 2]  # hail is not seen in training
     assert data.model_kwargs["future_categories"] == [6, 2]
     assert 0 in data.collate(data.splits["test"]).inputs.past_categories[..., 0]
 
 
 def test_the_calendar_joins_the_known_covariates(tmp_path: Path) -> None:
-    data = made(sales(tmp_path / "sales.csv"), time_features=True)
+    data = made(sales(tmp_path / "sales.csv"), covariates=CALENDAR)
     assert data.model_kwargs["future_covariates"] == 1 + 6
     batch = next(iter(data.test_dataloader()))
     following = torch.cat([batch.inputs.past_covariates[..., 1:], batch.inputs.future_covariates], 1)
@@ -107,9 +106,10 @@ def test_the_calendar_joins_the_known_covariates(tmp_path: Path) -> None:
 
 
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
-    first = made(sales(tmp_path / "sales.csv"), time_features=True)
+    first = made(sales(tmp_path / "sales.csv"), covariates=CALENDAR)
     first.save(tmp_path)
-    again = ForecastData(path=tmp_path / "sales.csv", context=4, horizon=3, time_features=True, **COLUMNS)
+    arguments = {**COLUMNS, "covariates": CALENDAR}
+    again = ForecastData(path=tmp_path / "sales.csv", context=4, horizon=3, **arguments)
     again.load(tmp_path)
     assert json.loads((tmp_path / "data.json").read_text())["frequency"] == "1d"
     again.setup("test")
@@ -144,7 +144,7 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"))
     windows, rows = predicted(data, sales(tmp_path / "new.csv", 13, future=3))
     batch = data.collate(windows)
-    assert batch.extra.step.tolist() == [10, 10]
+    assert batch.extra.origin.tolist() == [10, 10]
     assert batch.targets.isnan().all()
     sold = batch.extra.location[:, None] + batch.extra.scale[:, None] * batch.inputs.past
     assert sold[1].flatten().tolist() == pytest.approx([6 * 300, 7 * 300, 8 * 300, 9 * 300])
@@ -185,7 +185,7 @@ def test_other_files_are_read_as_the_first_one_was(tmp_path: Path) -> None:
     data = made(sales(tmp_path / "sales.csv"))
     spoiled = sales(tmp_path / "new.csv", 13, future=3)
     spoiled.write_text(spoiled.read_text().replace(",10,", ",cheap,"))
-    with pytest.raises(UserError, match=r"^data\.known_covariates: expected a number.*new\.csv, line 2: 'cheap'"):
+    with pytest.raises(UserError, match=r"^data\.covariates\.known: expected a number.*'cheap' at .*new\.csv line 2"):
         predicted(data, spoiled)
     (tmp_path / "plain.csv").write_text("x\n" + "1\n2\n" * 40)
     (tmp_path / "dated.csv").write_text("day,x\n" + "".join(f"{DAYS[i]},{i}\n" for i in range(20)))
@@ -198,7 +198,7 @@ def test_without_known_covariates_the_rows_go_on_by_themselves(tmp_path: Path, m
     months = [f"{year}-{month:02}" for year in range(2015, 2020) for month in range(1, 13)]
     text = "month,sold\n" + "".join(f"{month},{i}\n" for i, month in enumerate(months))
     (tmp_path / "a.csv").write_text(text)
-    data = ForecastData(path=tmp_path / "a.csv", context=12, horizon=3, time_features=True)
+    data = ForecastData(path=tmp_path / "a.csv", context=12, horizon=3, covariates={"time_features": True})
     data.setup()
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     windows, rows = predicted(data, None)
@@ -234,7 +234,7 @@ SMALL = [
     "data.batch_size=8",
     "trainer.max_epochs=2",
     "trainer.log_every_n_steps=5",
-    "~callbacks.picture",
+    "~callbacks.forecasts",
 ]
 
 
@@ -244,7 +244,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shops")
     path = sales(folder / "sales.csv")
     columns = [
-        f"data.{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in COLUMNS.items()
+        *("data.id=shop", "data.target=sold"),
+        *(f"data.covariates.{name}={json.dumps(value)}" for name, value in COLUMNS["covariates"].items()),
     ]
     overrides = [*SMALL, "data=series", f"data.path={path}", "data.context=8", "data.horizon=3", *columns]
     assert run(["train", *overrides, f"run_dir={folder / 'run'}"]) == 0
@@ -276,7 +277,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_weights_of_one_that_wa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = ["data.generator.steps=160", "data.generator.series=2", "data.context=16", "data.horizon=4"]
-    overrides = [*SMALL, *data, "data.windows_per_series=30", "data.stride=1"]
+    overrides = [*SMALL, *data, "data.windows.per_series=30", "data.windows.stride=1"]
     assert run(["train", *overrides, f"run_dir={tmp_path / 'whole'}"]) == 0
 
     from rnnkit.training.report.monitor import Monitor

@@ -49,7 +49,9 @@ def test_names_of_other_libraries() -> None:
     "name", ["", "1 fortnight", "h1", "-1h", "0h", "0.5mo", "1m", ".", "1mo-32", "1b-0000000", "1h-3"]
 )
 def test_what_is_no_frequency_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"^data\.frequency: expected 1s, 15min, .*Try: data\.frequency=null"):
+    with pytest.raises(
+        UserError, match=r"^data\.times\.frequency: expected 1s, 15min, .*Try: data\.times\.frequency=null"
+    ):
         parse_frequency(name)
 
 
@@ -136,7 +138,9 @@ def test_rows_beside_the_grid_are_moved_and_counted_or_refused() -> None:
     assert (fit.moved, fit.left_out, fit.filled) == (2, 1, 1)
     assert fit.furthest == np.timedelta64(20, "m")
     irregular = days("2024-01-01T03:00", "2024-01-01T17:00", "2024-01-02T10:00", "2024-01-03T20:00", "2024-01-05T01:00")
-    with pytest.raises(UserError, match=r"^data\.frequency: expected most times of every series 1d apart.* of 5 rows"):
+    with pytest.raises(
+        UserError, match=r"^data\.times\.frequency: expected most times of every series 1d apart.* of 5 rows"
+    ):
         filled(irregular, "1d")
     frame, fit = filled(irregular, "1d", fill=True)
     assert set(np.diff(frame.times).tolist()) == {timedelta(days=1)}

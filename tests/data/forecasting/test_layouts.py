@@ -72,7 +72,7 @@ def test_numbers_serve_as_names_of_series(file: Path) -> None:
 def test_rows_of_unequal_length_and_the_file_that_goes_on(tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", "V1,V2", ['"A",1,2,3,4,5,6,7,8,9', '"B",2,4,6,8,10,12,14,16,18,20,22,""'])
     test = write(tmp_path / "test.csv", "V1,V2", ["A,10,11", "B,24,26"])
-    data = made(layout="rows", train=train, test=test, valid_steps=2)
+    data = made(layout="rows", train=train, test=test, split={"valid_steps": 2})
     found = data.splits["train"].panel
     np.testing.assert_array_equal(values(found, "A")[:, 0], np.arange(1.0, 12))
     np.testing.assert_array_equal(values(found, "B")[:, 0], np.arange(2.0, 27, 2))
@@ -112,10 +112,10 @@ def test_rows_out_of_order_are_refused_or_sorted(file: Path) -> None:
     order = [*range(30, 60), *range(30)]
     write(file, "date,x", [(HOURS[i], i) for i in order])
     with pytest.raises(
-        UserError, match=r"^data\.time: .*line 32: 2024-01-01 00.* after 2024-01-03 11.*data\.sort=true"
+        UserError, match=r"^data\.time: .*2024-01-01 00 at .* line 32 after 2024-01-03 11.*data\.times\.sort=true"
     ):
         made(path=file)
-    np.testing.assert_array_equal(values(panel(path=file, sort=True), "")[:, 0], np.arange(60.0))
+    np.testing.assert_array_equal(values(panel(path=file, times={"sort": True}), "")[:, 0], np.arange(60.0))
 
 
 def test_times_that_repeat_are_refused_or_made_one(file: Path) -> None:
@@ -123,11 +123,11 @@ def test_times_that_repeat_are_refused_or_made_one(file: Path) -> None:
     rows[11:11] = [(HOURS[10], 30, ""), (HOURS[10], "", "")]
     write(file, "date,x,y", rows)
     with pytest.raises(
-        UserError, match=r"^data\.time: expected each time once; got .*line 13: .* again, first in line 12"
+        UserError, match=r"^data\.time: expected each time once; got .* again at .*line 13, first at .*line 12"
     ):
         made(path=file)
     for how, expected in (("first", [10, 10]), ("last", [np.nan, np.nan]), ("mean", [20, 10])):
-        found = values(panel(path=file, duplicates=how), "")
+        found = values(panel(path=file, times={"duplicates": how}), "")
         np.testing.assert_array_equal(found[10], expected)
         np.testing.assert_array_equal(np.delete(found, 10, 0)[:, 0], np.delete(np.arange(60.0), 10))
 
@@ -140,14 +140,14 @@ def test_the_same_time_in_two_series_is_no_repetition(file: Path) -> None:
 def test_missing_rows_are_gaps_or_steps(file: Path) -> None:
     kept = [i for i in range(60) if i not in (10, 11, 12)]
     write(file, "date,x", [(HOURS[i], i) for i in kept])
-    data = made(path=file, fill_gaps=False)
+    data = made(path=file, times={"fill_gaps": False})
     batch = data.collate(data.splits["train"])
-    lane = batch.extra.step.tolist().index(12)
-    assert batch.inputs.gaps[lane].tolist() == [1, 1, 4, 1]
+    lane = batch.extra.origin.tolist().index(12)
+    assert batch.inputs.time_deltas[lane].tolist() == [1, 1, 4, 1]
     assert data.season == 1  # a row a day before is not so many rows before
     filled = made(path=file)
     batch = filled.collate(filled.splits["train"])
-    assert (batch.inputs.gaps == 1).all()
+    assert (batch.inputs.time_deltas == 1).all()
     found = values(filled.splits["train"].panel, "")[:, 0]
     np.testing.assert_array_equal(np.isnan(found).nonzero()[0], [10, 11, 12])
     assert len(found) == 60
@@ -156,24 +156,24 @@ def test_missing_rows_are_gaps_or_steps(file: Path) -> None:
 
 def test_dates_divide_the_splits(file: Path) -> None:
     write(file, "date,x", [(hour, i) for i, hour in enumerate(HOURS)])
-    data = made(path=file, valid_from="2024-01-02", test_from="2024-01-03 00:00")
+    data = made(path=file, split={"valid_from": "2024-01-02", "test_from": "2024-01-03 00:00"})
     assert [windows[0].origin for windows in data.splits.values()] == [4, 24, 48]
-    with pytest.raises(UserError, match=r"^data\.test_from: expected a date; got 'Tuesday'"):
-        made(path=file, test_from="Tuesday")
+    with pytest.raises(UserError, match=r"^data\.split\.test_from: expected a date; got 'Tuesday'"):
+        made(path=file, split={"test_from": "Tuesday"})
 
 
 def test_the_frequency_is_found_or_given(file: Path) -> None:
     write(file, "date,x", [(hour, i) for i, hour in enumerate(HOURS)])
-    batch = next(iter(made(path=file, frequency="2h", fill_gaps=False).val_dataloader()))
-    assert batch.inputs.gaps[0].tolist() == [0.5] * 4
+    batch = next(iter(made(path=file, times={"frequency": "2h", "fill_gaps": False}).val_dataloader()))
+    assert batch.inputs.time_deltas[0].tolist() == [0.5] * 4
     with pytest.raises(
-        UserError, match=r"^data\.frequency: expected most times of every series 2h apart; got 30 of 60"
+        UserError, match=r"^data\.times\.frequency: expected most times of every series 2h apart; got 30 of 60"
     ):
-        made(path=file, frequency="2h")
-    with pytest.raises(UserError, match=r"^data\.frequency: expected one for time stamps; got '2'"):
-        made(path=file, frequency="2")
-    with pytest.raises(UserError, match=r"^data\.frequency: expected 1s, 15min, .*got 'hourly'"):
-        ForecastData(path=file, frequency="hourly")
+        made(path=file, times={"frequency": "2h"})
+    with pytest.raises(UserError, match=r"^data\.times\.frequency: expected one for time stamps; got '2'"):
+        made(path=file, times={"frequency": "2"})
+    with pytest.raises(UserError, match=r"^data\.times\.frequency: expected 1s, 15min, .*got 'hourly'"):
+        ForecastData(path=file, times={"frequency": "hourly"})
 
 
 def test_columns_that_are_not_read_are_told(file: Path) -> None:
@@ -187,23 +187,38 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "layout": ({"layout": "tall"}, r"^data\.layout: expected one of wide, long, rows, or null; got 'tall'"),
     "long without id": ({"layout": "long"}, r"^data\.id: expected the column that names the series"),
     "wide with id": ({"layout": "wide", "id": "k"}, r"^data\.layout: expected long if data\.id is set"),
-    "duplicates": ({"duplicates": "drop"}, r"^data\.duplicates: expected one of error, first, last, mean"),
-    "no such target": ({"target": "z"}, r"^data\.target: expected a column of .*: date, x, k; got 'z'"),
-    "no such time": ({"time": "when", "target": "x"}, r"^data\.time: expected a column of .*got 'when'"),
-    "no such id": ({"id": "key", "target": "x"}, r"^data\.id: expected a column of .*got 'key'"),
-    "no such covariate": ({"past_covariates": ["w"], "target": "x"}, r"^data\.past_covariates: .*got 'w'"),
-    "words as target": ({"target": "k"}, r"^data\.target: expected a number.*line 2: 'u'"),
-    "words left over": ({}, r"^data\.target: expected numbers in all columns.*'k' \(line 2: 'u'\).*data\.past_cov"),
-    "a column twice": ({"target": "x", "known_covariates": ["x"]}, r"^data\.target: expected one role for each column"),
-    "nothing left": ({"time": "date", "past_covariates": ["x", "k"]}, r"^data\.target: expected a column to forecast"),
+    "duplicates": (
+        {"times": {"duplicates": "drop"}},
+        r"^data\.times\.duplicates: expected one of error, first, last, mean",
+    ),
+    "no such target": ({"target": "z"}, r"^data\.target: expected a column 'z'; got date, x, k at "),
+    "no such time": ({"time": "when", "target": "x"}, r"^data\.time: expected a column 'when'"),
+    "no such id": ({"id": "key", "target": "x"}, r"^data\.id: expected a column 'key'"),
+    "no such covariate": (
+        {"covariates": {"past": ["w"]}, "target": "x"},
+        r"^data\.covariates\.past: expected a column 'w'",
+    ),
+    "words as target": ({"target": "k"}, r"^data\.target: expected a number.*'u' at .* line 2"),
+    "words left over": (
+        {},
+        r"^data\.target: expected numbers in all columns.*'k' \('u' at .* line 2\).*data\.covariates\.past",
+    ),
+    "a column twice": (
+        {"target": "x", "covariates": {"known": ["x"]}},
+        r"^data\.target: expected one role for each column",
+    ),
+    "nothing left": (
+        {"time": "date", "covariates": {"past": ["x", "k"]}},
+        r"^data\.target: expected a column to forecast",
+    ),
     "nothing to read": ({"path": None}, r"^data\.path: expected series to read; got nothing"),
     "too much to read": (
         {"train": "b.csv"},
         r"^data\.path: expected either data\.path or data\.train; got data\.train",
     ),
     "static that moves": (
-        {"target": "x", "static_covariates": ["k"]},
-        r"^data\.static_covariates: .*line 3: v after u",
+        {"target": "x", "covariates": {"static": ["k"]}},
+        r"^data\.covariates\.static: .*v at .* line 3 after u",
     ),
 }
 
@@ -218,10 +233,12 @@ def test_columns_and_options_that_make_no_sense(mistake: str, file: Path) -> Non
 
 def test_a_series_twice_and_a_row_without_a_name(file: Path) -> None:
     write(file, "V1,V2", ["A,1,2", "B,1", "A,3"])
-    with pytest.raises(UserError, match=r"^data\.path: expected each series in one row; got .*'A' twice"):
+    with pytest.raises(
+        UserError, match=r"^data\.path: expected each series in one row; got 'A' at .*line 2 and at .*line 4"
+    ):
         made(path=file, layout="rows")
     write(file, "id,t,x", [("a", 1, 1), ("", 2, 1)])
-    with pytest.raises(UserError, match=r"^data\.id: expected a name in every row of 'id'; got .*line 3: none"):
+    with pytest.raises(UserError, match=r"^data\.id: expected a name in every row of 'id'; got none at .*line 3"):
         made(path=file, id="id")
 
 
@@ -231,11 +248,11 @@ def test_real_dirt_is_told_and_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     path = Path(os.environ["RNNKIT_DATA"]) / "electricity_pjm" / "AEP_hourly.csv.gz"
-    with pytest.raises(UserError, match=r"data\.sort=true"):
+    with pytest.raises(UserError, match=r"data\.times\.sort=true"):
         made(path=path)
-    with pytest.raises(UserError, match=r"again, first in line .*data\.duplicates="):
-        made(path=path, sort=True)
-    found = panel(path=path, sort=True, duplicates="mean", fill_gaps=True)
+    with pytest.raises(UserError, match=r"again at .*line .*, first at .*line .*data\.times\.duplicates="):
+        made(path=path, times={"sort": True})
+    found = panel(path=path, times={"sort": True, "duplicates": "mean", "fill_gaps": True})
     times = found.frames[0].times
     assert times is not None
     assert len(times) == 1 + (times[-1] - times[0]) / np.timedelta64(1, "h")

@@ -100,7 +100,7 @@ def test_seasons_are_in_time_and_forecasts_keep_to_the_calendar(kind: str, missi
         error = seasonal_naive(batch.inputs, 8, season, batch.lengths) - batch.targets
         assert error.nan_to_num().abs().max() < 1e-5
         assert batch.extra.seasonal_error.nan_to_num().abs().max() < 1e-5
-        assert (batch.inputs.gaps == 1).all()
+        assert (batch.inputs.time_deltas == 1).all()
     place = [rows.index(row) for row in kept]
     single = sum(after - before == 1 for before, after in pairwise(place))
     share = next(line for line in data.report if line.startswith("frequency"))
@@ -131,15 +131,15 @@ def test_some_stray_rows_do_not_hide_working_days(file: Path) -> None:
 
 def test_a_given_frequency_is_checked(file: Path) -> None:
     write(file, [(day, i % 5) for i, day in enumerate(days((0,), 120))])
-    assert made(file, frequency="W-MON", context=20).season == 52
+    assert made(file, times={"frequency": "W-MON"}, context=20).season == 52
     with pytest.raises(
-        UserError, match=r"^data\.frequency: expected most times of every series 1w-SUN apart; got 0 of 120"
+        UserError, match=r"^data\.times\.frequency: expected most times of every series 1w-SUN apart; got 0 of 120"
     ):
-        made(file, frequency="W-SUN")
-    with pytest.raises(UserError, match=r"^data\.frequency: expected most times of every series 1mo-31 apart"):
-        made(file, frequency="ME")
+        made(file, times={"frequency": "W-SUN"})
+    with pytest.raises(UserError, match=r"^data\.times\.frequency: expected most times of every series 1mo-31 apart"):
+        made(file, times={"frequency": "ME"})
     write(file, [(day, i % 5) for i, day in enumerate(days(range(5), 120))])
-    every_day = made(file, frequency="1d")
+    every_day = made(file, times={"frequency": "1d"})
     assert every_day.season == 7
     assert following(every_day, file)[:2] == ["2023-06-17", "2023-06-18"]
 
@@ -148,35 +148,39 @@ def test_irregular_rows_are_refused_and_the_repairs_work(file: Path) -> None:
     gaps = [5 + i * i * 7 % 61 for i in range(200)]
     times = [datetime(2024, 1, 1) + timedelta(minutes=sum(gaps[:i])) for i in range(200)]
     write(file, [(time, i % 5) for i, time in enumerate(times)])
-    with pytest.raises(UserError, match=r"^data\.frequency: expected most times.*Try: data\.fill_gaps=false[^.]*$"):
+    with pytest.raises(
+        UserError, match=r"^data\.times\.frequency: expected most times.*Try: data\.times\.fill_gaps=false[^.]*$"
+    ):
         made(file)
-    rows = made(file, fill_gaps=False)
+    rows = made(file, times={"fill_gaps": False})
     assert len(rows.splits["train"].panel.values) == 200
     batch = rows.collate([rows.splits["train"][0]])
     expected = [(b - a) / (times[7] - times[6]) for a, b in pairwise(times[4:10])]
-    found = batch.inputs.gaps[0, 5:10]
+    found = batch.inputs.time_deltas[0, 5:10]
     torch.testing.assert_close(found / found[2], torch.tensor(expected), rtol=1e-4, atol=1e-4)
-    assert "data.fill_gaps=false" in " ".join(rows.report)
+    assert "data.times.fill_gaps=false" in " ".join(rows.report)
     about_noon = [datetime(2024, 1, 1, 12) + timedelta(days=i, hours=i * i * 7 % 13 - 6) for i in range(200)]
     write(file, [(time, i % 7) for i, time in enumerate(about_noon)])
-    with pytest.raises(UserError, match=r"^data\.frequency: .*data\.fill_gaps=false.*data\.fill_gaps=true"):
+    with pytest.raises(
+        UserError, match=r"^data\.times\.frequency: .*data\.times\.fill_gaps=false.*data\.times\.fill_gaps=true"
+    ):
         made(file)
-    moved = made(file, fill_gaps=True)
+    moved = made(file, times={"fill_gaps": True})
     assert moved.splits["train"].panel.values[:, 0].tolist() == [i % 7 for i in range(200)]
-    assert (moved.collate(moved.splits["test"]).inputs.gaps == 1).all()
+    assert (moved.collate(moved.splits["test"]).inputs.time_deltas == 1).all()
 
 
 def test_a_series_of_another_frequency_is_named(file: Path) -> None:
     daily = [("a", date(2024, 1, 1) + timedelta(days=i), i % 7) for i in range(210)]
     weekly = [("b", date(2024, 1, 1) + timedelta(weeks=i), 0) for i in range(30)]
     write(file, daily + weekly, "id,date,x")
-    with pytest.raises(UserError, match=r"got a row every 7 steps of series b\. Try: data\.frequency=1d,"):
+    with pytest.raises(UserError, match=r"got a row every 7 steps of series b\. Try: data\.times\.frequency=1d,"):
         made(file, id="id")
-    assert set(made(file, id="id", frequency="1d").splits["train"].panel.lengths) == {210, 29 * 7 + 1}
+    assert set(made(file, id="id", times={"frequency": "1d"}).splits["train"].panel.lengths) == {210, 29 * 7 + 1}
     hourly = [("b", datetime(2024, 1, 1) + timedelta(hours=i), i % 24) for i in range(150)]
     write(file, [("a", f"{day} 00:00:00", x) for _, day, x in daily] + hourly, "id,date,x")
     with pytest.raises(
-        UserError, match=r"of series b; not on them: .*Try: data\.frequency=1h, to use it for all series"
+        UserError, match=r"of series b; not on them: .*Try: data\.times\.frequency=1h, to use it for all series"
     ):
         made(file, id="id")
 
@@ -207,7 +211,7 @@ def test_a_short_file_is_continued_as_the_model_was_trained(file: Path, tmp_path
 def test_training_prints_how_a_file_was_read(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(day, round(math.sin(i), 3)) for i, day in enumerate(days(range(5), 120)) if i != 60]
     write(file, rows[::-1])
-    small = ["model.hidden_size=4", "trainer.max_steps=2", "~callbacks.picture", "data.context=10", "data.horizon=3"]
+    small = ["model.hidden_size=4", "trainer.max_steps=2", "~callbacks.forecasts", "data.context=10", "data.horizon=3"]
     arguments = ["task=forecasting", "data=series", f"data.path={file}", f"run_dir={tmp_path / 'run'}", *small]
     assert run(["train", *arguments]) == 0
     printed = capsys.readouterr().err

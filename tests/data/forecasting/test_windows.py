@@ -57,7 +57,9 @@ def same(found: torch.Tensor, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("scaling", STATISTICS)
 def test_every_window_is_the_one_cut_by_hand(scaling: str) -> None:
     series = {"a": noise(40, 2, 1, missing=0.1), "b": noise(60, 2, 2, missing=0.1)}
-    data = made(generator=Given(**series), valid_steps=8, test_steps=8, scaling=scaling, season=4)
+    data = made(
+        generator=Given(**series), split={"valid_steps": 8, "test_steps": 8}, scaling=scaling, times={"season": 4}
+    )
     # from the ends of each split
     for split, first, last in (("train", 0, 16), ("valid", 16, 8), ("test", 8, 0)):
         expected = {
@@ -74,7 +76,7 @@ def test_every_window_is_the_one_cut_by_hand(scaling: str) -> None:
             x = series[name]
             same(unscaled(batch, batch.inputs.past)[lane], x[origin - 5 : origin])
             same(unscaled(batch, batch.targets)[lane], x[origin : origin + 3])
-            assert batch.extra.step[lane] == origin
+            assert batch.extra.origin[lane] == origin
             for channel in range(2):
                 training = x[: len(x) - 16, channel]
                 location, scale = STATISTICS[scaling](training[~np.isnan(training)])
@@ -114,14 +116,14 @@ def test_a_leak_is_noticed() -> None:
 
 
 def test_windows_keep_their_strides() -> None:
-    data = made(generator=Given(a=noise(100)), stride=4, eval_stride=5)
+    data = made(generator=Given(a=noise(100)), windows={"stride": 4, "eval_stride": 5})
     assert [window.origin for window in data.splits["train"]] == list(range(5, 68, 4))
     assert [window.origin for window in data.splits["valid"]] == [70, 75, 80]
 
 
 def test_a_short_series_has_a_short_past_and_the_batch_says_so() -> None:
     long, short = noise(40, seed=1), noise(10, seed=2)
-    data = made(generator=Given(long=long, short=short), valid_steps=3, test_steps=3)
+    data = made(generator=Given(long=long, short=short), split={"valid_steps": 3, "test_steps": 3})
     windows = data.splits["train"]
     only = next(window for window in windows if window.series == 1)
     assert [window for window in windows if window.series == 1] == [only]
@@ -131,7 +133,7 @@ def test_a_short_series_has_a_short_past_and_the_batch_says_so() -> None:
     assert batch.lengths.tolist() == [5, 1]
     assert batch.num_steps == 6
     assert batch.inputs.past[1].isnan().flatten().tolist() == [False, True, True, True, True]
-    assert batch.inputs.gaps[1].tolist() == [1] * 5
+    assert batch.inputs.time_deltas[1].tolist() == [1] * 5
     same(unscaled(batch, batch.inputs.past)[1, :1], short[:1])
     same(unscaled(batch, batch.targets)[1], short[1:4])
     alone = data.collate([windows[0]])
@@ -140,7 +142,7 @@ def test_a_short_series_has_a_short_past_and_the_batch_says_so() -> None:
 
 
 def test_windows_drawn_for_an_epoch_are_as_many_of_each_series_and_others_in_the_next() -> None:
-    data = made(generator=Given(a=noise(40), b=noise(400)), windows_per_series=6, batch_size=4)
+    data = made(generator=Given(a=noise(40), b=noise(400)), windows={"per_series": 6}, batch_size=4)
     loader = data.train_dataloader()
 
     def epoch() -> list[tuple[int, int]]:
@@ -150,13 +152,13 @@ def test_windows_drawn_for_an_epoch_are_as_many_of_each_series_and_others_in_the
         return sorted(
             (int((scales == scale).nonzero()), step)
             for batch in batches
-            for scale, step in zip(batch.extra.scale[:, 0], batch.extra.step.tolist(), strict=True)
+            for scale, step in zip(batch.extra.scale[:, 0], batch.extra.origin.tolist(), strict=True)
         )
 
     first, second = epoch(), epoch()
     assert [series for series, _ in first] == [0] * 6 + [1] * 6
     assert first != second
-    again = made(generator=Given(a=noise(40), b=noise(400)), windows_per_series=6, batch_size=4)
+    again = made(generator=Given(a=noise(40), b=noise(400)), windows={"per_series": 6}, batch_size=4)
     again.load_state_dict({"position": {"batch": 0, "epoch": 1, "sequences": 12, "batch_size": 4}})
     loader = again.train_dataloader()
     assert epoch() == second
@@ -164,22 +166,22 @@ def test_windows_drawn_for_an_epoch_are_as_many_of_each_series_and_others_in_the
 
 def test_fractions_and_steps_say_the_same() -> None:
     for arguments in (
-        {"valid_fraction": 0.2, "test_fraction": 0.1},
-        {"valid_steps": 20, "test_steps": 10},
-        {"train_steps": 70, "valid_steps": 20, "test_steps": 10},
-        {"valid_steps": 20, "test_fraction": 0.1},
+        {"split": {"valid_fraction": 0.2, "test_fraction": 0.1}},
+        {"split": {"valid_steps": 20, "test_steps": 10}},
+        {"split": {"train_steps": 70, "valid_steps": 20, "test_steps": 10}},
+        {"split": {"valid_steps": 20, "test_fraction": 0.1}},
     ):
         data = made(generator=Given(a=noise(100)), **arguments)
         assert {name: len(windows) for name, windows in data.splits.items()} == {"train": 63, "valid": 18, "test": 8}
 
 
 def test_steps_behind_the_last_split_are_not_used() -> None:
-    data = made(generator=Given(a=noise(150)), train_steps=70, valid_steps=20, test_steps=10)
+    data = made(generator=Given(a=noise(150)), split={"train_steps": 70, "valid_steps": 20, "test_steps": 10})
     assert max(window.origin for window in data.splits["test"]) == 97
 
 
 def test_no_test_split() -> None:
-    assert set(made(generator=Given(a=noise(60)), test_fraction=0).splits) == {"train", "valid"}
+    assert set(made(generator=Given(a=noise(60)), split={"test_fraction": 0}).splits) == {"train", "valid"}
 
 
 def test_windows_without_a_value_are_left_out() -> None:
@@ -197,19 +199,19 @@ def test_windows_without_a_value_are_left_out() -> None:
     [
         (10, {"horizon": 8}, r"^data\.horizon: .* train split, .*got 7 of 10 steps of series a\. Try: data\.horizon=3"),
         (100, {"horizon": 20}, r"^data\.horizon: .* in the valid split.*; got 15 of 100 steps"),
-        (100, {"valid_steps": 60, "test_steps": 60}, r"^data\.horizon: .*; got 0 of 100 steps"),
-        (100, {"train_steps": 80, "valid_steps": 20, "test_steps": 10}, r"^data\.horizon: .*in the test split"),
-        (100, {"train_steps": 80}, r"^data\.train_steps: expected also data\.valid_steps and data\.test_steps"),
-        (100, {"valid_from": "2024-01-01"}, r"^data\.valid_from: expected series with time stamps; got none"),
-        (100, {"valid_fraction": 0}, r"^valid split: expected windows with values; got none"),
-        (100, {"valid_fraction": 1.0}, r"^data\.valid_fraction: "),
-        (100, {"test_fraction": 0.9}, r"^data\.test_fraction: expected 0, .*; got 0\.9 with"),
-        (100, {"valid_steps": -1}, r"^data\.valid_steps: expected a number of steps; got -1"),
+        (100, {"split": {"valid_steps": 60, "test_steps": 60}}, r"^data\.horizon: .*; got 0 of 100 steps"),
+        (100, {"split": {"train_steps": 80, "valid_steps": 20, "test_steps": 10}}, r"^data\.horizon: .*the test split"),
+        (100, {"split": {"train_steps": 80}}, r"^data\.split\.train_steps: expected also data\.split\.valid_steps"),
+        (100, {"split": {"valid_from": "2024-01-01"}}, r"^data\.split\.valid_from: expected series with time"),
+        (100, {"split": {"valid_fraction": 0}}, r"^valid split: expected windows with values; got none"),
+        (100, {"split": {"valid_fraction": 1.0}}, r"^data\.split\.valid_fraction: "),
+        (100, {"split": {"test_fraction": 0.9}}, r"^data\.split\.test_fraction: expected 0, .*; got 0\.9 with"),
+        (100, {"split": {"valid_steps": -1}}, r"^data\.split\.valid_steps: expected a number of steps; got -1"),
         (100, {"context": 0}, r"^data\.context: expected a whole number, 1 or more; got 0"),
-        (100, {"windows_per_series": 0}, r"^data\.windows_per_series: "),
+        (100, {"windows": {"per_series": 0}}, r"^data\.windows\.per_series: "),
         (100, {"scaling": "minmax"}, r"^data\.scaling: expected one of none, standard, mean, robust; got 'minmax'"),
-        (100, {"time_features": True}, r"^data\.time_features: expected time stamps; got a file without them"),
-        (100, {"fill_gaps": True}, r"^data\.fill_gaps: expected time stamps; got a file without them"),
+        (100, {"covariates": {"time_features": True}}, r"^data\.covariates\.time_features: expected time stamps; got"),
+        (100, {"times": {"fill_gaps": True}}, r"^data\.times\.fill_gaps: expected time stamps; got a file"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(steps: int, arguments: dict[str, Any], message: str) -> None:
@@ -219,9 +221,9 @@ def test_what_makes_no_sense_is_refused(steps: int, arguments: dict[str, Any], m
 
 def test_short_series_are_left_out_on_demand() -> None:
     series = {"a": noise(60), "b": noise(4), "c": noise(60)}
-    with pytest.raises(UserError, match=r"got 2 of 4 steps of series b\. Try: .* data\.drop_short=true"):
+    with pytest.raises(UserError, match=r"got 2 of 4 steps of series b\. Try: .* data\.split\.drop_short=true"):
         made(generator=Given(**series))
-    data = made(generator=Given(**series), drop_short=True)
+    data = made(generator=Given(**series), split={"drop_short": True})
     assert data.splits["train"].panel.ids == ["a", "c"]
     assert "1 of 3 series are too short and dropped" in data.report
 

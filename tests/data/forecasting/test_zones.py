@@ -60,13 +60,17 @@ def test_the_calendar_and_the_splits_are_in_local_time(file: Path) -> None:
         file,
         [time.isoformat() for time in hours(datetime(2024, 4, 30, 15, tzinfo=UTC), 240, timezone(timedelta(hours=9)))],
     )
-    data = made(file, time_features=True, valid_from="2024-05-07", test_from="2024-05-09T00:00:00+09:00")
+    data = made(
+        file,
+        covariates={"time_features": True},
+        split={"valid_from": "2024-05-07", "test_from": "2024-05-09T00:00:00+09:00"},
+    )
     assert [windows[0].origin for windows in data.splits.values()] == [8, 144, 192]
     batch = data.collate([data.splits["test"][0]])
     names = data.learned()["calendar"]
     midnight = batch.inputs.future_covariates[0, 0, [names.index("day_sin"), names.index("day_cos")]]
     np.testing.assert_allclose(midnight, [0, 1], atol=1e-6)
-    same = made(file, valid_from="2024-05-07", test_from="2024-05-08T15:00:00Z")
+    same = made(file, split={"valid_from": "2024-05-07", "test_from": "2024-05-08T15:00:00Z"})
     assert same.splits["test"][0].origin == 192
 
 
@@ -78,7 +82,7 @@ def test_hours_go_on_over_a_change_of_the_clock_and_days_keep_to_it(file: Path) 
     midnights = [datetime(2024, 1, 1) + timedelta(days=i) for i in range(90)]  # 30 March is the last
     write(file, [day.replace(tzinfo=BERLIN).isoformat() for day in midnights])
     assert following(made(file, horizon=4), file)[1:3] == ["2024-04-01T00:00:00+01:00", "2024-04-02T00:00:00+01:00"]
-    named = made(file, horizon=4, time_zone="Europe/Berlin")
+    named = made(file, horizon=4, times={"zone": "Europe/Berlin"})
     assert following(named, file)[:2] == ["2024-03-31T00:00:00+01:00", "2024-04-01T00:00:00+02:00"]
     assert str(named.frequency) == "1d"
 
@@ -88,13 +92,15 @@ def test_a_local_clock_that_skips_an_hour(file: Path) -> None:
     write(file, [time.strftime("%Y-%m-%d %H:%M") for time in times])
     plain = made(file)
     assert "missing rows: 1 in 1 places, inserted as steps without values" in plain.report
-    named = made(file, time_zone="Europe/Berlin")
+    named = made(file, times={"zone": "Europe/Berlin"})
     frame = named.splits["train"].panel.frames[0]
     expected = np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], "datetime64[us]")
     np.testing.assert_array_equal(frame.times, expected)
     write(file, [f"2024-03-10 {hour:02}:00" for hour in range(24)])
-    with pytest.raises(UserError, match=r"expected a time that exists in America/New_York.*Try: data\.time_zone=null"):
-        made(file, time_zone="America/New_York")
+    with pytest.raises(
+        UserError, match=r"expected a time that exists in America/New_York.*Try: data\.times\.zone=null"
+    ):
+        made(file, times={"zone": "America/New_York"})
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -103,10 +109,10 @@ def test_a_local_clock_that_shows_an_hour_twice(backwards: bool, file: Path) -> 
     text = [time.strftime("%d.%m.%Y %H:%M") for time in times]
     write(file, text[::-1] if backwards else text)
     with pytest.raises(
-        UserError, match=r"27\.10\.2024 02:00 again.*data\.duplicates=mean.*data\.time_zone=Europe/Berlin"
+        UserError, match=r"27\.10\.2024 02:00 again.*data\.times\.duplicates=mean.*data\.times\.zone=Europe/Berlin"
     ):
         made(file)
-    data = made(file, time_zone="Europe/Berlin")
+    data = made(file, times={"zone": "Europe/Berlin"})
     frame = data.splits["train"].panel.frames[0]
     expected = np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], "datetime64[us]")
     np.testing.assert_array_equal(frame.times, expected)
@@ -116,22 +122,24 @@ def test_a_local_clock_that_shows_an_hour_twice(backwards: bool, file: Path) -> 
 def test_quarters_of_an_hour_that_the_clock_shows_twice(file: Path) -> None:
     times = [(AUTUMN + timedelta(minutes=15 * i)).astimezone(BERLIN) for i in range(400)]
     write(file, [time.strftime("%Y-%m-%d %H:%M") for time in times])
-    with pytest.raises(UserError, match=r"2024-10-27 02:00 after 2024-10-27 02:45.*data\.time_zone=Europe/Berlin"):
+    with pytest.raises(
+        UserError, match=r"2024-10-27 02:00 at .* after 2024-10-27 02:45.*data\.times\.zone=Europe/Berlin"
+    ):
         made(file)
-    frame = made(file, time_zone="Europe/Berlin").splits["train"].panel.frames[0]
+    frame = made(file, times={"zone": "Europe/Berlin"}).splits["train"].panel.frames[0]
     np.testing.assert_array_equal(np.diff(frame.times), np.timedelta64(15, "m"))
 
 
 def test_forecasts_over_the_change_of_the_clock(file: Path) -> None:
     times = hours(datetime(2024, 3, 27, tzinfo=UTC), 97, BERLIN)  # to 31 March, 01:00
     write(file, [time.isoformat() for time in times])
-    data = made(file, time_zone="Europe/Berlin")
+    data = made(file, times={"zone": "Europe/Berlin"})
     assert following(data, file) == [f"2024-03-31T0{hour}:00:00+02:00" for hour in (3, 4, 5)]
 
 
 def test_seconds_since_1970_in_a_zone(file: Path) -> None:
     write(file, [str(int(AUTUMN.timestamp()) + 3600 * i) for i in range(100)])
-    data = made(file, time_zone="Asia/Tokyo")
+    data = made(file, times={"zone": "Asia/Tokyo"})
     assert data.splits["train"].panel.frames[0].local[0] == np.datetime64("2024-10-24T09:00", "us")
     assert following(data, file)[0] == int(AUTUMN.timestamp()) + 360_000
 
@@ -143,12 +151,12 @@ def test_zones_that_are_mixed(file: Path) -> None:
     np.testing.assert_array_equal(np.diff(data.splits["train"].panel.frames[0].times), np.timedelta64(1, "h"))
     write(file, [time.isoformat()[: 19 if i == 3 else None] for i, time in enumerate(hours(SPRING, 100, UTC))])
     with pytest.raises(
-        UserError, match=r"a zone in every row or in none.*line 5: none there\. Try: data\.time_zone=UTC"
+        UserError, match=r"a zone in every row or in none.*none there at .* line 5\. Try: data\.times\.zone=UTC"
     ):
         made(file)
-    assert following(made(file, time_zone="UTC"), file)[0] == "2024-03-31T04:00:00+00:00"
-    with pytest.raises(UserError, match=r"^data\.time_zone: .*got 'Europe/Atlantis'"):
-        made(file, time_zone="Europe/Atlantis")
+    assert following(made(file, times={"zone": "UTC"}), file)[0] == "2024-03-31T04:00:00+00:00"
+    with pytest.raises(UserError, match=r"^data\.times\.zone: .*got 'Europe/Atlantis'"):
+        made(file, times={"zone": "Europe/Atlantis"})
 
 
 def test_each_series_has_its_own_zone(file: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rnnkit.data.corpus.corpus import Corpus
 from rnnkit.data.corpus.measure import Length, Measure, _blanks, codes_of
 from rnnkit.data.io import blocks
-from rnnkit.data.io.blocks import byte_blocks, text_blocks
+from rnnkit.data.io.blocks import byte_blocks
+from rnnkit.data.io.decoding import text_blocks
 from rnnkit.data.io.sources import read, read_bytes
 from rnnkit.data.tokenizers import LEVELS
 from rnnkit.data.tokenizers.char import CODE_POINTS
@@ -121,3 +122,8 @@ def test_reading_whole_is_reading_in_blocks(tmp_path: Path, monkeypatch: pytest.
     whole = read(tmp_path)
     monkeypatch.setattr(blocks, "BLOCK", 1)
     assert read(tmp_path) == whole
+
+
+def test_a_path_with_a_nul_byte() -> None:
+    with pytest.raises(UserError, match=r"^data\.path: expected a file that can be read; got 'a\\x00b'"):
+        list(byte_blocks(Path("a\0b")))

@@ -143,13 +143,16 @@ def test_labels_splits_and_batches(folder: Path) -> None:
 
 
 def test_a_rule_for_the_test_split_does_not_empty_a_training_split_in_silence(folder: Path) -> None:
-    for settings in ({"test_pattern": r"_0\.wav$"}, {"group_pattern": r"_(\w+)_", "test_groups": ["eve"]}):
+    for settings in ({"test_pattern": r"_0\.wav$"}, {"group_pattern": r"_(\w+)_", "split": {"test_groups": ["eve"]}}):
         with pytest.raises(UserError, match=r"data.train: expected no sequences that a rule assigns to the test split"):
             ready(train=folder, **settings)
 
 
 def test_no_speaker_is_in_two_splits(folder: Path) -> None:
-    for settings in ({"valid_fraction": 0.2, "test_fraction": 0.2}, {"test_groups": ["eve"], "valid_fraction": 0.25}):
+    for settings in (
+        {"split": {"valid_fraction": 0.2, "test_fraction": 0.2}},
+        {"split": {"test_groups": ["eve"], "valid_fraction": 0.25}},
+    ):
         data = ready(path=folder, group_pattern=r"_(\w+)_", **settings)
         homes = {name: {example.group for example in examples} for name, examples in data.splits.items()}
         assert [len(home) for home in homes.values()] == [3, 1, 1]
@@ -159,7 +162,7 @@ def test_no_speaker_is_in_two_splits(folder: Path) -> None:
 
 def test_a_pattern_with_a_slash_sees_the_path(tmp_path: Path) -> None:
     files = {f"{word}/{n}.wav": sound(tone(300 + 50 * n)) for word in ("yes", "no") for n in range(10)}
-    data = ready(path=packed(tmp_path / "a.tar", files), target_pattern="^(.+)/", test_fraction=0)
+    data = ready(path=packed(tmp_path / "a.tar", files), target_pattern="^(.+)/", split={"test_fraction": 0})
     assert data.task_kwargs["classes"] == ["no", "yes"]
 
 
@@ -197,7 +200,7 @@ def test_a_centered_recording_does_not_know_its_microphone(tmp_path: Path) -> No
     files |= {f"{n % 2}_b_{n}.wav": sound(samples * 0.4) for n, samples in enumerate(noise)}
     archive = packed(tmp_path / "a.tar", files)
     for center, same in ((True, True), (False, False)):
-        data = AudioLabelData(target_pattern=r"^(\d)_", path=archive, center=center, test_fraction=0)
+        data = AudioLabelData(target_pattern=r"^(\d)_", path=archive, center=center, split={"test_fraction": 0})
         found = {str(example.id): example.inputs for examples in data.read().values() for example in examples}
         for n in range(6):
             loud, soft = found[f"{n % 2}_a_{n}.wav"], found[f"{n % 2}_b_{n}.wav"]
@@ -206,6 +209,18 @@ def test_a_centered_recording_does_not_know_its_microphone(tmp_path: Path) -> No
                 np.testing.assert_allclose(loud - soft, -2 * np.log(0.4), atol=0.05)
 
 
+def flac(declared: int) -> bytes:
+    """A file of 2,000 samples that declares others."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(2000), 8000, format="FLAC")
+    content = bytearray(file.getvalue())
+    content[21:26] = (content[21] & 0xF0 | declared >> 32).to_bytes(1, "big") + (declared & 0xFFFFFFFF).to_bytes(
+        4, "big"
+    )
+    return bytes(content)
+
+
+FLAC = flac(2**36 - 1)
 REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
     "damaged": ({"0_a_0.wav": b"RIFFnothing"}, {}, r"data.path: expected sound files; got 0_a_0.wav"),
     "empty": ({"0_a_0.wav": sound(np.zeros(0))}, {}, r"expected sound; got 0_a_0.wav, which has no samples"),
@@ -231,6 +246,14 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], str]] = {
         {"bands": 200},
         r"data.bands: expected fewer or wider bands",
     ),
+    "more bands than any": ({"0_a_0.wav": sound(tone(300))}, {"bands": 10**12}, r"data.bands: expected fewer"),
+    "a hop of no sample": ({"0_a_0.wav": sound(tone(300))}, {"hop_ms": 0.01}, r"0\.01 ms are shorter than a sample"),
+    "a second of two billion": (
+        {"0_a_0.wav": sound(tone(300), 2**31 - 1)},
+        {},
+        r"expected at most 1,000,000 samples per second; got 2,147,483,647 in 0_a_0.wav",
+    ),
+    "declared, not there": ({"0_a_0.wav": FLAC}, {}, r"expected a plausible compression ratio; got 0_a_0.wav"),
     "no pattern": ({}, {"target_pattern": "("}, r"data.target_pattern: expected a regular expression; got '\('"),
     "no bracket": ({}, {"target_pattern": r"\d_"}, r"data.target_pattern: expected one group in brackets"),
     "no bands": ({}, {"bands": 0}, r"data.bands: expected a positive number; got 0"),
@@ -252,6 +275,11 @@ def test_damaged_archives(tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(whole[:1000])
     with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got cut.tar"):
         ready(path=tmp_path / "cut.tar")
+    link = tarfile.TarInfo("././@LongLink")
+    link.size, link.type = 5, tarfile.GNUTYPE_LONGNAME
+    (tmp_path / "deep.tar").write_bytes((link.tobuf(tarfile.GNU_FORMAT) + b"a.wav".ljust(512, b"\0")) * 5000)
+    with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got deep.tar"):
+        ready(path=tmp_path / "deep.tar")
     (tmp_path / "no.tar").write_bytes(b"no archive at all" * 100)
     with pytest.raises(UserError, match=r"data.path: expected a complete tar archive; got no.tar"):
         ready(path=tmp_path / "no.tar")

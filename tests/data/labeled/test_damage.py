@@ -44,29 +44,31 @@ LONG = b"who,t,x,label\n" + rows(lambda n: f"s{n // 2},{n % 2},{n * 1.5},{'ab'[n
 FILES: dict[str, tuple[Callable[[], bytes], Callable[[Path], LabeledData]]] = {
     "a.csv": (
         lambda: b"text,label\n" + rows(lambda n: f'"w{n}, ""x""",{"ab"[n % 2]}'),
-        lambda path: TextLabelData(path=path, test_fraction=0),
+        lambda path: TextLabelData(path=path, split={"test_fraction": 0}),
     ),
     "b.jsonl": (
         lambda: rows(lambda n: json.dumps({"text": f"w{n}", "label": n % 2})),
-        lambda path: TextLabelData(path=path, test_fraction=0),
+        lambda path: TextLabelData(path=path, split={"test_fraction": 0}),
     ),
     "c.csv": (
         lambda: LONG,
-        lambda path: SeriesLabelData(path=path, test_fraction=0, id_column="who", step_column="t"),
+        lambda path: SeriesLabelData(path=path, split={"test_fraction": 0}, id_column="who", step_column="t"),
     ),
     "d.csv": (
         lambda: rows(lambda n: f"{n % 2},{n}.5,{n * n},3"),
-        lambda path: SeriesLabelData(path=path, test_fraction=0, layout="wide", header=False, target_column=0),
+        lambda path: SeriesLabelData(
+            path=path, split={"test_fraction": 0}, layout="wide", table={"header": False}, target_column=0
+        ),
     ),
     "e.ts": (
         lambda: b"@classLabel true a b\n@data\n" + rows(lambda n: f"{n},2,3:{n},5,?:{'ab'[n % 2]}"),
-        lambda path: SeriesLabelData(path=path, test_fraction=0),
+        lambda path: SeriesLabelData(path=path, split={"test_fraction": 0}),
     ),
-    "f.npz": (npz, lambda path: SeriesLabelData(path=path, test_fraction=0)),
-    "g.tar": (tar, lambda path: AudioLabelData(path=path, test_fraction=0, target_pattern=r"^(\d)_")),
+    "f.npz": (npz, lambda path: SeriesLabelData(path=path, split={"test_fraction": 0})),
+    "g.tar": (tar, lambda path: AudioLabelData(path=path, split={"test_fraction": 0}, target_pattern=r"^(\d)_")),
     "h.txt": (
         lambda: rows(lambda n: " ".join(map(str, [n // 3, n % 3 + 1, *range(n, n + 24)]))),
-        lambda path: CMAPSSData(path=path, test_fraction=0, valid_fraction=0.3),
+        lambda path: CMAPSSData(path=path, split={"test_fraction": 0, "valid_fraction": 0.3}),
     ),
 }
 

@@ -75,7 +75,7 @@ def test_the_division_depends_on_nothing_but_the_examples() -> None:
 
 def test_one_group_cannot_be_divided() -> None:
     with pytest.raises(
-        UserError, match=r"data.valid_fraction: expected a valid split; got none of 4 sequences in 1 groups"
+        UserError, match=r"data.split.valid_fraction: expected a valid split; got none of 4 sequences in 1 groups"
     ):
         divide(["a"] * 4, ["me"] * 4, 0.5, 0)
 

@@ -90,7 +90,7 @@ def engines(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_remaining_life_at_every_step(engines: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    data = CMAPSSData(**engines, cap=5, valid_fraction=0.2)
+    data = CMAPSSData(**engines, cap=5, split={"valid_fraction": 0.2})
     data.setup()
     assert "dropped: channel 1, 2 (from 0)" in capsys.readouterr().err
     assert data.task == "regression"
@@ -167,7 +167,7 @@ def test_bad_engines(name: str, content: str, message: str, engines: dict[str, P
 
 @pytest.mark.usefixtures("real_data")
 def test_fd001_has_the_published_counts() -> None:
-    data = CMAPSSData(dataset="cmapss_fd001", valid_fraction=0.2)
+    data = CMAPSSData(dataset="cmapss_fd001", split={"valid_fraction": 0.2})
     data.setup()
     steps = {name: sum(len(example.inputs) for example in examples) for name, examples in data.splits.items()}
     assert len(data.splits["train"]) + len(data.splits["valid"]) == 100

@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 import torch
 
 from rnnkit.data import SeriesLabelData
+from rnnkit.data.io.findings import Findings
+from rnnkit.data.io.tables.format import TableFormat
 from rnnkit.data.labeled.arrays import read_npz
 from rnnkit.data.labeled.long import read_long
 from rnnkit.data.labeled.ts import read_ts
@@ -96,7 +100,7 @@ def test_npz_long_wide_and_ts_say_the_same(tmp_path: Path) -> None:
     as_npz = ready(path=tmp_path / "a.npz")
     others = [
         ready(path=tmp_path / "long.csv", id_column="who", step_column="t"),
-        ready(path=tmp_path / "wide.csv", layout="wide", header=False, target_column=0),
+        ready(path=tmp_path / "wide.csv", layout="wide", table={"header": False}, target_column=0),
         ready(path=tmp_path / "a.ts"),
     ]
     for other in others:
@@ -155,7 +159,7 @@ def test_missing_values_are_marked_and_never_filled_in_silence(
 def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
     arrays = many(10)
     lengths = np.array([6, 3, 5, 1, 2, 6, 4, 4, 3, 2])
-    data = ready(path=saved(tmp_path / "a.npz", **arrays, lengths=lengths), test_fraction=0, batch_size=20)
+    data = ready(path=saved(tmp_path / "a.npz", **arrays, lengths=lengths), split={"test_fraction": 0}, batch_size=20)
     batch = next(iter(data.train_dataloader()))
     assert batch.lengths is not None
     assert sorted(batch.lengths.tolist()) == sorted(len(example.inputs) for example in data.splits["train"])
@@ -167,14 +171,14 @@ def test_unequal_lengths_are_padded_and_counted(tmp_path: Path) -> None:
 def test_numbers_and_curves(tmp_path: Path) -> None:
     arrays = many(10)
     numbers = np.arange(10.0)
-    data = ready(path=saved(tmp_path / "n.npz", x=arrays["x"], y=numbers), target="number", test_fraction=0)
+    data = ready(path=saved(tmp_path / "n.npz", x=arrays["x"], y=numbers), target="number", split={"test_fraction": 0})
     assert data.task == "regression"
     held = [example.target for example in data.splits["valid"]]
     assert sorted(next(iter(data.train_dataloader())).targets.tolist() + held) == numbers.tolist()
     curves = np.arange(60.0).reshape(10, 6)
     lengths = np.array([6, 3] * 5)
     path = saved(tmp_path / "c.npz", x=arrays["x"], y=curves, lengths=lengths)
-    data = ready(path=path, target="curve", test_fraction=0, batch_size=20)
+    data = ready(path=path, target="curve", split={"test_fraction": 0}, batch_size=20)
     batch = next(iter(data.train_dataloader()))
     assert batch.targets.shape == (9, 6)
     assert batch.lengths is not None
@@ -193,8 +197,9 @@ COLUMNS = {"id": "who", "step": "t", "target": "label", "group": "g"}
 
 
 def read_rows_of(lines: list[str], **settings: Any) -> list[Any]:
-    usual: dict[str, Any] = {"header": True, "curve": False, "targets": True, "argument": "data.path"}
-    return read_long(lines, "a.csv", COLUMNS, settings.pop("channels", None), **{**usual, **settings})
+    usual: dict[str, Any] = {"curve": False, "targets": True, "argument": "data.path", "notes": Findings()}
+    text = "\n".join(lines)
+    return read_long(text, "a.csv", COLUMNS, settings.pop("channels", None), TableFormat(), **{**usual, **settings})
 
 
 def test_long_tables() -> None:
@@ -212,16 +217,16 @@ def test_long_tables() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a,1,5,6,up,p", r"expected ascending steps in every series; got 1 at a.csv line 5 after 2 at a.csv line 4"),
-        ("a,2,5,6,up,p", r"expected ascending steps .* got 2 at a.csv line 5 after 2 at a.csv line 4"),
-        ("a,?,5,6,up,p", r"expected ascending steps .* got nan at a.csv line 5"),
+        ("a,1,5,6,up,p", r"expected ascending steps in every series; got 1 at a.csv line 5 after 2"),
+        ("a,2,5,6,up,p", r"expected ascending steps .* got 2 at a.csv line 5 after 2"),
+        ("a,?,5,6,up,p", r"expected ascending steps .* got . at a.csv line 5"),
         (
             "a,3,5,6,down,p",
             r"target: expected the same in all rows of a series; got 'down' at a.csv line 5 after 'up'",
         ),
         ("a,3,5,6,up,q", r"group: expected the same in all rows of a series; got 'q' at a.csv line 5"),
-        ("a,3,five,6,up,p", r"expected a finite number; got 'five' at a.csv line 5"),
-        ("a,3,5,6,up", r"expected 6 columns in every row; got 5 at a.csv line 5"),
+        ("a,3,five,6,up,p", r"expected a number .*; got 'five' at a.csv line 5"),
+        ("a,3,5,6,up", r"expected 6 cells in every row.*; got 5 at a.csv line 5"),
     ],
 )
 def test_bad_long_tables(line: str, message: str) -> None:
@@ -230,8 +235,8 @@ def test_bad_long_tables(line: str, message: str) -> None:
 
 
 def wide(line: str, **settings: Any) -> list[Any]:
-    usual: dict[str, Any] = {"header": False, "steps": None, "targets": True, "argument": "data.path"}
-    return read_wide([line], "w.csv", 0, None, **{**usual, **settings})
+    usual: dict[str, Any] = {"steps": None, "targets": True, "argument": "data.path"}
+    return read_wide(line, "w.csv", 0, None, TableFormat(header=False), **{**usual, **settings})
 
 
 def test_wide_tables() -> None:
@@ -266,6 +271,9 @@ def npz(**arrays: Any) -> bytes:
             r"whole numbers from 0 to 3, .* as lengths; got 4 in a.npz",
         ),
         ({"x": np.zeros((2, 3)), "y": [1, 2], "lengths": [3, 2.5]}, r"whole numbers from 0 to 3.*got 2\.5 in a.npz"),
+        ({"x": np.zeros((2, 3)), "y": [1, 2], "lengths": [3j, 1]}, r"as lengths; got complex128 of shape \(2,\)"),
+        ({"x": np.zeros((2, 3)), "y": [1, 2], "lengths": [[1], [2]]}, r"as lengths; got int64 of shape \(2, 1\)"),
+        ({"x": np.zeros((1, 3)), "y": [1], "lengths": 3}, r"as many lengths as series, 1; got lengths of shape \(\)"),
         ({"x": np.zeros((2, 3)) * 1j, "y": [1, 2]}, r"expected x of numbers.*got complex128"),
         ({"x": np.zeros((2, 3)), "y": [1, 2], "groups": [np.nan, 1]}, r"a group of every series; got NaN for series 0"),
         ({"x": np.array([[1, np.inf]]), "y": [1]}, r"expected finite values; got infinity in series 0"),
@@ -280,7 +288,39 @@ def test_bad_npz(arrays: dict[str, Any], message: str) -> None:
         read_npz(npz(**arrays), "a.npz", targets=True, argument="data.path")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", npz(x=np.zeros((2, 3)))[:-30]])
+def with_header(shape: str) -> bytes:
+    """An `.npz` file of a few bytes whose array says that it has this shape."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00v\x00" + header.encode() + bytes(64))
+    return file.getvalue()
+
+
+def marked(value: int, *, central: int, local: int) -> bytes:
+    """An `.npz` file with a byte changed in all its headers: at so many bytes from their beginning."""
+    content = bytearray(npz(x=np.zeros((2, 3)), y=[1, 2]))
+    for start, place in ((b"PK\1\2", central), (b"PK\3\4", local)):
+        for found in re.finditer(re.escape(start), bytes(content)):
+            content[found.start() + place] = value
+    return bytes(content)
+
+
+DAMAGED = {
+    "empty": b"",
+    "another": b"not a zip",
+    "cut": npz(x=np.zeros((2, 3)))[:-30],
+    "terabytes": with_header("(10000000000000, 5, 2)"),
+    "more than any": with_header(f"({2**70}, 5, 2)"),
+    "less than none": with_header("(-1, 5, 2)"),
+    "nested": with_header("(" * 60),
+    "encrypted": marked(1, central=8, local=6),
+    "a compression unknown": marked(97, central=10, local=8),
+    "a damaged LZMA": marked(14, central=10, local=8),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_npz(content: bytes) -> None:
     with pytest.raises(UserError, match=r"expected a complete .npz file; got a.npz"):
         read_npz(content, "a.npz", targets=True, argument="data.path")
@@ -297,7 +337,7 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a channel that changes in training; got none"):
         ready(path=saved(tmp_path / "c.npz", x=np.ones((9, 4)), y=[1, 2, 3] * 3))
     (tmp_path / "a.parquet").write_text("PAR1")
-    with pytest.raises(UserError, match=r"expected a file that ends in .ts, .npz, .csv.*; got 'a.parquet'"):
+    with pytest.raises(UserError, match=r"expected a file that ends in .ts, .npz, .txt.*; got 'a.parquet'"):
         ready(path=tmp_path / "a.parquet")
     with pytest.raises(UserError, match=r"target: expected a number for every step; got \(\) for 6 steps"):
         ready(path=saved(tmp_path / "d.npz", x=many()["x"], y=np.arange(20.0)), target="curve")
@@ -308,7 +348,7 @@ def test_a_folder_of_tables_is_a_series_each(tmp_path: Path) -> None:
         lines = ["x,label", *(f"{n * k},{'even' if n % 2 == 0 else 'odd'}" for k in range(4))]
         (tmp_path / f"s{n}.csv").write_text("\n".join(lines))
     (tmp_path / "notes.md").write_text("not a series")
-    data = ready(path=tmp_path, test_fraction=0)
+    data = ready(path=tmp_path, split={"test_fraction": 0})
     assert sorted(str(example.id) for split in data.splits.values() for example in split) == [
         f"s{n}.csv" for n in range(10)
     ]
@@ -349,7 +389,7 @@ def test_what_was_learned_comes_back_and_inputs_are_read_alike(tmp_path: Path, m
 def test_the_archive_s_sets_have_the_published_counts(
     name: str, train: int, test: int, channels: int, lengths: tuple[int, int], classes: int
 ) -> None:
-    data = ready(dataset=name, valid_fraction=0.2)
+    data = ready(dataset=name, split={"valid_fraction": 0.2})
     sizes = {split: len(examples) for split, examples in data.splits.items()}
     assert sizes["train"] + sizes["valid"] == train
     assert sizes["test"] == test
@@ -366,7 +406,7 @@ def test_ecg5000_of_the_test_is_two_classes() -> None:
     data = ready(
         dataset="ecg5000",
         layout="wide",
-        header=False,
+        table={"header": False},
         target_column=0,
         relabel={1: "normal", **dict.fromkeys(range(2, 6), "abnormal")},
         relabel_test={0: "normal", 1: "abnormal"},

@@ -58,7 +58,7 @@ def test_all_formats_say_the_same(name: str, tmp_path: Path) -> None:
 
 def test_columns_by_number_without_a_header(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tsv", [(label, text) for text, label in texts()], names=None)
-    data = ready(path=path, header=False, text_column=1, target_column=0)
+    data = ready(path=path, table={"header": False}, text_column=1, target_column=0)
     assert data.task_kwargs["classes"] == ["bad", "good"]
 
 
@@ -77,7 +77,7 @@ def test_a_batch_is_padded_and_counted(tmp_path: Path) -> None:
     for batch in data.train_dataloader():
         lengths = torch.full((len(batch.inputs),), batch.inputs.shape[1]) if batch.lengths is None else batch.lengths
         assert batch.inputs.dtype == torch.int64
-        assert batch.tokens == int(lengths.sum())
+        assert batch.num_valid_steps == int(lengths.sum())
         for ids, length, target in zip(batch.inputs, lengths, batch.targets, strict=True):
             words = set(data.tokenizer.decode(ids[:length]).split())
             assert words <= set(WORDS[data.task_kwargs["classes"][target]])
@@ -117,7 +117,7 @@ def test_numbers_keep_the_units_of_the_file(tmp_path: Path) -> None:
 def test_groups_stay_together(tmp_path: Path) -> None:
     rows = [(text, label, f"person{n % 9}") for n, (text, label) in enumerate(texts(180))]
     path = written(tmp_path / "a.csv", rows, ("text", "label", "who"))
-    for settings in ({}, {"test_groups": ["person3"]}):
+    for settings in ({}, {"split": {"test_groups": ["person3"]}}):
         data = ready(path=path, group_column="who", **settings)
         homes = [{example.group for example in examples} for examples in data.splits.values()]
         assert sum(map(len, homes)) == len(set.union(*homes)) == 9
@@ -185,11 +185,19 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         r"data.target_column: expected a column 'label'; got text, kind at a.csv",
     ),
-    "no such number": ("a,b\n", {"header": False, "text_column": 0, "target_column": 2}, r"2 columns at a.csv line 1"),
-    "name without header": ("a,b\n", {"header": False}, r"data.text_column: expected a number.*Try: data.header=true"),
+    "no such number": (
+        "a,b\n",
+        {"table": {"header": False}, "text_column": 0, "target_column": 2},
+        r"2 columns at a.csv line 1",
+    ),
+    "name without header": (
+        "a,b\n",
+        {"table": {"header": False}},
+        r"data.text_column: expected the number of a column.*data.table.header=true",
+    ),
     "too few cells": ("text,label\na,b\nc\n", {}, r"expected 2 columns in every row; got 1 at a.csv line 3"),
     "no label": ("text,label\na,b\nc,\n", {}, r"label: expected one for every sequence; got none at a.csv line 3"),
-    "open quote": ('text,label\na,b\n"c,b\n', {}, r"expected rows of csv; got a.csv line 3"),
+    "open quote": ('text,label\na,b\n"c,b\n', {}, r"expected rows of cells; got a.csv line 3"),
     "one class": ("text,label\n" + "a,b\n" * 9, {}, r"expected two classes or more; got only 'b'"),
     "no number": (
         "text,label\na,1\nb,x\n",
@@ -198,21 +206,25 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "one number": (
         "text,label\n" + "a,1\n" * 9,
-        {"target": "number", "test_fraction": 0},
+        {"target": "number", "split": {"test_fraction": 0}},
         r"expected numbers that differ",
     ),
     "curve": ("text,label\na,1\n", {"target": "curve"}, r"data.target: expected label or number for TextLabelData"),
     "no such group": (
         "text,label\na,b\n",
-        {"test_groups": ["x"]},
-        r"data.test_groups: expected some of no groups; got 'x'",
+        {"split": {"test_groups": ["x"]}},
+        r"data.split.test_groups: expected some of no groups; got 'x'",
     ),
     "no validation": (
         "text,label\na,b\n",
-        {"valid_fraction": 0},
-        r"data.valid_fraction: expected a number between 0 and 1",
+        {"split": {"valid_fraction": 0}},
+        r"data.split.valid_fraction: expected a number between 0 and 1",
     ),
-    "all is test": ("text,label\na,b\n", {"test_fraction": 0.95}, r"data.test_fraction: expected 0, for no test split"),
+    "all is test": (
+        "text,label\na,b\n",
+        {"split": {"test_fraction": 0.95}},
+        r"data.split.test_fraction: expected 0, for no test split",
+    ),
     "no level": ("text,label\na,b\n", {"level": "letter"}, r"data.level: expected one of char, byte, word"),
     "length": ("text,label\na,b\n", {"max_length": 0}, r"data.max_length: expected a whole number, 1 or more"),
 }
@@ -254,13 +266,13 @@ def test_splits_that_do_not_go_together(tmp_path: Path) -> None:
         ready(path=train, train=train)
     with pytest.raises(UserError, match=r"data.path: expected files to read; got nothing"):
         ready()
-    with pytest.raises(UserError, match=r"data.path: expected a table whose name ends in .csv.*; got 'a.xlsx'"):
+    with pytest.raises(UserError, match=r"data.path: expected a text table.*; got 'a.xlsx', a spreadsheet"):
         ready(path=written(tmp_path / "a.xlsx", texts()))
-    (tmp_path / "latin.csv").write_bytes(b"text,label\ncaf\xe9,a\n")
-    with pytest.raises(UserError, match=r"expected UTF-8 text; got .*latin.csv"):
+    (tmp_path / "latin.csv").write_bytes(b"text,label\nc\xb3f\xe9,a\n")
+    with pytest.raises(UserError, match=r"expected UTF-8 text; got .*latin.csv.*Try: data.table.encoding="):
         ready(path=tmp_path / "latin.csv")
     (tmp_path / "latin.csv").write_bytes(b"\xef\xbb\xbftext,label\r\n" + b"caf\xe9,a\r\nbar,b\r\n" * 5)
-    as_bytes = ready(path=tmp_path / "latin.csv", level="byte", test_fraction=0)
+    as_bytes = ready(path=tmp_path / "latin.csv", level="byte", split={"test_fraction": 0})
     assert {tuple(example.inputs.tolist()) for example in as_bytes.splits["train"]} == {(*b"caf\xe9",), (*b"bar",)}
     rows = [(text, label, "me") for text, label in texts()]
     names = ("text", "label", "who")
@@ -275,14 +287,16 @@ def test_splits_that_do_not_go_together(tmp_path: Path) -> None:
 def test_without_a_validation_file_a_part_of_the_training_file_validates(tmp_path: Path) -> None:
     train = written(tmp_path / "train.csv", texts())
     test = written(tmp_path / "test.csv", [("fine", "good"), ("grim", "bad")])
-    data = ready(train=train, test=test, valid_fraction=0.2)
+    data = ready(train=train, test=test, split={"valid_fraction": 0.2})
     assert {name: len(examples) for name, examples in data.splits.items()} == {"train": 48, "valid": 12, "test": 2}
     assert {example.place.split()[0] for example in data.splits["valid"]} == {"train.csv"}
 
 
 @pytest.mark.usefixtures("real_data")
 def test_sst2_has_the_published_counts() -> None:
-    data = ready(dataset="sst2", header=False, text_column=0, target_column=1, relabel={0: "negative", 1: "positive"})
+    data = ready(
+        dataset="sst2", table={"header": False}, text_column=0, target_column=1, relabel={0: "negative", 1: "positive"}
+    )
     assert {name: len(examples) for name, examples in data.splits.items()} == {
         "train": 6920,
         "valid": 872,

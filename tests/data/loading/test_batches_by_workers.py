@@ -41,10 +41,10 @@ DATA: dict[str, Any] = {
         workers=workers,
     ),
     "forecasts": lambda workers, folder: ForecastData(
-        generator=MackeyGlass(series=3, steps=400), stride=40, horizon=9, workers=workers
+        generator=MackeyGlass(series=3, steps=400), windows={"stride": 40}, horizon=9, workers=workers
     ),
     "forecasts of windows drawn anew": lambda workers, folder: ForecastData(
-        generator=MackeyGlass(series=3, steps=400), windows_per_series=70, horizon=9, workers=workers
+        generator=MackeyGlass(series=3, steps=400), windows={"per_series": 70}, horizon=9, workers=workers
     ),
     "labels of series": lambda workers, folder: CylinderBellFunnel(
         train_size=40, valid_size=9, test_size=3, workers=workers

@@ -39,7 +39,8 @@ def words_of(data: TagData, batch: SequenceBatch) -> list[list[str]]:
     spelled = ["".join(alphabet[i] for i in row) for row in batch.inputs.characters.tolist()]
     lengths = [batch.shape[1]] * batch.shape[0] if batch.lengths is None else batch.lengths.tolist()
     return [
-        [spelled[i] for i in row[:length]] for row, length in zip(batch.inputs.which.tolist(), lengths, strict=True)
+        [spelled[i] for i in row[:length]]
+        for row, length in zip(batch.inputs.word_index.tolist(), lengths, strict=True)
     ]
 
 
@@ -52,7 +53,7 @@ def test_a_batch_by_hand(files: dict[str, str]) -> None:
     assert batch.targets.tolist() == [[0, 1, IGNORED], [1, 0, 3], [2, IGNORED, IGNORED]]
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [2, 3, 1]
-    assert batch.num_steps == batch.tokens == 6
+    assert batch.num_steps == batch.num_valid_steps == 6
     assert words_of(data, batch) == [["EU", "rejects"], ["rejects", "the", "EU"], ["Peter"]]
     assert len(batch.inputs.characters) == 4  # each distinct word once
     assert batch.inputs.sizes.tolist() == [(row != 0).sum() for row in batch.inputs.characters]
@@ -81,7 +82,7 @@ def test_the_usual_tag_is_the_most_frequent_one_and_that_of_rare_words_for_unkno
     (tmp_path / "a.conll").write_text(text)
     (tmp_path / "b.conll").write_text("a X\nb X\nnew X\n")
     data = ready(train=str(tmp_path / "a.conll"), valid=str(tmp_path / "b.conll"))
-    usual = data.collate(data.splits["valid"]).extra.usual[0].tolist()
+    usual = data.collate(data.splits["valid"]).extra.most_frequent_tag[0].tolist()
     assert [data.vocabulary.tags[i] for i in usual] == ["Y", "Z", "W"]
 
 
@@ -203,8 +204,14 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
         ({"path": "TRAIN", "scheme": "iob"}, r"data\.scheme: expected null or one of bio, bioes, plain; got 'iob'"),
         ({"path": "TRAIN", "tag_column": 0, "scheme": "bio"}, r"data\.path: expected a token and .*no tag in column 0"),
         ({"path": "TRAIN", "min_count": 0}, r"data\.min_count: expected a whole number, 1 or more; got 0"),
-        ({"path": "TRAIN", "valid_fraction": 0}, r"data\.valid_fraction: expected a number between 0 and 1; got 0"),
-        ({"path": "TRAIN", "test_fraction": 0.95}, r"data\.test_fraction: expected 0, for no test split"),
+        (
+            {"path": "TRAIN", "split": {"valid_fraction": 0}},
+            r"data\.split\.valid_fraction: expected a number between 0 and 1; got 0",
+        ),
+        (
+            {"path": "TRAIN", "split": {"test_fraction": 0.95}},
+            r"data\.split\.test_fraction: expected 0, for no test split",
+        ),
         ({"path": "TRAIN", "tag_column": "upos"}, r"data\.tag_column: expected the number of a column"),
         (
             {"path": "EMPTY"},
@@ -223,7 +230,7 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
 def test_mistakes_get_a_message(
     arguments: dict[str, object], message: str, files: dict[str, str], tmp_path: Path
 ) -> None:
-    contents = {"EMPTY": b"", "BLANK": b"\n \n", "LATIN": "é O\n".encode("latin-1"), "SHORT": b"a X\n\nb\n"}
+    contents = {"EMPTY": b"", "BLANK": b"\n \n", "LATIN": "éþ O\n".encode("latin-1"), "SHORT": b"a X\n\nb\n"}
     contents["POS"] = b"a NN\nb VB\n\n" * 10
     for name, content in contents.items():
         (tmp_path / f"{name.lower()}.conll").write_bytes(content)
@@ -234,7 +241,7 @@ def test_mistakes_get_a_message(
 
 
 def test_standard_input_that_is_no_text(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\n".encode("latin-1")), encoding="utf-8"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("éþ\n".encode("latin-1")), encoding="utf-8"))
     with pytest.raises(UserError, match="--input: expected UTF-8 text; got standard input"):
         list(ready(**files).read_inputs(None))
 

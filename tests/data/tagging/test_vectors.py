@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rnnkit.data import TagData
+from rnnkit.data.io import packed
 from rnnkit.data.tagging.vectors import read_vectors
 from rnnkit.errors import UserError
 
@@ -22,6 +23,13 @@ def test_the_formats(name: str, head: str, tmp_path: Path) -> None:
     assert torch.equal(rows_ND, torch.tensor([[0.5, 1, -2], [1, 2, 3]]))
 
 
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "ALLOWED", 1 << 20)
+    (tmp_path / "v.gz").write_bytes(gzip.compress(b"the 1 2\n" * 1_000_000))
+    with pytest.raises(UserError, match=r"^data\.vectors: expected a plausible compression ratio"):
+        read_vectors(tmp_path / "v.gz", {"the"})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -30,6 +38,7 @@ def test_the_formats(name: str, head: str, tmp_path: Path) -> None:
         (b"the 1 nan\n", r"line 1: 'the 1 nan'"),
         (b"dog 1 2\n", r"data\.vectors: expected a file with vectors for some of the words"),
         (b"\xff 1 2\n", r"in UTF-8"),
+        (b"the" * 5_000_000, r"v\.txt, with a line of more than"),
         (b"", r"vectors for some of the words"),
     ],
 )
@@ -41,8 +50,8 @@ def test_what_is_no_such_file(content: bytes, message: str, tmp_path: Path) -> N
 
 def test_damaged_archives_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "v.gz").write_bytes(gzip.compress(GLOVE.encode())[:20])
-    for name in ("v.gz", "nowhere.txt"):
-        with pytest.raises(UserError, match=r"data\.vectors: expected a file of word vectors in UTF-8 that can"):
+    for name, message in (("v.gz", r"a whole \.gz file"), ("nowhere.txt", r"a file that can be read")):
+        with pytest.raises(UserError, match=rf"data\.vectors: expected {message}"):
             read_vectors(tmp_path / name, {"the"})
 
 

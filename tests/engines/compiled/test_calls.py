@@ -111,7 +111,7 @@ def test_a_state_and_weights_may_lie_in_memory_as_they_like(cell: Any) -> None:
     same(run(twin, x, state)[0], loop(cell, x, state)[0])
 
 
-def test_a_learned_initial_state_may_be_one_row_for_all_lanes(written: Any, agree: Any) -> None:
+def test_a_learned_initial_state_may_be_one_row_for_all_rows(written: Any, agree: Any) -> None:
     def step(c: Any, x: Tensor, h: Tensor) -> Any:
         h = torch.tanh(c.mix(x, h))
         return h, h

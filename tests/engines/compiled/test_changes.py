@@ -130,7 +130,7 @@ def test_an_option_of_a_wrapper() -> None:
         ("distribution", lambda h: torch.distributions.Normal(0.0, 1.0).sample(h.shape)),
     ],
 )
-def test_random_numbers_differ_between_steps_lanes_and_calls_and_come_again(name: str, draw: Any, written: Any) -> None:
+def test_random_numbers_differ_between_steps_rows_and_calls_and_come_again(name: str, draw: Any, written: Any) -> None:
     cell = written(lambda c, x, h: (draw(h), h * c.s + c.mix(x, h) * 0))
     x = torch.zeros(40, 30, 3)
 

@@ -39,10 +39,10 @@ def test_keys_are_made_once_and_their_gradients_are_summed_before_the_product() 
     context = Memory(context.values.requires_grad_(), context.lengths)
     kernel = kernel_of(cell, x, context)
     part = kernel.partition
-    # The keys and the mask, for each lane; no step has a copy of anything as large as the memory.
+    # The keys and the mask, for each row; no step has a copy of anything as large as the memory.
     assert sorted(features(node) for node in part.context.outputs) == [(4,), (4, H)]
     steps = [*part.forward.stored, *part.backward.stored, *part.forward.before.outputs, *part.backward.after.inputs]
-    own = [node for node in steps if node not in part.per_lane and features(node)[:1] == (4,)]
+    own = [node for node in steps if node not in part.per_row and features(node)[:1] == (4,)]
     assert all(len(features(node)) == 1 for node in own)
     # Sums over steps of what reaches the memory and of what reaches the keys; then one product with the weights.
     assert sorted(features(node) for node in part.late_sums) == [(4, 3), (4, H)]
@@ -65,11 +65,11 @@ def test_gradients_of_a_context_against_finite_differences(name: str) -> None:
     assert torch.autograd.gradgradcheck(scanned, [leaf], fast_mode=True)
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 4, 6])
-def test_a_vector_of_all_lanes_may_have_as_many_elements_as_there_are_lanes(lanes: int) -> None:
-    """D is 3: with three lanes it could be one number for each."""
+@pytest.mark.parametrize("rows", [1, 3, 4, 6])
+def test_a_vector_of_all_rows_may_have_as_many_elements_as_there_are_rows(rows: int) -> None:
+    """D is 3: with three rows it could be one number for each."""
     torch.manual_seed(0)
-    cell, x, context = FastWeights(3, H).double(), timed(lanes, T), vector(lanes).requires_grad_()
+    cell, x, context = FastWeights(3, H).double(), timed(rows, T), vector(rows).requires_grad_()
     answers = []
     for engine in ("compiled", "reference"):
         y = scan(cell, x, context=context, engine=engine)[0]
@@ -77,12 +77,12 @@ def test_a_vector_of_all_lanes_may_have_as_many_elements_as_there_are_lanes(lane
     torch.testing.assert_close(*answers)
 
 
-def test_one_kernel_for_any_number_of_lanes_and_steps() -> None:
+def test_one_kernel_for_any_number_of_rows_and_steps() -> None:
     cell = AdditiveAttention(3, H).double()
     with torch.no_grad():
-        for lanes, steps in ((2, 16), (7, 30), (1, 5)):
+        for rows, steps in ((2, 16), (7, 30), (1, 5)):
             found, expected = (
-                scan(cell, plain(lanes, steps), context=memory(lanes), engine=engine)[0]
+                scan(cell, plain(rows, steps), context=memory(rows), engine=engine)[0]
                 for engine in ("compiled", "reference")
             )
             torch.testing.assert_close(found, expected)

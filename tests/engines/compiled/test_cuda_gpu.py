@@ -69,17 +69,17 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance
         )  # type: ignore[misc]
 
 
-def reached(cell: Cell[Any], lanes: int) -> Any:
+def reached(cell: Cell[Any], rows: int) -> Any:
     """A state that the cell can be in, not zero."""
     dtype = next(cell.parameters()).dtype
-    x_BTI = torch.randn(lanes, 2, cell.input_size, dtype=dtype, device=DEVICE)
+    x_BTI = torch.randn(rows, 2, cell.input_size, dtype=dtype, device=DEVICE)
     return map_state(Tensor.detach, scan(cell, x_BTI, engine="reference")[1])
 
 
 def draws(cell: Cell[Any]) -> bool:
     """Whether a cell is random in its present mode."""
     x_BTI, state = torch.ones(2, 2, cell.input_size, dtype=torch.float64, device=DEVICE), cell.initial_state(2)
-    return not torch.equal(*(scan(cell, x_BTI, cell.begin(state), engine="reference")[0] for _ in range(2)))
+    return not torch.equal(*(scan(cell, x_BTI, state, engine="reference")[0] for _ in range(2)))
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
@@ -103,10 +103,10 @@ def test_every_cell_agrees_with_its_loop(path: Path, recorded: list[int]) -> Non
 @pytest.mark.parametrize("steps", [1, 2, 7, 33, 200])
 def test_windows_of_any_length_and_batches_of_any_size(steps: int) -> None:
     cell = LayerNormLSTMCell(3, H).double().to(DEVICE)
-    for lanes in (3, 17, 1, 16, 3):
-        x_BTI = torch.randn(lanes, steps, 3, dtype=torch.float64, device=DEVICE)
-        lengths = torch.arange(lanes, device=DEVICE) % (steps + 1)
-        state = reached(cell, lanes)
+    for rows in (3, 17, 1, 16, 3):
+        x_BTI = torch.randn(rows, steps, 3, dtype=torch.float64, device=DEVICE)
+        lengths = torch.arange(rows, device=DEVICE) % (steps + 1)
+        state = reached(cell, rows)
         for form in ({}, {"lengths": lengths, "reverse": True}):
             found = results(cell, "compiled", x_BTI, state, **form)  # type: ignore[arg-type]
             assert_same(found, results(cell, "reference", x_BTI, state, **form))  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def products_in_loops(kernel: Any) -> list[int]:
 
 
 def kept(kernel: Any) -> int:
-    """How many numbers of a lane and step are written down, besides the output and the states."""
+    """How many numbers of a row and step are written down, besides the output and the states."""
     stored = [node for node in kernel.partition.forward.stored if node is not kernel.step.y]
     return sum(torch.Size(features(node)).numel() for node in stored)
 

@@ -16,12 +16,12 @@ run = partial(scan, engine="compiled")
 loop = partial(scan, engine="reference")
 
 
-def same_stream(cell: Any, dtype: torch.dtype = torch.float32, lanes: int = 1) -> None:
+def same_stream(cell: Any, dtype: torch.dtype = torch.float32, rows: int = 1) -> None:
     """Three steps, each from the state of the one before."""
-    x_BTI = torch.randn(lanes, 3, 3, generator=torch.Generator().manual_seed(1)).to(dtype)
+    x_BTI = torch.randn(rows, 3, 3, generator=torch.Generator().manual_seed(1)).to(dtype)
     expected, _ = loop(cell, x_BTI)
     # A state that is given, from the first step on, spares scan its checks.
-    state, outputs = cell.initial_state(lanes), []
+    state, outputs = cell.initial_state(rows), []
     with torch.no_grad():
         for t in range(3):
             y, state = run(cell, x_BTI[:, t : t + 1], state)
@@ -67,10 +67,10 @@ def test_a_change_between_two_steps_is_noticed(name: str, written: Any) -> None:
         same_stream(cell)
 
 
-def test_other_lanes_other_precision_other_modes(written: Any) -> None:
+def test_other_rows_other_precision_other_modes(written: Any) -> None:
     cell = written(plain, setup=prepared)
-    for lanes in (1, 3, 1, 0):
-        same_stream(cell, lanes=lanes)
+    for rows in (1, 3, 1, 0):
+        same_stream(cell, rows=rows)
     same_stream(cell.double(), torch.float64)
     same_stream(cell.float())
     same_stream(copy.deepcopy(cell))

@@ -110,3 +110,25 @@ def test_a_step_draws_its_masks_once() -> None:
                 torch.manual_seed(1)
                 found[engine] = scan(cell, X, state, engine=engine)[0]
             torch.testing.assert_close(found["compiled"], found["reference"])
+
+
+def test_a_cell_made_in_inference_mode_is_stepped() -> None:
+    with torch.inference_mode():
+        cell, state, found = GRUCell(3, 5), None, []
+        x_BTI = torch.randn(2, 4, 3)
+        for t in range(4):
+            y_B1O, state = scan(cell, x_BTI[:, t : t + 1], state, engine="compiled")
+            found.append(y_B1O)
+        torch.testing.assert_close(torch.cat(found, dim=1), scan(cell, x_BTI, engine="reference")[0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 33])
+def test_the_number_of_rows_changes_no_bit_of_a_step(count: int) -> None:
+    torch.manual_seed(1)
+    cell, x_BTI = LSTMCell(10, 22), torch.randn(64, 1, 10)
+    with torch.no_grad():
+        state = cell(torch.randn(64, 10), cell.initial_state(64))[1]
+        y_B1O, after = scan(cell, x_BTI, state, engine="compiled")
+        part_B1O, part = scan(cell, x_BTI[:count], type(state)(*(leaf[:count] for leaf in state)), engine="compiled")
+    assert torch.equal(part_B1O, y_B1O[:count])
+    assert torch.equal(part.cell, after.cell[:count])

@@ -81,10 +81,10 @@ def _as_its_loop(cell: Cell[Any], x_BTI: Tensor, state: Any, tolerance: float = 
         )  # type: ignore[misc]
 
 
-def _reached(cell: Cell[Any], lanes: int) -> Any:
+def _reached(cell: Cell[Any], rows: int) -> Any:
     """A state that the cell can be in, not zero."""
     dtype = next(cell.parameters()).dtype
-    return map_state(Tensor.detach, scan(cell, torch.randn(lanes, 2, cell.input_size).to(dtype), engine="reference")[1])
+    return map_state(Tensor.detach, scan(cell, torch.randn(rows, 2, cell.input_size).to(dtype), engine="reference")[1])
 
 
 @pytest.fixture(autouse=True)
@@ -117,5 +117,5 @@ def as_its_loop() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def reached() -> Callable[[Cell[Any], int], Any]:
-    """Makes a state for a number of lanes."""
+    """Makes a state for a number of rows."""
     return _reached

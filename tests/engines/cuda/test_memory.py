@@ -59,7 +59,7 @@ def test_outputs_are_the_callers_own() -> None:
 
 @pytest.mark.usefixtures("taped")
 def test_what_stands_in_the_memory_reaches_nothing(as_its_loop: Any, reached: Any) -> None:
-    """NaN in every number that a window does not fill itself: lanes beyond the batch, steps beyond the piece."""
+    """NaN in every number that a window does not fill itself: rows beyond the batch, steps beyond the piece."""
     cell = LayerNormLSTMCell(3, H).double()
     x_BTI, state = torch.randn(5, 7, 3, dtype=torch.float64), reached(cell, 5)
     for _ in range(2):
@@ -112,16 +112,16 @@ def test_without_gradients_and_then_with() -> None:
         assert y_BTO.requires_grad == (mode is torch.enable_grad)
 
 
-def test_few_numbers_of_lanes_are_remembered(monkeypatch: pytest.MonkeyPatch, taped: Any) -> None:
+def test_few_numbers_of_rows_are_remembered(monkeypatch: pytest.MonkeyPatch, taped: Any) -> None:
     monkeypatch.setattr(repeated, "MOST_CHUNKS", 2)
     cell = LSTMCell(3, H)
-    for lanes in (1, 17, 33, 1):
-        x_BTI = torch.randn(lanes, 4, 3)
+    for rows in (1, 17, 33, 1):
+        x_BTI = torch.randn(rows, 4, 3)
         with torch.no_grad():
             found, expected = (scan(cell, x_BTI, engine=engine)[0] for engine in ("compiled", "reference"))
         torch.testing.assert_close(found, expected)
     (kernel,) = compiled._kernels[cell].values()
-    assert [lanes for lanes, *_ in kernel.forward_loop._chunks] == [48, 16]
+    assert [rows for rows, *_ in kernel.forward_loop._chunks] == [48, 16]
     assert taped.made == 4
 
 

@@ -23,7 +23,7 @@ H = 6
 def draws(cell: Cell[Any]) -> bool:
     """Whether a cell is random in its present mode."""
     x_BTI, state = torch.ones(2, 2, cell.input_size, dtype=torch.float64), cell.initial_state(2)
-    return not torch.equal(*(scan(cell, x_BTI, cell.begin(state), engine="reference")[0] for _ in range(2)))
+    return not torch.equal(*(scan(cell, x_BTI, state, engine="reference")[0] for _ in range(2)))
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
@@ -46,15 +46,15 @@ def test_every_cell(path: Path, as_its_loop: Any, reached: Any, taped: Any) -> N
 @pytest.mark.parametrize("steps", [1, 2, 7, 33])
 def test_windows_of_any_length_and_batches_of_any_size(steps: int, as_its_loop: Any, reached: Any, taped: Any) -> None:
     cell = LayerNormLSTMCell(3, H).double()
-    for lanes in (3, 17, 1, 16, 3):
-        x_BTI, state = torch.randn(lanes, steps, 3, dtype=torch.float64), reached(cell, lanes)
+    for rows in (3, 17, 1, 16, 3):
+        x_BTI, state = torch.randn(rows, steps, 3, dtype=torch.float64), reached(cell, rows)
         as_its_loop(cell, x_BTI, state)
-        as_its_loop(cell, x_BTI, state, lengths=torch.arange(lanes) % (steps + 1), reverse=True)
-    # For 16 and 32 lanes, forward and backward, with masks and without: pieces of 4, 2 and 1 steps, as they are needed.
+        as_its_loop(cell, x_BTI, state, lengths=torch.arange(rows) % (steps + 1), reverse=True)
+    # For 16 and 32 rows, forward and backward, with masks and without: pieces of 4, 2 and 1 steps, as they are needed.
     assert taped.made == 2 * 2 * 2 * {1: 1, 2: 1, 7: 3, 33: 2}[steps]
 
 
-def test_a_batch_of_no_lanes() -> None:
+def test_a_batch_of_no_rows() -> None:
     y_BTO, end = scan(LSTMCell(3, H), torch.zeros(0, 9, 3, requires_grad=True), engine="compiled")
     assert y_BTO.shape == (0, 9, H)
     assert end.cell.shape == (0, H)
@@ -104,7 +104,7 @@ class Odd(NamedTuple):
 
 @pytest.mark.usefixtures("taped")
 def test_an_odd_state(written: Any, as_its_loop: Any) -> None:
-    """A counter, a matrix, and one number for each lane."""
+    """A counter, a matrix, and one number for each row."""
 
     def step(c: Any, x: Tensor, state: Any) -> Any:
         a = torch.tanh(c.mix(x, state.memory.sum(2)) + state.number[:, None]) / (1 + state.count[:, None])
@@ -137,7 +137,7 @@ def test_a_state_of_whole_numbers_alone(
 
 ACCEPTED: dict[str, Any] = {
     "rounded to decimals": lambda h: torch.round(h, decimals=1),
-    "matrices of a lane": lambda h: torch.bmm(h.view(-1, 2, 3), h.view(-1, 3, 2)).flatten(1).repeat(1, 2)[:, :H],
+    "matrices of a row": lambda h: torch.bmm(h.view(-1, 2, 3), h.view(-1, 3, 2)).flatten(1).repeat(1, 2)[:, :H],
 }
 
 

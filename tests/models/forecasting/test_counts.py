@@ -30,7 +30,7 @@ def written(folder: Path, bad: dict[int, str], name: str = "counts.csv") -> Path
 
 def command(path: Path, folder: Path, *more: str) -> list[str]:
     options = ["task=forecasting", "data=series", "output=negative_binomial", "data.context=14", "data.horizon=7"]
-    options += ["model.hidden_size=4", "trainer.max_epochs=1", "callbacks.picture.windows=0", "data.batch_size=16"]
+    options += ["model.hidden_size=4", "trainer.max_epochs=1", "callbacks.forecasts.windows=0", "data.batch_size=16"]
     return ["train", *options, f"data.path={path}", f"run_dir={folder / 'run'}", *more]
 
 
@@ -52,7 +52,7 @@ def test_a_value_that_is_no_count_is_refused_before_training_whatever_its_split(
     day = np.datetime64("2024-01-01") + row
     said = capsys.readouterr().err
     expected = "data.target: expected counts, whole numbers from 0 to 1,000,000,000"
-    assert f"{expected}; got {float(value):.15g} at {path}, line {row + 2}, {day}. Try: output=student_t" in said
+    assert f"{expected}; got {float(value):.15g} at {path} line {row + 2}, {day}. Try: output=student_t" in said
     assert not (tmp_path / "run").exists()
 
 
@@ -69,7 +69,7 @@ def test_the_series_and_the_number_of_such_values_are_named(tmp_path: Path, caps
     path.write_text("\n".join(["shop,day,sold", *lines]) + "\n")
     more = ["data.id=shop", "data.context=5", "data.horizon=2"]
     assert run(command(path, tmp_path, *more)) == 2
-    assert f"got -2 at {path}, line 37, series south, 2024-01-06, and 1 more" in capsys.readouterr().err
+    assert f"got -2 at {path} line 37, series south, 2024-01-06, and 1 more" in capsys.readouterr().err
 
 
 def test_counts_that_averaging_made_fractions_are_refused_too(
@@ -78,7 +78,7 @@ def test_counts_that_averaging_made_fractions_are_refused_too(
     path = written(tmp_path, {})
     text = path.read_text().splitlines()
     path.write_text("\n".join([*text[:6], "2024-01-05,0", "2024-01-05,1", *text[6:]]) + "\n")
-    assert run(command(path, tmp_path, "data.duplicates=mean")) == 2
+    assert run(command(path, tmp_path, "data.times.duplicates=mean")) == 2
     assert f"at {path}, 2024-01-05" in capsys.readouterr().err
 
 
@@ -93,10 +93,10 @@ def test_new_data_are_checked_by_predict_and_evaluate(
     path = written(tmp_path, {50: "-3"})
     assert run(["predict", str(trained), "--input", str(path)]) == 2
     said = capsys.readouterr().err
-    assert f"--input: expected counts, whole numbers from 0 to 1,000,000,000; got -3 at {path}, line 52" in said
+    assert f"--input: expected counts, whole numbers from 0 to 1,000,000,000; got -3 at {path} line 52" in said
     assert "or a run trained with output=student_t" in said
     assert run(["evaluate", str(trained), "--data", str(path)]) == 2
-    assert f"got -3 at {path}, line 52" in capsys.readouterr().err
+    assert f"got -3 at {path} line 52" in capsys.readouterr().err
     assert run(["predict", str(trained), "--input", str(written(tmp_path, {}))]) == 0
     assert run(["evaluate", str(trained)]) == 0
 

@@ -164,8 +164,8 @@ def test_the_pinball_loss_by_hand_and_as_a_score() -> None:
     assert output.loss(given, targets)[0, 0, 0].item() == pytest.approx(by_hand)
     assert_close(output.crps(given, targets)[0, 1], output.crps(given, targets)[0, 0])  # sorted
     assert_close(output.quantiles(given, [0.1, 0.3, 0.9]).flatten(1)[:, 1], torch.tensor([1.0, 2.0, 7.0]))
-    assert not output.spans([0.05])
-    assert output.spans([0.1, 0.9])
+    assert not output.provides([0.05])
+    assert output.provides([0.1, 0.9])
 
 
 def test_the_score_of_many_quantiles_tends_to_that_of_the_distribution() -> None:
@@ -197,7 +197,7 @@ def test_moved_parameters_speak_of_moved_values(output: Output) -> None:
     given = parameters(output.size, location=not isinstance(output, NegativeBinomial))
     scale = torch.full((2, 4), 4.0, dtype=torch.float64)
     location = torch.zeros_like(scale) if isinstance(output, NegativeBinomial) else 3 * torch.ones_like(scale)
-    moved = given.moved(location, scale)
+    moved = given.rescaled(location, scale)
     expected = location[:, None] + scale[:, None] * output.mean(given)
     assert_close(output.mean(moved), expected)
 

@@ -153,7 +153,12 @@ def test_cells_have_the_names_of_their_layers() -> None:
     from rnnkit.cells import GRUCell
 
     model = torch.nn.ModuleDict({"encoder": RNN(GRUCell, 2, 3, num_layers=2, bidirectional=True)})
-    names = ["encoder, layer 1", "encoder, layer 1, backward", "encoder, layer 2", "encoder, layer 2, backward"]
+    names = [
+        "encoder, layer 1, forward",
+        "encoder, layer 1, backward",
+        "encoder, layer 2, forward",
+        "encoder, layer 2, backward",
+    ]
     assert list(cell_names(model).values()) == names
 
 

@@ -73,4 +73,4 @@ class Odd(LanguageModeling):
     overrides = ["task._target_=odd_task.Odd", "monitor=val/odd", *every_key.LANGUAGE, *every_key.TINY]
     came = every_key.outcome(overrides)
     assert came.code == 0, came.said
-    assert "val/odd was never finite: best.ckpt is not chosen by it" in came.said
+    assert "val/odd was never finite, so best.ckpt was not selected by it." in came.said

@@ -1,9 +1,13 @@
 """Numbers that are not finite: the step is not taken, the place is told, the run goes back or stops."""
 
+import copy
+import functools
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,9 +113,48 @@ def test_a_run_that_explodes_says_where_and_can_be_replayed(
     assert "5 consecutive steps without (no checkpoint to restore)" in said
     where = re.search(r"First non-finite value: (.*)\. Reproduce with", said)
     assert where is not None
-    assert re.fullmatch(r"the output of rnn, layer 1, time step \d+, lane \d", where[1])
+    assert re.fullmatch(r"the output of rnn, layer 1, time step \d+, row \d", where[1])
     assert run(["replay", str(folder)]) == 0
     assert where[1] in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def exploded(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exploded") / "run"
+    assert run(["train", *small, *EXPLODING, f"run_dir={folder}"]) == 2
+    return folder
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to every value of a nest."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from places(part, (*path, key))
+
+
+def test_no_altered_value_of_a_bad_batch_ends_in_a_traceback(
+    exploded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = exploded / "bad_batch.pt"
+    whole = storage.read(path)
+    others = [None, -1, 10**30, "x", [], {}, float("nan"), torch.zeros(0), torch.full((4, 64), 10**6)]
+    ended: Counter[int] = Counter()
+    for number, keys in enumerate(places(whole)):
+        chosen = others if len(keys) < 2 else [others[number % len(others)], others[(number * 5 + 3) % len(others)]]
+        for other in chosen:
+            case = copy.deepcopy(whole)
+            if keys:
+                holder = functools.reduce(lambda part, key: part[key], keys[:-1], case)
+                holder[keys[-1]] = other
+            storage.write(case if keys else {"x": other}, path)
+            capsys.readouterr()
+            code = run(["replay", str(exploded)])
+            said = capsys.readouterr().err.strip()
+            assert code == 0 or (code, len(said.splitlines())) == (2, 1), (keys, other, said)
+            ended[code] += 1
+    storage.write(whole, path)
+    assert ended[2] > 30
 
 
 def test_a_run_may_stop_instead(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +251,7 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     small = ["data.batch_size=8", "model.hidden_size=8", "trainer.max_epochs=2", "trainer.log_every_n_steps=2"]
     assert run(["train", *task, *own, *small, "run_dir=run"]) == 0
     told = capsys.readouterr().err
-    place = "the output of input_dropout, time step 5, lane 2"
+    place = "the output of input_dropout, time step 5, row 2"
     assert f"non-finite gradient; step skipped. First non-finite value: {place}." in told
     if kind == "unknown":
         assert (
@@ -221,7 +264,7 @@ def test_inputs_of_a_type_of_ones_own_are_guarded_and_replayed(
     command = [sys.executable, "-m", "rnnkit", "replay", "run"]  # what this process has imported is not there
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "8 lanes x 128 steps: non-finite gradient. First non-finite value:" in done.stdout
+    assert "8 rows x 128 steps: non-finite gradient. First non-finite value:" in done.stdout
     assert place in done.stdout
 
 
@@ -338,7 +381,7 @@ def test_an_infinite_gradient_is_traced_to_what_it_reaches() -> None:
         mask[1, 2] = 0
         return then(y_BTO * mask)[0].sum()  # type: ignore[no-any-return]
 
-    assert locate(model, loss) == "the gradient that reaches first, layer 1, time step 2, lane 1"
+    assert locate(model, loss) == "the gradient that reaches first, layer 1, time step 2, row 1"
 
 
 def test_the_second_layer_of_a_stack_is_told_from_the_first() -> None:
@@ -346,4 +389,4 @@ def test_the_second_layer_of_a_stack_is_told_from_the_first() -> None:
     with torch.no_grad():
         rnn.cell_at(3).weight_ih[0, 0] = torch.nan  # type: ignore[index]
     where = locate(rnn, lambda: rnn(torch.randn(2, 5, 3))[0].sum())
-    assert where == "the output of rnn, layer 2, backward, time step 0, lane 0"
+    assert where == "the output of rnn, layer 2, backward, time step 0, row 0"

@@ -48,7 +48,7 @@ READ = {
     "rnnkit.data.corpus.data.TextData": {"save"},  # vocabulary.json of the run folder
     "rnnkit.data.tokenizers.tokenizer.Tokenizer": {"write_text"},  # the same
     "rnnkit.training.insight.callback.Insight": {"save"},  # insight.json of the run folder
-    "rnnkit.training.report.forecast_plot.ForecastPicture": {"eval"},  # a module's mode
+    "rnnkit.training.report.forecasts.ForecastFigure": {"eval"},  # a module's mode
 }
 """What was looked at and found harmless, as a configuration cannot say with which path it is called."""
 

@@ -52,8 +52,20 @@ OWN = """
             super().__init__(input_size, hidden_size)
 
 
+    @dataclasses.dataclass
+    class Trim:
+        share: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+        side: Literal["left", "right"] = "left"
+
+
     class Text(TextData):
-        def __init__(self, *, margin: Annotated[int, Interval(ge=0)] = 0, **others: object) -> None:
+        def __init__(
+            self,
+            *,
+            margin: Annotated[int, Interval(ge=0)] = 0,
+            trim: Trim | dict | None = None,
+            **others: object,
+        ) -> None:
             super().__init__(**others)
 
 
@@ -208,6 +220,30 @@ def test_a_constructor_that_passes_arguments_on(own: Path) -> None:
     config = composed()
     config.optimizer = {"_target_": "own_lab.Open", "_partial_": True, "lr": "x", "anything": 3}
     assert problems(config) == ["optimizer.lr"]
+
+
+@pytest.mark.usefixtures("own")
+def test_the_keys_of_a_group_are_the_fields_of_its_dataclass() -> None:
+    series = composed("task=forecasting", "data=series", "data.path=a.csv")
+    series.data.table.delimiter = 3
+    series.data.table.decimal = "comma"
+    series.data.split.valid_fraction = 2
+    series.data.times.zones = "UTC"
+    series.data.windows = 4
+    assert sorted(problems(series)) == [
+        "data.split.valid_fraction",
+        "data.table.decimal",
+        "data.table.delimiter",
+        "data.times.zones",
+        "data.windows",
+    ]
+    with pytest.raises(
+        UserError, match=r"data\.times\.zones: expected a key of data\.times: format, zone, .*data\.times\.zone=UTC"
+    ):
+        check_configuration(series)
+    mine = composed("data._target_=own_lab.Text", "+data.trim={share: 1, side: up, sight: 2}")
+    assert sorted(problems(mine)) == ["data.trim.share", "data.trim.side", "data.trim.sight"]
+    assert problems(composed("data._target_=own_lab.Text", "+data.trim={share: 0.5}")) == []
 
 
 def test_functions_and_dataclasses(own: Path) -> None:

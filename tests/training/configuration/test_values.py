@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from rnnkit.errors import UserError
 from rnnkit.ranges import Fraction, Level, NonNegative, NonNegativeInt, Odd, Positive, PositiveInt, Probability, Seed
-from rnnkit.training.configuration.values import MISSING, check_value, described, example, fits
+from rnnkit.training.configuration.values import MISSING, check_value, example, fits
+from rnnkit.training.configuration.wording import described
 
 NODE = {"_target_": "my_lab.Thing"}
 CASES: list[tuple[Any, list[Any], list[Any]]] = [

@@ -16,7 +16,7 @@ from rnnkit.cli.configuration import config_folder
 from rnnkit.training import NonmonotonicAverage, Run
 from rnnkit.training.configuration.construct import construct
 from rnnkit.training.report.monitor import Monitor
-from rnnkit.training.run.run import build_trainable
+from rnnkit.training.run.build import build_trainable
 
 SMALL = [
     "experiment=awd_lstm_ptb",
@@ -60,7 +60,7 @@ def test_every_part_is_there() -> None:
     dropouts = (model.word_dropout, model.input_dropout, model.rnn.dropout, model.output_dropout)
     assert [dropout.p for dropout in dropouts] == [0.1, 0.4, 0.25, 0.4]
     assert model.output.weight is model.embedding.weight
-    assert (task.activation_penalty, task.temporal_penalty, task.rate_steps) == (2.0, 1.0, 70)
+    assert (task.activation_penalty, task.temporal_penalty, task.lr_reference_steps) == (2.0, 1.0, 70)
     optimizer = task.optimizer(model.parameters())
     assert type(optimizer) is torch.optim.SGD
     assert [optimizer.defaults[name] for name in ("lr", "weight_decay", "momentum")] == [30.0, 1.2e-6, 0.0]
@@ -96,7 +96,7 @@ def test_a_small_one_learns_and_goes_on_after_a_stop_as_if_there_had_been_none(
     assert run(["resume", str(tmp_path / "stopped")]) == 0
     whole, resumed = (Run.open(tmp_path / name).checkpoint("last")["state_dict"] for name in ("whole", "stopped"))
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
-    assert json.loads((tmp_path / "stopped" / "summary.json").read_text())["tokens"] == summary["tokens"]
+    assert json.loads((tmp_path / "stopped" / "summary.json").read_text())["time_steps"] == summary["time_steps"]
 
 
 @pytest.mark.parametrize("cell", ["zoneout_lstm", "variational_lstm", "weight_drop_lstm"])

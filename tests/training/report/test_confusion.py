@@ -10,8 +10,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnnkit.cli import run
-from rnnkit.training.report import confusion, picture
-from rnnkit.training.report.picture import rasterized
+from rnnkit.training.report import confusion
+from rnnkit.training.report import figure as figures
+from rnnkit.training.report.figure import rasterized
 
 TRAIN = ["train", "task=classification", "data=cylinder_bell_funnel", "model.hidden_size=8", "data.batch_size=16"]
 TRAIN += ["trainer.max_epochs=3", "trainer.limit_train_batches=2"]
@@ -45,14 +46,14 @@ def test_pictures_are_drawn_first_and_last(tmp_path: Path) -> None:
 
 def test_pictures_are_drawn_as_often_as_there_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(picture, "SECONDS", 0.0)
+    monkeypatch.setattr(figures, "SECONDS", 0.0)
     assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
     assert images(tmp_path / "run") == [2, 4, 6]
 
 
 def test_a_drawing_is_gone_once_it_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure
-    monkeypatch.setattr(picture, "SECONDS", 0.0)
+    monkeypatch.setattr(figures, "SECONDS", 0.0)
     gc.collect()
     assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
     assert gc.isenabled()
@@ -63,7 +64,7 @@ def test_without_matplotlib_one_warning_names_the_extra(tmp_path: Path, monkeypa
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr(picture, "SECONDS", 0.0)
+    monkeypatch.setattr(figures, "SECONDS", 0.0)
     with pytest.warns(UserWarning, match=r"matplotlib is missing.*rnnkit\[viz\]") as warned:
         assert run([*TRAIN, f"run_dir={tmp_path / 'run'}"]) == 0
     assert len(warned) == 1

@@ -8,7 +8,7 @@ import pytest
 from rnnkit.cli import run
 from rnnkit.training import Run
 
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "time_steps_per_second")
 ENDS = {
     "epochs": ["trainer.max_epochs=2"],
     "steps": ["trainer.max_epochs=-1", "trainer.max_steps=7"],

@@ -77,8 +77,8 @@ def test_a_run_ends_with_its_time_as_with_its_steps_and_goes_on_with_more(
     assert run(["train", *overrides, f"run_dir={whole}"]) == 0
     capsys.readouterr()
     assert run(["train", *overrides, f"trainer.max_time={{seconds:{seconds}}}", f"run_dir={timed}"]) == 0
-    said = capsys.readouterr().out
-    assert "trainer.max_time is used up" in said
+    said = capsys.readouterr().err
+    assert "Reached trainer.max_time at step" in said
     a_step = 2 if "accumulating" in name else 1
     summary = json.loads((timed / "summary.json").read_text())
     assert summary["steps"] == batches // a_step
@@ -105,7 +105,7 @@ def test_a_run_ends_with_its_time_as_with_its_steps_and_goes_on_with_more(
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant_then_decay"])
 def test_the_schedule_ends_with_the_time(schedule: str, small: list[str], tmp_path: Path) -> None:
     settings = [f"schedule={schedule}", "trainer.log_every_n_steps=1", "trainer.max_epochs=1000"]
-    settings += ["schedule.hold=0.5", "schedule.times=4"] if schedule == "constant_then_decay" else []
+    settings += ["schedule.constant_share=0.5", "schedule.num_decays=4"] if schedule == "constant_then_decay" else []
     settings += ["schedule.warmup_steps=0"] if schedule == "cosine" else []
     limit = "trainer.max_time={seconds:40}"
     assert run(["train", *small, *settings, limit, f"run_dir={tmp_path / 'timed'}"]) == 0

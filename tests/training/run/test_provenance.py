@@ -14,7 +14,7 @@ from rnnkit.cli import run
 from rnnkit.errors import UserError
 from rnnkit.training import Run
 from rnnkit.training.run import provenance, storage
-from rnnkit.training.run.provenance import differences
+from rnnkit.training.run.differences import differences
 
 
 @pytest.fixture

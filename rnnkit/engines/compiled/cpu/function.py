@@ -50,14 +50,13 @@ def by_level(lines: list[str], loops: int) -> list[list[str]]:
 class Writer:
     """Generates the function of a schedule; after `text()`, `arguments` are its pointers in order.
 
-    With `backward`, time runs backward. With `packed`, weights are packed first, which pays off for many steps.
+    With `backward`, time runs backward. Weights are packed first, once for all steps.
     """
 
-    def __init__(self, name: str, schedule: Schedule, *, backward: bool = False, packed: bool = True) -> None:
+    def __init__(self, name: str, schedule: Schedule, *, backward: bool = False) -> None:
         self.name = name
         self.schedule = schedule
         self.backward = backward
-        self.packed = packed
         self.names: dict[Argument, str] = {}
         self.locals: dict[fx.Node, str] = {}
         self.rows: dict[str, str] = {}
@@ -70,29 +69,19 @@ class Writer:
 
     def text(self) -> str:
         """Generate the function `name`."""
-        body: list[str] = []
-        for number, nests in enumerate(self.schedule.stages):
-            self.rows = {}
-            lines = [line for nest in nests for line in self._nest(nest)]
-            if lines:
-                body += ["for (long b = lo; b < hi; ++b) {", *self.rows.values(), *lines, "}"]
-            body += [self._product(node) for node in self.schedule.products if self.schedule.stage[node] == number]
-        packing = [self._packing(node, number) for number, node in enumerate(self.schedule.products) if self.packed]
+        body = self.body()
+        packing = [self._packing(node, number) for number, node in enumerate(self.schedule.products)]
         buffers = [
             f"Scratch<{register_type(value(node).dtype)}> buffer_{name}((hi - lo) * {self._width(node)}); "
             f"{register_type(value(node).dtype)}* const {name} = buffer_{name}.data;"
             for node, name in self.locals.items()
-        ]
-        pointers = [
-            f"{self._memory(argument)}* const {name} = ({self._memory(argument)}*)pointers[{n}];"
-            for n, (argument, name) in enumerate(self.names.items())
         ]
         t = "reverse ? n : T - 1 - n" if self.backward else "reverse ? T - 1 - n : n"
         return "\n".join(
             [
                 f'extern "C" void {self.name}(long T, long B, long reverse, long threads, void* const* pointers, '
                 "const long* strides) {",
-                *pointers,
+                *self.pointers(),
                 *(buffer for buffer, _ in packing),
                 "#pragma omp parallel num_threads(threads)",
                 "{",
@@ -110,6 +99,24 @@ class Writer:
                 "",
             ]
         )
+
+    def body(self) -> list[str]:
+        """Generate the loops and products of one step for the rows from `lo` to `hi`."""
+        body: list[str] = []
+        for number, nests in enumerate(self.schedule.stages):
+            self.rows = {}
+            lines = [line for nest in nests for line in self._nest(nest)]
+            if lines:
+                body += ["for (long b = lo; b < hi; ++b) {", *self.rows.values(), *lines, "}"]
+            body += [self._product(node) for node in self.schedule.products if self.schedule.stage[node] == number]
+        return body
+
+    def pointers(self) -> list[str]:
+        """Generate the typed pointers, after everything else has been named."""
+        return [
+            f"{self._memory(argument)}* const {name} = ({self._memory(argument)}*)pointers[{n}];"
+            for n, (argument, name) in enumerate(self.names.items())
+        ]
 
     # loops
 
@@ -176,7 +183,7 @@ class Writer:
         if self.schedule.has_scratch(node) or (node not in self.schedule.products and node in self.schedule.copied):
             lines.append(f"{self._local_row(node)}[{place}] = {result};")
         for home in self.schedule.written.get(node, []):
-            adds = home.argument.kind in ("sum", "lane sum")
+            adds = home.argument.kind in ("sum", "row sum")
             lines.append(f"{self._row(home)}[{place}] {'+=' if adds else '='} {result};")
         return lines
 
@@ -201,21 +208,18 @@ class Writer:
         """Generate the call of one product for the thread's rows."""
         lanes, weights = self.schedule.products[node]
         S, groups, N, K = self._sizes(node)
-        home = self.schedule.in_place(lanes)
-        if isinstance(home, Place):
-            width = prod(features(lanes))
-            a, lda = self._first_row(home, width, "lo"), str(width)
-        else:
-            a, lda = self._local(lanes), self._width(lanes)
+        a, lda = self._factor(lanes)
         c, ldc, packed = self._local(node), self._width(node), f"packed_{weights.name}_{node.name}"
-        if not self.packed:
-            w, at = self._name(Argument("weight", weights)), 3 * list(self.schedule.products).index(node)
-            k, n = (1, 2) if weights is arguments(node)[1] else (2, 1)
-            call = f"product_in_place<{S}, {N}, {K}>(hi - lo, {a} + g * {K}, {lda}, {w} + g * strides[{at}], "
-            call += f"strides[{at + k}], strides[{at + n}], "
-            return f"for (long g = 0; g < {groups}; ++g) {call}{c} + g * {N}, {ldc});"
         call = f"product<{S}, {N}, {K}>(hi - lo, {a} + g * {K}, {lda}, {packed} + g * packed_size<{S}, {N}, {K}>(), "
         return f"for (long g = 0; g < {groups}; ++g) {call}{c} + g * {N}, {ldc});"
+
+    def _factor(self, lanes: fx.Node) -> tuple[str, str]:
+        """Return the pointer to the first row of a product's factor, and the distance of its rows."""
+        home = self.schedule.in_place(lanes)
+        if not isinstance(home, Place):
+            return self._local(lanes), self._width(lanes)
+        width = prod(features(lanes))
+        return self._first_row(home, width, "lo"), str(width)
 
     def _sizes(self, node: fx.Node) -> tuple[str, int, int, int]:
         """Return type, number of batched products, columns, and length of the sums."""
@@ -267,7 +271,7 @@ class Writer:
 
     def _memory(self, argument: Argument) -> str:
         kind = memory_type(value(argument.node).dtype)
-        return "float" if kind == "bf16" and argument.kind in ("weight", "sum", "lane sum") else kind
+        return "float" if kind == "bf16" and argument.kind in ("weight", "sum", "row sum") else kind
 
     def _local(self, node: fx.Node) -> str:
         return self.locals.setdefault(node, f"s{len(self.locals)}")

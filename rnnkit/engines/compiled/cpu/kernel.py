@@ -12,27 +12,39 @@ from torch import Tensor, fx
 from rnnkit.engines import toolchain
 from rnnkit.engines.compiled.cpu.function import Writer
 from rnnkit.engines.compiled.cpu.schedule import Schedule
-from rnnkit.engines.compiled.differentiable import Differentiable, Shape, Values
+from rnnkit.engines.compiled.differentiable import Differentiable, Values, WindowShape
 from rnnkit.engines.compiled.plan.arguments import Argument, Place
 from rnnkit.engines.compiled.plan.layout import by_row, masks, rows_first, wide
 from rnnkit.engines.compiled.plan.plan import Written
 from rnnkit.engines.compiled.plan.products import BUFFERS, tiles
-from rnnkit.engines.compiled.trace.graphs import batch_axis, features, value
+from rnnkit.engines.compiled.trace.graphs import Untraceable, batch_axis, features, opname, value
 from rnnkit.engines.compiled.trace.step import Step
 from rnnkit.engines.compiled.trace.twin import Twin
 from rnnkit.engines.window import Window
 
+IDS = "it selects rows of a table by ids, whose range its loop would not check"
+
 
 @cache
 def runtime() -> str:
-    """Return the C++ runtime, the beginning of every generated source."""
-    return tiles() + resources.files(__package__).joinpath("runtime.hpp").read_text()
+    """Return the C++ runtime of time loops, the beginning of their generated source."""
+    return tiles() + headers("runtime.hpp", "pointwise.hpp")
+
+
+@cache
+def headers(*names: str) -> str:
+    """Return the text of C++ files of this package."""
+    return "".join(resources.files(__package__).joinpath(name).read_text() for name in names)
 
 
 class Kernel(Differentiable):
     """A step in one mode, as two time loops in C++."""
 
+    is_for_any_cell = True
+
     def __init__(self, step: Step, twin: Twin, *, backward: bool, states: bool) -> None:
+        if any(opname(node) == "embedding" for node in step.graph.nodes):
+            raise Untraceable(IDS)
         self.source = runtime()
         super().__init__(step, twin, backward=backward, states=states)
 
@@ -51,16 +63,16 @@ class Kernel(Differentiable):
         """Compile the source, or find it in the cache."""
         _ = self.library
 
-    def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
+    def rows(self, x_BTI: Tensor, shape: WindowShape) -> Tensor:
         """Return all steps of x, [T * B, I], in order of time."""
         return x_BTI.transpose(0, 1).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
-    def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
+    def in_time(self, x_NI: Tensor, shape: WindowShape) -> Tensor:
         """Return [B, T, I], the inverse of `rows`."""
         return x_NI.view(shape.T, shape.B, *x_NI.shape[1:]).transpose(0, 1)
 
     def forward(
-        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+        self, inputs: Sequence[Tensor], window: Window, shape: WindowShape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
         """Return outputs, final state, all states, and the values of the saved nodes."""
         step, direction = self.step, self.partition.forward
@@ -101,7 +113,7 @@ class Kernel(Differentiable):
     def backward(
         self,
         values: Values,
-        shape: Shape,
+        shape: WindowShape,
         y_grad_BTO: Tensor,
         state_grads: list[Tensor],
         states_grads: list[Tensor],
@@ -130,9 +142,9 @@ class Kernel(Differentiable):
             buffers[Argument("sum", node)] = torch.zeros(threads, *features(node), dtype=wide(node))
         for initial, leaving in zip(step.initial, step.initial_grads, strict=True):
             if leaving is not None:
-                buffers[Argument("lane sum", initial)] = torch.zeros(B, *features(initial), dtype=wide(initial))
+                buffers[Argument("row sum", initial)] = torch.zeros(B, *features(initial), dtype=wide(initial))
         for node in self.partition.late_sums:
-            buffers[Argument("lane sum", node)] = torch.zeros(B, *features(node), dtype=wide(node))
+            buffers[Argument("row sum", node)] = torch.zeros(B, *features(node), dtype=wide(node))
         self._run(self.backward_loop, self.library.backward, values, buffers, shape)
         values.update({node: by_row(buffers[Argument("step", node)], node) for node in direction.stored})
         sums = {
@@ -141,7 +153,7 @@ class Kernel(Differentiable):
         }
         self.run_for_all(direction.after, values, T, B, sums)
         late = self.late_grads(
-            values, {node: buffers[Argument("lane sum", node)] for node in self.partition.late_sums}, B
+            values, {node: buffers[Argument("row sum", node)] for node in self.partition.late_sums}, B
         )
         found = values | late
         x_grads = [None if grad is None else rows_first(values[grad], grad) for grad in step.x_grads]
@@ -156,7 +168,7 @@ class Kernel(Differentiable):
                 for node in step.state_grad
             ),
             *(
-                None if grad is None else buffers[Argument("lane sum", node)].to(value(node).dtype)
+                None if grad is None else buffers[Argument("row sum", node)].to(value(node).dtype)
                 for node, grad in zip(step.initial, step.initial_grads, strict=True)
             ),
             *context_grads,

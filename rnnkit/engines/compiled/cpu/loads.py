@@ -68,6 +68,8 @@ class Reader:
 
     def _compute(self, node: fx.Node, where: Where, kind: str) -> str:
         name = opname(node)
+        if name == "embedding":
+            return self._row_of_table(node, where)
         if name not in POINTWISE:
             raise Untraceable(f"it uses {name or node.target}, which the compiler does not support")
         tensors = [arg for arg in node.args if isinstance(arg, fx.Node)]
@@ -102,6 +104,21 @@ class Reader:
         if name == "div" and kind in ("float", "double") and "int64_t" in kinds:
             expression = f"({kind}){expression}"
         return f"to_bf16({expression})" if value(node).dtype == torch.bfloat16 else expression
+
+    def _row_of_table(self, node: fx.Node, where: Where) -> str:
+        """Return the element of the row that an id selects; the id is limited to the rows of the table."""
+        table, ids = operands(node)[:2]
+        rows, width = value(table).shape
+        given = self.read(ids, where[:-1])
+        row = self.known.setdefault((table, given), f"v{len(self.known)}")
+        line = f"const int64_t {row} = row_({given}, {rows});"
+        if line not in self.lines:
+            self.lines.append(line)
+        column = where[-1]
+        expression = None if column is None else self.load(table, Index({row: width}) + column)
+        if expression is None:
+            raise Untraceable("it selects rows of a table that every step computes")
+        return expression
 
     def _through(self, node: fx.Node, where: Where) -> tuple[fx.Node, Where] | None:
         """Return the element that a view refers to; None if the node is not a view."""

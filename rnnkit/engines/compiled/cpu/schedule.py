@@ -26,7 +26,7 @@ from rnnkit.engines.compiled.trace.graphs import (
     batch_axis,
     features,
     is_constant,
-    is_within_lanes,
+    is_within_rows,
     operands,
     opname,
     value,
@@ -59,7 +59,7 @@ class Schedule:
         calls = [node for node in graph.nodes if node in needed and node.op == "call_function"]
         self.nodes = [node for node in calls if node not in known and not is_constant(node)]
         products = [node for node in self.nodes if node.target in PRODUCTS]
-        self.sums = {node for node in products if is_within_lanes(node) or node.target is aten.matmul.default}
+        self.sums = {node for node in products if is_within_rows(node) or node.target is aten.matmul.default}
         self.products = {node: self._factors(node) for node in products if node not in self.sums}
         while True:
             self.stages = self._schedule()

@@ -17,21 +17,10 @@ from rnnkit.compat.torch import (
     version_of,
 )
 from rnnkit.engines import toolchain
-from rnnkit.engines.compiled.cpu.function import Writer
-from rnnkit.engines.compiled.cpu.kernel import runtime
-from rnnkit.engines.compiled.cpu.schedule import Schedule
-from rnnkit.engines.compiled.plan.arguments import Argument, Place
-from rnnkit.engines.compiled.plan.partition import weight_values
+from rnnkit.engines.compiled.cpu.kernel import IDS
+from rnnkit.engines.compiled.cpu.program import Program
 from rnnkit.engines.compiled.trace.frozen import contents
-from rnnkit.engines.compiled.trace.graphs import (
-    Untraceable,
-    ancestors,
-    batch_axis,
-    features,
-    is_random,
-    is_tensor,
-    value,
-)
+from rnnkit.engines.compiled.trace.graphs import Untraceable, opname, value
 from rnnkit.engines.compiled.trace.readings import readings
 from rnnkit.engines.compiled.trace.step import Step, structured
 
@@ -44,19 +33,10 @@ class Stepper:
     """
 
     def __init__(self, cell: Cell[Any], step: Step, weights: dict[str, Tensor], state: Any) -> None:
-        needed = ancestors([step.y, *step.new_state])
-        calls = [node for node in step.graph.nodes if node in needed and node.op == "call_function" and is_tensor(node)]
-        if any(is_random(node) for node in calls):
-            raise Untraceable("it draws random numbers")
-        prologue, used = weight_values(step, calls, needed)
-        known = {node: Place(Argument("shared", node)) for node in used if batch_axis(node) is None}
-        known |= {node: Place(Argument("lane", node)) for node in (*step.x, *step.state)}
-        results = list(dict.fromkeys([step.y, *step.new_state]))
-        schedule = Schedule(known, [(node, Place(Argument("next", node))) for node in results])
-        program = Writer("step", schedule, packed=False)
-        self._function = toolchain.load(runtime() + program.text()).step
-        values = dict(zip(step.weights.values(), weights.values(), strict=True))
-        prologue.run(0, values)
+        if any(opname(node) == "embedding" for node in step.graph.nodes):
+            raise Untraceable(IDS)
+        program = Program(step, weights, in_place=True)
+        self._function = toolchain.load(program.source()).once
         self._stamps = [(tensor, tensor.data_ptr(), version_of(tensor)) for tensor in weights.values()]
         self._parts = [
             (owner, name, held)
@@ -73,34 +53,14 @@ class Stepper:
         ]
         self._type, self._leaves = type(state), [(leaf.dtype, leaf.shape[1:]) for leaf in state_leaves(state)]
         self._x_dtype, self._input_size = value(step.x[0]).dtype, cell.input_size
-        # bfloat16 factors of a product are read as float
-        factors = {
-            weights: values[weights].float() if values[weights].dtype == torch.bfloat16 else values[weights]
-            for _, weights in schedule.products.values()
-        }
         # copies must live as long as their addresses are used
-        self._held: list[Tensor] = []
-        addresses = []
-        for argument in program.arguments:
-            if argument.kind == "weight":
-                held = factors[argument.node]
-            elif argument.node in values:
-                held = values[argument.node].contiguous()
-            else:
-                addresses.append(0)
-                continue
-            self._held.append(held)
-            addresses.append(held.data_ptr())
-        in_order = [factors[weights] for _, weights in schedule.products.values()]
-        strides = [stride for factor in in_order for stride in ((0,) * (3 - factor.dim()) + factor.stride())]
-        self._addresses, self._array = addresses, ctypes.c_void_p * len(addresses)
-        self._strides = (ctypes.c_long * len(strides))(*strides)
-        order = [(argument.kind, argument.node) for argument in program.arguments]
-        self._inputs = [
-            (n, order.index(("lane", node))) for n, node in enumerate([*step.x, *step.state]) if ("lane", node) in order
-        ]
-        self._outputs = [(order.index(("next", node)), features(node), value(node).dtype) for node in results]
-        self._y, self._ends = results.index(step.y), [results.index(node) for node in step.new_state]
+        self._held = program.constants
+        self._addresses = [self._held[n].data_ptr() if n in self._held else 0 for n in range(program.arguments)]
+        self._array = ctypes.c_void_p * len(self._addresses)
+        slots = [*program.inputs, *program.state]
+        self._inputs = [(n, slot.argument) for n, slot in enumerate(slots) if slot.argument >= 0]
+        self._outputs = program.results
+        self._y, self._ends = program.output, program.ends
 
     def fits(self, x_B1I: Tensor, state: Any) -> bool:
         """Whether this step fits the arguments, and the weights and options of the cell have not changed."""
@@ -141,6 +101,6 @@ class Stepper:
         for at, shape, dtype in self._outputs:
             found.append(torch.empty(lanes, *shape, dtype=dtype))
             addresses[at] = found[-1].data_ptr()
-        self._function(1, lanes, 0, 1, self._array(*addresses), self._strides)
+        self._function(ctypes.c_long(lanes), self._array(*addresses))
         # the output may be modified in place, so the state must not share its memory
         return torch.stack((found[self._y],), 1), structured(state, [found[n] for n in self._ends])

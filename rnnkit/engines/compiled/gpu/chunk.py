@@ -25,7 +25,7 @@ Step = Callable[..., Any]
 
 
 class Chunk:
-    """One loop over `lanes` rows, for up to `steps` steps at a time, a power of two.
+    """One loop over `rows` rows, for up to `steps` steps at a time, a power of two.
 
     `arena_of` returns memory of a size. `step_on` makes a function of views of one step, as `Loop.module` does.
     `failed` is true if some steps could not be captured and run operation by operation.
@@ -34,7 +34,7 @@ class Chunk:
     def __init__(
         self,
         loop: Loop,
-        lanes: int,
+        rows: int,
         arena_of: Callable[[int], Arena],
         step_on: Callable[[list[Tensor]], Step],
         recorder: Recorder,
@@ -44,10 +44,10 @@ class Chunk:
         self._recorded: dict[int, Callable[[], None]] = {}
         self.failed = False
         self.steps = MOST_STEPS
-        shapes = _shapes(loop, lanes, self.steps)
+        shapes = _shapes(loop, rows, self.steps)
         while self.steps > 1 and sum(shapes[argument].bytes for argument in loop.slotted) > MOST_BYTES:
             self.steps //= 2
-            shapes = _shapes(loop, lanes, self.steps)
+            shapes = _shapes(loop, rows, self.steps)
         self.arena = arena_of(sum(shape.bytes for shape in shapes.values()))
         self.buffers: Buffers = dict(zip(shapes, self.arena.tensors(shapes.values()), strict=True))
         slots = loop.slots()
@@ -75,19 +75,19 @@ class Chunk:
             if argument.kind == "shared":
                 views.append(buffer)
             else:
-                lanes_first = buffer if argument.kind == "lane" else buffer[k + offset]
-                views.append(lanes_first.movedim(0, batch_axis(node) or 0))
+                rows_first = buffer if argument.kind == "row" else buffer[k + offset]
+                views.append(rows_first.movedim(0, batch_axis(node) or 0))
         return views
 
 
-def _shapes(loop: Loop, lanes: int, steps: int) -> dict[Argument, Shape]:
+def _shapes(loop: Loop, rows: int, steps: int) -> dict[Argument, Shape]:
     """Return the shapes of a chunk's buffers: a slot for every step, and one more for carries."""
-    slots: dict[str, list[int]] = {"lane": [], "step": [steps]}
+    slots: dict[str, list[int]] = {"row": [], "step": [steps]}
     return {
         argument: Shape.like(value(argument.node))
         if argument.kind == "shared"
         else Shape.of(
-            [*slots.get(argument.kind, [steps + 1]), lanes, *features(argument.node)], dtype=buffer_dtype(argument)
+            [*slots.get(argument.kind, [steps + 1]), rows, *features(argument.node)], dtype=buffer_dtype(argument)
         )
         for argument in loop.arguments
     }
@@ -108,13 +108,13 @@ def pieces(steps: int, most: int) -> list[tuple[int, int]]:
     return found
 
 
-def rounded(lanes: int) -> int:
+def rounded(rows: int) -> int:
     """Round up a number of rows so that few different numbers occur: to a multiple of 16, by at most a quarter.
 
     The address of a slot is then a multiple of 16 bytes, which fused kernels need.
 
-    >>> [rounded(lanes) for lanes in (1, 16, 20, 64, 65, 100, 128, 129, 1000)]
+    >>> [rounded(rows) for rows in (1, 16, 20, 64, 65, 100, 128, 129, 1000)]
     [16, 16, 32, 64, 80, 112, 128, 160, 1024]
     """
-    unit = max(16, 1 << max(0, (lanes - 1).bit_length() - 3))
-    return max(1, -(-lanes // unit)) * unit
+    unit = max(16, 1 << max(0, (rows - 1).bit_length() - 3))
+    return max(1, -(-rows // unit)) * unit

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from rnnkit.engines import toolchain
-from rnnkit.engines.compiled.differentiable import Differentiable, Shape, Values
+from rnnkit.engines.compiled.differentiable import Differentiable, Values, WindowShape
 from rnnkit.engines.compiled.gpu.chunk import Buffers
 from rnnkit.engines.compiled.gpu.repeated import CudaGraphLoop
 from rnnkit.engines.compiled.plan.arguments import Argument, Place
@@ -34,16 +34,16 @@ class GraphKernel(Differentiable):
         ):
             raise toolchain.CompilerError("neither Inductor nor CUDA graphs work here")
 
-    def rows(self, x_BTI: Tensor, shape: Shape) -> Tensor:
+    def rows(self, x_BTI: Tensor, shape: WindowShape) -> Tensor:
         """Return all steps of x, [T * B, I], in the order of the steps."""
         return _in_order(x_BTI, bool(shape.reverse)).reshape(shape.T * shape.B, *x_BTI.shape[2:])
 
-    def in_time(self, x_NI: Tensor, shape: Shape) -> Tensor:
+    def in_time(self, x_NI: Tensor, shape: WindowShape) -> Tensor:
         """Return [B, T, I], the inverse of `rows`."""
         return _in_time(x_NI.view(shape.T, shape.B, *x_NI.shape[1:]), bool(shape.reverse))
 
     def forward(
-        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+        self, inputs: Sequence[Tensor], window: Window, shape: WindowShape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
         """Return outputs, final state, all states, and the values of the saved nodes."""
         # memory that outlives an inference mode must not consist of inference tensors; the graph has its own casts
@@ -53,7 +53,7 @@ class GraphKernel(Differentiable):
     def backward(
         self,
         values: Values,
-        shape: Shape,
+        shape: WindowShape,
         y_grad_BTO: Tensor,
         state_grads: list[Tensor],
         states_grads: list[Tensor],
@@ -63,7 +63,7 @@ class GraphKernel(Differentiable):
             return self._backward(values, shape, y_grad_BTO, state_grads, states_grads)
 
     def _forward(
-        self, inputs: Sequence[Tensor], window: Window, shape: Shape
+        self, inputs: Sequence[Tensor], window: Window, shape: WindowShape
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Values]:
         step, direction, loop = self.step, self.partition.forward, self.forward_loop
         T, B, _ = shape
@@ -92,7 +92,7 @@ class GraphKernel(Differentiable):
     def _backward(
         self,
         values: Values,
-        shape: Shape,
+        shape: WindowShape,
         y_grad_BTO: Tensor,
         state_grads: list[Tensor],
         states_grads: list[Tensor],
@@ -120,13 +120,13 @@ class GraphKernel(Differentiable):
         values.update(_stored(direction.stored, buffers))
         sums = {node: _summed(node, values, ends) for node in direction.summed}
         self.run_for_all(direction.after, values, T, B, sums)
-        late = self.late_grads(values, {node: ends[Argument("lane sum", node)] for node in self.partition.late_sums}, B)
+        late = self.late_grads(values, {node: ends[Argument("row sum", node)] for node in self.partition.late_sums}, B)
         found = values | late
         return [
             *(None if grad is None else rows_first(values[grad], grad) for grad in step.x_grads),
             *(None if node is None else ends.get(Argument("turn", node)) for node in step.state_grad),
             *(
-                None if grad is None else ends[Argument("lane sum", node)].to(value(node).dtype)
+                None if grad is None else ends[Argument("row sum", node)].to(value(node).dtype)
                 for node, grad in zip(step.initial, step.initial_grads, strict=True)
             ),
             *(None if grad is None else found[grad] for grad in (*step.context_grads, *step.weight_grads.values())),
@@ -138,7 +138,7 @@ class GraphKernel(Differentiable):
             argument: rows_first(values[argument.node], argument.node).view(T, B, *features(argument.node))
             if argument.kind == "step"
             else rows_first(values[argument.node], argument.node)
-            if argument.kind == "lane"
+            if argument.kind == "row"
             else values[argument.node]
             for argument in loop.inputs
         }

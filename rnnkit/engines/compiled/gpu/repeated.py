@@ -41,7 +41,7 @@ class CudaGraphLoop(Loop):
     def run(self, buffers: Buffers, carries: Buffers, T: int, B: int, keep: Sequence[Argument] = ()) -> Buffers:
         """Run all steps of a window, from the given carries to the returned ones.
 
-        `buffers` has the inputs, [T, B, F...] ("history": [T + 1, B, F...], "lane": [B, F...]). The outputs are added,
+        `buffers` has the inputs, [T, B, F...] ("history": [T + 1, B, F...], "row": [B, F...]). The outputs are added,
         and the values before and after all steps of the carries in `keep`.
         """
         if not carries:
@@ -75,7 +75,7 @@ class CudaGraphLoop(Loop):
     def _at_all_steps(self, held: Buffers, buffers: Buffers, B: int) -> Pairs:
         """Return destinations and sources of values that are constant over the steps."""
         shared = [(held[argument], buffers[argument]) for argument in self.inputs if argument.kind == "shared"]
-        return shared + [(held[argument][:B], buffers[argument]) for argument in self.inputs if argument.kind == "lane"]
+        return shared + [(held[argument][:B], buffers[argument]) for argument in self.inputs if argument.kind == "row"]
 
     def _at_steps(self, held: Buffers, buffers: Buffers, begin: int, K: int, B: int) -> Pairs:
         """Return destinations and sources of the values that some steps read."""
@@ -84,30 +84,30 @@ class CudaGraphLoop(Loop):
 
     def _chunk(self, B: int, device: torch.device) -> Chunk:
         """Return the chunk for a number of rows on the current device and stream, an existing one or a new one."""
-        lanes = rounded(B)
+        rows = rounded(B)
         if is_capturing(device):
             # inside a capture by the caller: memory from its pool, and no synchronization
-            plain = self._steps.get(lanes) or self.whole(self.module(lanes))
-            return Chunk(self, lanes, partial(Arena, device=device), lambda _: plain, Direct())
+            plain = self._steps.get(rows) or self.whole(self.module(rows))
+            return Chunk(self, rows, partial(Arena, device=device), lambda _: plain, Direct())
         stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
         # a capture fixes its stream, and whether products use TF32
-        key = (lanes, stream, torch.backends.cuda.matmul.fp32_precision if stream is not None else "")
+        key = (rows, stream, torch.backends.cuda.matmul.fp32_precision if stream is not None else "")
         if key not in self._chunks:
             arena_of = partial(arena_for, (device, stream), device=device)
-            self._chunks[key] = Chunk(self, lanes, arena_of, partial(self._fused, lanes), recorder_for(device))
+            self._chunks[key] = Chunk(self, rows, arena_of, partial(self._fused, rows), recorder_for(device))
         self._chunks.move_to_end(key)
         while len(self._chunks) > MOST_CHUNKS:
             self._chunks.popitem(last=False)
         return self._chunks[key]
 
-    def _fused(self, lanes: int, views: list[Tensor]) -> Step:
-        if lanes not in self._steps:
-            step = self.module(lanes)
+    def _fused(self, rows: int, views: list[Tensor]) -> Step:
+        if rows not in self._steps:
+            step = self.module(rows)
             compiled = fused(step, views)
             if compiled is step:
-                self._unfused.add(lanes)
-            self._steps[lanes] = self.whole(compiled)
-        return self._steps[lanes]
+                self._unfused.add(rows)
+            self._steps[rows] = self.whole(compiled)
+        return self._steps[rows]
 
 
 def _copy(pairs: Pairs) -> None:

@@ -9,9 +9,9 @@ from torch import fx
 class Argument:
     """A pointer argument of the generated function; its kind defines the layout of step t, row b and feature f.
 
-    * "step": [T, B, F]; "lane" and "next": [B, F]; "shared": [F].
+    * "step": [T, B, F]; "row" and "next": [B, F]; "shared": [F].
     * "history": [T + 1, B, F], a state before and after every step; "turn": [2, B, F], a carry in alternation.
-    * "sum": [threads, F] and "lane sum": [B, F], added to in every step.
+    * "sum": [threads, F] and "row sum": [B, F], added to in every step.
     * "weight": the second factor of a product, taken with its strides.
     """
 

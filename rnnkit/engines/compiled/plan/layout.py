@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, fx
 
 from rnnkit.engines.compiled.trace.graphs import batch_axis, value
-from rnnkit.engines.window import Window, valid_steps
+from rnnkit.engines.window import Window
+from rnnkit.masks import valid_steps
 
 
 def by_row(buffer: Tensor, node: fx.Node) -> Tensor:

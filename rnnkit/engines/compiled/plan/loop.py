@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, fx
 
 from rnnkit.engines.compiled.plan.arguments import Argument, Place
+from rnnkit.engines.compiled.plan.hoisted import copy_of
 from rnnkit.engines.compiled.plan.layout import wide
-from rnnkit.engines.compiled.plan.partition import copy_of
 from rnnkit.engines.compiled.plan.plan import Written
 from rnnkit.engines.compiled.trace.graphs import (
     Untraceable,
@@ -59,7 +59,7 @@ class Loop:
     @property
     def slotted(self) -> list[Argument]:
         """The buffers with a slot for every step."""
-        return [argument for argument in self.arguments if argument.kind not in ("shared", "lane")]
+        return [argument for argument in self.arguments if argument.kind not in ("shared", "row")]
 
     def slots(self) -> list[tuple[fx.Node, Argument, int]]:
         """Return the arguments of `module`: a node's value in a buffer, at slot k or at slot k + 1.
@@ -73,7 +73,7 @@ class Loop:
         written = [(node, place.argument, end if _is_sum(place) else offsets[place.at]) for node, place in self.written]
         return [*read, *sums, *written]
 
-    def module(self, lanes: int) -> fx.GraphModule:
+    def module(self, rows: int) -> fx.GraphModule:
         """Return the step for a number of rows, without its `last` products: a function of views, one for each slot."""
         graph = fx.Graph()
         copies: dict[fx.Node, Any] = {node: graph.placeholder(f"read_{n}") for n, node in enumerate(self.known)}
@@ -84,7 +84,7 @@ class Loop:
         done_later = {self.slots()[result][0] for *_, result in self.last}
         for node in self.nodes:
             if node not in done_later:
-                copies[node] = copy_of(graph, node, copies, lanes)
+                copies[node] = copy_of(graph, node, copies, rows)
         for (node, place), target in zip(self.written, targets, strict=True):
             if node in done_later:
                 continue
@@ -136,8 +136,8 @@ class Loop:
 
 def buffer_dtype(argument: Argument) -> torch.dtype:
     """Return the dtype of a buffer: sums over many steps are wide."""
-    return wide(argument.node) if argument.kind in ("sum", "lane sum") else value(argument.node).dtype
+    return wide(argument.node) if argument.kind in ("sum", "row sum") else value(argument.node).dtype
 
 
 def _is_sum(place: Place) -> bool:
-    return place.argument.kind in ("sum", "lane sum")
+    return place.argument.kind in ("sum", "row sum")

@@ -10,16 +10,13 @@ minimum cut.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
-import networkx
-from torch import Tensor, fx
+from torch import fx
 
-from rnnkit.engines.compiled.plan.products import matmul
+from rnnkit.engines.compiled.plan.cut import cheapest_cut, readers
+from rnnkit.engines.compiled.plan.hoisted import Hoisted, extract
 from rnnkit.engines.compiled.plan.steady import late, made_once, moving
 from rnnkit.engines.compiled.trace.graphs import (
-    REDUCTIONS,
-    ROWS,
     Untraceable,
     ancestors,
     arguments,
@@ -31,26 +28,9 @@ from rnnkit.engines.compiled.trace.graphs import (
     is_costly,
     is_tensor,
     is_view,
-    is_within_lanes,
-    value,
+    is_within_rows,
 )
 from rnnkit.engines.compiled.trace.step import Step
-
-
-@dataclass
-class Hoisted:
-    """A part that torch runs once, from `inputs` (and sums over all rows of `summed`) to `outputs`."""
-
-    inputs: list[fx.Node]
-    summed: list[fx.Node]
-    outputs: list[fx.Node]
-    function: Callable[..., list[Tensor]]
-
-    def run(self, rows: int, values: dict[fx.Node, Tensor], sums: dict[fx.Node, Tensor] | None = None) -> None:
-        """Compute the outputs and add them to `values`."""
-        if self.outputs:
-            given = [*(values[node] for node in self.inputs), *((sums or {})[node] for node in self.summed)]
-            values.update(zip(self.outputs, self.function(rows, *given), strict=True))
 
 
 @dataclass
@@ -73,13 +53,13 @@ class Partition:
     """The partition of a step.
 
     `weights` computes once what depends on parameters only; `context` computes once for each row what depends on the
-    context only, which is then one of the `per_lane` values. `late` computes gradients from the sums of `late_sums`
+    context only, which is then one of the `per_row` values. `late` computes gradients from the sums of `late_sums`
     over all steps, once for each row.
     """
 
     weights: Hoisted
     context: Hoisted
-    per_lane: set[fx.Node]
+    per_row: set[fx.Node]
     forward: Direction
     backward: Direction | None
     late: Hoisted
@@ -100,15 +80,15 @@ def partition(step: Step) -> Partition:
     calls = [node for node in step.graph.nodes if node.op == "call_function" and node in needed and is_tensor(node)]
     prologue, used = weight_values(step, [node for node in calls if node not in tangents], needed)
     once = made_once(steady, needed)
-    context = _extract(once, lambda node: node in used or node in step.context)
-    per_lane = {*step.initial, *step.context, *once}
+    context = extract(once, lambda node: node in used or node in step.context)
+    per_row = {*step.initial, *step.context, *once}
     masks = [node for node in (step.valid, step.fresh) if node is not None]
-    inputs = {*step.x, *step.state, *masks, *per_lane, *used}
+    inputs = {*step.x, *step.state, *masks, *per_row, *used}
 
     free = [node for node in calls if node not in tangents and node not in steady and batch_axis(node) is not None]
     is_worth = _Hoisting(step, {*step.context, *once})
     hoisted = [node for node in free if is_worth(node) and node not in descendants(step.state)]
-    kept = _cheapest_cut(step, free, tangents, {*hoisted, *once}, set(once)) if tangents else []
+    kept = cheapest_cut(step, free, tangents, {*hoisted, *once}, set(once)) if tangents else []
     forward = _direction(
         is_worth,
         calls=[node for node in free if node in ancestors([step.y, *step.new_state, *kept])],
@@ -120,7 +100,7 @@ def partition(step: Step) -> Partition:
     # the loop itself computes the new state
     forward.known -= set(step.new_state) - inputs
     if not any(node is not None for node in grads):
-        return Partition(prologue, context, per_lane, forward, None, _extract([], lambda _: False), [])
+        return Partition(prologue, context, per_row, forward, None, extract([], lambda _: False), [])
     end = late(step, tangents, moves)
     known = inputs | set(kept) | set(step.new_state)
     # the backward loop recomputes the values of the forward direction that are not saved
@@ -134,8 +114,8 @@ def partition(step: Step) -> Partition:
         known=known | set(step.tangents),
         passing={node for node in step.state_grad if node is not None},
     )
-    ending = _extract(end.grads, lambda node: node in end.sums or node in end.shared or node in per_lane | used)
-    return Partition(prologue, context, per_lane, forward, backward, ending, end.sums)
+    ending = extract(end.grads, lambda node: node in end.sums or node in end.shared or node in per_row | used)
+    return Partition(prologue, context, per_row, forward, backward, ending, end.sums)
 
 
 class _Hoisting:
@@ -154,7 +134,7 @@ class _Hoisting:
             return is_costly(node)
         copied = sum(prod(features(source)) for source in ancestors([node], self._context.__contains__) & self._context)
         factors = [factor for factor in arguments(node) if batch_axis(factor) is not None]
-        return not is_within_lanes(node) and copied <= max(prod(features(factor)) for factor in factors)
+        return not is_within_rows(node) and copied <= max(prod(features(factor)) for factor in factors)
 
 
 def weight_values(step: Step, calls: list[fx.Node], needed: set[fx.Node]) -> tuple[Hoisted, set[fx.Node]]:
@@ -166,8 +146,8 @@ def weight_values(step: Step, calls: list[fx.Node], needed: set[fx.Node]) -> tup
     if descendants([*step.x, *step.state, *step.context]) & set(constant):
         raise Untraceable("a step mixes the rows of its batch")
     inner = set(constant)
-    used = {node for node in (*weights, *constant) if any(u in needed and u not in inner for u in _readers(node))}
-    return _extract([node for node in constant if node in used], lambda node: node in weights), used
+    used = {node for node in (*weights, *constant) if any(u in needed and u not in inner for u in readers(node))}
+    return extract([node for node in constant if node in used], lambda node: node in weights), used
 
 
 def _direction(
@@ -186,10 +166,10 @@ def _direction(
     costly = {
         node
         for node in batched
-        if is_costly(node) and not is_within_lanes(node) and node in inside and node not in feeding
+        if is_costly(node) and not is_within_rows(node) and node in inside and node not in feeding
     }
     late = descendants(costly) & batched
-    before = _extract(hoisted, lambda node: node in known)
+    before = extract(hoisted, lambda node: node in known)
     known = known | set(hoisted)
 
     def is_loops(node: fx.Node) -> bool:
@@ -199,7 +179,7 @@ def _direction(
     wanted = list(dict.fromkeys(node for node in results if node is not None and node not in known - passing))
     outside = [node for node in wanted if node in late or batch_axis(node) is None]
     sums = {node for node in calls if _sums_rows(node) and is_loops(arguments(node)[0])}
-    after = _extract(outside, lambda node: node in known or is_loops(node), sums)
+    after = extract(outside, lambda node: node in known or is_loops(node), sums)
     stored = [*after.inputs, *(node for node in wanted if node not in outside)]
     stored = [node for node in dict.fromkeys(stored) if node not in known - passing]
     return Direction(before, after, known, stored, after.summed)
@@ -209,71 +189,3 @@ def _sums_rows(node: fx.Node) -> bool:
     return (
         node.target is aten.sum.dim_IntList and batch_axis(node) is None and batch_axis(arguments(node)[0]) is not None
     )
-
-
-def _readers(node: fx.Node) -> Iterable[fx.Node]:
-    """Yield the readers of a node's value, through the tuple of a split."""
-    for user in node.users:
-        yield from [user] if user.op == "output" or is_tensor(user) else user.users
-
-
-def _cheapest_cut(
-    step: Step, free: list[fx.Node], tangents: set[fx.Node], hoisted: set[fx.Node], once: set[fx.Node]
-) -> list[fx.Node]:
-    """Return the values to save for the backward loop, in the fewest bytes; pointwise operations are recomputed."""
-    at_hand = {*step.x, *step.state, *step.initial, *step.new_state, *step.context, *once, step.valid, step.fresh}
-    graph = networkx.DiGraph()
-    inner = {*free, *(node for node in at_hand if node is not None)}
-    for node in inner:
-        size = 0 if node in at_hand else value(node).numel() * value(node).element_size()
-        graph.add_edge((node, "in"), (node, "out"), capacity=size)
-        if node.op == "placeholder" or is_costly(node) or node.target in REDUCTIONS or node in hoisted:
-            graph.add_edge("source", (node, "in"))
-        else:
-            for argument in arguments(node):
-                if argument in inner:
-                    graph.add_edge((argument, "out"), (node, "in"))
-        if any(user in tangents for user in _readers(node)):
-            graph.add_edge((node, "out"), "sink")
-    if "sink" not in graph or "source" not in graph:
-        return []
-    # of equal cuts, this is the one nearest to the sink: costly values are before it
-    _, (before, after) = networkx.minimum_cut(graph, "source", "sink")
-    return [node for node in free if (node, "in") in before and (node, "out") in after and node not in at_hand]
-
-
-def _extract(outputs: list[fx.Node], stop: Callable[[fx.Node], bool], sums: Iterable[fx.Node] = ()) -> Hoisted:
-    """Return the part of the graph that ends at `outputs` and begins at `stop`, for any number of rows."""
-    sums = set(sums)
-    part = fx.Graph()
-    rows = part.placeholder("rows")
-    copies: dict[fx.Node, Any] = {}
-    inputs: list[fx.Node] = []
-    summed: list[fx.Node] = []
-    reached = ancestors(outputs, lambda node: stop(node) or node in sums)
-    if outputs:
-        order = [node for node in outputs[0].graph.nodes if node in reached]
-        inputs = [node for node in order if stop(node)]
-        summed = list(dict.fromkeys(arguments(node)[0] for node in order if node in sums and not stop(node)))
-        copies = {node: part.placeholder(f"given_{i}") for i, node in enumerate(inputs)}
-        totals = {node: part.placeholder(f"sum_{i}") for i, node in enumerate(summed)}
-        for node in order:
-            if node in copies:
-                continue
-            lookup = totals if node in sums else copies
-            copy = copy_of(part, node, lookup, rows)
-            if copy.target is aten.mm.default:
-                copy.target = matmul
-            copies[node] = copy
-    part.output([copies[node] for node in outputs])
-    return Hoisted(inputs, summed, outputs, fx.GraphModule({}, part).forward if outputs else lambda *_: [])
-
-
-def copy_of(graph: fx.Graph, node: fx.Node, copies: dict[fx.Node, Any], rows: Any) -> fx.Node:
-    """Copy a node to another graph, with another number of rows."""
-    copy = graph.node_copy(node, copies.__getitem__)
-    copy.args = fx.node.map_aggregate(copy.args, lambda arg: rows if arg == ROWS and type(arg) is int else arg)
-    if copy.target in (aten.view.default, aten._unsafe_view.default):
-        # no-op copies have been removed from the graph, and with them the strides that a view relied on
-        copy.target = aten.reshape.default
-    return copy

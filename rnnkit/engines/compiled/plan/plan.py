@@ -49,7 +49,7 @@ class Plan(ABC):
     def _place(self, node: fx.Node, direction: Direction) -> Place:
         if batch_axis(node) is None:
             return Place(Argument("shared", node))
-        return Place(Argument("lane", node)) if node in self.partition.per_lane else Place(Argument("step", node), "t")
+        return Place(Argument("row", node)) if node in self.partition.per_row else Place(Argument("step", node), "t")
 
     def _backward_places(self, direction: Direction) -> tuple[dict[fx.Node, Place], Written]:
         step = self.step
@@ -66,8 +66,8 @@ class Plan(ABC):
                 written.append((leaving or self._zero(entering), Place(Argument("turn", entering), "next")))
         for initial, grad in zip(step.initial, step.initial_grads, strict=True):
             if grad is not None:
-                written.append((grad, Place(Argument("lane sum", initial))))
-        written += [(node, Place(Argument("lane sum", node))) for node in self.partition.late_sums]
+                written.append((grad, Place(Argument("row sum", initial))))
+        written += [(node, Place(Argument("row sum", node))) for node in self.partition.late_sums]
         return known, written
 
     def _zero(self, like: fx.Node) -> fx.Node:
@@ -81,9 +81,7 @@ class Plan(ABC):
     def _saved(self, direction: Direction) -> list[fx.Node]:
         """Return the values of the forward direction that the backward direction reads."""
         made = {*direction.before.outputs, *direction.after.outputs, *direction.stored, *self.partition.late_sums}
-        wanted = [
-            argument.node for argument in self.backward_loop.arguments if argument.kind not in ("sum", "lane sum")
-        ]
+        wanted = [argument.node for argument in self.backward_loop.arguments if argument.kind not in ("sum", "row sum")]
         wanted += direction.before.inputs + direction.after.inputs + self.partition.late.inputs
         # a new state is read from the history of the old one
         history = dict(zip(self.step.new_state, self.step.state, strict=True)) | {old: old for old in self.step.state}

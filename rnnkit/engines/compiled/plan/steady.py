@@ -127,7 +127,7 @@ def late(step: Step, tangents: set[fx.Node], moving: set[fx.Node]) -> Late:
     if not step.context:
         return Late([], [], [])
     finder = Sums(tangents, moving)
-    weights = [grad for grad in step.weight_grads.values() if grad in tangents and _has_lanes(finder.cut(grad).summed)]
+    weights = [grad for grad in step.weight_grads.values() if grad in tangents and _has_rows(finder.cut(grad).summed)]
     grads = list(dict.fromkeys([*context, *weights]))
     found = dict.fromkeys(node for grad in grads for node in (finder.cut(grad).summed if grad in tangents else ()))
     return Late(
@@ -137,5 +137,5 @@ def late(step: Step, tangents: set[fx.Node], moving: set[fx.Node]) -> Late:
     )
 
 
-def _has_lanes(nodes: Iterable[fx.Node]) -> bool:
+def _has_rows(nodes: Iterable[fx.Node]) -> bool:
     return any(batch_axis(node) is not None for node in nodes)

@@ -12,7 +12,7 @@ from rnnkit.engines.compiled.trace.graphs import (
     EMPTY,
     PRODUCTS,
     REDUCTIONS,
-    ROWS,
+    SENTINEL_BATCH,
     Untraceable,
     arguments,
     aten,
@@ -27,19 +27,20 @@ from rnnkit.engines.compiled.trace.graphs import (
 from rnnkit.engines.compiled.trace.pointwise import POINTWISE
 
 SPLITS = {"split", "split_with_sizes", "unbind"}
-WITHIN_LANES = {
+WITHIN_ROWS = {
     *CONSTANTS,
     *EMPTY,
     *PRODUCTS,
     *REDUCTIONS,
     aten.cat.default,
+    aten.embedding.default,
     aten.slice_backward.default,
     operator.getitem,
 }
 """Operations, besides views and pointwise ones, that keep rows apart if the batch is an axis of their result."""
 
 
-def check_lanes(nodes: Iterable[fx.Node], tangents: set[fx.Node]) -> None:
+def check_batch_independence(nodes: Iterable[fx.Node], tangents: set[fx.Node]) -> None:
     """Raise `Untraceable` if rows depend on each other, or share values that must differ between steps.
 
     Gradients, `tangents` and their descendants, may be summed over the rows: shared values have a single gradient.
@@ -53,13 +54,13 @@ def check_lanes(nodes: Iterable[fx.Node], tangents: set[fx.Node]) -> None:
             raise Untraceable("it draws random numbers in every step that are the same for all rows")
         if batch is None and sources and node not in tangents:
             raise Untraceable("it mixes the rows of a batch")
-        if any(type(arg) in (int, float) and arg == ROWS for arg in (*operands(node), *node.kwargs.values())):
+        if any(type(arg) in (int, float) and arg == SENTINEL_BATCH for arg in (*operands(node), *node.kwargs.values())):
             raise Untraceable("it computes with the batch size")
         if batch is None:
             continue
         if node.target is operator.getitem and opname(operands(node)[0]) not in SPLITS:
             raise Untraceable(f"it uses {opname(operands(node)[0])}, which the compiler does not support")
-        if not (is_view(node) or is_random(node) or node.target in WITHIN_LANES or opname(node) in POINTWISE):
+        if not (is_view(node) or is_random(node) or node.target in WITHIN_ROWS or opname(node) in POINTWISE):
             raise Untraceable(f"it uses {opname(node)}, which the compiler does not support")
         if sources and _is_reshaping(node) and _before(sources[0]) != _before(node):
             raise Untraceable("a step mixes the batch into another axis")

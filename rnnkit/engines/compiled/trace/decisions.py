@@ -52,10 +52,10 @@ def _ways(given: list[Tensor], state: Any) -> Iterator[tuple[str, list[Tensor], 
     yield "whether its state has a gradient", given, map_state(_with_gradient, state), True
     turned = [leaf.movedim(0, -1).contiguous().movedim(-1, 0) for leaf in given]
     yield "the layout of its input", turned, state, False
-    for lanes in (1, 3, 5, 17, 64):
+    for rows in (1, 3, 5, 17, 64):
 
-        def times(leaf: Tensor, lanes: int = lanes) -> Tensor:
-            return leaf[:1].expand(lanes, *leaf.shape[1:]).contiguous()
+        def times(leaf: Tensor, rows: int = rows) -> Tensor:
+            return leaf[:1].expand(rows, *leaf.shape[1:]).contiguous()
 
         yield "the batch size", [times(leaf) for leaf in given], map_state(times, state), False
 

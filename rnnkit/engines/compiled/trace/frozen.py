@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections import deque
+from collections import deque, namedtuple
 from collections.abc import Hashable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
 DEPTH = 4
 """The nesting depth of objects that is inspected; collections do not count."""
+FIELD = type(vars(namedtuple("_Named", "field"))["field"])
+"""The type of the attributes of a named tuple."""
 OWN = frozenset({*vars(nn.Module()), "forward"})
 """Attributes of every module (parameters, hooks, forward), which are compared separately."""
 
@@ -25,6 +27,8 @@ def contents(attributes: dict[str, Any]) -> dict[str, Hashable]:
 
 def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hashable:
     """Return a key: numbers by value; collections, functions and plain objects by content; others by identity.
+
+    A key with an `Address` means something only as long as the object with this address lives.
 
     >>> limits = {"low": [0.5]}
     >>> before = frozen(limits)
@@ -39,8 +43,10 @@ def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hash
         # zeros have a sign
         return kind, value or repr(value)
     seen = set() if seen is None else seen
-    if isinstance(value, (type, Tensor, types.ModuleType)) or id(value) in seen or depth == 0:
-        return id(value)
+    if isinstance(value, (type, types.ModuleType, FIELD)):
+        return _Same(value)
+    if isinstance(value, Tensor) or id(value) in seen or depth == 0:
+        return Address(id(value))
     seen.add(id(value))
 
     def within(*parts: Any) -> tuple[Hashable, ...]:
@@ -66,13 +72,30 @@ def frozen(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Hash
         return kind, *within(value.fget)
     attributes = _attributes(value, depth, seen)
     if attributes:
-        return id(value), attributes
+        return Address(id(value)), attributes
     hasher: Any = kind.__hash__
     try:
         # dates, fractions, built-in functions: values, whose addresses are reused
-        return (kind, hash(value), value) if hasher is not object.__hash__ else id(value)
+        return (kind, hash(value), value) if hasher is not object.__hash__ else Address(id(value))
     except TypeError:
-        return id(value)
+        return Address(id(value))
+
+
+def is_portable(key: Hashable) -> bool:
+    """Return whether a key is made of values only, so that an equal key of other objects has the same meaning.
+
+    >>> is_portable(frozen([1, "tanh", torch.tanh])), is_portable(frozen([torch.zeros(1)]))
+    (True, False)
+    """
+    if isinstance(key, (tuple, frozenset)):
+        return all(map(is_portable, key))
+    return not isinstance(key, Address)
+
+
+class Address(int):
+    """The identity of an object that a key does not keep alive."""
+
+    __slots__ = ()
 
 
 def _attributes(value: Any, depth: int, seen: set[int]) -> tuple[Hashable, ...]:

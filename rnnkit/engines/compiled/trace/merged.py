@@ -10,7 +10,16 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from rnnkit.engines.compiled.trace.graphs import CONSTANTS, REDUCTIONS, ROWS, Untraceable, aten, operands, opname, value
+from rnnkit.engines.compiled.trace.graphs import (
+    CONSTANTS,
+    REDUCTIONS,
+    SENTINEL_BATCH,
+    Untraceable,
+    aten,
+    operands,
+    opname,
+    value,
+)
 from rnnkit.engines.compiled.trace.pointwise import POINTWISE
 
 RESHAPES = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
@@ -36,7 +45,7 @@ def merged_axis(node: Any) -> int | None:
     found = node.meta.get("val") if isinstance(node, fx.Node) else None
     if not isinstance(found, Tensor):
         return None
-    axes = [axis for axis, size in enumerate(found.shape) if size > ROWS and size % ROWS == 0]
+    axes = [axis for axis, size in enumerate(found.shape) if size > SENTINEL_BATCH and size % SENTINEL_BATCH == 0]
     if len(axes) > 1:
         raise Untraceable(MIXED)
     return axes[0] if axes else None
@@ -109,14 +118,14 @@ class _Apart:
             return self._call(aten.permute.default, turned, [*range(rank - 3), rank - 1, rank - 3, rank - 2])
         if a == last and b == last - 1:
             (M, rows), N = value(left).shape[-2:], value(right).shape[-1]
-            if last == 1 and rows // ROWS * (M + N) < M * N:
+            if last == 1 and rows // SENTINEL_BATCH * (M + N) < M * N:
                 return self._call(aten.tensordot.default, self._apart(left), self._apart(right), [1, 2], [0, 1])
             # if there is little, storing the sum of each row needs less memory than the factors
             front = [a, *(axis for axis in range(last + 2) if axis != a)]
-            by_lane = self._call(aten.permute.default, self._apart(left), front)
+            by_row = self._call(aten.permute.default, self._apart(left), front)
             front = [b, *(axis for axis in range(last + 2) if axis != b)]
             other = self._call(aten.permute.default, self._apart(right), front)
-            return self._call(aten.sum.dim_IntList, self._matmul(by_lane, other), [0])
+            return self._call(aten.sum.dim_IntList, self._matmul(by_row, other), [0])
         if a == last - 1 and b is None:
             weights = self._call(aten.unsqueeze.default, right, 1) if last == 2 else right
             return self._matmul(self._apart(left), weights)
@@ -179,11 +188,13 @@ class _Apart:
 
 
 def _split(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(part for size in shape for part in ((ROWS, size // ROWS) if _merges(size) else (size,)))
+    return tuple(
+        part for size in shape for part in ((SENTINEL_BATCH, size // SENTINEL_BATCH) if _merges(size) else (size,))
+    )
 
 
 def _merges(size: int) -> bool:
-    return size > ROWS and size % ROWS == 0
+    return size > SENTINEL_BATCH and size % SENTINEL_BATCH == 0
 
 
 def _shifted(axis: int, merged: int | None) -> int:

@@ -101,7 +101,7 @@ def _numel(shape: list[int]) -> int:
 
 
 def _slice_backward(grad: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int) -> Any:
-    # not decomposed: a sum of them is a concatenation, which `graphs.simplify` detects
+    # not decomposed: a sum of them is a concatenation, which `simplify` detects
     if step == 1:
         return NotImplemented
     dim %= len(sizes)

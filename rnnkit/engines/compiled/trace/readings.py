@@ -1,33 +1,15 @@
 """The globals, class attributes and environment variables that a step reads, also through functions that it calls."""
 
 import copy
-import dis
-import functools
-import os
-import sys
-import types
-from collections import deque, namedtuple
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch import Tensor, nn
-
 from rnnkit.cells.base import Cell
-from rnnkit.engines.compiled.trace.frozen import DEPTH, closure, frozen
+from rnnkit.engines.compiled.trace.frozen import frozen
 from rnnkit.engines.compiled.trace.graphs import Untraceable
-
-LIBRARIES = frozenset({*sys.stdlib_module_names, "torch", "numpy"}) - {"__main__"}
-"""Packages whose functions and settings are assumed to be constant."""
-COLLECTIONS = (list, dict, set, deque)
-_FIELD = type(vars(namedtuple("_Named", "field"))["field"])
-FIXED = (bool, int, float, str, type(None), type, types.BuiltinFunctionType, types.ModuleType, _FIELD)
-"""Types whose instances are immutable."""
-ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
-"""Names in `os` that give access to environment variables; if a step uses one, all variables are compared."""
-MISSING = object()
-Place = tuple[Mapping[str, Any], str]
+from rnnkit.engines.compiled.trace.search import COLLECTIONS, MISSING, Search, is_fixed, is_users, value_at
 
 
 class Readings:
@@ -38,14 +20,14 @@ class Readings:
     """
 
     def __init__(self, cell: Cell[Any]) -> None:
-        places = list(_Search(cell).places.values())
-        self.key: Hashable = tuple(frozen(_at(place)) for place in places)
+        places = list(Search(cell).places.values())
+        self.key: Hashable = tuple(frozen(value_at(place)) for place in places)
         self.names = [name for _, name in places]
         # a plain function changes only by being replaced, or if its code is replaced
-        fixed = [(*place, _at(place)) for place in places if _is_fixed(_at(place))]
+        fixed = [(*place, value_at(place)) for place in places if is_fixed(value_at(place))]
         self._fixed = fixed
-        self._codes = [(value, value.__code__) for *_, value in fixed if _is_users(value)]
-        self._others = [place for place in places if not _is_fixed(_at(place))]
+        self._codes = [(value, value.__code__) for *_, value in fixed if is_users(value)]
+        self._others = [place for place in places if not is_fixed(value_at(place))]
         self._values = self._of_others()
 
     def are_unchanged(self) -> bool:
@@ -61,7 +43,9 @@ class Readings:
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Restore values that change in the block, and raise `Untraceable` with their name."""
-        copies = [copy.copy(_at(place)) if type(_at(place)) in COLLECTIONS else None for place in self._others]
+        copies = [
+            copy.copy(value_at(place)) if type(value_at(place)) in COLLECTIONS else None for place in self._others
+        ]
         changed: list[str] = []
         try:
             yield
@@ -69,7 +53,7 @@ class Readings:
             for place, before, kept, now in zip(self._others, self._values, copies, self._of_others(), strict=True):
                 if before != now:
                     changed.append(place[1])
-                    _refill(_at(place), kept)
+                    _refill(value_at(place), kept)
             for namespace, name, value in self._fixed:
                 if namespace.get(name, MISSING) is not value:
                     changed.append(name)
@@ -79,7 +63,7 @@ class Readings:
             raise Untraceable(f"its step changes {changed[0]}, which is not in its state")
 
     def _of_others(self) -> list[Hashable]:
-        return [frozen(_at(place)) for place in self._others]
+        return [frozen(value_at(place)) for place in self._others]
 
 
 def readings(cell: Cell[Any]) -> Readings:
@@ -93,136 +77,7 @@ def readings(cell: Cell[Any]) -> Readings:
 _readings: "WeakKeyDictionary[Cell[Any], Readings]" = WeakKeyDictionary()
 
 
-class _Search:
-    """A search from the modules of a cell through functions, classes and objects for all named values."""
-
-    def __init__(self, cell: Cell[Any]) -> None:
-        self.places: dict[tuple[int, str], Place] = {}
-        self._names = {"forward"}
-        self._owners: dict[int, type | types.ModuleType] = {}
-        self._seen: set[int] = set()
-        self._pending: list[tuple[Any, int]] = [(module, DEPTH) for module in cell.modules()]
-        while self._pending:
-            while self._pending:
-                self._visit(*self._pending.pop())
-            # a class may have an attribute whose name is found later
-            for owner in list(self._owners.values()):
-                self._look_up(owner)
-
-    def _visit(self, value: Any, depth: int) -> None:
-        if id(value) in self._seen or depth == 0:
-            return
-        self._seen.add(id(value))
-        if isinstance(value, (type, types.ModuleType)):
-            if not _is_library(value) and not (isinstance(value, type) and issubclass(value, BaseException)):
-                self._owners[id(value)] = value
-        elif isinstance(value, types.FunctionType):
-            if not _is_library(value):
-                for code in _codes(value.__code__):
-                    self._read(code, value.__globals__)
-            self._reach(_parts(value), depth)
-        else:
-            self._reach(_parts(value), depth)
-            self._reach([type(value), *_attributes(value)], depth - 1)
-
-    def _reach(self, values: Iterable[Any], depth: int) -> None:
-        self._pending += [(value, depth) for value in values if not isinstance(value, (Tensor, str, int, float))]
-
-    def _read(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
-        """Collect the names in bytecode: globals, and possible attributes of any object."""
-        names = {*code.co_names, *(constant for constant in code.co_consts if isinstance(constant, str))}
-        self._names |= names
-        if names & ENVIRONMENT:
-            self._add(vars(os), "environ")
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL") and instruction.argval in namespace:
-                self._add(namespace, instruction.argval)
-            elif instruction.opname == "IMPORT_NAME":
-                self._reach([sys.modules.get(instruction.argval)], DEPTH)
-
-    def _look_up(self, owner: type | types.ModuleType) -> None:
-        """Look up the collected names in a class or module of the user."""
-        kinds = [kind for kind in (owner.__mro__ if isinstance(owner, type) else (owner,)) if not _is_library(kind)]
-        found: set[str] = set()
-        for n, kind in enumerate(kinds):
-            # attributes of a later class in the MRO are accessible only by super if an earlier class has them
-            names = (self._names | _unnamed(kind)) & vars(kind).keys() - (set() if "super" in self._names else found)
-            found |= names
-            for name in names:
-                # an earlier class may get an attribute of that name later
-                for one in kinds[: n + 1]:
-                    self._add(vars(one), name, one)
-
-    def _add(self, namespace: Mapping[str, Any], name: str, owner: object = None) -> None:
-        at = (id(namespace if owner is None else owner), name)
-        if at not in self.places:
-            self.places[at] = (namespace, name)
-            self._reach([namespace.get(name)], DEPTH)
-
-
-def _at(place: Place) -> Any:
-    namespace, name = place
-    return namespace.get(name, MISSING)
-
-
 def _refill(collection: Any, before: Any) -> None:
     if before is not None and type(collection) is type(before):
         collection.clear()
         (collection.update if isinstance(collection, (dict, set)) else collection.extend)(before)
-
-
-def _is_fixed(value: Any) -> bool:
-    if isinstance(value, types.FunctionType):
-        return _is_library(value) or not (value.__closure__ or value.__defaults__ or value.__kwdefaults__)
-    if type(value) is tuple:
-        return all(isinstance(part, FIXED) for part in value)
-    return value is MISSING or isinstance(value, FIXED)
-
-
-def _is_users(value: Any) -> bool:
-    return isinstance(value, types.FunctionType) and not _is_library(value)
-
-
-def _is_library(value: Any) -> bool:
-    module = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
-    return module is None or module.partition(".")[0] in LIBRARIES
-
-
-def _codes(code: types.CodeType) -> list[types.CodeType]:
-    """Return the bytecode of a function and of functions defined inside it."""
-    return [code, *(part for inner in code.co_consts if isinstance(inner, types.CodeType) for part in _codes(inner))]
-
-
-def _unnamed(kind: Any) -> set[str]:
-    """Return members that are called without a name: operators, and both methods of an autograd function."""
-    if not isinstance(kind, type) or issubclass(kind, (nn.Module, tuple)):
-        return set()
-    return {
-        name for name, member in vars(kind).items() if callable(member) or isinstance(member, (staticmethod, property))
-    }
-
-
-def _parts(value: Any) -> list[Any]:
-    """Return the items of a collection, and the parts of a function."""
-    if isinstance(value, dict):
-        return list(value.values())
-    if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return list(value)
-    if isinstance(value, types.FunctionType):
-        return [*closure(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-    if isinstance(value, types.MethodType):
-        return [value.__func__, value.__self__]
-    if isinstance(value, (staticmethod, classmethod)):
-        return [value.__func__]
-    if isinstance(value, property):
-        return [value.fget]
-    if isinstance(value, functools.partial):
-        return [value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, functools.cached_property):
-        return [value.func]
-    return [value.__wrapped__] if isinstance(value, type(functools.cache(len))) else []
-
-
-def _attributes(value: Any) -> list[Any]:
-    held = getattr(value, "__dict__", None)
-    return list(held.values()) if type(held) is dict else []

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rnnkit.cells.state import state_leaves
@@ -13,26 +13,26 @@ from rnnkit.compat.torch import (
     DynamicOutputShapeException,
     FakeTensorMode,
     make_fx,
-    schema_of,
     tree_flatten,
     tree_unflatten,
 )
-from rnnkit.engines.compiled.trace.batch_independence import check_lanes
+from rnnkit.engines.compiled.trace.batch_independence import check_batch_independence
 from rnnkit.engines.compiled.trace.graphs import (
-    ROWS,
-    OpOverload,
+    SENTINEL_BATCH,
     Untraceable,
     ancestors,
-    aten,
     descendants,
     first_line,
-    simplify,
 )
 from rnnkit.engines.compiled.trace.merged import separate
+from rnnkit.engines.compiled.trace.pairs import as_pairs
 from rnnkit.engines.compiled.trace.plain_cells import PlainCells
 from rnnkit.engines.compiled.trace.primitives import decompositions
+from rnnkit.engines.compiled.trace.results import as_it_is, as_number, copy_results, writes_in_place
+from rnnkit.engines.compiled.trace.simplify import simplify
 from rnnkit.engines.compiled.trace.step import Step, named, structured
 from rnnkit.engines.compiled.trace.twin import Twin
+from rnnkit.engines.compiled.trace.unlogged import unlogged
 from rnnkit.engines.window import select_rows
 
 
@@ -57,25 +57,29 @@ def trace(
     """
     mode = FakeTensorMode()
     with mode, torch.no_grad():
-        leaves = [_like(leaf, ROWS) for leaf in state_leaves(state)]
+        leaves = [_like(leaf, SENTINEL_BATCH) for leaf in state_leaves(state)]
         device = leaves[0].device
         inputs: dict[str, Any] = {"weights": {name: _like(tensor) for name, tensor in weights.items()}}
         x, context = (
-            [_like(leaf, ROWS, device) for leaf in tensors]
-            for tensors in (twin.given.x_leaves, twin.given.lane_context)
+            [_like(leaf, SENTINEL_BATCH, device) for leaf in tensors]
+            for tensors in (twin.given.x_leaves, twin.given.row_context)
         )
         inputs |= {"x": x, "state": leaves, "context": context}
         if masked:
             inputs["initial"] = [torch.empty_like(leaf) for leaf in leaves]
-            inputs["valid"], inputs["fresh"] = (torch.empty(ROWS, dtype=torch.bool, device=device) for _ in range(2))
+            inputs["valid"], inputs["fresh"] = (
+                torch.empty(SENTINEL_BATCH, dtype=torch.bool, device=device) for _ in range(2)
+            )
         asks = {
             "weights": {name: backward and tensor.requires_grad for name, tensor in weights.items()},
             "x": [backward and leaf.requires_grad for leaf in twin.given.x_leaves],
             "state": [backward and leaf.is_floating_point() for leaf in leaves],
             "initial": [backward and leaf.is_floating_point() for leaf in leaves] if masked else [],
-            "context": [backward and leaf.requires_grad for leaf in twin.given.lane_context],
+            "context": [backward and leaf.requires_grad for leaf in twin.given.row_context],
         }
-        tangents: dict[str, Any] = {"y": torch.empty(ROWS, twin.cell.output_size, dtype=y_dtype, device=device)}
+        tangents: dict[str, Any] = {
+            "y": torch.empty(SENTINEL_BATCH, twin.cell.output_size, dtype=y_dtype, device=device)
+        }
         tangents["state"] = [torch.empty_like(leaf) for leaf in leaves]
         tangents["states"] = [torch.empty_like(leaf) for leaf in leaves] if states else []
 
@@ -119,15 +123,15 @@ def trace(
     try:
         # without the hooks of a checkpoint around the scan, which count saved tensors, and without anomaly detection
         hooks, quiet = (
-            torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is),
+            torch.autograd.graph.saved_tensors_hooks(as_it_is, as_it_is),
             torch.autograd.set_detect_anomaly(False),
         )
         # attention in single operations, which can be analyzed
-        with mode, twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
+        with mode, unlogged(), twin.unchanged(), hooks, quiet, sdpa_kernel(SDPBackend.MATH):
             traced = make_fx(flat, decompositions(), tracing_mode="real")(*flat_inputs)
-            if any(_writes_in_place(node) for node in traced.graph.nodes):
+            if any(writes_in_place(node) for node in traced.graph.nodes):
                 traced = make_fx(torch.func.functionalize(traced), decompositions(), tracing_mode="real")(*flat_inputs)
-            if any(_writes_in_place(node) for node in traced.graph.nodes):
+            if any(writes_in_place(node) for node in traced.graph.nodes):
                 raise Untraceable("its step modifies a weight, a buffer, its input or its state")
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise Untraceable("control flow, a shape or a Python number in its step depends on values") from error
@@ -137,17 +141,19 @@ def trace(
         raise Untraceable(f"its step cannot be traced ({first_line(error)})") from error
     for node in list(traced.graph.nodes):
         if node.op == "get_attr":
-            _as_number(traced, node)
+            as_number(traced, node)
     simplify(traced.graph)
+    with mode:
+        as_pairs(traced.graph)
     if separate(traced.graph):
         simplify(traced.graph)
     traced_step = named(traced.graph, inputs, tangents, asks, backward)
-    _copy_results(traced_step)
+    copy_results(traced_step)
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
     needed = ancestors([output])
     # in order, so that the reason is the same in every run
     in_order = [node for node in traced.graph.nodes if node in needed]
-    check_lanes(in_order, descendants(traced_step.tangents))
+    check_batch_independence(in_order, descendants(traced_step.tangents))
     return traced_step
 
 
@@ -190,45 +196,3 @@ def _flat(values: Any, asked: Any) -> list[Tensor]:
 def _flattened(inputs: dict[str, Any], tangents: dict[str, Any]) -> tuple[list[Tensor], Any]:
     leaves, spec = tree_flatten((inputs, tangents))
     return leaves, lambda tensors: tree_unflatten(list(tensors), spec)
-
-
-def _as_number(traced: fx.GraphModule, node: fx.Node) -> None:
-    """Replace `torch.tensor(0.5)` in a step by the number; larger constants would have to be stored."""
-    constant = getattr(traced, str(node.target))
-    if not isinstance(constant, Tensor):
-        raise Untraceable(f"its step reads a {type(constant).__name__}, which the compiler does not support")
-    if constant.numel() != 1:
-        shape = list(constant.shape)
-        raise Untraceable(f"its step makes a constant tensor of shape {shape}, which should be a buffer of the cell")
-    with traced.graph.inserting_before(node):
-        options: dict[str, Any] = {"dtype": constant.dtype, "device": constant.device}
-        number = traced.graph.call_function(aten.full.default, (list(constant.shape), constant.item()), options)
-    number.meta["val"] = node.meta.get("val", constant)
-    node.replace_all_uses_with(number)
-    traced.graph.erase_node(node)
-
-
-def _copy_results(step: Step) -> None:
-    """Copy a result that is the context itself, so that every step has it as a value."""
-    (output,) = (node for node in step.graph.nodes if node.op == "output")
-
-    def own(result: fx.Node) -> fx.Node:
-        if result not in step.context:
-            return result
-        with step.graph.inserting_before(output):
-            copy = step.graph.call_function(aten.maximum.default, (result, result))
-        copy.meta["val"] = result.meta["val"]
-        return copy
-
-    step.y, step.new_state = own(step.y), [own(new) for new in step.new_state]
-    results = output.args[0]
-    assert isinstance(results, (list, tuple))
-    output.args = ([step.y, *step.new_state, *results[1 + len(step.new_state) :]],)
-
-
-def _as_it_is(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-def _writes_in_place(node: fx.Node) -> bool:
-    return isinstance(node.target, OpOverload) and schema_of(node.target).is_mutable

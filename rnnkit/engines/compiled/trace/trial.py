@@ -16,7 +16,7 @@ from rnnkit.engines.compiled.trace.graphs import Untraceable, first_line
 from rnnkit.engines.compiled.trace.step import structured
 from rnnkit.engines.compiled.trace.twin import Twin
 
-LANES = 2
+FEW = 2
 """With one row, normalization over the batch would fail; the trace rejects it with a better reason."""
 
 
@@ -34,10 +34,10 @@ def try_step(
         Untraceable: if the step depends on more than its arguments, or its state does not keep its dtype.
     """
     device = next(iter(state_leaves(state))).device
-    before = map_state(_few_lanes, state)
+    before = map_state(_few_rows, state)
     x, context = (
         [few.requires_grad_(backward and leaf.requires_grad) for few, leaf in zip(found, leaves, strict=True)]
-        for found, leaves in zip(_few_of(given), (given.x_leaves, given.lane_context), strict=True)
+        for found, leaves in zip(_few_of(given), (given.x_leaves, given.row_context), strict=True)
     )
     asked = {name: backward and tensor.requires_grad for name, tensor in weights.items()}
     copies = {name: tensor.detach().clone().requires_grad_(asked[name]) for name, tensor in weights.items()}
@@ -75,7 +75,7 @@ def try_step(
 
 def try_ways(twin: Twin, given: Given, state: Any, weights: dict[str, Tensor]) -> None:
     """Run a step in other ways, to detect what a trace cannot; raise `Untraceable` as `check_decisions` does."""
-    before = map_state(_few_lanes, state)
+    before = map_state(_few_rows, state)
     device = next(iter(state_leaves(state))).device
     copies = {name: tensor.detach() for name, tensor in weights.items()}
     x, context = _few_of(given)
@@ -91,14 +91,14 @@ def try_ways(twin: Twin, given: Given, state: Any, weights: dict[str, Tensor]) -
 
 def _few_of(given: Given) -> tuple[list[Tensor], list[Tensor]]:
     """Return a few rows of an input, of ones half as large, and of the context."""
-    x = [_few_lanes(leaf) for leaf in given.x_leaves]
+    x = [_few_rows(leaf) for leaf in given.x_leaves]
     x = [torch.full_like(leaf, 0.5) if leaf.is_floating_point() else leaf for leaf in x]
-    return x, [_few_lanes(leaf) for leaf in given.lane_context]
+    return x, [_few_rows(leaf) for leaf in given.row_context]
 
 
-def _few_lanes(leaf: Tensor) -> Tensor:
+def _few_rows(leaf: Tensor) -> Tensor:
     few = leaf.detach()[:1] if leaf.shape[0] else leaf.new_zeros(1, *leaf.shape[1:])
-    return few.repeat(LANES, *[1] * (leaf.dim() - 1))
+    return few.repeat(FEW, *[1] * (leaf.dim() - 1))
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:

@@ -58,10 +58,10 @@ class Twin:
         self._lock = threading.RLock()
 
     def __call__(
-        self, weights: dict[str, Tensor], x_leaves: list[Tensor], state: Any, lane_context: list[Tensor]
+        self, weights: dict[str, Tensor], x_leaves: list[Tensor], state: Any, row_context: list[Tensor]
     ) -> tuple[Tensor, Any]:
         """Run one step with these weights, including computed ones."""
-        x, context = self.given.x_of(x_leaves), self.given.context_of(lane_context, weights)
+        x, context = self.given.x_of(x_leaves), self.given.context_of(row_context, weights)
         stepped: tuple[Tensor, Any] = self._called(weights, lambda cell: _step(cell, x, state, context))
         return stepped
 
@@ -71,13 +71,13 @@ class Twin:
         x_leaves: list[Tensor],
         state: Any,
         first: list[Tensor],
-        lane_context: list[Tensor],
+        row_context: list[Tensor],
         window: Window,
         *,
         states: bool,
     ) -> Result:
         """Run the Python loop over a window; `first` are the tensors of the initial state for resets."""
-        x, context = self.given.x_of(x_leaves), self.given.context_of(lane_context, weights)
+        x, context = self.given.x_of(x_leaves), self.given.context_of(row_context, weights)
 
         def run(cell: Cell[Any]) -> Any:
             initial = structured(self.state, first) if first else None

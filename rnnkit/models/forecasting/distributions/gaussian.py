@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.output import Output, located, log_scale, raw, scale_of, standardized
+from rnnkit.models.forecasting.parameters import Parameters
 
 NARROWEST = 1e-3
 """The smallest standard deviation, as a share of the scale, which bounds the loss of outliers."""

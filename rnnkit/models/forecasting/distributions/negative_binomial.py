@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.distributions import Gamma
 from torch.nn.functional import softplus
 
-from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.drawing import drawing_from
 from rnnkit.models.forecasting.distributions.output import Output, precision
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.precision import widened
 from rnnkit.support import Support
 

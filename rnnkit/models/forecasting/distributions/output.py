@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from rnnkit.layers.window_scaling import WINDOW_SCALINGS
-from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.paths import crps_of_samples, quantiles_of_samples
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.support import Support
 
 
@@ -23,7 +23,7 @@ class Output(ABC):
 
     size: int
     """P, the number of raw parameters for each step and channel."""
-    moving: int = 1
+    num_location_parameters: int = 1
     """The number of them, the first ones, that are values and move with the forecast."""
     scalings: tuple[str, ...] = WINDOW_SCALINGS
     """The kinds of window scaling that the distribution supports."""
@@ -44,7 +44,7 @@ class Output(ABC):
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         """Return samples [S, B, N, C]."""
 
-    def spans(self, levels: Sequence[float]) -> bool:
+    def provides(self, levels: Sequence[float]) -> bool:
         """Whether the output provides the quantiles of these levels."""
         return all(0 < level < 1 for level in levels)
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rnnkit.errors import UserError
-from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.output import Output, located, raw, scale_of, standardized
+from rnnkit.models.forecasting.parameters import Parameters
 
 ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
@@ -50,5 +50,5 @@ class Point(Output):
     def sample(self, parameters: Parameters, samples: int, generator: torch.Generator | None = None) -> Tensor:
         return self.mean(parameters).expand(samples, -1, -1, -1)
 
-    def spans(self, levels: Sequence[float]) -> bool:
+    def provides(self, levels: Sequence[float]) -> bool:
         return False

@@ -9,8 +9,8 @@ from annotated_types import MinLen
 from torch import Tensor
 
 from rnnkit.errors import UserError
-from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.output import Output, located, precision, scale_of, standardized
+from rnnkit.models.forecasting.parameters import Parameters
 from rnnkit.ranges import Level
 
 
@@ -41,7 +41,7 @@ class Quantiles(Output):
         if not self.levels or not 0 < self.levels[0] <= self.levels[-1] < 1 or 0.5 not in self.levels:
             expected = "levels between 0 and 1, including 0.5"
             raise UserError("output.levels", expected, str(list(levels)), fix="output.levels=[0.1,0.5,0.9]")
-        self.size = self.moving = len(self.levels)
+        self.size = self.num_location_parameters = len(self.levels)
 
     def loss(self, parameters: Parameters, targets_BNC: Tensor) -> Tensor:
         return self._pinball(parameters.raw.to(precision(parameters)), parameters, targets_BNC)
@@ -57,7 +57,7 @@ class Quantiles(Output):
             fix="output=student_t, or model=direct_forecaster",
         )
 
-    def spans(self, levels: Annotated[Sequence[Level], MinLen(1)]) -> bool:
+    def provides(self, levels: Annotated[Sequence[Level], MinLen(1)]) -> bool:
         return all(self.levels[0] <= level <= self.levels[-1] for level in levels)
 
     def quantiles(

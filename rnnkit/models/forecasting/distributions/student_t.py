@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from rnnkit.models.forecasting import Parameters
 from rnnkit.models.forecasting.distributions.gaussian import NARROWEST
 from rnnkit.models.forecasting.distributions.output import Output, located, log_scale, raw, standardized
+from rnnkit.models.forecasting.parameters import Parameters
 
 
 class StudentT(Output):

@@ -1,0 +1,1 @@
+"""Tables: text with delimiters, JSON lines and Parquet, read in one way by all data modules."""

@@ -1,0 +1,1 @@
+"""Times in the columns of tables: their formats, and the detection of these."""
