@@ -86,7 +86,7 @@ def export(
         "onnx": _onnx,
         "onnx-sequence": _onnx,
     }
-    if format not in writers:
+    if format is None or format not in writers:
         fix = 'export(step, "model.onnx"), or format="cpp"'
         raise UserError("format", f"one of {', '.join(map(str, writers))}", repr(format or path.suffix), fix=fix)
     if not (name.isidentifier() and name.isascii()):
@@ -100,7 +100,7 @@ def export(
     x = _inputs(frozen, inputs) if check else None
     was_there = path.exists()
     try:
-        measured = writers[format](frozen, path, x, format=format, name=name, weights=weights)
+        one_step, carried = writers[format](frozen, path, x, format=format, name=name, weights=weights)
     except BaseException:
         if path.is_dir():
             for part in path.iterdir():
@@ -112,7 +112,7 @@ def export(
         raise
     files = [path] if path.is_file() else list(path.iterdir())
     size = sum(file.stat().st_size for file in files)
-    return Report(path, format, 0 if x is None else len(x), *measured, size)
+    return Report(path, format, 0 if x is None else len(x), one_step, carried, size)
 
 
 def _inputs(frozen: Frozen, inputs: Tensor | None) -> Tensor:

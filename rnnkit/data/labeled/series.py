@@ -126,7 +126,14 @@ class SeriesLabelData(LabeledData):
             name = f"standard input, row {number}"
             text = StringIO(header + line)
             for example in read_long(
-                text, name, self.columns, self.channels, header=self.header, targets=False, argument="standard input"
+                text,
+                name,
+                self.columns,
+                self.channels,
+                header=self.header,
+                curve=False,
+                targets=False,
+                argument="standard input",
             ):
                 known = example if self.columns["id"] is not None else example._replace(id="")
                 yield known._replace(inputs=self.encode_inputs(known))
