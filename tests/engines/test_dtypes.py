@@ -21,7 +21,7 @@ from rnnkit.cells import (
     map_state,
     state_leaves,
 )
-from rnnkit.engines import ENGINES, scan
+from rnnkit.engines import ENGINES, explain, scan
 from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
 
