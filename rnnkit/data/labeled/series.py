@@ -123,7 +123,7 @@ class SeriesLabelData(LabeledData):
             if self.header and number == 1:
                 header = line if line.endswith("\n") else f"{line}\n"
                 continue
-            name = f"standard input, row {number}"
+            name = f"row {number} of standard input.csv"  # a name decides the format
             text = StringIO(header + line)
             for example in read_long(
                 text,
