@@ -291,7 +291,7 @@ class ForecastData(SequenceData[Window]):
             )
         form = {**form, "time": list(columns_of(form["time"]))}
         if "header" not in form:  # the first version numbered columns without a header from 1
-            form = self.form.learned() | form | {"first_column": 1}
+            form = self.form.learned() | form | {"first_column": int(self.form.table.header is False)}
         chosen = {"context": self.context or 96, "scaling": self.scaling or "standard"}  # formerly the defaults
         return {**chosen, **learned, "format": form}
 
