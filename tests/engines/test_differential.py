@@ -75,10 +75,10 @@ class Broken:
             window = window._replace(fresh=window.fresh.roll(1, dims=1))
         if self.mistake == "dtype" and x_BTI.shape[1] > 3:
             x_BTI = x_BTI.to(next(cell.parameters()).dtype)
-        y_BTO, end, _ = reference.run(Request(cell, x_BTI, state, window))
+        y_BTO, end, states = reference.run(Request(cell, x_BTI, state, window, request.context, request.states))
         if self.mistake == "gradient" and window.reverse:
             y_BTO = y_BTO.detach() if not x_BTI.requires_grad else y_BTO
-        return Result(y_BTO, end)
+        return Result(y_BTO, end, states)
 
 
 @pytest.mark.parametrize(
