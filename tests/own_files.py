@@ -30,10 +30,10 @@ def _load(path: Path) -> None:
     _table(path, ["time", "north", "south"], hours)
 
 
-def _export(path: Path) -> None:
+def _report(path: Path) -> None:
     start = datetime.datetime(2024, 1, 1)
-    hours = ((start + datetime.timedelta(hours=n), round(2 + math.sin(n / 4), 2), n % 9) for n in range(1200))
-    _table(path, ["Datetime (UTC)", "CO(GT)", "NO2(GT)"], hours)
+    hours = ((f"{start + datetime.timedelta(hours=n):%Y-%m-%d %H:%M}", 2 + math.sin(n / 4)) for n in range(1200))
+    _table(path, ["Datetime (UTC)", "CO(GT)"], hours)
 
 
 def _sales(days: int, to_come: int = 0) -> Callable[[Path], None]:
@@ -149,8 +149,8 @@ def write_package(folder: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
-    "report (1).csv": _export,
     "load.csv": _load,
+    "report (1).csv": _report,
     "sales.csv": _sales(300),
     "sales_until_today.csv": _sales(40, to_come=7),
     **dict.fromkeys(("train.conllu", "dev.conllu", "test.conllu", "all.conllu"), _conllu(tagged=True)),

@@ -178,7 +178,7 @@ def defaults(overrides: list[str]) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    choices = [item for item in overrides if item.split("=")[0] in groups() and "," not in item]
+    choices = without_null(item for item in overrides if item.split("=")[0] in groups() and "," not in item)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         try:

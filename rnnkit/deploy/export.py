@@ -86,7 +86,7 @@ def export(
         "onnx": _onnx,
         "onnx-sequence": _onnx,
     }
-    if format not in writers:
+    if format is None or format not in writers:
         fix = 'export(step, "model.onnx"), or format="cpp"'
         raise UserError("format", f"one of {', '.join(map(str, writers))}", repr(format or path.suffix), fix=fix)
     if not (name.isidentifier() and name.isascii()):

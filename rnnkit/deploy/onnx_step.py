@@ -105,7 +105,7 @@ def step_model(frozen: Frozen) -> Any:
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 _Flat(real.cell, real.initial).eval(),
                 (x_BI, *leaves),
                 dynamo=True,

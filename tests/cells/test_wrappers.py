@@ -338,7 +338,7 @@ def test_wrapped_passes_the_cell_from_wrapper_to_wrapper() -> None:
         (lambda: wrapped(3, 4, cell=nn.Linear, wrappers=[]), r"cell: .*got one that returns Linear"),
         (
             lambda: wrapped(3, 4, cell=LSTMCell, wrappers=partial(Residual)),
-            r"wrappers: expected a list, .*; got partial",
+            r"wrappers: expected a list of wrappers, .*; got partial",
         ),
     ],
 )

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from rnnkit.data import AudioLabelData, ForecastData, SequenceData, SeriesLabelData, TagData, TextLabelData
 from rnnkit.data.catalog import DATA_SETS
-from rnnkit.data.io import blocks, sources
+from rnnkit.data.io import blocks, decoding, sources
 from rnnkit.data.labeled.recordings import recordings
 from rnnkit.errors import UserError
 
@@ -128,7 +128,7 @@ def test_a_file_that_goes_while_a_folder_is_read_is_named(
         second.unlink(missing_ok=True)
         return original(path, argument)
 
-    for module in (blocks, sources):
+    for module in (blocks, decoding, sources):
         monkeypatch.setattr(module, "byte_blocks", losing)
     data: SequenceData[Any] = (
         AudioLabelData(path=tmp_path, target_pattern=r"^(\d)_")

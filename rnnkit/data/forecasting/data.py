@@ -259,6 +259,8 @@ class ForecastData(SequenceData[Window]):
             "format": self.form.learned(),
             "frequency": None if self.frequency is None else str(self.frequency),
             "season": self.season,
+            "context": self.context,
+            "scaling": self.scaling,
             **asdict(self._learned),
         }
 
@@ -269,6 +271,8 @@ class ForecastData(SequenceData[Window]):
         learned = dict(learned)
         self.form = self.form.with_learned(learned.pop("format"))
         frequency, self.season = learned.pop("frequency"), learned.pop("season")
+        context, scaling = learned.pop("context"), learned.pop("scaling")
+        self.context, self.scaling = self.context or context, self.scaling or scaling
         self.frequency = None if frequency is None else parse_frequency(frequency)
         self._encoding = Encoding(**learned)
         is_known = self.frequency is not None and self.form.time and self.form.time_format is not None
@@ -287,8 +291,9 @@ class ForecastData(SequenceData[Window]):
             )
         form = {**form, "time": list(columns_of(form["time"]))}
         if "header" not in form:  # the first version numbered columns without a header from 1
-            form = self.form.learned() | form | {"first_column": 1}
-        return {**learned, "format": form}
+            form = self.form.learned() | form | {"first_column": int(self.form.table.header is False)}
+        chosen = {"context": self.context or 96, "scaling": self.scaling or "standard"}  # formerly the defaults
+        return {**chosen, **learned, "format": form}
 
     def length(self, example: Window) -> int:
         return example.source.length(example)

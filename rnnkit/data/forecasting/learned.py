@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from annotated_types import MinLen
 
 from rnnkit.data.forecasting.format import NUMERIC, Format
-from rnnkit.ranges import Positive, PositiveInt
+from rnnkit.ranges import Positive, PositiveInt, Steps
 from rnnkit.structure import check
 
 Statistics = list[tuple[float, Positive]]
@@ -32,6 +32,8 @@ class Learned(TypedDict):
     format: LearnedFormat
     frequency: str | None
     season: PositiveInt
+    context: Steps
+    scaling: Literal["none", "standard", "mean", "robust"]
     location: Annotated[dict[str, list[float]], MinLen(1)]
     scale: Annotated[dict[str, list[Positive]], MinLen(1)]
     numbers: Statistics

@@ -136,7 +136,7 @@ class SeriesLabelData(LabeledData):
             if self.table.header is not False and number == 1:
                 header = line if line.endswith("\n") else f"{line}\n"
                 continue
-            name = f"standard input, row {number}"
+            name = f"row {number} of standard input.csv"  # a name decides the format
             for example in read_long(
                 header + line,
                 name,

@@ -188,13 +188,17 @@ class TextLabelData(LabeledData):
 
     def restore_inputs(self, learned: Mapping[str, Any]) -> None:
         self._tokenizer = LEVELS[learned["level"]].of(learned)
-        is_tsv = learned["format"] == "tsv"  # the first version did not store the form of tables
-        plain = LearnedTable(delimiter="\t" if is_tsv else ",", quote="" if is_tsv else '"', header=True)
-        if self.table.header is False:
-            plain["header"] = False
-        form = learned.get("table", plain)
-        dialect = Dialect(form["delimiter"], form["quote"], ".", "", form["header"])
-        self._dialect = None if learned["format"] == "jsonl" else dialect
+        form = learned.get("table")
+        self._dialect = None if form is None else Dialect(form["delimiter"], form["quote"], ".", "", form["header"])
+
+    def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
+        inputs = learned["inputs"]
+        if "table" in inputs or inputs["format"] == "jsonl":
+            return learned
+        is_tsv = inputs["format"] == "tsv"  # the first version did not store the form of tables
+        header = self.table.header is not False
+        form = LearnedTable(delimiter="\t" if is_tsv else ",", quote="" if is_tsv else '"', header=header)
+        return {**learned, "inputs": {**inputs, "table": form}}
 
     def encode_inputs(self, example: Labeled) -> torch.Tensor:
         ids = self.tokenizer.encode(example.inputs)

@@ -179,7 +179,7 @@ class Insight(L.Callback):
             left = trainer.estimated_stepping_batches - trainer.global_step
             done = max(1, trainer.global_step - self._first_step)
             if left >= 1000 and left / done * (time.perf_counter() - self._began) > LONG:
-                self._subject.compile()
+                self._subject.run_compiled()
         return self._subject
 
     def _report(self, trainer: L.Trainer) -> None:

@@ -42,7 +42,7 @@ class Subject:
         self._hooks = [cell.register_forward_pre_hook(lambda *_: None) for cell in own]
         self.engine = "reference"
 
-    def compile(self) -> None:
+    def run_compiled(self) -> None:
         """Let the cells and their probes be compiled, which takes seconds once."""
         for hook in self._hooks:
             hook.remove()

@@ -60,7 +60,7 @@ def worst_rows(subject: Subject, given: Material) -> list[dict[str, Any]]:
 
 def _loss(subject: Subject, batch: SequenceBatch) -> Tensor:
     outputs = subject.task.run_model(subject.twin, batch)
-    if isinstance(outputs, tuple) and hasattr(subject.twin, "teach"):
+    if isinstance(outputs, tuple) and hasattr(subject.twin, "teacher_forced"):
         parameters, targets = outputs
         return subject.task.loss(parameters, batch._replace(targets=targets))
     return subject.task.loss(outputs, batch)

@@ -158,7 +158,7 @@ class _Running(torch.nn.Module):
 
     def forward(self, inputs: Any, lengths: Any = None, reset: Any = None) -> Any:
         batch = SequenceBatch(inputs, torch.zeros(readable(inputs).shape[0]), lengths)
-        if hasattr(self.twin, "teach"):  # a forecaster, whose horizon would be foreseen step by step
+        if hasattr(self.twin, "teacher_forced"):  # a forecaster, whose horizon would be foreseen step by step
             return self.twin(inputs, lengths=lengths)
         return self._task[0].run_model(self.twin, batch)
 
@@ -174,7 +174,7 @@ def _attribution(found: Findings, subject: Subject, given: Material) -> None:
     if isinstance(inputs, Tensor) and inputs.shape[1] > ATTRIBUTED and shown.lengths is None:
         targets = shown.targets[:, :ATTRIBUTED] if shown.targets.dim() > 1 else shown.targets
         shown = SequenceBatch(inputs[:, :ATTRIBUTED], targets)
-    if hasattr(subject.twin, "teach"):
+    if hasattr(subject.twin, "teacher_forced"):
         score = lambda outputs, batch: outputs.raw.flatten(1)[:, 0]  # noqa: E731  # the first step ahead
         found.attribution = attribute(subject.twin, shown, score=score)
     else:

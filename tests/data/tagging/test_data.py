@@ -223,7 +223,7 @@ def test_predictions_in_every_format(format_: str, expected: str, files: dict[st
         ({"path": "POS", "scheme": "bio"}, r"data\.scheme: expected tags of entities, .*got NN, VB"),
         (
             {"path": "TRAIN", "vectors": "nowhere.txt"},
-            r"data\.vectors: expected a file of .*'nowhere\.txt'",
+            r"data\.vectors: expected a file that can be read; got nowhere\.txt",
         ),
     ],
 )

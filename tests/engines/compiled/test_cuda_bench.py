@@ -21,6 +21,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     bench = importlib.import_module("bench_engines")
     candidate = bench.Candidate
     monkeypatch.setitem(compiled._KERNELS, "cpu", compiled._cuda_kernel)
+    monkeypatch.setattr(compiled, "_shared", {})
     monkeypatch.setattr(bench, "Candidate", lambda name, size, *more: candidate(name, size, "cpu", *more[1:]))
     monkeypatch.setattr(bench, "GPU_SIZES", [bench.Size(17, 2, 3, 4)])
     monkeypatch.setattr(bench, "on_gpu", bench.on_cpu)

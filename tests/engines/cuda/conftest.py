@@ -91,6 +91,7 @@ def _reached(cell: Cell[Any], rows: int) -> Any:
 def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU runs what a GPU would, and no C++; chunks are short, so that every window is several."""
     monkeypatch.setitem(compiled._KERNELS, "cpu", compiled._cuda_kernel)
+    monkeypatch.setattr(compiled, "_shared", {})
     monkeypatch.setattr(compiled, "_first_step", lambda *_: None)
     monkeypatch.setattr(chunk, "MOST_STEPS", 4)
 

@@ -127,6 +127,7 @@ def test_a_state_of_whole_numbers_alone(
 ) -> None:
     """No gradient passes through it: on a GPU there is no loop backwards, the compiler for CPUs refuses."""
     monkeypatch.setitem(compiled._KERNELS, "cpu", getattr(compiled, f"_{device}_kernel"))
+    monkeypatch.setattr(compiled, "_shared", {})
     cell = written(lambda c, x, k: (x @ c.w.T, k + 1), initial=lambda c, n: torch.zeros(n, 2, dtype=torch.int64))
     if device == "cuda":
         as_its_loop(cell, torch.randn(4, 5, 3), cell.initial_state(4), 1e-6)

@@ -77,12 +77,13 @@ def test_a_run_ends_with_its_time_as_with_its_steps_and_goes_on_with_more(
     assert run(["train", *overrides, f"run_dir={whole}"]) == 0
     capsys.readouterr()
     assert run(["train", *overrides, f"trainer.max_time={{seconds:{seconds}}}", f"run_dir={timed}"]) == 0
-    said = capsys.readouterr().err
+    printed = capsys.readouterr()
+    said = printed.err + printed.out
     assert "Reached trainer.max_time at step" in said
     a_step = 2 if "accumulating" in name else 1
     summary = json.loads((timed / "summary.json").read_text())
     assert summary["steps"] == batches // a_step
-    assert f"after {batches // a_step} steps" in said
+    assert f"at step {batches // a_step}" in said
     assert f"rnnkit evaluate {timed}" in said
     if name != "without any validation":
         assert "best val/loss" in said
@@ -112,8 +113,8 @@ def test_the_schedule_ends_with_the_time(schedule: str, small: list[str], tmp_pa
     rates = rows(tmp_path / "timed", "train/learning_rate")
     assert len(rates) == STEPS
     make = {"cosine": cosine, "one_cycle": one_cycle, "constant_then_decay": constant_then_decay}[schedule]
-    options: dict[str, Any] = {"hold": 0.5, "times": 4} if schedule == "constant_then_decay" else {}
-    options = {"final": 0.02} if schedule == "cosine" else options
+    options: dict[str, Any] = {"constant_share": 0.5, "num_decays": 4} if schedule == "constant_then_decay" else {}
+    options = {"final_share": 0.02} if schedule == "cosine" else options
     by_steps = schedule_of(make, options)
     for step, rate in rates.items():  # the time that is used is known one step later
         near = by_steps[max(0, step - 3) : step + 2]

@@ -98,7 +98,8 @@ def read_stamps(cells: Sequence[str], time_format: str) -> tuple[Stamps, int | N
 
     If only some cells have a zone, the offset of the others is NaT.
     """
-    local = read_fixed(cells, time_format)
+    has_zone = any(time_format.endswith(zone) for zone in _ZONES if zone)
+    local = None if has_zone else read_fixed(cells, time_format)
     if local is None:
         local = _fast(cells, time_format)
     if local is not None:
