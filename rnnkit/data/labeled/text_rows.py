@@ -65,7 +65,7 @@ def text_rows(
         UserError: a column is missing. The message has the file and the line.
 
     >>> dialect = Dialect(",", '"', ".", "", True)
-    >>> list(text_rows(["text,label\\n", "good,1\\n"], "a.csv", dialect, Roles("text", "label"), "data.path"))
+    >>> list(text_rows(["text,label\n", "good,1\n"], "a.csv", dialect, Roles("text", "label"), "data.path"))
     [(2, {'text': 'good', 'target': '1'})]
     """
     wanted = roles.wanted()

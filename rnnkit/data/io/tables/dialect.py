@@ -88,7 +88,7 @@ def detect(text: str, form: TableFormat, name: str, argument: str, *, named: boo
     Raises:
         UserError: it is ambiguous whether a comma is a decimal mark.
 
-    >>> detect("day;sold\\n1;1.234,5\\n2;9,5\\n", TableFormat(), "a.csv", "data.path", named=False)
+    >>> detect("day;sold\n1;1.234,5\n2;9,5\n", TableFormat(), "a.csv", "data.path", named=False)
     Dialect(delimiter=';', quote='"', decimal=',', thousands='.', header=True)
     """
     lines = _first_lines(text)
