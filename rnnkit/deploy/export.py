@@ -29,8 +29,8 @@ class Report:
         path: the file or folder.
         format: the format.
         steps: the number of steps of the check; 0 if there was none.
-        one_step: the largest difference of an output or a state in one step from the same state, relative to one plus its size;
-            None for a program, which is checked as a whole.
+        one_step: the largest difference of an output or a state in one step from the same state, relative to one plus
+            its size; None for a program, which is checked as a whole.
         carried: the largest difference of an output when each goes on from its own state.
         bytes: the size of all files.
     """

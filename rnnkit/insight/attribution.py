@@ -32,8 +32,9 @@ class Attribution(NamedTuple):
         values: [B, T, I]; for occlusion [B, T, 1].
         score: [B], the score that is explained.
         baseline_score: [B], the same for the baseline. Where both are equal, there is nothing to attribute.
-        error: the completeness: the distance of the sum of values from the difference of the two scores, summed over the
-            rows and divided by the sum of these differences. Only integrated gradients promise that it is small; NaN for other methods.
+        error: the completeness: the distance of the sum of values from the difference of the two scores, summed over
+            the rows and divided by the sum of these differences. Only integrated gradients promise that it is small;
+            NaN for other methods.
         points: the number of points of the integral; 0 for other methods.
     """
 
