@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from rnnkit.cells import Cell, ElmanCell, GRUCell, LayerNormLSTMCell, LSTMCell, MinGRUCell
-from rnnkit.engines import ENGINES, compiled, explain, observe, policy, scan
+from rnnkit.engines import ENGINES, explain, observe, policy, scan
 from rnnkit.engines.both import scan_both
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.compiled.trace import trace
 from rnnkit.engines.request import Request
 from rnnkit.engines.window import Window
@@ -41,7 +42,7 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return original(*arguments, masked=masked, **options)
 
     monkeypatch.setattr(trace, "trace", counted)
-    monkeypatch.setattr(compiled, "_shared", {})
+    monkeypatch.setattr(kernels, "_shared", {})
     return made
 
 

@@ -16,19 +16,12 @@ from rnnkit.data.forecasting.detection import frequency_of
 from rnnkit.data.forecasting.divided import divided
 from rnnkit.data.forecasting.division import StepSplit, usable
 from rnnkit.data.forecasting.encoding import Encoding, encode, learn
-from rnnkit.data.forecasting.following import (
-    BATCH_SIZES,
-    batch_size_for,
-    context_for,
-    epochs_for,
-    grows_with_level,
-    hidden_size_for,
-    repeated_lag,
-)
+from rnnkit.data.forecasting.following import BATCH_SIZES, Choices, batch_size_for
 from rnnkit.data.forecasting.format import Format, columns_of
-from rnnkit.data.forecasting.frames import Frame, read_frames
+from rnnkit.data.forecasting.frame import Frame
+from rnnkit.data.forecasting.frames import read_frames
 from rnnkit.data.forecasting.frequency import parse_frequency
-from rnnkit.data.forecasting.learned import check_learned
+from rnnkit.data.forecasting.learned import check_learned, upgraded
 from rnnkit.data.forecasting.options import Columns, Covariates, Times, WindowOptions, check_count
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.prediction import forecast_rows, with_future
@@ -232,13 +225,17 @@ class ForecastData(SequenceData[Window]):
         if short:
             notes.append(f"{short:,} of {short + len(panel):,} series are too short and dropped")
         if not self._is_restored:
-            self._follow(panel, ends_S3[:, 0])
+            train = [panel.of_series(series, int(end)) for series, end in enumerate(ends_S3[:, 0]) if end > 1]
+            choices = Choices.of(train, self.season, self.horizon, self.context)
+            self.context, self.scaling = choices.context, self.scaling or choices.scaling
         cut = self.windows
         strides = (cut.stride, cut.eval_stride, cut.eval_stride)
         splits, counts = divided(panel, ends_S3, self._shape(), strides, cut.per_series, self.seed)
         self._panel, self._ends_S3 = panel, ends_S3
         if not self._is_restored:
-            self._follow_windows(len(splits.get("train", ())))
+            count = len(splits.get("train", ()))
+            self.batch_size = self.batch_size if self._is_batch_size_given else batch_size_for(count)
+            self._suggested = choices.suggestions(count, self.batch_size)
         windows = f"windows of {self.context} and {self.horizon} steps: {counts}"
         grid = grid_lines(fit, self.frequency, self.season, is_given=self._is_frequency_given, fill=self.form.fill_gaps)
         self.report = [*extent_lines(frames, self.form, self.source.name), *notes, *grid, missing_line(panel), windows]
@@ -282,18 +279,7 @@ class ForecastData(SequenceData[Window]):
             raise ValueError("calendar is not that of the frequency and data.covariates.time_features")
 
     def upgraded(self, learned: dict[str, Any]) -> dict[str, Any]:
-        form = learned["format"]
-        if "time_format" not in form:  # the first version detected the format of times for each file
-            form = {**form, "time_format": self.form.time_format}
-            notice(
-                "the run was trained by an earlier version, which used rows as steps and ignored time zones: train it "
-                "again if rows were missing or times had a zone"
-            )
-        form = {**form, "time": list(columns_of(form["time"]))}
-        if "header" not in form:  # the first version numbered columns without a header from 1
-            form = self.form.learned() | form | {"first_column": int(self.form.table.header is False)}
-        chosen = {"context": self.context or 96, "scaling": self.scaling or "standard"}  # formerly the defaults
-        return {**chosen, **learned, "format": form}
+        return upgraded(learned, self.form, self.context, self.scaling)
 
     def length(self, example: Window) -> int:
         return example.source.length(example)
@@ -359,35 +345,6 @@ class ForecastData(SequenceData[Window]):
     @property
     def _channels(self) -> list[str]:
         return list(self.form.target) if self.form.multivariate or len(self.form.target) == 1 else ["value"]
-
-    def _follow(self, panel: Panel, ends_S: NDArray[np.int64]) -> None:
-        """Choose what the user left open, from the training part of the series."""
-        assert self.season is not None
-        steps = int(np.median(ends_S[ends_S > 0])) if (ends_S > 0).any() else 0
-        if self.context is None:
-            self.context = context_for(self.season, self.horizon, steps)
-        train = [panel.of_series(series, int(end)) for series, end in enumerate(ends_S) if end > 1]
-        lags = [lag for lag in (1, self.season, self.horizon) if lag <= self.context]
-        lag = repeated_lag(train, self.horizon, lags)
-        kind: Literal["mean", "standard"] = "mean" if lag > 1 and grows_with_level(train, lag) else "standard"
-        self.scaling = self.scaling or kind
-        self._suggested = {
-            "data.context": self.context,
-            "data.scaling": self.scaling,
-            "model.scaling.kind": kind,
-            "model.linear": self.context if lag else 0,
-            "model.linear_lag": lag,
-        }
-
-    def _follow_windows(self, windows: int) -> None:
-        """Choose what the user left open, from the number of training windows."""
-        if not self._is_batch_size_given:
-            self.batch_size = batch_size_for(windows)
-        self._suggested |= {
-            "data.batch_size": self.batch_size,
-            "model.hidden_size": hidden_size_for(windows),
-            "trainer.max_epochs": epochs_for(windows, self.batch_size),
-        }
 
     def _shape(self) -> Shape:
         calendar = calendar_names(self.frequency) if self.time_features else []

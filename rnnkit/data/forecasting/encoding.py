@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnkit.data.forecasting.calendar import calendar_features
-from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frame import Frame
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.resolution import check_resolution
 from rnnkit.data.forecasting.scaling import location_and_scale

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from math import ceil, log2
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,43 @@ MANY_WINDOWS = 10_000
 """The number of training windows from which a model has 64 hidden units and not 32."""
 MOST_VALUES = 200_000
 """The number of values from which lags are compared."""
+
+
+class Choices(NamedTuple):
+    """What follows from the training part of the series.
+
+    Args:
+        context: the number of past steps.
+        scaling: of series and of windows.
+        lag: the lag whose repetition a model starts from; 0 for none.
+    """
+
+    context: int
+    scaling: Literal["mean", "standard"]
+    lag: int
+
+    @classmethod
+    def of(
+        cls, series: Sequence[NDArray[np.float64]], season: int, horizon: int, context: int | None = None
+    ) -> "Choices":
+        """Choose by the training part [N, C] of each series, for a given context if there is one."""
+        steps = int(np.median([len(x_NC) for x_NC in series])) if series else 0
+        context = context_for(season, horizon, steps) if context is None else context
+        lag = repeated_lag(series, horizon, [lag for lag in (1, season, horizon) if lag <= context])
+        return cls(context, "mean" if lag > 1 and grows_with_level(series, lag) else "standard", lag)
+
+    def suggestions(self, windows: int, batch_size: int) -> dict[str, Any]:
+        """Return values for the keys of a configuration, given the number of training windows."""
+        return {
+            "data.context": self.context,
+            "data.scaling": self.scaling,
+            "data.batch_size": batch_size,
+            "model.scaling.kind": self.scaling,
+            "model.linear": self.context if self.lag else 0,
+            "model.linear_lag": self.lag,
+            "model.hidden_size": hidden_size_for(windows),
+            "trainer.max_epochs": epochs_for(windows, batch_size),
+        }
 
 
 def context_for(season: int, horizon: int, steps: int) -> int:

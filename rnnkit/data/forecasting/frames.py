@@ -1,16 +1,14 @@
 """Conversion of a table to series with ordered, unique times."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.format import Format
-from rnnkit.data.forecasting.frequency import Frequency, Times
+from rnnkit.data.forecasting.frame import Frame, plain_frame
 from rnnkit.data.forecasting.order import Groups, groups_of, ordered
 from rnnkit.data.forecasting.sentinels import sentinel_lines
 from rnnkit.data.forecasting.zones import localized, offsets_at, time_zone
@@ -23,57 +21,6 @@ from rnnkit.data.io.times.columns import TimeColumns
 from rnnkit.data.io.times.stamps import EPOCHS, Stamps
 from rnnkit.errors import UserError
 from rnnkit.quoting import assignment
-
-
-@dataclass(frozen=True)
-class Frame:
-    """S series with the same N times: C target channels each, and shared covariates.
-
-    `part` is the file of each step: 0 training, 1 validation, 2 test.
-    """
-
-    ids: tuple[str, ...]
-    values: NDArray[np.float64]  # [S, N, C]
-    times: Times | None  # [N], in UTC if offsets are known
-    numbers: NDArray[np.float64]  # [N, P]
-    categories: NDArray[np.object_]  # [N, K]
-    static: NDArray[np.float64]  # [F]
-    static_categories: NDArray[np.object_]  # [G]
-    part: NDArray[np.int8]  # [N]
-    offsets: NDArray[Any] | None = None  # [N], the offset of local time from UTC
-    is_regular: bool = False  # whether all steps are equally spaced
-
-    @property
-    def local(self) -> Times:
-        """The local times [N]."""
-        assert self.times is not None
-        return self.times if self.offsets is None else self.times + self.offsets
-
-    def ruler(self, frequency: Frequency) -> Times:
-        """The times [N] in which the steps of a frequency are equally long: local time from days on, else UTC."""
-        assert self.times is not None
-        return self.local if frequency.is_local else self.times
-
-    def __len__(self) -> int:
-        """The number of steps N."""
-        return len(self.part)
-
-    def only(self, series: Sequence[bool]) -> "Frame":
-        """The frame with some of its series."""
-        ids = tuple(name for name, kept in zip(self.ids, series, strict=True) if kept)
-        return replace(self, ids=ids, values=self.values[np.array(series, bool)])
-
-    def taken(self, steps: Any) -> "Frame":
-        """The frame with some of its steps."""
-        return replace(
-            self,
-            values=self.values[:, steps],
-            times=None if self.times is None else self.times[steps],
-            offsets=None if self.offsets is None else self.offsets[steps],
-            numbers=self.numbers[steps],
-            categories=self.categories[steps],
-            part=self.part[steps],
-        )
 
 
 class Reading(NamedTuple):
@@ -167,70 +114,6 @@ def _read_rows(path: Paths | None, argument: str, form: Format, part: int, notes
     return Reading(frames, replace(form, target=["value"], is_resolved=True), notes.lines())
 
 
-def plain_frame(name: str, values: NDArray[np.float64], part: int) -> Frame:
-    """A series of values [N, C] without times or covariates."""
-    steps = len(values)
-    return Frame(
-        ids=(name,),
-        values=values[None],
-        times=None,
-        numbers=np.zeros((steps, 0)),
-        categories=np.empty((steps, 0), object),
-        static=np.zeros(0),
-        static_categories=np.empty(0, object),
-        part=np.full(steps, part, np.int8),
-    )
-
-
-def joined(parts: list[list[Frame]]) -> list[Frame]:
-    """Join the series of several files, where each file continues the one before.
-
-    Raises:
-        UserError: a series in one file starts before its end in the previous file, or only some files have times.
-    """
-    found: dict[tuple[str, ...], list[Frame]] = {}
-    for frames in parts:
-        for frame in frames:
-            found.setdefault(frame.ids, []).append(frame)
-    return [_continued(frames) if len(frames) > 1 else frames[0] for frames in found.values()]
-
-
-def _continued(frames: list[Frame]) -> Frame:
-    kinds = {(frame.times is None, frame.offsets is None) for frame in frames}
-    if len(kinds) > 1:
-        got = "times or a zone in some of them only"
-        raise UserError("data.time", "times of one kind in all files" + _of(frames[0]), got, fix="data.times.zone=UTC")
-    for before, after in pairwise(frames):
-        if before.times is not None and after.times is not None and after.times[0] <= before.times[-1]:
-            names = ("data.train", "data.valid", "data.test")
-            late, early = names[after.part[0]], names[before.part[-1]]
-            raise UserError(
-                late,
-                f"times after those of {early}, whose last is {before.times[-1]}" + _of(before),
-                f"{after.times[0]} as the first",
-                fix="data.path=whole.csv with data.split.test_from=2024-12-31, to divide one file by time",
-            )
-    last = frames[-1]
-    same = all(
-        np.array_equal(frame.static, last.static, equal_nan=True)
-        and np.array_equal(frame.static_categories, last.static_categories)
-        for frame in frames
-    )
-    if not same:
-        raise UserError(
-            "data.covariates.static", "the same in all files" + _of(last), "other values", fix="one file for the series"
-        )
-    return replace(
-        last,
-        values=np.concatenate([frame.values for frame in frames], 1),
-        times=None if last.times is None else np.concatenate([frame.times for frame in frames]),  # type: ignore[misc]
-        offsets=None if last.offsets is None else np.concatenate([frame.offsets for frame in frames]),  # type: ignore[misc]
-        numbers=np.concatenate([frame.numbers for frame in frames]),
-        categories=np.concatenate([frame.categories for frame in frames]),
-        part=np.concatenate([frame.part for frame in frames]),
-    )
-
-
 def _stamps(table: Table, form: Format, groups: Groups) -> Stamps:
     """The times of all rows, in the zone of the user or of the file."""
     assert form.time_format is not None
@@ -305,7 +188,3 @@ def _numbers(table: Table, name: str, argument: str) -> NDArray[np.float64]:
 
 def _argument(form: Format, name: str) -> str:
     return "data.covariates.past" if name in form.past_covariates else "data.covariates.known"
-
-
-def _of(frame: Frame) -> str:
-    return f" (series {frame.ids[0]})" if frame.ids[0] else ""

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import MinLen
 
-from rnnkit.data.forecasting.format import NUMERIC, Format
+from rnnkit.data.forecasting.format import NUMERIC, Format, columns_of
+from rnnkit.notices import notice
 from rnnkit.ranges import Positive, PositiveInt, Steps
 from rnnkit.structure import check
 
@@ -78,3 +79,19 @@ def check_learned(learned: Any, given: Format, season: int | None) -> None:
     for name in ("vocabularies", "static_vocabularies"):
         if any(words != sorted(set(words)) for words in learned[name]):
             raise ValueError(f"{name} has names that are unsorted or repeated")
+
+
+def upgraded(learned: dict[str, Any], form: Format, context: int | None, scaling: str | None) -> dict[str, Any]:
+    """Convert the content of a file that an earlier version wrote, for data with these arguments."""
+    found = learned["format"]
+    if "time_format" not in found:  # the first version detected the format of times for each file
+        found = {**found, "time_format": form.time_format}
+        notice(
+            "the run was trained by an earlier version, which used rows as steps and ignored time zones: train it "
+            "again if rows were missing or times had a zone"
+        )
+    found = {**found, "time": list(columns_of(found["time"]))}
+    if "header" not in found:  # the first version numbered columns without a header from 1
+        found = form.learned() | found | {"first_column": int(form.table.header is False)}
+    chosen = {"context": context or 96, "scaling": scaling or "standard"}  # the defaults of versions that chose nothing
+    return {**chosen, **learned, "format": found}

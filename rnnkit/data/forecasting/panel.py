@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frame import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.grid import Grid
 

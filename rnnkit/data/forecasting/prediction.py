@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frame import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.regular import extended
 from rnnkit.data.forecasting.windows import Window

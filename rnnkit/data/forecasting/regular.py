@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnkit.data.forecasting.detection import detect_frequency
-from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frame import Frame
 from rnnkit.data.forecasting.frequency import Frequency, Times
 from rnnkit.data.forecasting.grid import Grid
 from rnnkit.data.forecasting.zones import offsets_at, offsets_of_local, time_zone

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.data.forecasting.format import Format
-from rnnkit.data.forecasting.frames import Frame
+from rnnkit.data.forecasting.frame import Frame
 from rnnkit.data.forecasting.frequency import Frequency
 from rnnkit.data.forecasting.panel import Panel
 from rnnkit.data.forecasting.regular import Fit

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from rnnkit.data.catalog.origin import Origin
 from rnnkit.data.forecasting.format import Format
-from rnnkit.data.forecasting.frames import Reading, joined, plain_frame, read_frames
+from rnnkit.data.forecasting.frame import plain_frame
+from rnnkit.data.forecasting.frames import Reading, read_frames
+from rnnkit.data.forecasting.joining import joined
 from rnnkit.data.io.sources import Paths
 from rnnkit.errors import UserError
 

@@ -9,7 +9,7 @@ import pytest
 
 from rnnkit.data.forecasting.calendar import calendar_features, calendar_names
 from rnnkit.data.forecasting.detection import detect_frequency
-from rnnkit.data.forecasting.frames import Frame, plain_frame
+from rnnkit.data.forecasting.frame import Frame, plain_frame
 from rnnkit.data.forecasting.frequency import Frequency, parse_frequency
 from rnnkit.data.forecasting.grid import Grid
 from rnnkit.data.forecasting.regular import Fit, on_grid

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnkit import scan
 from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.request import Request
 
 H, N = 6, 5
@@ -136,7 +137,7 @@ def test_large_sums_stand_side_by_side(size: int, written: Any, agree: Any) -> N
     agree(written(step, lambda c, rows: c.u.new_zeros(rows, H, size)))
     cell = written(step, lambda c, rows: c.u.new_zeros(rows, H, size))
     x = torch.randn(2, 16, 3, requires_grad=True)
-    kernel = compiled._kernel(Request(cell, x, cell.initial_state(2)))[0]
+    kernel = kernels.kernel_of(Request(cell, x, cell.initial_state(2)))[0]
     assert f"total0[{size}]" in kernel.source
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rnnkit import scan
 from rnnkit.cells import LSTMCell, Zoneout
-from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 
 
 def plain(c: Any, x: Tensor, h: Tensor) -> Any:
@@ -173,8 +173,8 @@ def test_noise_inside_of_the_recurrence_has_its_gradient(written: Any) -> None:
 def test_another_condition_is_another_kernel(written: Any, agree: Any) -> None:
     cell = written(plain)
     agree(cell)
-    before = len(compiled._kernels[cell])
+    before = len(kernels._kernels[cell])
     agree(cell)
-    assert len(compiled._kernels[cell]) == before
+    assert len(kernels._kernels[cell]) == before
     agree(cell.requires_grad_(False))
-    assert len(compiled._kernels[cell]) == before + 1
+    assert len(kernels._kernels[cell]) == before + 1

@@ -10,6 +10,7 @@ from torch import Tensor
 from rnnkit import scan
 from rnnkit.cells import Cell
 from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.compiled.trace.graphs import features, value
 from rnnkit.engines.request import Request
 
@@ -23,7 +24,7 @@ def made(name: str) -> tuple[Cell[Any], Any, Any]:
 
 
 def kernel_of(cell: Cell[Any], x: Any, context: Any, **form: Any) -> Any:
-    kernel = compiled._kernel(Request(cell, x, cell.initial_state(B), context=context, **form))[0]
+    kernel = kernels.kernel_of(Request(cell, x, cell.initial_state(B), context=context, **form))[0]
     assert not isinstance(kernel, str), kernel
     return kernel
 
@@ -86,7 +87,7 @@ def test_one_kernel_for_any_number_of_rows_and_steps() -> None:
                 for engine in ("compiled", "reference")
             )
             torch.testing.assert_close(found, expected)
-    assert len(compiled._kernels[cell]) == 1
+    assert len(kernels._kernels[cell]) == 1
 
 
 class Static(Cell[Tensor]):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
@@ -20,8 +20,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(SCRIPTS)
     bench = importlib.import_module("bench_engines")
     candidate = bench.Candidate
-    monkeypatch.setitem(compiled._KERNELS, "cpu", compiled._cuda_kernel)
-    monkeypatch.setattr(compiled, "_shared", {})
+    monkeypatch.setitem(kernels.KINDS, "cpu", kernels._cuda_kernel)
+    monkeypatch.setattr(kernels, "_shared", {})
     monkeypatch.setattr(bench, "Candidate", lambda name, size, *more: candidate(name, size, "cpu", *more[1:]))
     monkeypatch.setattr(bench, "GPU_SIZES", [bench.Size(17, 2, 3, 4)])
     monkeypatch.setattr(bench, "on_gpu", bench.on_cpu)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnkit.cells import Cell, GRUCell, LayerNormLSTMCell, LSTMCell
-from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.compiled.cpu.index import Index, Split, flat, unflat
 from rnnkit.engines.compiled.trace.graphs import features
 from rnnkit.engines.request import Request
@@ -20,7 +20,7 @@ H = 8
 def kernel_of(cell: Cell[Any], *, masked: bool = False) -> Any:
     x = torch.randn(2, 3, cell.input_size, requires_grad=True)
     lengths = torch.tensor([3, 2]) if masked else None
-    kernel = compiled._kernel(Request(cell, x, cell.initial_state(2), Window(lengths, None, False)))[0]
+    kernel = kernels.kernel_of(Request(cell, x, cell.initial_state(2), Window(lengths, None, False)))[0]
     assert not isinstance(kernel, str), kernel
     return kernel
 
@@ -102,7 +102,7 @@ def test_without_gradients_nothing_is_kept() -> None:
 def test_an_input_that_asks_for_no_gradient_costs_none() -> None:
     cell = LSTMCell(5, H)
     x = torch.randn(2, 3, 5)
-    kernel = compiled._kernel(Request(cell, x, cell.initial_state(2)))[0]
+    kernel = kernels.kernel_of(Request(cell, x, cell.initial_state(2)))[0]
     assert products(kernel.partition.backward.after) == 2
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rnnkit.cells import Cell, LSTMCell, Zoneout
-from rnnkit.engines import compiled, scan
+from rnnkit.engines import scan
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.compiled.trace import trace
 
 X_BTI = torch.randn(2, 5, 3)
@@ -45,7 +46,7 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return whole(twin, *given, **options)
 
     monkeypatch.setattr(trace, "trace", watched)
-    monkeypatch.setattr(compiled, "_shared", {})
+    monkeypatch.setattr(kernels, "_shared", {})
     return found
 
 
@@ -107,7 +108,7 @@ def test_an_object_of_a_cell_that_is_gone_is_not_taken_for_another(traces: list[
 
 
 def test_few_kernels_are_kept(traces: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "MOST_SHARED", 2)
+    monkeypatch.setattr(kernels, "MOST_SHARED", 2)
     for by in (0.1, 0.2, 0.3, 0.3, 0.1):
         agrees(Scaled(by))
     assert len(traces) == 4

@@ -13,6 +13,7 @@ from rnnkit import scan
 from rnnkit.cells import Cell
 from rnnkit.cells.state import map_state, state_leaves
 from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.compiled.gpu import chunk, repeated
 
 Results = dict[str, Tensor]
@@ -90,9 +91,9 @@ def _reached(cell: Cell[Any], rows: int) -> Any:
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU runs what a GPU would, and no C++; chunks are short, so that every window is several."""
-    monkeypatch.setitem(compiled._KERNELS, "cpu", compiled._cuda_kernel)
-    monkeypatch.setattr(compiled, "_shared", {})
-    monkeypatch.setattr(compiled, "_first_step", lambda *_: None)
+    monkeypatch.setitem(kernels.KINDS, "cpu", kernels._cuda_kernel)
+    monkeypatch.setattr(kernels, "_shared", {})
+    monkeypatch.setattr(compiled, "first_step", lambda *_: None)
     monkeypatch.setattr(chunk, "MOST_STEPS", 4)
 
 

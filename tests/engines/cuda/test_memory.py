@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rnnkit import scan
 from rnnkit.cells import LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell
-from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.compiled.gpu import chunk, repeated
 
 H = 6
@@ -18,8 +18,8 @@ H = 6
 
 def loops_of(cell: Any) -> list[Any]:
     """All loops that a cell was compiled to."""
-    kernels = compiled._kernels[cell].values()
-    return [loop for kernel in kernels for loop in (kernel.forward_loop, kernel.backward_loop)]
+    made = kernels._kernels[cell].values()
+    return [loop for kernel in made for loop in (kernel.forward_loop, kernel.backward_loop)]
 
 
 def test_windows_before_their_gradients(taped: Any) -> None:
@@ -120,7 +120,7 @@ def test_few_numbers_of_rows_are_remembered(monkeypatch: pytest.MonkeyPatch, tap
         with torch.no_grad():
             found, expected = (scan(cell, x_BTI, engine=engine)[0] for engine in ("compiled", "reference"))
         torch.testing.assert_close(found, expected)
-    (kernel,) = compiled._kernels[cell].values()
+    (kernel,) = kernels._kernels[cell].values()
     assert [rows for rows, *_ in kernel.forward_loop._chunks] == [48, 16]
     assert taped.made == 4
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnkit import scan
 from rnnkit.cells import Cell, LayerNormLSTMCell, LSTMCell, PeepholeLSTMCell, Zoneout
 from rnnkit.cells.state import state_leaves
-from rnnkit.engines import compiled
+from rnnkit.engines.compiled import kernels
 from rnnkit.engines.policy import refusal
 from rnnkit.engines.request import Request
 
@@ -126,8 +126,8 @@ def test_a_state_of_whole_numbers_alone(
     device: str, written: Any, as_its_loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No gradient passes through it: on a GPU there is no loop backwards, the compiler for CPUs refuses."""
-    monkeypatch.setitem(compiled._KERNELS, "cpu", getattr(compiled, f"_{device}_kernel"))
-    monkeypatch.setattr(compiled, "_shared", {})
+    monkeypatch.setitem(kernels.KINDS, "cpu", getattr(kernels, f"_{device}_kernel"))
+    monkeypatch.setattr(kernels, "_shared", {})
     cell = written(lambda c, x, k: (x @ c.w.T, k + 1), initial=lambda c, n: torch.zeros(n, 2, dtype=torch.int64))
     if device == "cuda":
         as_its_loop(cell, torch.randn(4, 5, 3), cell.initial_state(4), 1e-6)
