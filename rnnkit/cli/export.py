@@ -43,8 +43,9 @@ def run(arguments: list[str]) -> int:
         got, fix = f"'{folder}', which is in use", f"--output {folder}-2"
         raise UserError("--output", "a new or an empty folder", got, fix=fix)
     path = folder / f"{given.name}.onnx" if is_file else folder
+    step = trained.step()  # refused before any data are read
     inputs = _real_inputs(trained)
-    report = export(trained.step(), path, format=given.format, inputs=inputs, name=given.name, weights=given.weights)
+    report = export(step, path, format=given.format, inputs=inputs, name=given.name, weights=given.weights)
     print(report)
     return 0
 

@@ -49,7 +49,7 @@ class TrainedRun:
         """
         if not callable(getattr(type(self.model), "step", None)):
             expected = "a model with a method step(), as language models, sequence models and taggers have"
-            raise UserError("model", expected, type(self.model).__name__, fix="model=sequence_model")
+            raise UserError("run", expected, type(self.model).__name__, fix=f"rnnkit predict {self.folder}")
         step: Cell[Any] = self.model.step()
         return step
 

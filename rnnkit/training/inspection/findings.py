@@ -100,7 +100,8 @@ def inspect_task(task: Task, given: Material) -> Findings:
     subject = Subject(task, shared_twin(task.model))
     _through_time(found, subject, given)
     _along_the_sequence(found, subject, given)
-    found.attempt("context", lambda: _context(found, subject, given))
+    if "stream" in task.capabilities:  # the steps of a sequence have no loss of their own
+        found.attempt("context", lambda: _context(found, subject, given))
     found.attempt("attribution", lambda: _attribution(found, subject, given))
     with torch.no_grad():
         found.errors = surprises(subject, given) if "generate" in task.capabilities else worst_rows(subject, given)
@@ -164,8 +165,6 @@ class _Running(torch.nn.Module):
 
 
 def _context(found: Findings, subject: Subject, given: Material) -> None:
-    if "stream" not in subject.task.capabilities:
-        raise UserError("run", "a model of a stream, whose steps each have a loss", subject.task.kind, fix="the flow")
     found.context = context_used(subject.twin, given.batch._replace(reset=None))
 
 
