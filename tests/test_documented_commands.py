@@ -47,11 +47,16 @@ def words_of(command: str) -> list[str]:
 def cases() -> Iterator[Any]:
     """Each command of a page; one that stands on several pages once, unless its run is that of the page."""
     seen: list[list[list[str]]] = []
+    verbs: set[tuple[str, str]] = set()
     for page, found in ALL.items():
         for number, commands in enumerate(found):
             parts = [words_of(command) for command in commands]
             if parts not in seen:
-                yield pytest.param(page, commands, id=f"{page}-{number}", marks=marks(commands))
+                # of the pages, the first command of each kind is in the quick suite
+                is_quick = page in ("README.md", "help") or (page, parts[0][0]) not in verbs
+                verbs.add((page, parts[0][0]))
+                given = marks(commands) if is_quick else [pytest.mark.slow]
+                yield pytest.param(page, commands, id=f"{page}-{number}", marks=given)
             seen += [] if "runs/RUN" in parts[0] and page != "help" else [parts]
 
 

@@ -408,8 +408,9 @@ def command(*arguments: object, folder: Path, **environment: str) -> subprocess.
     return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("is_whole", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_nothing_that_lies_in_the_folder_is_imported(
-    theirs: Path, canary: Path, tmp_path: Path, small: list[str]
+    is_whole: bool, theirs: Path, canary: Path, tmp_path: Path, small: list[str]
 ) -> None:
     here = tmp_path / "here"
     planted = f"open({str(canary)!r}, 'w').close()\n"
@@ -431,25 +432,28 @@ def test_nothing_that_lies_in_the_folder_is_imported(
     shutil.copytree(theirs, here / "run")
     short = [item for item in small if "max_epochs" not in item]
     for line in (
+        ["train", *short, "trainer.max_epochs=1", "run_dir=new"],
         ["evaluate", "run"],
         ["explain"],
         ["resume", "run", "trainer.max_epochs=3"],
-        ["train", *short, "trainer.max_epochs=1", "run_dir=new"],
         ["data", "list"],
-    ):
+    )[: 5 if is_whole else 2]:
         done = command(*line, folder=here)
         assert done.returncode == 0, (line, done.stderr)
         assert not canary.exists(), line
 
 
-def test_a_class_of_ones_own_is_trained_and_evaluated_in_its_folder(tmp_path: Path, small: list[str]) -> None:
+@pytest.mark.parametrize("is_whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_class_of_ones_own_is_trained_and_evaluated_in_its_folder(
+    is_whole: bool, tmp_path: Path, small: list[str]
+) -> None:
     mine = tmp_path / "mine"
     (mine / "my_lab").mkdir(parents=True)
     (mine / "my_lab" / "cells.py").write_text("from rnnkit.cells import LSTMCell\nclass Mine(LSTMCell):\n    pass\n")
     typed = ["model.cell._target_=my_lab.cells.Mine", "run_dir=runs/one"]
     done = command("train", *small, *typed, folder=mine)
     assert done.returncode == 0, done.stderr
-    for line in (["evaluate", "runs/one"], ["resume", "runs/one", "trainer.max_epochs=3"]):
+    for line in (["evaluate", "runs/one"], ["resume", "runs/one", "trainer.max_epochs=3"])[: 1 + is_whole]:
         done = command(*line, folder=mine)
         assert done.returncode == 0, done.stderr
     stranger = Path(shutil.copytree(mine, tmp_path / "unpacked"))
@@ -458,7 +462,7 @@ def test_a_class_of_ones_own_is_trained_and_evaluated_in_its_folder(tmp_path: Pa
         ["evaluate", "runs/one"],
         ["resume", "runs/one"],
         ["train", "--config-dir", "conf", "model/cell=mine"],
-    ):
+    )[: 3 if is_whole else 1]:
         (stranger / "conf" / "model" / "cell").mkdir(parents=True, exist_ok=True)
         (stranger / "conf" / "model" / "cell" / "mine.yaml").write_text("_target_: my_lab.cells.Mine\n")
         done = command(*line, folder=stranger)

@@ -31,7 +31,7 @@ FEW = settings(
         ("leaky", "float64", ("auto", "compiled")),
         ("counting", "float32", ("auto", "compiled")),
         pytest.param("attending", "float64", ("compiled",), marks=pytest.mark.slow),
-        ("attending", "float32", ("auto", "compiled")),
+        pytest.param("attending", "float32", ("auto", "compiled"), marks=pytest.mark.slow),
         ("timed", "float64", ("auto", "compiled")),
         ("lstm", "float32", ("auto", "native")),
         ("gru", "float64", ("auto", "native")),
